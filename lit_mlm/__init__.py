@@ -1,0 +1,27 @@
+"""Masked language modelling on PyTorch Lightning. Public names are imported when first used: `import lit_mlm` is cheap."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "MaskedLM": "lit_mlm.modules.masked_lm",
+    "IMDBDataModule": "lit_mlm.data.imdb",
+    "PythonDocsDataModule": "lit_mlm.data.python_docs",
+    "fill_masks": "lit_mlm.inference.fill",
+}
+
+__all__ = ["IMDBDataModule", "MaskedLM", "PythonDocsDataModule", "__version__", "fill_masks"]
+
+if TYPE_CHECKING:
+    from lit_mlm.data.imdb import IMDBDataModule
+    from lit_mlm.data.python_docs import PythonDocsDataModule
+    from lit_mlm.inference.fill import fill_masks
+    from lit_mlm.modules.masked_lm import MaskedLM
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -1,0 +1,1 @@
+"""Callbacks, each named by its effect."""

@@ -1,0 +1,88 @@
+"""Says on the terminal what is run and what came out."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_mlm.callbacks.save_results import get_run_folder
+from lit_mlm.pretrained import count_parameters
+
+
+class PrintProgress(Callback):
+    """One line at the start, one a validation, and a short summary at the end."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Model, parameters, device, precision and data."""
+        _say(trainer, _describe_run(trainer, pl_module))
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same, where there is no training."""
+        if trainer.state.fn == "validate":
+            _say(trainer, _describe_run(trainer, pl_module))
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same, where there is no training."""
+        _say(trainer, _describe_run(trainer, pl_module))
+
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The figures before the first step."""
+        if "start/val" in pl_module.results:
+            _say(trainer, f"start: {_format_figures(pl_module, 'start/val')}")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The figures of a validation."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            place = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+            _say(trainer, f"{place}: {_format_figures(pl_module, 'val')}")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where everything is, and the next command."""
+        folder = get_run_folder(trainer)
+        if not (folder / "hf").is_dir():
+            return
+        start, end = pl_module.results.get("start/val"), pl_module.results["val"]
+        name = pl_module.monitor.removeprefix("val/")
+        before = f"{_format(start[name])} before training, " if start else ""
+        _say(trainer, f"{name}: {before}{_format(end[name])} after it")
+        _say(trainer, f"model:       {folder / 'hf'} (the best checkpoint, for from_pretrained)")
+        _say(trainer, f"checkpoints: {folder / 'checkpoints'}")
+        _say(trainer, f"figures:     {folder / 'metrics.json'}")
+        _say(trainer, f"curves:      tensorboard --logdir {folder}")
+        _say(trainer, f"next:        {pl_module.next_command.format(model=folder / 'hf')}")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """The figures of `validate` and `test`, once they are written."""
+        prefix = {"validate": "val", "test": "test"}.get(stage)
+        if prefix and prefix in pl_module.results:
+            folder = get_run_folder(trainer)
+            _say(trainer, f"{prefix}: {_format_figures(pl_module, prefix)}")
+            _say(trainer, f"figures: {folder / 'metrics.json'}")
+
+
+def _say(trainer: Trainer, text: str) -> None:
+    if not trainer.is_global_zero:
+        return
+    if trainer.progress_bar_callback is not None:
+        trainer.progress_bar_callback.print(text)
+    else:
+        print(text, flush=True)
+
+
+def _describe_run(trainer: Trainer, module: LightningModule) -> str:
+    net: Any = module.net
+    source = getattr(trainer, "datamodule", None)
+    parts = [
+        f"{net.config.model_type}, {count_parameters(net) / 1e6:,.1f} M parameters",
+        f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}",
+        source.describe() if source is not None else "no data module",
+    ]
+    return "; ".join(parts)
+
+
+def _format_figures(module: LightningModule, prefix: str) -> str:
+    figures = module.results[prefix]
+    return ", ".join(f"{name} {_format(figures[name])}" for name in module.headline if name in figures)
+
+
+def _format(value: float) -> str:
+    return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"

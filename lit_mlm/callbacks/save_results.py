@@ -1,0 +1,69 @@
+"""Writes what a run is for: ``metrics.json`` and the folder ``hf``."""
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_mlm.callbacks.save_best import SaveBest
+from lit_mlm.checkpointing import RECORD, read_checkpoint, write_json
+from lit_mlm.inference.export import export_checkpoint
+
+PACKAGES = ("lit-mlm", "torch", "lightning", "transformers", "datasets", "tokenizers", "torchmetrics")
+
+
+class SaveResults(Callback):
+    """Writes the figures of a run, and at the end of training its best net as a `from_pretrained` folder.
+
+    ``val/*`` and ``hf`` come from one file, the best checkpoint, so that they can't disagree. `validate` and `test` add
+    their figures to those that are there.
+    """
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Exports the best checkpoint and writes its figures beside those of the start and the last epoch."""
+        folder = get_run_folder(trainer)
+        saver = next((c for c in trainer.callbacks if isinstance(c, SaveBest)), None)  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or saver is None or not saver.best_model_path:
+            return
+        best = read_checkpoint(saver.best_model_path)
+        content = {
+            **_flatten("start/val", pl_module.results.get("start/val", {})),
+            **_flatten("val", best[RECORD]["results"]["val"]),
+            **_flatten("last/val", pl_module.results["val"]),
+            "epoch": best["epoch"],
+            "step": best["global_step"],
+            "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),  # type: ignore[attr-defined]
+            "versions": {
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in PACKAGES},
+            },
+        }
+        export_checkpoint(saver.best_model_path, folder / "hf")
+        write_json(folder / "metrics.json", content)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Adds the figures of `validate`."""
+        if trainer.state.fn == "validate":
+            self._add(trainer, _flatten("val", pl_module.results["val"]))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Adds the figures of `test`."""
+        self._add(trainer, _flatten("test", pl_module.results["test"]))
+
+    def _add(self, trainer: Trainer, figures: dict[str, Any]) -> None:
+        folder = get_run_folder(trainer)
+        if trainer.is_global_zero:
+            path = folder / "metrics.json"
+            write_json(path, (json.loads(path.read_text()) if path.exists() else {}) | figures)
+
+
+def get_run_folder(trainer: Trainer) -> Path:
+    """The folder of a run, the same on every rank; a collective call, so never only on one of them."""
+    return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def _flatten(prefix: str, figures: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}/{name}": value for name, value in figures.items()}

@@ -1,0 +1,40 @@
+"""What a checkpoint of lit-mlm holds beside Lightning's own, and how files reach the disk whole."""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RECORD = "lit_mlm"
+"""The key of our record in a checkpoint: what it takes to restore the net with neither Hub nor first model."""
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a checkpoint without running code from it; tensors stay on disk until they are used.
+
+    Raises:
+        ValueError: if there is no such file, or lit-mlm did not write it.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"there is no checkpoint {path}")
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    if RECORD not in checkpoint:
+        raise ValueError(f"{path} is not a checkpoint of lit-mlm: it has the keys {', '.join(sorted(checkpoint))}")
+    return checkpoint
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file whole or not at all; infinities and NaN become null, which JSON can hold."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
+    }
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        json.dump(finite, file, indent=2, allow_nan=False)
+        file.write("\n")
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)

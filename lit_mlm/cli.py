@@ -1,0 +1,90 @@
+"""The command line: the table of commands and the lookup of config names; it imports what a command needs, no more."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lit_mlm import __version__
+
+TRAINER_COMMANDS = {
+    "fit": "train a model",
+    "validate": "score a model on the validation split",
+    "test": "score a model on the test split",
+}
+OTHER_COMMANDS = {
+    "fill": ("lit_mlm.commands.fill", "fill the masks of texts"),
+}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs `python -m lit_mlm`.
+
+    Args:
+        args: the command line without the program; by default `sys.argv`'s.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    if not args or args[0] in ("-h", "--help"):
+        print(format_help())
+    elif args[0] == "--version":
+        print(f"lit-mlm {__version__}")
+    elif args[0] in OTHER_COMMANDS:
+        importlib.import_module(OTHER_COMMANDS[args[0]][0]).main(args[1:])
+    elif args[0] in TRAINER_COMMANDS:
+        # Imported here, so that help and version cost nothing.
+        from lit_mlm.trainer_cli import run
+
+        run(find_configs(args))
+    else:
+        sys.exit(f"lit-mlm has no command {args[0]!r}\n\n{format_help()}")
+
+
+def format_help() -> str:
+    """The commands and what they do."""
+    commands = TRAINER_COMMANDS | {name: text for name, (_, text) in OTHER_COMMANDS.items()}
+    rows = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
+    return (
+        "usage: python -m lit_mlm COMMAND [options]\n\n"
+        f"commands:\n{rows}\n\n"
+        "COMMAND --help lists the options of a command, --version prints the version."
+    )
+
+
+def find_configs(args: Sequence[str]) -> list[str]:
+    """Replaces each ``--config NAME`` that is no file by the config of that name that comes with lit-mlm.
+
+    Raises:
+        ValueError: if there is neither; the message lists the configs that there are.
+    """
+    found = list(args)
+    for i, arg in enumerate(found):
+        option, equals, value = arg.partition("=")
+        if option not in ("--config", "-c"):
+            continue
+        if equals:
+            found[i] = f"{option}={find_config(value)}"
+        elif i + 1 < len(found):
+            found[i + 1] = find_config(found[i + 1])
+    return found
+
+
+def find_config(name: str) -> str:
+    """The path of a config: `name` itself if that is a file, else the config of that name that comes with lit-mlm.
+
+    Raises:
+        ValueError: if there is neither; the message lists the configs that there are.
+    """
+    folder = get_config_folder()
+    for path in (Path(name), folder / name):
+        if path.is_file():
+            return str(path)
+    known = ", ".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml")))
+    raise ValueError(f"there is no config {name} here, nor one that comes with lit-mlm: {known}")
+
+
+def get_config_folder() -> Path:
+    """Where the configs are: in the package once it is installed from a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+

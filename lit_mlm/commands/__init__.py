@@ -1,0 +1,1 @@
+"""Commands that need no Trainer: arguments in, text or JSON out."""

@@ -1,0 +1,49 @@
+"""`python -m lit_mlm fill`: the most probable tokens for the masks of a text."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentParser
+
+from lit_mlm.inference.fill import Candidate, fill_masks, load_masked_lm
+
+
+def make_parser() -> ArgumentParser:
+    """The arguments of the command."""
+    parser = ArgumentParser(prog="python -m lit_mlm fill", description="Fill the masks of texts.")
+    parser.add_argument("--model", type=str, required=True, help="name on the Hub, folder, or folder of a run")
+    parser.add_argument("--revision", type=str | None, default=None, help="of a model on the Hub")
+    parser.add_argument("--top_k", type=int, default=5, help="candidates a mask")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a text")
+    parser.add_argument("--allow_new_head", action="store_true", help="accept a model that lacks weights")
+    parser.add_argument("texts", nargs="*", help="texts with [MASK] or <mask>; by default the lines of standard input")
+    return parser
+
+
+def main(args: Sequence[str]) -> None:
+    """Runs the command.
+
+    Args:
+        args: what follows ``fill`` on the command line.
+    """
+    options = make_parser().parse_args(args)
+    texts = options.texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    if not texts:
+        raise ValueError("no text to fill: give texts as arguments or on standard input")
+    net, tokenizer = load_masked_lm(options.model, options.revision, options.allow_new_head)
+    for text, masks in zip(texts, fill_masks(net, tokenizer, texts, options.top_k), strict=True):
+        if options.json:
+            print(json.dumps({"text": text, "masks": masks}, ensure_ascii=False))
+        else:
+            print(format_text(text, masks))
+
+
+def format_text(text: str, masks: list[list[Candidate]]) -> str:
+    """A text and the candidates of each of its masks, with their probabilities, for a terminal."""
+    lines = [text]
+    for number, candidates in enumerate(masks, start=1):
+        if len(masks) > 1:
+            lines.append(f"  mask {number}")
+        lines += [f"  {candidate['score']:.3f}  {candidate['text']}" for candidate in candidates]
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""Blocks of a token stream, read and masked a batch at a time.
+
+Shapes: B sequences, T tokens.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lit_mlm.data.order import BatchKey
+from lit_mlm.data.stream import SpecialTokens
+from lit_mlm.text import IGNORE_INDEX
+from lit_mlm.text.blocks import BlockTable, IntArray, gather_blocks
+from lit_mlm.text.masking import BoolArray, Masking, fingerprint_masks, mask_tokens
+
+
+@dataclass(frozen=True)
+class MaskedBlocks(Dataset[dict[str, Tensor]]):
+    """Maps the key of a batch to the batch; holds no state, so every worker and every restart gives the same.
+
+    Attributes:
+        stream: token ids of the split, shape (num_tokens,).
+        table: the blocks of the whole split.
+        chosen: which blocks are examples, shape (num_examples,); a block's place in the table is its example id.
+        around: special tokens put around each block.
+        masking: how tokens are masked.
+        seed: of the masks.
+        pad_id: id that stands on padding, where nothing is attended or scored.
+    """
+
+    stream: npt.NDArray[np.int32]
+    table: BlockTable
+    chosen: IntArray
+    around: SpecialTokens
+    masking: Masking
+    seed: int
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
+        is_empty = len(key.examples) == 0
+        # A batch without examples still has a row, of which nothing is scored: nets don't take batches of no rows.
+        masked_ids, labels, is_token = self._mask(key.epoch, np.zeros(1, np.int64) if is_empty else key.examples)
+        if is_empty:
+            labels = np.full_like(labels, IGNORE_INDEX)
+        return {
+            "input_ids": torch.from_numpy(np.where(is_token, masked_ids, self.pad_id)),
+            "attention_mask": torch.from_numpy(is_token.astype(np.int64)),
+            "labels": torch.from_numpy(labels),
+        }
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens of the longest example, special tokens included."""
+        lengths = self.table.ends[self.chosen] - self.table.starts[self.chosen]
+        return int(lengths.max(initial=0)) + len(self.around)
+
+    def fingerprint_masks(self) -> str:
+        """SHA-256 (hex) of all examples as they are masked in epoch 0, in the order of their ids."""
+        return fingerprint_masks(self._iterate())
+
+    def _iterate(self, batch_size: int = 1024) -> Iterator[tuple[IntArray, IntArray, BoolArray]]:
+        for start in range(0, len(self), batch_size):
+            yield self._mask(0, np.arange(start, min(start + batch_size, len(self))))
+
+    def _mask(self, epoch: int, examples: IntArray) -> tuple[IntArray, IntArray, BoolArray]:
+        example_ids = self.chosen[examples]
+        ids, is_token = self._read(example_ids)
+        return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, epoch), is_token
+
+    def _read(self, example_ids: IntArray) -> tuple[IntArray, BoolArray]:
+        """Blocks with the special tokens around them: ids and which positions are tokens, both of shape (B, T)."""
+        starts, ends = self.table.starts[example_ids], self.table.ends[example_ids]
+        inner_ids, inner_is_token = gather_blocks(self.stream, starts, ends)
+        if not len(self.around):
+            return inner_ids, inner_is_token
+        num_before = len(self.around.prefix)
+        shape = (len(example_ids), inner_ids.shape[1] + len(self.around))
+        ids, lengths = np.zeros(shape, np.int64), ends - starts
+        ids[:, :num_before] = self.around.prefix
+        ids[:, num_before : num_before + inner_ids.shape[1]] = inner_ids
+        for i, token_id in enumerate(self.around.suffix):
+            ids[np.arange(len(ids)), num_before + lengths + i] = token_id
+        return ids, np.arange(shape[1]) < (lengths + len(self.around))[:, None]

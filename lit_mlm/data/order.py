@@ -1,0 +1,62 @@
+"""Which examples make which batch, on which rank: a pure function of (seed, epoch)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch.utils.data.distributed import DistributedSampler
+
+from lit_mlm.text.blocks import IntArray
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """All that a batch depends on.
+
+    Attributes:
+        epoch: number of the epoch, from 0; always 0 in evaluation.
+        examples: indices of its examples, shape (B,); empty for a batch that only keeps ranks in step.
+    """
+
+    epoch: int
+    examples: IntArray
+
+
+class BatchOrder(DistributedSampler[Any]):
+    """Deals the batches of an epoch to the ranks.
+
+    The examples are cut into batches in one global order, and rank r takes batches r, r + ranks, r + 2 x ranks, ... So
+    k ranks with accumulation n see in each optimizer step the same examples as one rank with accumulation k x n. Every
+    rank gets the same number of batches, at least one; those that are missing at the end are empty. No example is
+    dropped or repeated.
+
+    It is a `DistributedSampler` so that Lightning leaves it in place, and the sampler of a `DataLoader` with
+    ``batch_size=None``, so that the whole key of a batch, its epoch too, reaches the worker that makes it.
+
+    Args:
+        num_examples: how many examples there are.
+        batch_size: examples a batch on one rank, >= 1.
+        rank: this process, from 0.
+        num_ranks: number of processes.
+        seed: chooses the order of training.
+        shuffled: a new permutation for each epoch; without it the order is that of the data, and the epoch stays 0.
+    """
+
+    def __init__(self, num_examples: int, batch_size: int, rank: int, num_ranks: int, seed: int, shuffled: bool) -> None:
+        super().__init__(range(num_examples), num_replicas=num_ranks, rank=rank, shuffle=shuffled, seed=seed)  # type: ignore[arg-type]
+        self.num_examples = num_examples
+        self.batch_size = batch_size
+        self.num_batches = max(1, -(-num_examples // (batch_size * num_ranks)))
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        epoch = self.epoch if self.shuffle else 0
+        order = np.arange(self.num_examples)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.num_examples)
+        for i in range(self.num_batches):
+            start = (i * self.num_replicas + self.rank) * self.batch_size
+            yield BatchKey(epoch, order[start : start + self.batch_size])

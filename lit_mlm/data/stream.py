@@ -1,0 +1,121 @@
+"""Documents as one stream of token ids, cached on disk."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from datasets import Dataset, Features, Value
+from datasets import List as ListFeature
+from transformers import PreTrainedTokenizerBase
+
+from lit_mlm.data.documents import TEXT
+from lit_mlm.text.blocks import IntArray
+
+INPUT_IDS = "input_ids"
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """The tokens of a split, document after document.
+
+    Attributes:
+        ids: token ids, shape (num_tokens,) int32.
+        document_lengths: tokens of each document, shape (num_documents,).
+        num_bytes: length of the texts in UTF-8.
+        num_text_tokens: tokens that stand for text, those that the tokenizer adds around a document left out.
+    """
+
+    ids: npt.NDArray[np.int32]
+    document_lengths: IntArray
+    num_bytes: int
+    num_text_tokens: int
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """What a tokenizer puts around one sequence.
+
+    Attributes:
+        prefix: ids before the text, for example that of ``[CLS]``.
+        suffix: ids after the text, for example that of ``[SEP]``.
+    """
+
+    prefix: list[int]
+    suffix: list[int]
+
+    def __len__(self) -> int:
+        return len(self.prefix) + len(self.suffix)
+
+
+def find_special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
+    """What `tokenizer` puts around a sequence, found by giving it one."""
+    bare: list[int] = tokenizer("a", add_special_tokens=False)[INPUT_IDS]
+    full: list[int] = tokenizer("a")[INPUT_IDS]
+    num_added = len(full) - len(bare)
+    num_before = next(i for i in range(num_added + 1) if full[i : i + len(bare)] == bare)
+    return SpecialTokens(full[:num_before], full[num_before + len(bare) :])
+
+
+def tokenize_batch(
+    batch: dict[str, list[str]], tokenizer: PreTrainedTokenizerBase, add_special_tokens: bool
+) -> dict[str, Any]:
+    """Token ids of each text of a batch, whole: neither truncated nor padded."""
+    encoded = tokenizer(
+        batch[TEXT],
+        add_special_tokens=add_special_tokens,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    return {INPUT_IDS: encoded[INPUT_IDS]}
+
+
+def tokenize_documents(
+    documents: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    add_special_tokens: bool,
+    cache_file: Path,
+    num_proc: int | None,
+    description: str,
+) -> TokenStream:
+    """Tokenises documents, or reads what an earlier call left in `cache_file`.
+
+    Args:
+        documents: data set with the column `TEXT`.
+        tokenizer: a fast one.
+        add_special_tokens: around each document.
+        cache_file: Arrow file whose name stands for the texts, the tokenizer and the options.
+        num_proc: processes that share the work; the tokenizer's own threads by default.
+        description: shown beside the progress bar.
+    """
+    # The tokenizer's threads would warn of every data loader worker that is forked after they have run.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    cache_file.parent.mkdir(parents=True, exist_ok=True)
+    tokens = documents.map(
+        tokenize_batch,
+        batched=True,
+        fn_kwargs={"tokenizer": tokenizer, "add_special_tokens": add_special_tokens},
+        remove_columns=documents.column_names,
+        features=Features({INPUT_IDS: ListFeature(Value("int32"))}),
+        num_proc=num_proc,
+        cache_file_name=str(cache_file),
+        load_from_cache_file=True,
+        new_fingerprint=cache_file.stem,
+        desc=description,
+    )
+    chunks = tokens.data.column(INPUT_IDS).chunks
+    ids = np.concatenate([np.empty(0, np.int32), *(chunk.flatten().to_numpy() for chunk in chunks)])
+    lengths = np.concatenate([np.empty(0, np.int64), *(chunk.value_lengths().to_numpy() for chunk in chunks)])
+    num_added = len(find_special_tokens(tokenizer)) * len(lengths) if add_special_tokens else 0
+    num_bytes = sum(len(text.encode("utf-8", errors="surrogatepass")) for text in iterate_texts(documents))
+    return TokenStream(ids, lengths.astype(np.int64), num_bytes, len(ids) - num_added)
+
+
+def iterate_texts(documents: Dataset) -> Iterator[str]:
+    """The texts of a documents' data set, in their order."""
+    for batch in documents.select_columns(TEXT).iter(batch_size=1000):
+        yield from batch[TEXT]

@@ -1,0 +1,106 @@
+"""Tokenizers trained on the text at hand."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from lit_mlm.pretrained import load_tokenizer
+
+Algorithm = Literal["wordpiece", "bpe"]
+
+
+def train_tokenizer(
+    texts: Iterator[str], algorithm: Algorithm, vocab_size: int, lowercase: bool = True
+) -> PreTrainedTokenizerFast:
+    """Trains a tokenizer.
+
+    Args:
+        texts: documents to learn the vocabulary from.
+        algorithm: ``"wordpiece"`` as BERT's, or ``"bpe"`` on bytes as RoBERTa's.
+        vocab_size: size of the vocabulary, special tokens included; less if the text doesn't give as many.
+        lowercase: lower-cases text and strips accents (WordPiece only).
+
+    Raises:
+        ValueError: if `vocab_size` does not hold even the alphabet.
+    """
+    make = _make_wordpiece if algorithm == "wordpiece" else _make_byte_level_bpe
+    tokenizer, trainer, names = make(vocab_size, lowercase)
+    tokenizer.train_from_iterator(texts, trainer)
+    if tokenizer.get_vocab_size() > vocab_size:
+        raise ValueError(
+            f"vocab_size {vocab_size} is too small: the characters of the text and the special tokens alone "
+            f"are {tokenizer.get_vocab_size()}"
+        )
+    first, last = str(names["cls_token"]), str(names["sep_token"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}",
+        pair=f"{first} $A {last} $B {last}",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (first, last)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_input_names=["input_ids", "attention_mask"], **names
+    )
+
+
+def load_or_train_tokenizer(
+    texts: Iterator[str], algorithm: Algorithm, vocab_size: int, lowercase: bool, folder: Path
+) -> PreTrainedTokenizerBase:
+    """The tokenizer that an earlier call left in `folder`, or a new one, which it leaves there.
+
+    Args:
+        texts, algorithm, vocab_size, lowercase: as in `train_tokenizer`.
+        folder: its name must stand for the texts and the options.
+    """
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Written beside its place and renamed, so that an interrupted training leaves nothing that looks finished.
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            train_tokenizer(texts, algorithm, vocab_size, lowercase).save_pretrained(unfinished)
+            os.rename(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return load_tokenizer(str(folder))
+
+
+def _make_wordpiece(vocab_size: int, lowercase: bool) -> tuple[Tokenizer, trainers.Trainer, dict[str, str | AddedToken]]:
+    names: dict[str, str | AddedToken] = {
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    }
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=list(names.values()), show_progress=False)
+    return tokenizer, trainer, names
+
+
+def _make_byte_level_bpe(vocab_size: int, _lowercase: bool) -> tuple[Tokenizer, trainers.Trainer, dict[str, str | AddedToken]]:
+    names: dict[str, str | AddedToken] = {
+        "cls_token": "<s>",
+        "pad_token": "<pad>",
+        "sep_token": "</s>",
+        "unk_token": "<unk>",
+        # The space before a mask belongs to the word that it stands for.
+        "mask_token": AddedToken("<mask>", lstrip=True, special=True),
+    }
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(names.values()),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    return tokenizer, trainer, names

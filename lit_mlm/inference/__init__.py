@@ -1,0 +1,1 @@
+"""Library functions on (net, tokenizer): what commands, callbacks and notebooks call."""

@@ -1,0 +1,65 @@
+"""A checkpoint as a folder that any `transformers` program loads."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from lit_mlm import pretrained
+from lit_mlm.checkpointing import RECORD, read_checkpoint
+
+PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask"}
+
+
+def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
+    """Writes net, tokenizer and model card of a checkpoint; a folder that is there is replaced when the new one is whole.
+
+    Args:
+        checkpoint_path: of lit-mlm.
+        folder: for `from_pretrained`.
+
+    Raises:
+        ValueError: if it is no checkpoint of lit-mlm.
+    """
+    checkpoint = read_checkpoint(checkpoint_path)
+    record = checkpoint[RECORD]
+    net = pretrained.build_net(getattr(transformers, record["auto_class"]), pretrained.restore_config(record["config"]))
+    prefix = "net."
+    weights = {name.removeprefix(prefix): w for name, w in checkpoint["state_dict"].items() if name.startswith(prefix)}
+    net.load_state_dict(weights)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        with pretrained.quiet():
+            net.save_pretrained(unfinished)
+        if record["tokenizer"]:
+            pretrained.unpack_tokenizer(record["tokenizer"]).save_pretrained(unfinished)
+        (unfinished / "README.md").write_text(write_model_card(record, checkpoint), encoding="utf-8")
+        unfinished.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_model_card(record: dict[str, Any], checkpoint: dict[str, Any]) -> str:
+    """A model card in Markdown: what the model is, and the figures of its last validation."""
+    options = checkpoint["hyper_parameters"]
+    origin = f"`{options['model']}`" if options["model"] else f"a {record['config']['model_type']} net from scratch"
+    figures = record["results"].get("val", {})
+    rows = [f"| {name} | {value} |" for name, value in figures.items()]
+    metadata = ["library_name: transformers", "tags: [lit-mlm]"]
+    if record["auto_class"] in PIPELINE_TAGS:
+        metadata.append(f"pipeline_tag: {PIPELINE_TAGS[record['auto_class']]}")
+    if options["model"] and not Path(options["model"]).exists():
+        metadata.append(f"base_model: {options['model']}")
+    return "\n".join(
+        [
+            *("---", *metadata, "---", ""),
+            f"Trained with lit-mlm {record['version']} from {origin} to step {checkpoint['global_step']}",
+            f"(learning rate {options['lr']}, weight decay {options['weight_decay']}, {options['schedule']} schedule).",
+            *("", "| validation | |", "|---|---|", *rows, ""),
+        ]
+    )

@@ -1,0 +1,107 @@
+"""Metrics whose states are sums, so that they are exact over batches and ranks.
+
+Shapes: N scored positions, V vocabulary.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+
+class MaskedTokenMetrics(Metric):
+    """Loss, perplexity and accuracy over all scored positions of a corpus.
+
+    Perplexity is exp(nats / scored tokens), summed in float64 over the whole split and every rank and divided last.
+    Beside it stands ``perplexity_batch_mean``, exp of the unweighted mean of the batches' mean losses, which the
+    published recipes print; it depends on the batch size.
+    """
+
+    full_state_update = False
+
+    nats: Tensor
+    num_scored_tokens: Tensor
+    num_top1: Tensor
+    num_top5: Tensor
+    batch_means: Tensor
+    num_batches: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("nats", "batch_means"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        for name in ("num_scored_tokens", "num_top1", "num_top5", "num_batches"):
+            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Adds the scored positions of a batch; a batch without any adds nothing.
+
+        Args:
+            logits: shape (N, V), of any floating type; computed on in float32.
+            labels: the token to predict, shape (N,) int64, none of them `IGNORE_INDEX`.
+        """
+        if len(labels) == 0:
+            return
+        nats = F.cross_entropy(logits.float(), labels, reduction="none").double().sum()
+        is_right = logits.topk(min(5, logits.shape[-1]), dim=-1).indices == labels[:, None]
+        self.nats += nats
+        self.num_scored_tokens += len(labels)
+        self.num_top1 += is_right[:, 0].sum()
+        self.num_top5 += is_right.sum()
+        self.batch_means += nats / len(labels)
+        self.num_batches += 1
+
+    def compute(self) -> dict[str, float | int]:
+        """The figures by name; loss in nats a token, accuracies between 0 and 1.
+
+        Raises:
+            ValueError: if no position was scored.
+        """
+        scored = int(self.num_scored_tokens)
+        if scored == 0:
+            raise ValueError(
+                "the evaluation scored no token: its blocks hold none that was masked; "
+                "evaluate on more text or raise mask_prob"
+            )
+        loss = float(self.nats) / scored
+        return {
+            "loss": loss,
+            "perplexity": exponential(loss),
+            "perplexity_batch_mean": exponential(float(self.batch_means) / int(self.num_batches)),
+            "top1_accuracy": int(self.num_top1) / scored,
+            "top5_accuracy": int(self.num_top5) / scored,
+            "num_scored_tokens": scored,
+        }
+
+
+class MeanLoss(Metric):
+    """Mean loss in nats a scored token, 0 while nothing was scored."""
+
+    full_state_update = False
+
+    nats: Tensor
+    num_scored_tokens: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("nats", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("num_scored_tokens", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, nats: Tensor, num_scored_tokens: Tensor | int) -> None:
+        """Adds the summed loss of a batch, a scalar in nats, and how many tokens it is the loss of."""
+        self.nats += nats.detach().double()
+        self.num_scored_tokens += num_scored_tokens
+
+    def compute(self) -> Tensor:
+        """The mean, a float64 scalar."""
+        return self.nats / self.num_scored_tokens.clamp(min=1)
+
+
+def exponential(loss: float) -> float:
+    """exp, infinite where a float can't hold it."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf

@@ -1,0 +1,1 @@
+"""Lightning modules: a `transformers` net, its loss, its metrics and its optimizer."""

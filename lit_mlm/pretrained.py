@@ -1,0 +1,153 @@
+"""Nets and tokenizers of `transformers`: loaded, built, compared and packed, quietly and in float32."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps reports and progress bars of `transformers` from the terminal; errors still raise."""
+    verbosity = transformers_logging.get_verbosity()
+    had_progress_bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_progress_bar:
+            transformers_logging.enable_progress_bar()
+
+
+def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
+    """The configuration of a model on the Hub or in a folder."""
+    with quiet():
+        config: PretrainedConfig = AutoConfig.from_pretrained(name, revision=revision)
+    return config
+
+
+def make_config(fields: dict[str, Any]) -> PretrainedConfig:
+    """A configuration from its `model_type` and any other of its fields.
+
+    Raises:
+        ValueError: if there is no `model_type`, or `transformers` has no such type or the type no such field.
+    """
+    fields = dict(fields)
+    model_type = fields.pop("model_type", None)
+    if model_type is None:
+        raise ValueError(f"a model config needs the field 'model_type' (for example bert), got only {sorted(fields)}")
+    config: PretrainedConfig = AutoConfig.for_model(model_type, **fields)
+    default = type(config)()
+    if unknown := sorted(name for name in fields if not hasattr(default, name)):
+        raise ValueError(
+            f"a {model_type} config has no field {', '.join(unknown)}; it has {', '.join(sorted(default.to_dict()))}"
+        )
+    return config
+
+
+def restore_config(fields: dict[str, Any]) -> PretrainedConfig:
+    """The configuration that `PretrainedConfig.to_dict` wrote."""
+    restored: PretrainedConfig = type(AutoConfig.for_model(fields["model_type"])).from_dict(fields)
+    return restored
+
+
+def load_net(auto_class: Any, name: str, revision: str | None = None, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+    """Loads a pretrained net in float32.
+
+    Args:
+        auto_class: a `transformers` class such as `AutoModelForMaskedLM`.
+        name: Hub id or folder.
+        revision: of a Hub id.
+        options: further arguments of `from_pretrained`.
+
+    Returns:
+        The net, and the names of those of its weights that the checkpoint lacks: they start at random.
+    """
+    with quiet():
+        net, info = auto_class.from_pretrained(
+            name, revision=revision, dtype=torch.float32, output_loading_info=True, **options
+        )
+    return net, sorted(info["missing_keys"])
+
+
+def build_net(auto_class: Any, config: PretrainedConfig, **options: Any) -> PreTrainedModel:
+    """Builds a net with random weights in float32."""
+    with quiet():
+        net: PreTrainedModel = auto_class.from_config(config, dtype=torch.float32, **options)
+    return net
+
+
+def find_max_length(auto_class: Any, config: PretrainedConfig) -> int | None:
+    """`get_max_length` of the net that a config describes, which is built without memory for its weights."""
+    with torch.device("meta"):
+        net = build_net(auto_class, config)
+    return get_max_length(net)
+
+
+def get_max_length(net: PreTrainedModel) -> int | None:
+    """The longest sequence that a net takes, in tokens; None where nothing limits it.
+
+    A table of absolute positions has one row a position, less the rows up to `padding_idx` where it has one: RoBERTa
+    and its relatives number positions from there on, so 514 rows serve 512 tokens. Without a table the config's
+    `max_position_embeddings` counts.
+    """
+    for name, module in net.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    limit: int | None = getattr(net.config, "max_position_embeddings", None)
+    return limit if limit and limit > 0 else None
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Number of parameters, tied ones once."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model on the Hub or in a folder.
+
+    Raises:
+        ValueError: if it is a slow tokenizer, which knows no words and no offsets.
+    """
+    with quiet():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, revision=revision)
+    if not tokenizer.is_fast:
+        raise ValueError(f"the tokenizer of {name} is a slow one ({type(tokenizer).__name__}); lit-mlm needs a fast one")
+    return tokenizer
+
+
+def hash_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 (hex) of all that decides which ids a text becomes: vocabulary, rules and special tokens.
+
+    Truncation and padding are left out: they are settings of the last call, not of the tokenizer.
+    """
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    backend["truncation"] = backend["padding"] = None
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    return hashlib.sha256(json.dumps([backend, special], sort_keys=True).encode()).hexdigest()
+
+
+def pack_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
+    """The tokenizer's files as bytes, shape (size,) uint8 each, for a checkpoint that stands by itself."""
+    with TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+        return {path.name: torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8) for path in files}
+
+
+def unpack_tokenizer(files: dict[str, Tensor]) -> PreTrainedTokenizerBase:
+    """The tokenizer that `pack_tokenizer` packed."""
+    with TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / Path(name).name).write_bytes(content.numpy().tobytes())
+        return load_tokenizer(folder)

@@ -1,0 +1,51 @@
+"""Pure functions on token sequences, and the contract in which data modules and Lightning modules meet.
+
+**The batch.** A data module yields, and a Lightning module takes, a dictionary of int64 tensors of shape (B, T),
+B sequences of T tokens, padded on the right to the longest sequence of the batch:
+
+- ``input_ids``: token ids, as the model reads them (after masking);
+- ``attention_mask``: 1 on tokens, 0 on padding;
+- ``labels``: what the model has to predict at a position, `IGNORE_INDEX` where nothing is scored.
+
+**The feeder.** What a Lightning module asks of the data module that feeds it is the protocol `TextSource`; what a data
+module asks of the Lightning module that it feeds is the protocol `TokenModel`. Neither imports the other.
+"""
+
+from typing import Any, Protocol
+
+IGNORE_INDEX = -100
+"""The label of a position that is not scored; the value that `torch.nn.functional.cross_entropy` ignores."""
+
+BATCH_KEYS = ("input_ids", "attention_mask", "labels")
+
+
+class TokenModel(Protocol):
+    """What a data module asks of the Lightning module that it feeds."""
+
+    @property
+    def max_length(self) -> int | None:
+        """The longest sequence that the net takes, in tokens; None if it has no limit."""
+
+    def load_tokenizer(self) -> Any | None:
+        """The tokenizer that belongs to the net; None if the net is built from scratch and has none."""
+
+
+class TextSource(Protocol):
+    """What a Lightning module asks of the data module that feeds it."""
+
+    tokenizer: Any
+    """The tokenizer that made the token ids, a `transformers.PreTrainedTokenizerBase`."""
+
+    @property
+    def sequence_length(self) -> int:
+        """The length of the longest sequence in any batch, in tokens."""
+
+    def describe(self) -> str:
+        """What the data is, in a few words for the first line of a run."""
+
+    def facts(self, split: str) -> dict[str, float | int | str]:
+        """Facts of one split ("val" or "test") that belong to its results, by the last part of their key."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples."""

@@ -1,0 +1,120 @@
+"""`fit`, `validate` and `test`: one LightningCLI, the only place that knows data modules and Lightning modules."""
+
+import importlib
+import logging
+import pkgutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+import lit_mlm.data
+import lit_mlm.modules
+from lit_mlm.callbacks.print_progress import PrintProgress
+from lit_mlm.callbacks.save_best import SaveBest
+from lit_mlm.callbacks.save_results import SaveResults
+from lit_mlm.checkpointing import RECORD, read_checkpoint
+from lit_mlm.cli import TRAINER_COMMANDS
+from lit_mlm.modules.base import TransformerModule
+
+TRAINER_DEFAULTS = {
+    "enable_model_summary": False,
+    "log_every_n_steps": 10,
+    "num_sanity_val_steps": -1,  # the figures before the first step, on the full set
+}
+
+FALSE_ALARMS = (
+    r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
+    r".*is less than the logging interval.*",  # short runs are fine
+    r".*args parameter is intended to run.*",  # the commands of `lit_mlm.cli` are found before LightningCLI
+    r".*exists and is not empty.*",  # a resumed run writes where it began
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21445: its own use of torch
+)
+
+
+class TrainerCLI(LightningCLI):
+    """LightningCLI with a run folder, and with checkpoints that never override what the user typed."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds ``--run_dir``."""
+        parser.add_argument(
+            "--run_dir",
+            type=str | None,
+            default=None,
+            help="folder of the run; by default a new runs/<name of the first config>/version_<N>",
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The Trainer's methods that are commands."""
+        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in TRAINER_COMMANDS}
+
+    def _parse_ckpt_path(self) -> None:
+        """Leaves options as they were typed, where LightningCLI would lay the checkpoint's over them (Lightning #21455).
+
+        `TransformerModule.on_load_checkpoint` refuses those that the checkpoint would silently replace.
+        """
+
+    def before_instantiate_classes(self) -> None:
+        """Says where the run lies, and where the checkpoint is."""
+        config = self.config[self.subcommand]
+        run_dir, stem = config.run_dir, Path(str(config.config[0])).stem if config.config else "run"
+        if config.ckpt_path in ("best", "last"):
+            if run_dir is None:
+                raise ValueError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run that it is from")
+            config.ckpt_path = str(Path(run_dir) / "checkpoints" / f"{config.ckpt_path}.ckpt")
+        is_fit = self.subcommand == "fit"
+        if is_fit and run_dir and (Path(run_dir) / "config.yaml").exists() and not config.ckpt_path:
+            raise ValueError(
+                f"--run_dir {run_dir} holds a run already; give another folder, or continue it with --ckpt_path last"
+            )
+        if config.trainer.logger in (None, True):
+            place = {"save_dir": "runs", "name": stem} if run_dir is None else {"save_dir": run_dir, "name": "", "version": ""}
+            init_args = place | {"default_hp_metric": False}
+            config.trainer.logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": init_args}
+        self.save_config_kwargs = {
+            "config_filename": "config.yaml" if is_fit else f"{self.subcommand}.yaml",
+            "overwrite": not is_fit or bool(config.ckpt_path),
+        }
+
+    def after_instantiate_classes(self) -> None:
+        """Gives the module what it takes to build the checkpoint's net without its first model."""
+        ckpt_path = self.config_init[self.subcommand].ckpt_path
+        if ckpt_path is not None:
+            self.model.restore_from(read_checkpoint(ckpt_path)[RECORD])
+
+
+def run(args: Sequence[str]) -> None:
+    """Runs a command of the Trainer.
+
+    Args:
+        args: the command line, the command first.
+    """
+    import_all(lit_mlm.data, lit_mlm.modules)
+    for pattern in FALSE_ALARMS:
+        warnings.filterwarnings("ignore", pattern)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lit_mlm").setLevel(logging.INFO)
+    TrainerCLI(
+        TransformerModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_callback=SaveConfigCallback,
+        trainer_defaults=TRAINER_DEFAULTS | {"callbacks": [SaveResults(), PrintProgress(), SaveBest()]},
+        seed_everything_default=42,
+        auto_configure_optimizers=False,
+        args=list(args),
+    )
+
+
+def import_all(*packages: Any) -> None:
+    """Imports every file of a package, so that the classes in it have short names on the command line."""
+    for package in packages:
+        for file in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(file.name)
