@@ -1,5 +1,6 @@
 """Says on the terminal what is run and what came out."""
 
+import json
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -27,23 +28,24 @@ class PrintProgress(Callback):
     def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The figures before the first step."""
         if "start/val" in pl_module.results:
-            _say(trainer, f"start: {_format_figures(pl_module, 'start/val')}")
+            _say(trainer, f"start: val {_format_figures(pl_module, 'start/val')}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The figures of a validation."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             place = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
-            _say(trainer, f"{place}: {_format_figures(pl_module, 'val')}")
+            train_loss = _format(pl_module.results["train"]["loss"])
+            _say(trainer, f"{place}: train loss {train_loss}; val {_format_figures(pl_module, 'val')}")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Where everything is, and the next command."""
         folder = get_run_folder(trainer)
         if not (folder / "hf").is_dir():
             return
-        start, end = pl_module.results.get("start/val"), pl_module.results["val"]
-        name = pl_module.monitor.removeprefix("val/")
-        before = f"{_format(start[name])} before training, " if start else ""
-        _say(trainer, f"{name}: {before}{_format(end[name])} after it")
+        figures = json.loads((folder / "metrics.json").read_text())
+        start, best = figures.get(f"start/{pl_module.monitor}"), figures[pl_module.monitor]
+        before = "" if start is None else f"{_format(start)} before training, "
+        _say(trainer, f"{pl_module.monitor}: {before}{_format(best)} after it (epoch {figures['epoch'] + 1})")
         _say(trainer, f"model:       {folder / 'hf'} (the best checkpoint, for from_pretrained)")
         _say(trainer, f"checkpoints: {folder / 'checkpoints'}")
         _say(trainer, f"figures:     {folder / 'metrics.json'}")
@@ -84,5 +86,7 @@ def _format_figures(module: LightningModule, prefix: str) -> str:
     return ", ".join(f"{name} {_format(figures[name])}" for name in module.headline if name in figures)
 
 
-def _format(value: float) -> str:
+def _format(value: float | None) -> str:
+    if value is None:
+        return "inf"
     return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"

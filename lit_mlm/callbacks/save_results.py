@@ -29,10 +29,13 @@ class SaveResults(Callback):
         if not trainer.is_global_zero or saver is None or not saver.best_model_path:
             return
         best = read_checkpoint(saver.best_model_path)
+        results = best[RECORD]["results"]
         content = {
-            **_flatten("start/val", pl_module.results.get("start/val", {})),
-            **_flatten("val", best[RECORD]["results"]["val"]),
+            **_flatten("start/val", results.get("start/val", {})),
+            **_flatten("val", results["val"]),
+            **_flatten("train", results["train"]),
             **_flatten("last/val", pl_module.results["val"]),
+            **_flatten("last/train", pl_module.results["train"]),
             "epoch": best["epoch"],
             "step": best["global_step"],
             "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from lit_mlm.pretrained import load_tokenizer
 
 Algorithm = Literal["wordpiece", "bpe"]
+SpecialNames = dict[str, str | AddedToken]
 
 
 def train_tokenizer(
@@ -29,9 +31,8 @@ def train_tokenizer(
     Raises:
         ValueError: if `vocab_size` does not hold even the alphabet.
     """
-    make = _make_wordpiece if algorithm == "wordpiece" else _make_byte_level_bpe
-    tokenizer, trainer, names = make(vocab_size, lowercase)
-    tokenizer.train_from_iterator(texts, trainer)
+    train = _train_wordpiece if algorithm == "wordpiece" else _train_byte_level_bpe
+    tokenizer, names = train(texts, vocab_size, lowercase)
     if tokenizer.get_vocab_size() > vocab_size:
         raise ValueError(
             f"vocab_size {vocab_size} is too small: the characters of the text and the special tokens alone "
@@ -69,8 +70,8 @@ def load_or_train_tokenizer(
     return load_tokenizer(str(folder))
 
 
-def _make_wordpiece(vocab_size: int, lowercase: bool) -> tuple[Tokenizer, trainers.Trainer, dict[str, str | AddedToken]]:
-    names: dict[str, str | AddedToken] = {
+def _train_wordpiece(texts: Iterator[str], vocab_size: int, lowercase: bool) -> tuple[Tokenizer, SpecialNames]:
+    names: SpecialNames = {
         "pad_token": "[PAD]",
         "unk_token": "[UNK]",
         "cls_token": "[CLS]",
@@ -80,13 +81,24 @@ def _make_wordpiece(vocab_size: int, lowercase: bool) -> tuple[Tokenizer, traine
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=list(names.values()), show_progress=False)
-    return tokenizer, trainer, names
+    # The trainer numbers the pieces ##a, ##b, ... in the order of a hash map, another one in each process, and settles
+    # ties between merges by number. Named beforehand they have fixed numbers; a second tokenizer then takes the
+    # vocabulary, in which they are no special tokens.
+    words = Counter(word for text in texts for word in tokenizer.normalizer.normalize_str(text).split())
+    pieces = sorted({f"##{c}" for w in words for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(w) for c in part[1:]})
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=[*names.values(), *pieces], show_progress=False
+    )
+    tokenizer.train_from_iterator(words.elements(), trainer)
+    trained = Tokenizer(models.WordPiece(tokenizer.get_vocab(), unk_token="[UNK]"))
+    trained.normalizer, trained.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    trained.decoder = decoders.WordPiece()
+    trained.add_special_tokens(list(names.values()))
+    return trained, names
 
 
-def _make_byte_level_bpe(vocab_size: int, _lowercase: bool) -> tuple[Tokenizer, trainers.Trainer, dict[str, str | AddedToken]]:
-    names: dict[str, str | AddedToken] = {
+def _train_byte_level_bpe(texts: Iterator[str], vocab_size: int, _lowercase: bool) -> tuple[Tokenizer, SpecialNames]:
+    names: SpecialNames = {
         "cls_token": "<s>",
         "pad_token": "<pad>",
         "sep_token": "</s>",
@@ -103,4 +115,5 @@ def _make_byte_level_bpe(vocab_size: int, _lowercase: bool) -> tuple[Tokenizer, 
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    return tokenizer, trainer, names
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer, names

@@ -150,7 +150,7 @@ class TransformerModule(LightningModule, ABC):
         else:
             self.net = pretrained.build_net(self.auto_class, self._make_config(tokenizer), **attention)
         if options["gradient_checkpointing"]:
-            self.net.gradient_checkpointing_enable({"use_reentrant": False})
+            self.net.activation_checkpointing_enable({"use_reentrant": False})
         self.net.train()  # a pretrained net arrives in eval mode, and Lightning leaves it there: no dropout
 
     def restore_from(self, record: dict[str, Any]) -> None:
@@ -277,7 +277,8 @@ class TransformerModule(LightningModule, ABC):
         self.results[prefix] = figures
         logged = {f"{split}/{name}": float(value) for name, value in figures.items() if isinstance(value, float)}
         if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
-            logged["train/loss"] = self.results[prefix]["train_loss"] = float(self.train_loss.compute())
+            logged["train/loss"] = float(self.train_loss.compute())
+            self.results["train"] = {"loss": logged["train/loss"]}
         self.log_dict(logged, sync_dist=True)
 
     # Private

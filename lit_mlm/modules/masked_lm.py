@@ -19,7 +19,7 @@ class MaskedLM(TransformerModule):
     auto_class = AutoModelForMaskedLM
     monitor: ClassVar[str] = "val/perplexity"
     monitor_mode: ClassVar[Literal["min", "max"]] = "min"
-    headline = ("train_loss", "loss", "perplexity", "perplexity_batch_mean", "top1_accuracy", "bits_per_byte")
+    headline = ("loss", "perplexity", "perplexity_batch_mean", "top1_accuracy", "bits_per_byte")
     next_command = 'python -m lit_mlm fill --model {model} "Write a text with a [MASK] in it."'
 
     def make_metrics(self) -> Metric:

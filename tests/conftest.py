@@ -1,0 +1,115 @@
+"""What the tests share: tiny checkpoints built in code, the fixtures' folder, and the command line in-process."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before `transformers` and `datasets` are imported: no test may need the network
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedTokenizerFast
+
+from lit_mlm.cli import main
+from lit_mlm.data.tokenizer_training import train_tokenizer
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+TINY_BERT: dict[str, Any] = {
+    "model_type": "bert",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+}
+TINY_ROBERTA: dict[str, Any] = TINY_BERT | {
+    "model_type": "roberta",
+    "num_hidden_layers": 1,
+    "max_position_embeddings": 66,
+    "type_vocab_size": 1,
+}
+
+
+def read_reviews(split: str = "train") -> list[str]:
+    """The fixtures' reviews of one split, labelled ones only."""
+    folders = [FIXTURES / "aclImdb" / split / kind for kind in ("neg", "pos")]
+    return [file.read_text() for folder in folders for file in sorted(folder.glob("*.txt"))]
+
+
+@pytest.fixture(scope="session")
+def reviews() -> list[str]:
+    """24 short documents."""
+    return read_reviews()
+
+
+@pytest.fixture(scope="session")
+def wordpiece(reviews: list[str]) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer of 150 tokens."""
+    return train_tokenizer(iter(reviews), "wordpiece", 150)
+
+
+@pytest.fixture(scope="session")
+def bpe(reviews: list[str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of 380 tokens."""
+    return train_tokenizer(iter(reviews), "bpe", 380)
+
+
+def save_model(folder: Path, fields: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> str:
+    """Builds a masked language model with fixed random weights and saves it with its tokenizer."""
+    fields = dict(fields) | {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = AutoModelForMaskedLM.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields))
+    net.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory, wordpiece: PreTrainedTokenizerFast) -> str:
+    """The folder of a 2-layer BERT with a WordPiece tokenizer."""
+    return save_model(tmp_path_factory.mktemp("tiny_bert"), TINY_BERT, wordpiece)
+
+
+@pytest.fixture(scope="session")
+def tiny_roberta(tmp_path_factory: pytest.TempPathFactory, bpe: PreTrainedTokenizerFast) -> str:
+    """The folder of a 1-layer RoBERTa with a byte-level BPE tokenizer."""
+    return save_model(tmp_path_factory.mktemp("tiny_roberta"), TINY_ROBERTA, bpe)
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache that all tests of a session share."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def run_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Runs a command in-process, in an empty working directory, which it returns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["lit_mlm"])
+
+    def run(*args: object) -> Path:
+        main([str(arg) for arg in args])
+        return tmp_path
+
+    yield run
+
+
+def imdb_args(model: str, cache_dir: str) -> list[str]:
+    """The options of a quick run on the fixtures' reviews with a tiny model."""
+    return [
+        *("--config", "imdb.yaml", "--config", "overlays/cpu.yaml", "--model.model", model),
+        *("--data.data_dir", str(FIXTURES / "aclImdb"), "--data.cache_dir", cache_dir),
+        *("--data.block_size", "32", "--data.num_train_blocks", "null", "--data.num_val_blocks", "null"),
+        *("--data.batch_size", "8", "--trainer.max_epochs", "2", "--model.lr", "3e-3"),
+        *("--trainer.enable_progress_bar", "false"),
+    ]

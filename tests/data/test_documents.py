@@ -1,0 +1,35 @@
+"""Reading, splitting and hashing documents."""
+
+from pathlib import Path
+
+import pytest
+
+from lit_mlm.data.documents import hash_texts, make_documents, read_text_file, split_documents
+
+
+def test_split_shares_no_document_and_loses_none() -> None:
+    documents = make_documents([str(i) for i in range(50)])
+    parts = [part["text"] for part in split_documents(documents, [0.1, 0.2], seed=3)]
+    assert [len(part) for part in parts] == [5, 10, 35]
+    assert sorted(int(text) for part in parts for text in part) == list(range(50))
+    again = [part["text"] for part in split_documents(documents, [0.1, 0.2], seed=3)]
+    other = [part["text"] for part in split_documents(documents, [0.1, 0.2], seed=4)]
+    assert parts == again != other
+
+
+@pytest.mark.parametrize(("num", "fractions"), [(1, [0.5]), (2, [0.4, 0.4]), (10, [0.0]), (10, [1.0]), (2, [0.9])])
+def test_impossible_splits_are_refused(num: int, fractions: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"split|above 0 and below 1|leave none"):
+        split_documents(make_documents(["a"] * num), fractions, seed=0)
+
+
+def test_bytes_that_are_not_utf8_name_file_line_and_byte(tmp_path: Path) -> None:
+    file = tmp_path / "speech.txt"
+    file.write_bytes("one\ntwo\ncaf\xe9".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"speech\.txt, line 3: byte 0xe9 is not UTF-8"):
+        read_text_file(file)
+
+
+def test_hash_tells_borders_apart() -> None:
+    assert hash_texts(["ab", "c"]) != hash_texts(["a", "bc"]) != hash_texts(["abc"])
+    assert hash_texts(iter(["ab", "c"])) == hash_texts(["ab", "c"])

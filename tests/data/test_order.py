@@ -1,0 +1,48 @@
+"""The order of examples and how it is dealt to ranks."""
+
+import numpy as np
+import pytest
+
+from lit_mlm.data.order import BatchOrder
+
+
+def deal(num_examples: int, batch_size: int, num_ranks: int, epoch: int = 0, shuffled: bool = True) -> list[list[list[int]]]:
+    """For each rank its batches."""
+    ranks = []
+    for rank in range(num_ranks):
+        order = BatchOrder(num_examples, batch_size, rank, num_ranks, seed=1, shuffled=shuffled)
+        order.set_epoch(epoch)
+        batches = [key.examples.tolist() for key in order]
+        assert len(batches) == len(order)
+        ranks.append(batches)
+    return ranks
+
+
+@pytest.mark.parametrize("num_examples", [1, 2, 7, 48, 49])
+@pytest.mark.parametrize("num_ranks", [1, 2, 3])
+def test_each_example_once_and_equal_numbers_of_batches(num_examples: int, num_ranks: int) -> None:
+    ranks = deal(num_examples, 4, num_ranks)
+    assert len({len(batches) for batches in ranks}) == 1
+    assert len(ranks[0]) >= 1
+    assert sorted(i for batches in ranks for batch in batches for i in batch) == list(range(num_examples))
+
+
+def test_ranks_times_accumulation_see_the_same_steps() -> None:
+    def steps(num_ranks: int, accumulation: int) -> list[set[int]]:
+        ranks = deal(50, 4, num_ranks)
+        starts = range(0, len(ranks[0]), accumulation)
+        return [{i for batches in ranks for b in batches[s : s + accumulation] for i in b} for s in starts]
+
+    assert steps(1, 4) == steps(2, 2) == steps(4, 1)
+
+
+def test_training_order_depends_on_seed_and_epoch_alone() -> None:
+    assert deal(20, 3, 1, epoch=1) == deal(20, 3, 1, epoch=1)
+    flat = [np.concatenate(deal(20, size, 1, epoch=epoch)[0]).tolist() for size in (3, 5) for epoch in (0, 1)]
+    assert flat[0] == flat[2] != flat[1] == flat[3]
+
+
+def test_evaluation_keeps_order_and_epoch() -> None:
+    order = BatchOrder(5, 2, 0, 1, seed=1, shuffled=False)
+    order.set_epoch(7)
+    assert [(key.epoch, key.examples.tolist()) for key in order] == [(0, [0, 1]), (0, [2, 3]), (0, [4])]

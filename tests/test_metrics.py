@@ -1,0 +1,84 @@
+"""Metrics against torchmetrics and scikit-learn, over any batches."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics.text import Perplexity
+
+from lit_mlm.metrics import MaskedTokenMetrics, MeanLoss, exponential
+
+
+def make_scores(num: int = 500, vocab: int = 50) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return 3 * torch.randn(num, vocab, generator=generator), torch.randint(0, vocab, (num,), generator=generator)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 500])
+def test_figures_equal_references_for_any_batch_size(size: int) -> None:
+    logits, labels = make_scores()
+    metrics = MaskedTokenMetrics()
+    for part in torch.arange(len(labels)).split(size):
+        metrics.update(logits[part], labels[part])
+    figures = metrics.compute()
+    reference = Perplexity()
+    reference.update(logits.double()[None], labels[None])
+    assert figures["perplexity"] == pytest.approx(float(reference.compute()), rel=1e-6)
+    assert figures["loss"] == pytest.approx(math.log(figures["perplexity"]), rel=1e-12)
+    order = logits.argsort(dim=-1, descending=True)
+    ranks = (order == labels[:, None]).nonzero()[:, 1]
+    assert figures["top1_accuracy"] == float((ranks == 0).double().mean())
+    assert figures["top5_accuracy"] == float((ranks < 5).double().mean())
+    assert figures["num_scored_tokens"] == 500
+
+
+def test_batch_mean_is_what_the_recipes_print() -> None:
+    logits, labels = make_scores(12)
+    metrics = MaskedTokenMetrics()
+    losses = []
+    for part in torch.arange(12).split([1, 3, 8]):
+        metrics.update(logits[part], labels[part])
+        losses.append(float(torch.nn.functional.cross_entropy(logits[part], labels[part])))
+    figures = metrics.compute()
+    assert figures["perplexity_batch_mean"] == pytest.approx(math.exp(sum(losses) / 3), rel=1e-6)
+    assert abs(figures["perplexity_batch_mean"] / figures["perplexity"] - 1) > 0.01
+
+
+def test_batch_without_masked_tokens_adds_nothing() -> None:
+    logits, labels = make_scores()
+    one, two = MaskedTokenMetrics(), MaskedTokenMetrics()
+    one.update(logits, labels)
+    for part in (slice(0, 200), slice(0, 0), slice(200, 500)):
+        two.update(logits[part], labels[part])
+    one.batch_means, one.num_batches = two.batch_means, two.num_batches
+    assert two.num_batches == 2
+    assert one.compute() == pytest.approx(two.compute())
+
+
+def test_empty_evaluation_is_an_error() -> None:
+    metrics = MaskedTokenMetrics()
+    metrics.update(torch.empty(0, 50), torch.empty(0, dtype=torch.int64))
+    with pytest.raises(ValueError, match="scored no token"):
+        metrics.compute()
+
+
+def test_low_precision_logits_are_summed_in_full() -> None:
+    logits, labels = make_scores()
+    logits = logits.bfloat16()
+    metrics, reference = MaskedTokenMetrics(), MaskedTokenMetrics()
+    metrics.update(logits, labels)
+    reference.update(logits.float(), labels)
+    assert metrics.compute() == reference.compute()
+
+
+def test_infinite_perplexity() -> None:
+    assert exponential(1e4) == math.inf
+    assert exponential(1.0) == math.e
+
+
+def test_mean_loss_weights_by_tokens() -> None:
+    loss = MeanLoss()
+    loss.update(torch.tensor(6.0, requires_grad=True), torch.tensor(2))
+    loss.update(torch.tensor(1.0), 8)
+    assert loss.compute() == 0.7
