@@ -1,8 +1,11 @@
 """What the tests share: tiny checkpoints built in code, the fixtures' folder, and the command line in-process."""
 
 import os
+import tempfile
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before `transformers` and `datasets` are imported: no test may need the network
+# Before `transformers` and `datasets` are imported: no test may need the network or the user's caches.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="lit-mlm-tests-")
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
