@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import pkgutil
 import warnings
 from collections.abc import Sequence
@@ -28,10 +29,10 @@ TRAINER_DEFAULTS = {
 
 FALSE_ALARMS = (
     r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
-    r".*is less than the logging interval.*",  # short runs are fine
+    r".*is smaller than the logging interval.*",  # short runs are fine
     r".*args parameter is intended to run.*",  # the commands of `lit_mlm.cli` are found before LightningCLI
     r".*exists and is not empty.*",  # a resumed run writes where it began
-    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21445: its own use of torch
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch
 )
 
 
@@ -94,6 +95,7 @@ def run(args: Sequence[str]) -> None:
         args: the command line, the command first.
     """
     import_all(lit_mlm.data, lit_mlm.modules)
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning #21900: its own use of jsonargparse
     for pattern in FALSE_ALARMS:
         warnings.filterwarnings("ignore", pattern)
     for name in ("lightning.pytorch", "lightning.fabric"):

@@ -46,7 +46,7 @@ def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
 
 def write_model_card(record: dict[str, Any], checkpoint: dict[str, Any]) -> str:
     """A model card in Markdown: what the model is, and the figures of its last validation."""
-    options = checkpoint["hyper_parameters"]
+    options = record["options"]
     origin = f"`{options['model']}`" if options["model"] else f"a {record['config']['model_type']} net from scratch"
     figures = record["results"].get("val", {})
     rows = [f"| {name} | {value} |" for name, value in figures.items()]

@@ -171,6 +171,7 @@ class TransformerModule(LightningModule, ABC):
             "version": __version__,
             "auto_class": self.auto_class.__name__,
             "config": self._net.config.to_dict(),
+            "options": dict(self.hparams),  # Lightning's own copy takes what load_from_checkpoint is given
             "tokenizer": {} if tokenizer is None else pretrained.pack_tokenizer(tokenizer),
             "tokenizer_sha256": None if tokenizer is None else pretrained.hash_tokenizer(tokenizer),
             "results": self.results,
@@ -179,7 +180,7 @@ class TransformerModule(LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Builds the net that a checkpoint describes; refuses options that the checkpoint would silently replace."""
         is_resumed = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-        saved = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
+        saved = checkpoint[RECORD]["options"]
         names = [name for name in self.hparams if name not in FREE_OPTIONS] if is_resumed else NET_OPTIONS
         for name in names:
             if name in saved and _plain(self.hparams[name]) != _plain(saved[name]):
