@@ -51,21 +51,24 @@ def format_help() -> str:
 
 
 def find_configs(args: Sequence[str]) -> list[str]:
-    """Replaces each ``--config NAME`` that is no file by the config of that name that comes with lit-mlm.
+    """Finds the configs that a command line names, and puts them first, so that what is typed beside them holds.
+
+    Args:
+        args: the command line, the command first.
 
     Raises:
-        ValueError: if there is neither; the message lists the configs that there are.
+        ValueError: if there is no such config; the message lists those that there are.
     """
-    found = list(args)
-    for i, arg in enumerate(found):
+    configs: list[str] = []
+    others = []
+    rest = iter(args[1:])
+    for arg in rest:
         option, equals, value = arg.partition("=")
-        if option not in ("--config", "-c"):
-            continue
-        if equals:
-            found[i] = f"{option}={find_config(value)}"
-        elif i + 1 < len(found):
-            found[i + 1] = find_config(found[i + 1])
-    return found
+        if option in ("--config", "-c"):
+            configs += ["--config", find_config(value if equals else next(rest, ""))]
+        else:
+            others.append(arg)
+    return [args[0], *configs, *others]
 
 
 def find_config(name: str) -> str:

@@ -1,5 +1,6 @@
 """Nets and tokenizers of `transformers`: loaded, built, compared and packed, quietly and in float32."""
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -40,7 +41,9 @@ def make_config(fields: dict[str, Any]) -> PretrainedConfig:
     """A configuration from its `model_type` and any other of its fields.
 
     Raises:
-        ValueError: if there is no `model_type`, or `transformers` has no such type or the type no such field.
+        ValueError: if there is no `model_type`, `transformers` has no such type, or a field looks like another one
+            misspelt. Other fields that the type doesn't declare are let through, as `transformers` does: some nets
+            read fields that their config class doesn't list.
     """
     fields = dict(fields)
     model_type = fields.pop("model_type", None)
@@ -48,10 +51,10 @@ def make_config(fields: dict[str, Any]) -> PretrainedConfig:
         raise ValueError(f"a model config needs the field 'model_type' (for example bert), got only {sorted(fields)}")
     config: PretrainedConfig = AutoConfig.for_model(model_type, **fields)
     default = type(config)()
-    if unknown := sorted(name for name in fields if not hasattr(default, name)):
-        raise ValueError(
-            f"a {model_type} config has no field {', '.join(unknown)}; it has {', '.join(sorted(default.to_dict()))}"
-        )
+    known = {*default.to_dict(), *default.attribute_map, *dir(default)}
+    for name in fields.keys() - known:
+        if similar := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+            raise ValueError(f"a {model_type} config has no field {name!r}; did you mean {similar[0]!r}?")
     return config
 
 

@@ -42,10 +42,10 @@ class PrintProgress(Callback):
         folder = get_run_folder(trainer)
         if not (folder / "hf").is_dir():
             return
-        figures = json.loads((folder / "metrics.json").read_text())
-        start, best = figures.get(f"start/{pl_module.monitor}"), figures[pl_module.monitor]
-        before = "" if start is None else f"{_format(start)} before training, "
-        _say(trainer, f"{pl_module.monitor}: {before}{_format(best)} after it (epoch {figures['epoch'] + 1})")
+        figures, name = json.loads((folder / "metrics.json").read_text()), pl_module.monitor
+        if name in figures:
+            before = f"{_format(figures[f'start/{name}'])} before training, " if f"start/{name}" in figures else ""
+            _say(trainer, f"{name}: {before}{_format(figures[name])} after it (epoch {figures['epoch'] + 1})")
         _say(trainer, f"model:       {folder / 'hf'} (the best checkpoint, for from_pretrained)")
         _say(trainer, f"checkpoints: {folder / 'checkpoints'}")
         _say(trainer, f"figures:     {folder / 'metrics.json'}")

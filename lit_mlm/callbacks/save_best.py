@@ -1,6 +1,7 @@
 """Keeps the best and the last checkpoint."""
 
 import math
+import os
 from typing import Any
 
 import torch
@@ -15,7 +16,13 @@ class SaveBest(ModelCheckpoint):
     """
 
     def __init__(self) -> None:
-        super().__init__(filename="best", save_last=True, auto_insert_metric_name=False, enable_version_counter=False)
+        super().__init__(
+            filename="best",
+            save_last=True,
+            save_on_train_epoch_end=False,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Takes figure and direction from the task."""
@@ -23,3 +30,13 @@ class SaveBest(ModelCheckpoint):
         self.mode: str = pl_module.monitor_mode
         self.kth_value: Any = torch.tensor(math.inf if self.mode == "min" else -math.inf)
         super().setup(trainer, pl_module, stage)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the last checkpoint of a run that was not validated; nothing in a run that is only tried out."""
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            super().on_train_end(trainer, pl_module)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remembers the best checkpoint of this run's folder; that of another run is none of this one."""
+        if os.path.realpath(state_dict["dirpath"]) == os.path.realpath(str(self.dirpath)):
+            super().load_state_dict(state_dict | {"dirpath": self.dirpath})

@@ -26,16 +26,14 @@ class SaveResults(Callback):
         """Exports the best checkpoint and writes its figures beside those of the start and the last epoch."""
         folder = get_run_folder(trainer)
         saver = next((c for c in trainer.callbacks if isinstance(c, SaveBest)), None)  # type: ignore[attr-defined]
-        if not trainer.is_global_zero or saver is None or not saver.best_model_path:
+        path = saver and (saver.best_model_path or saver.last_model_path)
+        if not path or not trainer.is_global_zero:
             return
-        best = read_checkpoint(saver.best_model_path)
+        best = read_checkpoint(path)
         results = best[RECORD]["results"]
         content = {
-            **_flatten("start/val", results.get("start/val", {})),
-            **_flatten("val", results["val"]),
-            **_flatten("train", results["train"]),
-            **_flatten("last/val", pl_module.results["val"]),
-            **_flatten("last/train", pl_module.results["train"]),
+            **_flatten(results, "start/val", "val", "train"),
+            **{f"last/{key}": value for key, value in _flatten(pl_module.results, "val", "train").items()},
             "epoch": best["epoch"],
             "step": best["global_step"],
             "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),  # type: ignore[attr-defined]
@@ -44,17 +42,17 @@ class SaveResults(Callback):
                 **{name: importlib.metadata.version(name) for name in PACKAGES},
             },
         }
-        export_checkpoint(saver.best_model_path, folder / "hf")
+        export_checkpoint(path, folder / "hf")
         write_json(folder / "metrics.json", content)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds the figures of `validate`."""
         if trainer.state.fn == "validate":
-            self._add(trainer, _flatten("val", pl_module.results["val"]))
+            self._add(trainer, _flatten(pl_module.results, "val"))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds the figures of `test`."""
-        self._add(trainer, _flatten("test", pl_module.results["test"]))
+        self._add(trainer, _flatten(pl_module.results, "test"))
 
     def _add(self, trainer: Trainer, figures: dict[str, Any]) -> None:
         folder = get_run_folder(trainer)
@@ -68,5 +66,5 @@ def get_run_folder(trainer: Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
-def _flatten(prefix: str, figures: dict[str, Any]) -> dict[str, Any]:
-    return {f"{prefix}/{name}": value for name, value in figures.items()}
+def _flatten(results: dict[str, dict[str, Any]], *prefixes: str) -> dict[str, Any]:
+    return {f"{prefix}/{name}": value for prefix in prefixes for name, value in results.get(prefix, {}).items()}

@@ -213,7 +213,7 @@ def test_resumed_run_refuses_options_that_the_checkpoint_would_replace(
         ({}, {}, "give either model.model"),
         ({"model": "x", "config": {"model_type": "bert"}}, {}, "give either model.model"),
         ({"config": {"hidden_size": 8}}, {"vocab_size": 150}, "needs the field 'model_type'"),
-        ({"config": TINY_BERT | {"hiden_size": 8}}, {"vocab_size": 150}, "has no field hiden_size"),
+        ({"config": TINY_BERT | {"hiden_size": 8}}, {"vocab_size": 150}, "no field 'hiden_size'; did you mean 'hidden_size'"),
         ({"config": TINY_BERT}, {}, "the model is built from scratch, so name one with data.tokenizer"),
         ({"config": TINY_BERT | {"vocab_size": 20}}, {"vocab_size": 150}, "has 150 tokens, but the net's vocabulary only 20"),
         ({"config": TINY_BERT}, {"vocab_size": 150, "block_size": 65}, "block_size is 65, but the model takes at most 64"),

@@ -1,0 +1,96 @@
+"""Filling masks, against the pipeline of `transformers`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer, pipeline
+
+from lit_mlm.inference.fill import fill_masks, load_masked_lm
+
+TEXTS = ["The story was [MASK] and the rest felt bright.", "[MASK] cast was dull.", "I left before the film was over [MASK]"]
+
+
+@pytest.mark.parametrize("model", ["tiny_bert", "tiny_roberta"])
+def test_single_masks_equal_the_pipeline(model: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(model)
+    net, tokenizer = load_masked_lm(folder)
+    expected = pipeline("fill-mask", folder, device="cpu")([t.replace("[MASK]", tokenizer.mask_token) for t in TEXTS])
+    for text, theirs, ours in zip(TEXTS, expected, fill_masks(net, tokenizer, TEXTS), strict=True):
+        assert len(ours) == 1
+        for one, other in zip(ours[0], theirs, strict=True):
+            assert {key: one[key] for key in ("token", "token_str", "sequence")} == {  # type: ignore[literal-required]
+                key: other[key] for key in ("token", "token_str", "sequence")
+            }
+            assert one["score"] == pytest.approx(other["score"], rel=1e-5)
+        assert fill_masks(net, tokenizer, [text.replace("[MASK]", "<mask>")])[0][0][0]["token"] == ours[0][0]["token"]
+
+
+@pytest.mark.parametrize("model", ["tiny_bert", "tiny_roberta"])
+def test_several_masks_equal_the_pipeline(model: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(model)
+    net, tokenizer = load_masked_lm(folder)
+    text = f"The {tokenizer.mask_token} was {tokenizer.mask_token}."
+    expected = pipeline("fill-mask", folder, device="cpu", top_k=3)(text)
+    ours = fill_masks(net, tokenizer, [text], top_k=3)[0]
+    assert [[c["sequence"] for c in mask] for mask in ours] == [[c["sequence"] for c in mask] for mask in expected]
+    assert [[c["token"] for c in mask] for mask in ours] == [[c["token"] for c in mask] for mask in expected]
+
+
+class Favourite(torch.nn.Module):
+    """A net that is sure of one token."""
+
+    def __init__(self, net: Any, token_id: int) -> None:
+        super().__init__()
+        self.net, self.token_id, self.config = net, token_id, net.config
+
+    def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+        logits = torch.zeros(*input_ids.shape, self.config.vocab_size)
+        logits[..., self.token_id] = 9
+        return (logits,)
+
+    def get_input_embeddings(self) -> Any:
+        return self.net.get_input_embeddings()
+
+
+@pytest.mark.parametrize(
+    ("model", "token", "text", "expected"),
+    [
+        ("tiny_bert", "was", "The  Café [MASK] GOOD\n", "The  Café was GOOD\n"),
+        ("tiny_bert", "##y", "The stor [mask].", "The story."),
+        ("tiny_roberta", "Ġwas", "The story <mask>  good", "The story was  good"),
+        ("tiny_roberta", "Ġwas", "The story<mask> good", "The story was good"),
+        ("tiny_roberta", "Ġwas", "<mask> it", "was it"),
+        ("tiny_roberta", "Ġwas", "one\n[MASK] it", "one\nwas it"),
+        ("tiny_roberta", "y", "The stor <MASK>.", "The story."),
+        ("tiny_roberta", ".", "The end <mask>", "The end."),
+    ],
+)
+def test_the_user_s_own_text_is_filled(
+    model: str, token: str, text: str, expected: str, request: pytest.FixtureRequest
+) -> None:
+    net, tokenizer = load_masked_lm(request.getfixturevalue(model))
+    token_id = tokenizer.convert_tokens_to_ids(token)
+    assert token_id != tokenizer.unk_token_id
+    best = fill_masks(Favourite(net, token_id), tokenizer, [text], top_k=1)[0][0][0]  # type: ignore[arg-type]
+    assert best["text"] == expected
+
+
+def test_bad_input_is_refused(tiny_bert: str) -> None:
+    net, tokenizer = load_masked_lm(tiny_bert)
+    with pytest.raises(ValueError, match=r"the text has no mask; write \[MASK\].*'no mask here'"):
+        fill_masks(net, tokenizer, ["a [MASK]", "no mask here"])
+    with pytest.raises(ValueError, match="the text has 203 tokens, but the model takes at most 64"):
+        fill_masks(net, tokenizer, ["story " * 200 + "[MASK]"])
+    with pytest.raises(ValueError, match="top_k must be between 1 and the vocabulary's 150, got 0"):
+        fill_masks(net, tokenizer, ["a [MASK]"], top_k=0)
+
+
+def test_model_without_head_is_refused_unless_allowed(tiny_bert: str, tmp_path: Path) -> None:
+    AutoModel.from_pretrained(tiny_bert).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"lacks 6 weights of a masked language model.*cls\.predictions.*--allow_new_head"):
+        load_masked_lm(str(tmp_path))
+    net, tokenizer = load_masked_lm(str(tmp_path), allow_new_head=True)
+    assert len(fill_masks(net, tokenizer, ["a [MASK]"])[0][0]) == 5

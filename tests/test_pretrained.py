@@ -1,0 +1,63 @@
+"""Nets and tokenizers of `transformers`."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from lit_mlm.pretrained import (
+    build_net,
+    find_max_length,
+    get_max_length,
+    hash_tokenizer,
+    make_config,
+    pack_tokenizer,
+    restore_config,
+    unpack_tokenizer,
+)
+from tests.modules.architectures import TINY
+
+
+@pytest.mark.parametrize("model", ["tiny_bert", "tiny_roberta"])
+def test_hash_survives_use_saving_and_packing(model: str, request: pytest.FixtureRequest) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(request.getfixturevalue(model))
+    before = hash_tokenizer(tokenizer)
+    tokenizer(["a", "The story was dull."], truncation=True, max_length=4, padding=True)
+    assert hash_tokenizer(tokenizer) == before
+    unpacked = unpack_tokenizer(pack_tokenizer(tokenizer))
+    assert hash_tokenizer(unpacked) == before
+    text = "The story was [MASK], <mask>."
+    assert unpacked(text)["input_ids"] == tokenizer(text, truncation=False)["input_ids"]
+
+
+def test_hash_tells_tokenizers_apart(tiny_bert: str, tiny_roberta: str) -> None:
+    tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in (tiny_bert, tiny_roberta)]
+    changed = copy.deepcopy(tokenizers[0])
+    changed.add_tokens(["film"])
+    assert len({hash_tokenizer(tokenizer) for tokenizer in [*tokenizers, changed]}) == 3
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "modernbert", "mpnet", "xlm-roberta", "longformer"])
+def test_max_length_is_the_longest_that_runs(model_type: str) -> None:
+    net = AutoModelForMaskedLM.from_config(restore_config({"model_type": model_type} | TINY[model_type])).eval()
+    limit = get_max_length(net)
+    assert limit == find_max_length(AutoModelForMaskedLM, net.config)
+    assert limit is not None
+
+    def run(length: int) -> Any:
+        ids = torch.full((1, length), 7)
+        return net(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+
+    assert run(limit).shape[1] == limit
+    if model_type != "modernbert":  # rotary positions: its limit is that of its training
+        with pytest.raises((IndexError, RuntimeError)):
+            run(limit + 1)
+
+
+@pytest.mark.parametrize("model_type", sorted(TINY))
+def test_config_survives_a_checkpoint(model_type: str) -> None:
+    net = build_net(AutoModelForMaskedLM, make_config({"model_type": model_type} | TINY[model_type]))
+    again = build_net(AutoModelForMaskedLM, restore_config(net.config.to_dict()))
+    assert {n: p.shape for n, p in again.state_dict().items()} == {n: p.shape for n, p in net.state_dict().items()}
