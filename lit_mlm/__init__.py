@@ -1,4 +1,4 @@
-"""Masked language modelling on PyTorch Lightning. Public names are imported when first used: `import lit_mlm` is cheap."""
+"""Masked language modelling on PyTorch Lightning; public names are imported when they are first used."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -36,5 +35,5 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
         json.dump(finite, file, indent=2, allow_nan=False)
         file.write("\n")
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(path)

@@ -12,7 +12,9 @@ from transformers import get_scheduler
 Schedule = Literal["linear", "cosine"]
 
 
-def group_parameters(named_parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, object]]:
+def group_parameters(
+    named_parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
+) -> list[dict[str, object]]:
     """Groups for an optimizer: matrices and embeddings decay, biases and norms (one dimension) don't.
 
     Args:
@@ -27,7 +29,9 @@ def group_parameters(named_parameters: Iterable[tuple[str, nn.Parameter]], weigh
     return [group for group in groups if group["params"]]
 
 
-def make_optimizer(groups: list[dict[str, object]], lr: float, betas: tuple[float, float], eps: float, scaled: bool) -> AdamW:
+def make_optimizer(
+    groups: list[dict[str, object]], lr: float, betas: tuple[float, float], eps: float, scaled: bool
+) -> AdamW:
     """AdamW (Loshchilov and Hutter 2019), as one fused kernel where that is available.
 
     Args:
@@ -48,7 +52,9 @@ def make_schedule(optimizer: Optimizer, name: Schedule, num_warmup_steps: int, n
         ValueError: if the warm-up is longer than the training.
     """
     if num_warmup_steps > num_steps:
-        raise ValueError(f"num_warmup_steps ({num_warmup_steps}) exceeds the {num_steps} optimizer steps of the training")
+        raise ValueError(
+            f"num_warmup_steps ({num_warmup_steps}) exceeds the {num_steps} optimizer steps of the training"
+        )
     schedule: LRScheduler = get_scheduler(name, optimizer, num_warmup_steps, num_steps)
     return schedule
 

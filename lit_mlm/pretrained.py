@@ -64,7 +64,9 @@ def restore_config(fields: dict[str, Any]) -> PretrainedConfig:
     return restored
 
 
-def load_net(auto_class: Any, name: str, revision: str | None = None, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+def load_net(
+    auto_class: Any, name: str, revision: str | None = None, **options: Any
+) -> tuple[PreTrainedModel, list[str]]:
     """Loads a pretrained net in float32.
 
     Args:
@@ -125,7 +127,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     with quiet():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, revision=revision)
     if not tokenizer.is_fast:
-        raise ValueError(f"the tokenizer of {name} is a slow one ({type(tokenizer).__name__}); lit-mlm needs a fast one")
+        raise ValueError(
+            f"the tokenizer of {name} is a slow one ({type(tokenizer).__name__}); lit-mlm needs a fast one"
+        )
     return tokenizer
 
 

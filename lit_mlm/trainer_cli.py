@@ -54,7 +54,7 @@ class TrainerCLI(LightningCLI):
         return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in TRAINER_COMMANDS}
 
     def _parse_ckpt_path(self) -> None:
-        """Leaves options as they were typed, where LightningCLI would lay the checkpoint's over them (Lightning #21455).
+        """Keeps what was typed, where LightningCLI would lay the checkpoint's options over it (Lightning #21455).
 
         `TransformerModule.on_load_checkpoint` refuses those that the checkpoint would silently replace.
         """
@@ -65,7 +65,9 @@ class TrainerCLI(LightningCLI):
         run_dir, stem = config.run_dir, Path(str(config.config[0])).stem if config.config else "run"
         if config.ckpt_path in ("best", "last"):
             if run_dir is None:
-                raise ValueError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run that it is from")
+                raise ValueError(
+                    f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run that it is from"
+                )
             config.ckpt_path = str(Path(run_dir) / "checkpoints" / f"{config.ckpt_path}.ckpt")
         is_fit = self.subcommand == "fit"
         if is_fit and run_dir and (Path(run_dir) / "config.yaml").exists() and not config.ckpt_path:
@@ -73,9 +75,16 @@ class TrainerCLI(LightningCLI):
                 f"--run_dir {run_dir} holds a run already; give another folder, or continue it with --ckpt_path last"
             )
         if config.trainer.logger in (None, True):
-            place = {"save_dir": "runs", "name": stem} if run_dir is None else {"save_dir": run_dir, "name": "", "version": ""}
+            place = (
+                {"save_dir": "runs", "name": stem}
+                if run_dir is None
+                else {"save_dir": run_dir, "name": "", "version": ""}
+            )
             init_args = place | {"default_hp_metric": False}
-            config.trainer.logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": init_args}
+            config.trainer.logger = {
+                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+                "init_args": init_args,
+            }
         self.save_config_kwargs = {
             "config_filename": "config.yaml" if is_fit else f"{self.subcommand}.yaml",
             "overwrite": not is_fit or bool(config.ckpt_path),

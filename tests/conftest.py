@@ -7,7 +7,7 @@ import tempfile
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="lit-mlm-tests-")
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def run_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+def run_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Runs a command in-process, in an empty working directory, which it returns."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["lit_mlm"])
@@ -104,7 +104,7 @@ def run_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         main([str(arg) for arg in args])
         return tmp_path
 
-    yield run
+    return run
 
 
 def imdb_args(model: str, cache_dir: str) -> list[str]:

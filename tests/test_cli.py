@@ -44,7 +44,9 @@ def test_version_does_not_import_torch() -> None:
         "import sys; from lit_mlm.cli import main; main(['--version']); main(['--help'])\n"
         "print(sorted({'torch', 'lightning', 'transformers', 'datasets'} & set(sys.modules)))"
     )
-    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
     assert output[0] == f"lit-mlm {__version__}"
     assert output[-1] == "[]"
 
@@ -168,7 +170,7 @@ def test_checkpoint_does_not_override_what_is_typed(
 def test_run_folder_in_use_is_refused(run_folder: Path, tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
     with pytest.raises(ValueError, match="holds a run already"):
         run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", run_folder)
-    with pytest.raises(ValueError, match="there is no checkpoint .*nowhere.ckpt"):
+    with pytest.raises(ValueError, match=r"there is no checkpoint .*nowhere.ckpt"):
         run_cli("validate", *imdb_args(tiny_bert, cache_dir), "--ckpt_path", "nowhere.ckpt")
     with pytest.raises(ValueError, match="--ckpt_path last needs --run_dir"):
         run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--ckpt_path", "last")
@@ -182,20 +184,26 @@ def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
 
 def test_debug_overlay_looks_at_every_part(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
     args = imdb_args(tiny_bert, cache_dir)
-    folder = run_cli("fit", *args, "--config", "overlays/debug.yaml", "--config", "overlays/bf16.yaml", "--data.batch_size", 2)
+    folder = run_cli(
+        "fit", *args, "--config", "overlays/debug.yaml", "--config", "overlays/bf16.yaml", "--data.batch_size", 2
+    )
     metrics = json.loads((folder / "runs/imdb/version_0/metrics.json").read_text())
     assert metrics["step"] == 8  # --trainer.max_epochs is typed, so it holds
 
 
 def test_typed_options_hold_wherever_they_stand() -> None:
-    found = find_configs(["fit", "--model.lr", "1", "--config=imdb.yaml", "-c", "overlays/cpu.yaml", "--trainer.devices=2"])
+    found = find_configs(
+        ["fit", "--model.lr", "1", "--config=imdb.yaml", "-c", "overlays/cpu.yaml", "--trainer.devices=2"]
+    )
     folder = get_config_folder()
     configs = ["--config", str(folder / "imdb.yaml"), "--config", str(folder / "overlays/cpu.yaml")]
     assert found == ["fit", *configs, "--model.lr", "1", "--trainer.devices=2"]
 
 
 def test_run_without_validation_exports_its_last_model(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
-    folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--trainer.limit_val_batches", 0, "--run_dir", "out") / "out"
+    folder = (
+        run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--trainer.limit_val_batches", 0, "--run_dir", "out") / "out"
+    )
     weights = read_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
     net = AutoModelForMaskedLM.from_pretrained(folder / "hf")
     for name, weight in net.state_dict().items():
@@ -203,12 +211,23 @@ def test_run_without_validation_exports_its_last_model(tiny_bert: str, cache_dir
     assert not any("perplexity" in key for key in json.loads((folder / "metrics.json").read_text()))
 
 
+def test_training_that_ends_within_an_epoch_is_validated_and_saved(
+    tiny_bert: str, cache_dir: str, run_cli: Run
+) -> None:
+    options = ("--trainer.max_steps", 5, "--data.batch_size", 2, "--run_dir", "out")
+    folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *options) / "out"
+    assert read_checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == 5
+    assert json.loads((folder / "metrics.json").read_text())["step"] == 5
+
+
 def test_fast_dev_run_writes_nothing(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
     folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--trainer.fast_dev_run", "true")
     assert not list(folder.rglob("*.ckpt"))
 
 
-def test_lines_on_the_terminal(tiny_bert: str, cache_dir: str, run_cli: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_on_the_terminal(
+    tiny_bert: str, cache_dir: str, run_cli: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_cli("fit", *imdb_args(tiny_bert, cache_dir))
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"bert, 0\.0 M parameters; 1 x cpu, 32-true; \d+ train / \d+ val blocks of 32 \(stream\)", lines[0])

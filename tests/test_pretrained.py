@@ -39,7 +39,9 @@ def test_hash_tells_tokenizers_apart(tiny_bert: str, tiny_roberta: str) -> None:
     assert len({hash_tokenizer(tokenizer) for tokenizer in [*tokenizers, changed]}) == 3
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "modernbert", "mpnet", "xlm-roberta", "longformer"])
+@pytest.mark.parametrize(
+    "model_type", ["bert", "roberta", "distilbert", "modernbert", "mpnet", "xlm-roberta", "longformer"]
+)
 def test_max_length_is_the_longest_that_runs(model_type: str) -> None:
     net = AutoModelForMaskedLM.from_config(restore_config({"model_type": model_type} | TINY[model_type])).eval()
     limit = get_max_length(net)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 
 from lit_mlm.callbacks.save_results import get_run_folder
 from lit_mlm.pretrained import count_parameters
@@ -12,32 +12,32 @@ from lit_mlm.pretrained import count_parameters
 class PrintProgress(Callback):
     """One line at the start, one a validation, and a short summary at the end."""
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Model, parameters, device, precision and data."""
         _say(trainer, _describe_run(trainer, pl_module))
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
         """The same, where there is no training."""
         if trainer.state.fn == "validate":
             _say(trainer, _describe_run(trainer, pl_module))
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         """The same, where there is no training."""
         _say(trainer, _describe_run(trainer, pl_module))
 
-    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: Any) -> None:
         """The figures before the first step."""
         if "start/val" in pl_module.results:
             _say(trainer, f"start: val {_format_figures(pl_module, 'start/val')}")
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """The figures of a validation."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             place = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
             train_loss = _format(pl_module.results["train"]["loss"])
             _say(trainer, f"{place}: train loss {train_loss}; val {_format_figures(pl_module, 'val')}")
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Where everything is, and the next command."""
         folder = get_run_folder(trainer)
         if not (folder / "hf").is_dir():
@@ -52,7 +52,7 @@ class PrintProgress(Callback):
         _say(trainer, f"curves:      tensorboard --logdir {folder}")
         _say(trainer, f"next:        {pl_module.next_command.format(model=folder / 'hf')}")
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """The figures of `validate` and `test`, once they are written."""
         prefix = {"validate": "val", "test": "test"}.get(stage)
         if prefix and prefix in pl_module.results:
@@ -70,7 +70,7 @@ def _say(trainer: Trainer, text: str) -> None:
         print(text, flush=True)
 
 
-def _describe_run(trainer: Trainer, module: LightningModule) -> str:
+def _describe_run(trainer: Trainer, module: Any) -> str:
     net: Any = module.net
     source = getattr(trainer, "datamodule", None)
     parts = [
@@ -81,7 +81,7 @@ def _describe_run(trainer: Trainer, module: LightningModule) -> str:
     return "; ".join(parts)
 
 
-def _format_figures(module: LightningModule, prefix: str) -> str:
+def _format_figures(module: Any, prefix: str) -> str:
     figures = module.results[prefix]
     return ", ".join(f"{name} {_format(figures[name])}" for name in module.headline if name in figures)
 

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 
@@ -24,16 +24,22 @@ class SaveBest(ModelCheckpoint):
             enable_version_counter=False,
         )
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Takes figure and direction from the task."""
         self.monitor: str = pl_module.monitor
         self.mode: str = pl_module.monitor_mode
         self.kth_value: Any = torch.tensor(math.inf if self.mode == "min" else -math.inf)
         super().setup(trainer, pl_module, stage)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any, **kwargs: Any) -> None:
+        """Asks for a validation, and with it a checkpoint, where `max_steps` ends the training within an epoch."""
+        super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Writes the last checkpoint of a run that was not validated; nothing in a run that is only tried out."""
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not trainer.fast_dev_run:
             super().on_train_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 
 from lit_mlm.callbacks.save_best import SaveBest
 from lit_mlm.checkpointing import RECORD, read_checkpoint, write_json
@@ -22,10 +22,10 @@ class SaveResults(Callback):
     their figures to those that are there.
     """
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Exports the best checkpoint and writes its figures beside those of the start and the last epoch."""
         folder = get_run_folder(trainer)
-        saver = next((c for c in trainer.callbacks if isinstance(c, SaveBest)), None)  # type: ignore[attr-defined]
+        saver = next((c for c in trainer.callbacks if isinstance(c, SaveBest)), None)
         path = saver and (saver.best_model_path or saver.last_model_path)
         if not path or not trainer.is_global_zero:
             return
@@ -36,7 +36,7 @@ class SaveResults(Callback):
             **{f"last/{key}": value for key, value in _flatten(pl_module.results, "val", "train").items()},
             "epoch": best["epoch"],
             "step": best["global_step"],
-            "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),  # type: ignore[attr-defined]
+            "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),
             "versions": {
                 "python": platform.python_version(),
                 **{name: importlib.metadata.version(name) for name in PACKAGES},
@@ -45,12 +45,12 @@ class SaveResults(Callback):
         export_checkpoint(path, folder / "hf")
         write_json(folder / "metrics.json", content)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Adds the figures of `validate`."""
         if trainer.state.fn == "validate":
             self._add(trainer, _flatten(pl_module.results, "val"))
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Adds the figures of `test`."""
         self._add(trainer, _flatten(pl_module.results, "test"))
 

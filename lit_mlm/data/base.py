@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from lit_mlm.data.order import BatchOrder
 from lit_mlm.data.stream import SpecialTokens, TokenStream, find_special_tokens, iterate_texts, tokenize_documents
 from lit_mlm.data.tokenizer_training import Algorithm, load_or_train_tokenizer
 from lit_mlm.pretrained import hash_tokenizer, load_tokenizer
+from lit_mlm.text import TokenModel
 from lit_mlm.text.blocks import Policy, cut_blocks
 from lit_mlm.text.masking import Masking
 
@@ -144,7 +145,15 @@ class BlocksDataModule(LightningDataModule, ABC):
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples."""
-        names = "block_policy drop_tail special_tokens num_train_blocks num_val_blocks num_test_blocks split_seed".split()
+        names = [
+            "block_policy",
+            "drop_tail",
+            "special_tokens",
+            "num_train_blocks",
+            "num_val_blocks",
+            "num_test_blocks",
+            "split_seed",
+        ]
         options = {name: self.hparams[name] for name in names} | {"block_size": self._block_size}
         parts = [self._text_hashes, hash_tokenizer(self.tokenizer), options]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -179,19 +188,19 @@ class BlocksDataModule(LightningDataModule, ABC):
     def _load_tokenizer(self, documents: dict[str, Dataset]) -> PreTrainedTokenizerBase:
         options = self.hparams
         if options["vocab_size"] is not None:
-            kind = [options["tokenizer_algorithm"], options["vocab_size"], options["lowercase"]]
+            kind = (options["tokenizer_algorithm"], options["vocab_size"], options["lowercase"])
             key = hashlib.sha256(json.dumps([self._text_hashes["train"], kind]).encode()).hexdigest()[:32]
             folder = self._cache_dir / "tokenizers" / key
             return load_or_train_tokenizer(iterate_texts(documents["train"]), *kind, folder)
         if options["tokenizer"] is not None:
             return load_tokenizer(options["tokenizer"], options["tokenizer_revision"])
-        tokenizer = self.trainer.lightning_module.load_tokenizer() if self.trainer else None
+        tokenizer = self._model.load_tokenizer() if self._model else None
         if tokenizer is None:
             raise ValueError(
                 "no tokenizer: the model is built from scratch, so name one with data.tokenizer, "
                 "or have one trained with data.vocab_size"
             )
-        return tokenizer
+        return cast(PreTrainedTokenizerBase, tokenizer)
 
     def _tokenize(self, split: str, documents: Dataset) -> TokenStream:
         per_document = self.hparams["special_tokens"] == "document"
@@ -262,19 +271,22 @@ class BlocksDataModule(LightningDataModule, ABC):
 
     @property
     def _block_size(self) -> int:
-        limit = self.trainer.lightning_module.max_length if self.trainer else None
+        limit = self._model.max_length if self._model else None
         typed: int | None = self.hparams["block_size"]
         if typed is None and limit is None:
             raise ValueError("data.block_size must be given: the model sets no limit of its own")
         if typed is not None and limit is not None and typed > limit:
             raise ValueError(f"data.block_size is {typed}, but the model takes at most {limit} tokens")
-        return typed or limit
+        return cast(int, typed or limit)
 
     @property
     def _pad_id(self) -> int:
-        pad_id = self.tokenizer.pad_token_id
-        pad_id = self.tokenizer.eos_token_id if pad_id is None else pad_id
-        return self.tokenizer.mask_token_id if pad_id is None else pad_id
+        ids = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, self.tokenizer.mask_token_id)
+        return next(int(token_id) for token_id in ids if token_id is not None)
+
+    @property
+    def _model(self) -> TokenModel | None:
+        return None if self.trainer is None else cast(TokenModel, self.trainer.lightning_module)
 
     @property
     def _cache_dir(self) -> Path:

@@ -53,7 +53,7 @@ class IMDBDataModule(BlocksDataModule):
         """Reads the reviews that `splits` need.
 
         Raises:
-            ValueError: if a folder is missing or holds no reviews, a file is not UTF-8, or the test split is trained on.
+            ValueError: if a folder lacks reviews, a file is not UTF-8, or the test split is trained on.
         """
         names = self.hparams["train_splits"]
         documents: dict[str, Dataset] = {}

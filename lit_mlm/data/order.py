@@ -43,7 +43,9 @@ class BatchOrder(DistributedSampler[Any]):
         shuffled: a new permutation for each epoch; without it the order is that of the data, and the epoch stays 0.
     """
 
-    def __init__(self, num_examples: int, batch_size: int, rank: int, num_ranks: int, seed: int, shuffled: bool) -> None:
+    def __init__(
+        self, num_examples: int, batch_size: int, rank: int, num_ranks: int, seed: int, shuffled: bool
+    ) -> None:
         super().__init__(range(num_examples), num_replicas=num_ranks, rank=rank, shuffle=shuffled, seed=seed)  # type: ignore[arg-type]
         self.num_examples = num_examples
         self.batch_size = batch_size

@@ -1,6 +1,5 @@
 """Tokenizers trained on the text at hand."""
 
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -55,7 +54,10 @@ def load_or_train_tokenizer(
     """The tokenizer that an earlier call left in `folder`, or a new one, which it leaves there.
 
     Args:
-        texts, algorithm, vocab_size, lowercase: as in `train_tokenizer`.
+        texts: as in `train_tokenizer`.
+        algorithm: as in `train_tokenizer`.
+        vocab_size: as in `train_tokenizer`.
+        lowercase: as in `train_tokenizer`.
         folder: its name must stand for the texts and the options.
     """
     if not folder.exists():
@@ -64,7 +66,7 @@ def load_or_train_tokenizer(
         unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             train_tokenizer(texts, algorithm, vocab_size, lowercase).save_pretrained(unfinished)
-            os.rename(unfinished, folder)
+            unfinished.rename(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return load_tokenizer(str(folder))
@@ -85,7 +87,9 @@ def _train_wordpiece(texts: Iterator[str], vocab_size: int, lowercase: bool) -> 
     # ties between merges by number. Named beforehand they have fixed numbers; a second tokenizer then takes the
     # vocabulary, in which they are no special tokens.
     words = Counter(word for text in texts for word in tokenizer.normalizer.normalize_str(text).split())
-    pieces = sorted({f"##{c}" for w in words for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(w) for c in part[1:]})
+    pieces = sorted(
+        {f"##{c}" for w in words for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(w) for c in part[1:]}
+    )
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size, special_tokens=[*names.values(), *pieces], show_progress=False
     )

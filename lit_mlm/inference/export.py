@@ -14,7 +14,7 @@ PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask"}
 
 
 def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
-    """Writes net, tokenizer and model card of a checkpoint; a folder that is there is replaced when the new one is whole.
+    """Writes net, tokenizer and model card of a checkpoint, in place of what `folder` holds, once they are whole.
 
     Args:
         checkpoint_path: of lit-mlm.

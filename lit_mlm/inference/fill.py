@@ -79,18 +79,26 @@ def fill_masks(
     return [_fill_text(net, tokenizer, text, top_k) for text in texts]
 
 
-def _fill_text(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, top_k: int) -> list[list[Candidate]]:
+def _fill_text(
+    net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, top_k: int
+) -> list[list[Candidate]]:
     spans = _find_masks(text, tokenizer)
     if not spans:
-        raise ValueError(f"the text has no mask; write [MASK] or {tokenizer.mask_token} where a word is missing: {text!r}")
-    input_ids = tokenizer(_write_masks(text, spans, tokenizer.mask_token), return_tensors="pt", verbose=False)["input_ids"]
+        raise ValueError(
+            f"the text has no mask; write [MASK] or {tokenizer.mask_token} where a word is missing: {text!r}"
+        )
+    input_ids = tokenizer(_write_masks(text, spans, tokenizer.mask_token), return_tensors="pt", verbose=False)[
+        "input_ids"
+    ]
     limit = pretrained.get_max_length(net)
     if limit is not None and input_ids.shape[1] > limit:
-        raise ValueError(f"the text has {input_ids.shape[1]} tokens, but the model takes at most {limit}: {text[:60]!r}...")
+        raise ValueError(
+            f"the text has {input_ids.shape[1]} tokens, but the model takes at most {limit}: {text[:60]!r}..."
+        )
     positions = (input_ids[0] == tokenizer.mask_token_id).nonzero()[:, 0]  # (M,)
-    device = net.get_input_embeddings().weight.device
     with torch.inference_mode():
-        logits = net(input_ids=input_ids.to(device), attention_mask=torch.ones_like(input_ids, device=device))[0]
+        on_device = input_ids.to(net.device)
+        logits = net(input_ids=on_device, attention_mask=torch.ones_like(on_device))[0]
     top = logits[0, positions].float().softmax(-1).topk(top_k)
     filled: list[list[Candidate]] = []
     for i, position in enumerate(positions.tolist()):
@@ -98,14 +106,14 @@ def _fill_text(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: s
         for score, token_id in zip(top.values[i].tolist(), top.indices[i].tolist(), strict=True):
             ids = input_ids[0].clone()
             ids[position] = token_id
-            token_str = tokenizer.decode([token_id])
+            token_str = str(tokenizer.decode([token_id]))
             filled[i].append(
                 Candidate(
                     score=score,
                     token=token_id,
                     token_str=token_str,
                     # With one mask special tokens are left out, with several they would take the others along.
-                    sequence=tokenizer.decode(ids, skip_special_tokens=len(positions) == 1),
+                    sequence=str(tokenizer.decode(ids, skip_special_tokens=len(positions) == 1)),
                     text=_fill_span(text, spans[i], token_id, token_str, tokenizer),
                 )
             )
@@ -129,7 +137,7 @@ def _fill_span(
 ) -> str:
     """The text with one mask filled: a piece that continues a word joins the one before it, with no space between."""
     before, after = text[: span[0]], text[span[1] :]
-    token = tokenizer.convert_ids_to_tokens(token_id)
+    token = str(tokenizer.convert_ids_to_tokens(token_id))
     opens_word = token.startswith(("\u0120", "\u2581")) or token_str[:1].isspace()  # byte-level BPE, SentencePiece
     # A mask token that takes the space before it stands for a token that brings its own.
     takes_space = tokenizer.added_tokens_decoder[tokenizer.mask_token_id].lstrip

@@ -2,12 +2,11 @@
 
 import logging
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -22,8 +21,9 @@ from lit_mlm.optim import Schedule, group_parameters, make_optimizer, make_sched
 log = logging.getLogger(__name__)
 
 LOSS_UNIT = 1024.0
-"""Summed losses are divided by this before the backward pass, so that gradients are about as large as those of a mean and
-fit fp16. It is the same for every batch, and a power of two, so the division is exact; the step multiplies it back."""
+"""Summed losses are divided by this before the backward pass, so that gradients are about as large as those of a mean
+and fit fp16. It is the same for every batch, and a power of two, so the division is exact; the step multiplies it back.
+"""
 
 NET_OPTIONS = ("model", "revision", "config")
 """The options that decide what the net is; a checkpoint that is loaded has decided them already."""
@@ -142,7 +142,9 @@ class TransformerModule(LightningModule, ABC):
         if self.net is not None:
             return
         options = self.hparams
-        attention = {} if options["attn_implementation"] is None else {"attn_implementation": options["attn_implementation"]}
+        attention = (
+            {} if options["attn_implementation"] is None else {"attn_implementation": options["attn_implementation"]}
+        )
         if self._record is None and options["model"] is not None:
             name = options["model"]
             self.net, self.new_weights = pretrained.load_net(self.auto_class, name, options["revision"], **attention)
@@ -305,7 +307,7 @@ class TransformerModule(LightningModule, ABC):
         return pretrained.make_config(fields)
 
     def _report_new_weights(self) -> None:
-        if not self.new_weights or not rank_zero_only.rank == 0:
+        if not self.new_weights or self.global_rank != 0:
             return
         is_evaluated = self._trainer is not None and self.trainer.state.fn != TrainerFn.FITTING
         log.log(
@@ -321,7 +323,8 @@ class TransformerModule(LightningModule, ABC):
         tokenizer = getattr(self._data_module, "tokenizer", None)
         if tokenizer is None:
             return
-        num_ids, num_rows = max(tokenizer.get_vocab().values()) + 1, self._net.get_input_embeddings().weight.shape[0]
+        num_ids = max(tokenizer.get_vocab().values()) + 1
+        num_rows = len(cast(Tensor, self._net.get_input_embeddings().weight))
         if num_ids > num_rows:
             raise ValueError(f"the tokenizer has {num_ids} tokens, but the net's vocabulary only {num_rows}")
         expected = None if self._record is None else self._record["tokenizer_sha256"]

@@ -1,8 +1,8 @@
 """The vocabulary head on scored positions only.
 
 A masked language model scores about one position in seven, but its head, by far the widest layer, is run on all of
-them. A forward hook on the encoder (`net.base_model`) hands the head the hidden states of the scored positions alone, so
-that the net itself, its parameters and its checkpoint stay those of `transformers`.
+them. A forward hook on the encoder (`net.base_model`) hands the head the hidden states of the scored positions alone,
+so that the net itself, its parameters and its checkpoint stay those of `transformers`.
 
 Shapes: B sequences, T tokens, H hidden size, V vocabulary, N scored positions.
 """
@@ -43,7 +43,7 @@ def compute_scored_logits(net: PreTrainedModel, batch: dict[str, Tensor]) -> tup
         output[next(iter(output))] = rows  # by place: Perceiver's first entry is not called last_hidden_state
         return output
 
-    needs_all_rows = net.base_model is net or getattr(net.config, "chunk_size_lm_head", 0)
+    needs_all_rows = net.base_model is net or getattr(net.config, "chunk_size_lm_head", 0) > 0
     hook = None if needs_all_rows else net.base_model.register_forward_hook(keep_scored)
     try:
         logits: Tensor = net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]

@@ -33,7 +33,9 @@ class BlockTable:
         return len(self.starts)
 
 
-def cut_blocks(document_lengths: IntArray, block_size: int, policy: Policy = "stream", drop_tail: bool = False) -> BlockTable:
+def cut_blocks(
+    document_lengths: IntArray, block_size: int, policy: Policy = "stream", drop_tail: bool = False
+) -> BlockTable:
     """Cuts a stream of documents into blocks of `block_size` tokens.
 
     With ``"stream"`` the documents are one sequence, as in the published recipes, and there is one tail: what is left
@@ -68,7 +70,9 @@ def cut_blocks(document_lengths: IntArray, block_size: int, policy: Policy = "st
     return BlockTable(starts, ends, num_dropped_tokens=total - int((ends - starts).sum()))
 
 
-def gather_blocks(stream: npt.NDArray[np.integer], starts: IntArray, ends: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+def gather_blocks(
+    stream: npt.NDArray[np.integer], starts: IntArray, ends: IntArray
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Reads several slices of a stream as one array, padded on the right to the longest of them.
 
     Args:

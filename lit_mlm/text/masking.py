@@ -1,9 +1,9 @@
-"""Which positions of a sequence are masked, and what stands there instead: a pure function of (seed, epoch, example id).
+"""Which positions of a sequence are masked, and with what: a pure function of (seed, epoch, example id).
 
-Every random number is the hash of a counter, (seed, epoch, example id, position, purpose), so a mask is the same for any
-batch size, number of workers or ranks and order, after any restart, and costs no state. The hash is the finaliser of
-SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA, section 5), applied
-once for each part of the counter.
+Every random number is the hash of a counter, (seed, epoch, example id, position, purpose), so a mask is the same for
+any batch size, number of workers or ranks, and order, after any restart, and costs no state. The hash is the finaliser
+of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA, section 5),
+applied once for each part of the counter.
 
 Shapes: B sequences, T tokens.
 """

@@ -6,7 +6,9 @@ import pytest
 from lit_mlm.data.order import BatchOrder
 
 
-def deal(num_examples: int, batch_size: int, num_ranks: int, epoch: int = 0, shuffled: bool = True) -> list[list[list[int]]]:
+def deal(
+    num_examples: int, batch_size: int, num_ranks: int, epoch: int = 0, shuffled: bool = True
+) -> list[list[list[int]]]:
     """For each rank its batches."""
     ranks = []
     for rank in range(num_ranks):

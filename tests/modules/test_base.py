@@ -19,7 +19,12 @@ from tests.conftest import FIXTURES, TINY_BERT, imdb_args
 @pytest.fixture
 def make_data(cache_dir: str) -> Callable[..., IMDBDataModule]:
     def make(**options: Any) -> IMDBDataModule:
-        defaults = {"data_dir": str(FIXTURES / "aclImdb"), "block_size": 32, "batch_size": 8, "cache_dir": cache_dir}
+        defaults: dict[str, Any] = {
+            "data_dir": str(FIXTURES / "aclImdb"),
+            "block_size": 32,
+            "batch_size": 8,
+            "cache_dir": cache_dir,
+        }
         return IMDBDataModule(**(defaults | options))
 
     return make
@@ -28,7 +33,12 @@ def make_data(cache_dir: str) -> Callable[..., IMDBDataModule]:
 @pytest.fixture
 def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
     def make(**options: Any) -> Trainer:
-        quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}
+        quiet: dict[str, Any] = {
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "logger": False,
+            "accelerator": "cpu",
+        }
         return Trainer(**(quiet | {"max_epochs": 1, "default_root_dir": tmp_path, "log_every_n_steps": 1} | options))
 
     return make
@@ -58,7 +68,7 @@ def test_forward_is_that_of_the_net(tiny_bert: str) -> None:
 
 
 def test_net_arrives_in_training_mode_with_tied_embeddings(tiny_bert: str, make_data: Any, make_trainer: Any) -> None:
-    losses = []
+    losses: list[float] = []
 
     class Probe(MaskedLM):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
@@ -76,7 +86,9 @@ def test_net_arrives_in_training_mode_with_tied_embeddings(tiny_bert: str, make_
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_options_of_the_net(tiny_roberta: str, make_data: Any, make_trainer: Any, precision: str, attention: str) -> None:
+def test_options_of_the_net(
+    tiny_roberta: str, make_data: Any, make_trainer: Any, precision: str, attention: str
+) -> None:
     module = MaskedLM(tiny_roberta, attn_implementation=attention, gradient_checkpointing=True, lr=3e-3)
     make_trainer(max_epochs=2, precision=precision, gradient_clip_val=1.0).fit(module, make_data())
     assert module.net is not None
@@ -213,10 +225,22 @@ def test_resumed_run_refuses_options_that_the_checkpoint_would_replace(
         ({}, {}, "give either model.model"),
         ({"model": "x", "config": {"model_type": "bert"}}, {}, "give either model.model"),
         ({"config": {"hidden_size": 8}}, {"vocab_size": 150}, "needs the field 'model_type'"),
-        ({"config": TINY_BERT | {"hiden_size": 8}}, {"vocab_size": 150}, "no field 'hiden_size'; did you mean 'hidden_size'"),
+        (
+            {"config": TINY_BERT | {"hiden_size": 8}},
+            {"vocab_size": 150},
+            "no field 'hiden_size'; did you mean 'hidden_size'",
+        ),
         ({"config": TINY_BERT}, {}, "the model is built from scratch, so name one with data.tokenizer"),
-        ({"config": TINY_BERT | {"vocab_size": 20}}, {"vocab_size": 150}, "has 150 tokens, but the net's vocabulary only 20"),
-        ({"config": TINY_BERT}, {"vocab_size": 150, "block_size": 65}, "block_size is 65, but the model takes at most 64"),
+        (
+            {"config": TINY_BERT | {"vocab_size": 20}},
+            {"vocab_size": 150},
+            "has 150 tokens, but the net's vocabulary only 20",
+        ),
+        (
+            {"config": TINY_BERT},
+            {"vocab_size": 150, "block_size": 65},
+            "block_size is 65, but the model takes at most 64",
+        ),
         ({"config": TINY_BERT, "num_warmup_steps": 10_000}, {"vocab_size": 150}, r"num_warmup_steps \(10000\) exceeds"),
     ],
 )
@@ -243,6 +267,7 @@ def test_weights_absent_from_a_checkpoint_are_named(
 
     AutoModel.from_pretrained(tiny_bert).save_pretrained(tmp_path / "headless")
     AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path / "headless")
+
     def levels() -> list[str]:
         return [record.levelname for record in caplog.records if record.name.startswith("lit_mlm")]
 

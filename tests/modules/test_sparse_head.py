@@ -17,8 +17,11 @@ from tests.modules.architectures import DENSE_ONLY, TINY, UNBUILDABLE
 
 def build(model_type: str, **changes: Any) -> PreTrainedModel:
     torch.manual_seed(0)
-    net = AutoModelForMaskedLM.from_config(AutoConfig.for_model(model_type, **TINY[model_type] | changes))
-    return net.train()  # type: ignore[no-any-return]
+    net: PreTrainedModel = AutoModelForMaskedLM.from_config(
+        AutoConfig.for_model(model_type, **TINY[model_type] | changes)
+    )
+    net.train()
+    return net
 
 
 def make_batch(net: PreTrainedModel, scored_share: float = 0.3) -> dict[str, Tensor]:
@@ -46,7 +49,7 @@ def run_step(net: PreTrainedModel, batch: dict[str, Tensor], sparse: bool) -> tu
         logits = net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
         logits, labels = logits[scored], batch["labels"][scored]
     loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     return loss.detach(), {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
 
 

@@ -8,7 +8,7 @@ from lit_mlm.text.blocks import Policy, cut_blocks, gather_blocks
 
 def cut_lists(documents: list[list[int]], size: int, policy: Policy, drop_tail: bool) -> list[list[int]]:
     """The slow reference: lists of ids, cut one by one."""
-    sequences = [sum(documents, [])] if policy == "stream" else documents
+    sequences = [[i for document in documents for i in document]] if policy == "stream" else documents
     blocks = [sequence[i : i + size] for sequence in sequences for i in range(0, len(sequence), size)]
     return [block for block in blocks if len(block) == size or not drop_tail]
 

@@ -5,7 +5,7 @@ import pytest
 
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.masking import Masking, fingerprint_masks, mask_tokens
+from lit_mlm.text.masking import BoolArray, Masking, fingerprint_masks, mask_tokens
 
 VOCAB_SIZE, NUM_SPECIAL, MASK_ID = 1000, 5, 4
 
@@ -15,7 +15,7 @@ def make_masking(**options: float) -> Masking:
     return Masking(MASK_ID, is_ordinary, **options)
 
 
-def make_batch(num: int = 800, length: int = 128) -> tuple[IntArray, "np.ndarray", IntArray]:  # type: ignore[type-arg]
+def make_batch(num: int = 800, length: int = 128) -> tuple[IntArray, BoolArray, IntArray]:
     rng = np.random.default_rng(0)
     ids = rng.integers(NUM_SPECIAL, VOCAB_SIZE, (num, length))
     return ids, np.ones(ids.shape, dtype=bool), np.arange(num)

@@ -1,0 +1,33 @@
+# Each target makes .venv and installs what it needs by itself, once; PYTHON chooses the interpreter (3.11 or later).
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/quickstart/$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: quickstart test lint clean
+
+quickstart: .venv/installed
+	$(BIN)/python -m lit_mlm fit --config quickstart.yaml --run_dir $(RUN)
+	$(BIN)/python -m lit_mlm fill --model $(RUN)/hf --top_k 3 \
+	    "The [MASK] statement is used for conditional execution." \
+	    "A class definition defines a class [MASK]." \
+	    "The value of the expression is <mask> if the two objects are equal."
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@

@@ -1,0 +1,39 @@
+"""`python -m lit_mlm fill`."""
+
+import io
+import json
+
+import pytest
+
+from lit_mlm.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> list[str]:
+    main(["fill", *args])
+    return capsys.readouterr().out.splitlines()
+
+
+def test_candidates_are_printed(tiny_bert: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run(capsys, "--model", tiny_bert, "--top_k", "2", "The [MASK] was dull.", "A <mask> and a [mask].")
+    assert [line for line in lines if not line.startswith(" ")] == ["The [MASK] was dull.", "A <mask> and a [mask]."]
+    assert len(lines) == 2 + 2 + 2 + 2 * 2
+    assert lines[4:5] == ["  mask 1"]
+
+
+def test_json_has_the_pipeline_s_fields(tiny_roberta: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run(capsys, "--model", tiny_roberta, "--json", "The [MASK] was dull.")
+    (record,) = [json.loads(line) for line in lines]
+    assert record["text"] == "The [MASK] was dull."
+    assert len(record["masks"][0]) == 5
+    assert set(record["masks"][0][0]) == {"score", "token", "token_str", "sequence", "text"}
+
+
+def test_standard_input(tiny_bert: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("one [MASK]\n\ntwo [MASK]\n"))
+    lines = run(capsys, "--model", tiny_bert, "--top_k", "1")
+    assert [line for line in lines if not line.startswith(" ")] == ["one [MASK]", "two [MASK]"]
+
+
+def test_text_without_mask_is_an_error(tiny_bert: str) -> None:
+    with pytest.raises(ValueError, match="the text has no mask"):
+        main(["fill", "--model", tiny_bert, "nothing to fill"])

@@ -1,0 +1,23 @@
+"""What reaches the disk."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from lit_mlm.checkpointing import write_json
+
+
+def test_infinities_become_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "a" / "metrics.json", {"val/perplexity": math.inf, "nan": math.nan, "x": 1.5, "name": "y"})
+    content = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert content == {"val/perplexity": None, "nan": None, "x": 1.5, "name": "y"}
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
