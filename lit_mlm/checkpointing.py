@@ -26,6 +26,27 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any]) -> None:
+    """Compares options with those that a checkpoint was made with, and that loading it would silently put in place.
+
+    Args:
+        section: where the options stand in a config, for the message.
+        options: the options that must not differ, by name.
+        saved: the checkpoint's; those that it lacks are not compared.
+
+    Raises:
+        ValueError: if one differs; the message has both values.
+    """
+    for name, value in options.items():
+        # A YAML or a checkpoint may have made a list of a tuple.
+        ours, theirs = (list(v) if isinstance(v, tuple) else v for v in (value, saved.get(name, value)))
+        if ours != theirs:
+            raise ValueError(
+                f"{section}.{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would take its "
+                "place; give the checkpoint's value, or start from its hf folder instead"
+            )
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all; infinities and NaN become null, which JSON can hold."""
     path.parent.mkdir(parents=True, exist_ok=True)

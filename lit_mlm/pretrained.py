@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -158,3 +158,32 @@ def unpack_tokenizer(files: dict[str, Tensor]) -> PreTrainedTokenizerBase:
         for name, content in files.items():
             (Path(folder) / Path(name).name).write_bytes(content.numpy().tobytes())
         return load_tokenizer(folder)
+
+
+def check_fit(
+    net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequence_length: int, expected_hash: str | None
+) -> None:
+    """Checks that a net takes what the data will feed it.
+
+    Args:
+        net: the net.
+        tokenizer: what made the token ids.
+        sequence_length: of the longest sequence, in tokens.
+        expected_hash: `hash_tokenizer` of the tokenizer that the net was trained with; None if it is not known.
+
+    Raises:
+        ValueError: if the vocabulary, the tokenizer or the length doesn't fit; the message has both values.
+    """
+    num_ids = max(tokenizer.get_vocab().values()) + 1
+    num_rows = len(cast(Tensor, net.get_input_embeddings().weight))
+    if num_ids > num_rows:
+        raise ValueError(f"the tokenizer has {num_ids} tokens, but the net's vocabulary only {num_rows}")
+    found = hash_tokenizer(tokenizer)
+    if expected_hash not in (None, found):
+        raise ValueError(
+            f"the checkpoint was made with the tokenizer of SHA-256 {expected_hash}, the data with {found}; "
+            "leave data.tokenizer and data.vocab_size out to take the checkpoint's own"
+        )
+    limit = get_max_length(net)
+    if limit is not None and sequence_length > limit:
+        raise ValueError(f"the data has sequences of {sequence_length} tokens, but the net takes at most {limit}")

@@ -1,38 +1,26 @@
-"""The base of tasks: a `transformers` net that is built late, trained on a summed loss and scored exactly."""
+"""The base of tasks: a `transformers` net, trained on a summed loss and scored exactly."""
 
-import logging
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_mlm import __version__, pretrained
-from lit_mlm.checkpointing import RECORD
 from lit_mlm.metrics import MeanLoss
+from lit_mlm.modules.net import NetModule
 from lit_mlm.optim import Schedule, group_parameters, make_optimizer, make_schedule, rescale_gradients
-
-log = logging.getLogger(__name__)
 
 LOSS_UNIT = 1024.0
 """Summed losses are divided by this before the backward pass, so that gradients are about as large as those of a mean
 and fit fp16. It is the same for every batch, and a power of two, so the division is exact; the step multiplies it back.
 """
 
-NET_OPTIONS = ("model", "revision", "config")
-"""The options that decide what the net is; a checkpoint that is loaded has decided them already."""
 
-FREE_OPTIONS = ("attn_implementation", "gradient_checkpointing")
-"""The options that may change when a run goes on: what is typed holds."""
-
-
-class TransformerModule(LightningModule, ABC):
+class TransformerModule(NetModule, ABC):
     """Wraps a `transformers` net. A new task is a subclass with an Auto class, metrics and a loss.
 
     The net is built when a trainer is attached, by `load_from_checkpoint`, or by `build`.
@@ -52,8 +40,6 @@ class TransformerModule(LightningModule, ABC):
         num_warmup_steps: optimizer steps of linear warm-up.
     """
 
-    auto_class: ClassVar[Any]
-    """The `transformers` class that loads and builds the net."""
     monitor: ClassVar[str]
     """The figure that says which checkpoint is the best."""
     monitor_mode: ClassVar[Literal["min", "max"]]
@@ -83,13 +69,8 @@ class TransformerModule(LightningModule, ABC):
                 f"got model.model {model!r} and model.config {config!r}"
             )
         self.save_hyperparameters()
-        self.net: PreTrainedModel | None = None
-        self.new_weights: list[str] = []
         self.train_loss = MeanLoss()
         self.metrics = nn.ModuleDict({split: self.make_metrics() for split in ("val", "test")})
-        self.results: dict[str, dict[str, Any]] = {}
-        self._record: dict[str, Any] | None = None
-        self._max_length: int | None = None
         self._num_scored: Tensor | int = 0
 
     @abstractmethod
@@ -108,93 +89,6 @@ class TransformerModule(LightningModule, ABC):
         """The figures of a whole split, by the last part of their key."""
         figures: dict[str, Any] = self.metrics[split].compute()  # type: ignore[operator]
         return figures
-
-    def forward(self, **batch: Tensor) -> Any:
-        """What the net itself returns: with labels its loss, and dense logits."""
-        self.build()
-        return self._net(**batch)
-
-    # What the data module asks (`lit_mlm.text.TokenModel`)
-
-    @property
-    def max_length(self) -> int | None:
-        """The longest sequence that the net takes, in tokens; None if it has no limit."""
-        if self._max_length is None:
-            self._max_length = pretrained.find_max_length(self.auto_class, self._make_config())
-        return self._max_length
-
-    def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
-        """The checkpoint's tokenizer, else the pretrained model's; None for a net from scratch."""
-        if self._record is not None:
-            return pretrained.unpack_tokenizer(self._record["tokenizer"])
-        if self.hparams["model"] is None:
-            return None
-        return pretrained.load_tokenizer(self.hparams["model"], self.hparams["revision"])
-
-    # The net
-
-    def build(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        """Builds the net, unless it is there: from a checkpoint's record, a pretrained model or a config.
-
-        Args:
-            tokenizer: gives a net from scratch its vocabulary size and special ids.
-        """
-        if self.net is not None:
-            return
-        options = self.hparams
-        attention = (
-            {} if options["attn_implementation"] is None else {"attn_implementation": options["attn_implementation"]}
-        )
-        if self._record is None and options["model"] is not None:
-            name = options["model"]
-            self.net, self.new_weights = pretrained.load_net(self.auto_class, name, options["revision"], **attention)
-            self._report_new_weights()
-        else:
-            self.net = pretrained.build_net(self.auto_class, self._make_config(tokenizer), **attention)
-        if options["gradient_checkpointing"]:
-            self.net.activation_checkpointing_enable({"use_reentrant": False})
-        self.net.train()  # a pretrained net arrives in eval mode, and Lightning leaves it there: no dropout
-
-    def restore_from(self, record: dict[str, Any]) -> None:
-        """Takes the net's config and tokenizer from a checkpoint's record; the weights follow by Lightning's load."""
-        self._record = record
-
-    def configure_model(self) -> None:
-        """Builds the net for the trainer and checks that it fits the data."""
-        if self._trainer is None:
-            return  # load_from_checkpoint: `on_load_checkpoint` builds the net
-        self.build(getattr(self._data_module, "tokenizer", None))
-        self._check_data()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what it takes to restore the net alone, and the figures of its last validation."""
-        tokenizer = getattr(self._data_module, "tokenizer", None)
-        checkpoint[RECORD] = {
-            "version": __version__,
-            "auto_class": self.auto_class.__name__,
-            "config": self._net.config.to_dict(),
-            "options": dict(self.hparams),  # Lightning's own copy takes what load_from_checkpoint is given
-            "tokenizer": {} if tokenizer is None else pretrained.pack_tokenizer(tokenizer),
-            "tokenizer_sha256": None if tokenizer is None else pretrained.hash_tokenizer(tokenizer),
-            "results": self.results,
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Builds the net that a checkpoint describes; refuses options that the checkpoint would silently replace."""
-        is_resumed = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-        saved = checkpoint[RECORD]["options"]
-        names = [name for name in self.hparams if name not in FREE_OPTIONS] if is_resumed else NET_OPTIONS
-        for name in names:
-            if name in saved and _plain(self.hparams[name]) != _plain(saved[name]):
-                raise ValueError(
-                    f"model.{name} is {self.hparams[name]!r}, but the checkpoint was made with {saved[name]!r}, "
-                    "which would take its place; give the checkpoint's value, or start from its hf folder instead"
-                )
-        self._record = checkpoint[RECORD]
-        self.results = dict(self._record["results"])
-        self.build()
-        if self._trainer is not None:
-            self._check_data()
 
     # Training
 
@@ -283,59 +177,3 @@ class TransformerModule(LightningModule, ABC):
             logged["train/loss"] = float(self.train_loss.compute())
             self.results["train"] = {"loss": logged["train/loss"]}
         self.log_dict(logged, sync_dist=True)
-
-    # Private
-
-    @property
-    def _net(self) -> PreTrainedModel:
-        if self.net is None:
-            raise RuntimeError("the net is not built yet: attach a trainer or call build()")
-        return self.net
-
-    @property
-    def _data_module(self) -> Any:
-        return None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-
-    def _make_config(self, tokenizer: PreTrainedTokenizerBase | None = None) -> Any:
-        if self._record is not None:
-            return pretrained.restore_config(self._record["config"])
-        if self.hparams["model"] is not None:
-            return pretrained.load_config(self.hparams["model"], self.hparams["revision"])
-        fields = dict(self.hparams["config"])
-        if tokenizer is not None:
-            fields = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id} | fields
-        return pretrained.make_config(fields)
-
-    def _report_new_weights(self) -> None:
-        if not self.new_weights or self.global_rank != 0:
-            return
-        is_evaluated = self._trainer is not None and self.trainer.state.fn != TrainerFn.FITTING
-        log.log(
-            logging.WARNING if is_evaluated else logging.INFO,
-            "%d weights are not in %s and start at random: %s",
-            len(self.new_weights),
-            self.hparams["model"],
-            ", ".join(self.new_weights),
-        )
-
-    def _check_data(self) -> None:
-        """Raises ValueError where the tokenizer or the longest sequence doesn't fit the net."""
-        tokenizer = getattr(self._data_module, "tokenizer", None)
-        if tokenizer is None:
-            return
-        num_ids = max(tokenizer.get_vocab().values()) + 1
-        num_rows = len(cast(Tensor, self._net.get_input_embeddings().weight))
-        if num_ids > num_rows:
-            raise ValueError(f"the tokenizer has {num_ids} tokens, but the net's vocabulary only {num_rows}")
-        expected = None if self._record is None else self._record["tokenizer_sha256"]
-        found = pretrained.hash_tokenizer(tokenizer)
-        if expected not in (None, found):
-            raise ValueError(f"the checkpoint was made with the tokenizer of SHA-256 {expected}, the data with {found}")
-        length, limit = self._data_module.sequence_length, self.max_length
-        if limit is not None and length > limit:
-            raise ValueError(f"the data has sequences of {length} tokens, but the net takes at most {limit}")
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, so that a value equals what a checkpoint or a YAML made of it."""
-    return list(value) if isinstance(value, tuple) else value

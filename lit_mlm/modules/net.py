@@ -1,0 +1,151 @@
+"""The life of a `transformers` net in a Lightning module: built late, checked against the data, kept in checkpoints."""
+
+import logging
+from typing import Any, ClassVar
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_mlm import __version__, pretrained
+from lit_mlm.checkpointing import RECORD, refuse_changes
+
+log = logging.getLogger(__name__)
+
+NET_OPTIONS = ("model", "revision", "config")
+"""The options that decide what the net is; a checkpoint that is loaded has decided them already."""
+
+FREE_OPTIONS = ("attn_implementation", "gradient_checkpointing")
+"""The options that may change when a run goes on: what is typed holds."""
+
+
+class NetModule(LightningModule):
+    """Builds a net from a pretrained model, a config or a checkpoint, as the options of `TransformerModule` say."""
+
+    auto_class: ClassVar[Any]
+    """The `transformers` class that loads and builds the net."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net: PreTrainedModel | None = None
+        self.new_weights: list[str] = []
+        self.results: dict[str, dict[str, Any]] = {}
+        self._record: dict[str, Any] | None = None
+        self._max_length: int | None = None
+
+    def forward(self, **batch: Tensor) -> Any:
+        """What the net itself returns: with labels its loss, and dense logits."""
+        self.build()
+        return self._net(**batch)
+
+    @property
+    def max_length(self) -> int | None:
+        """The longest sequence that the net takes, in tokens; None if it has no limit."""
+        if self._max_length is None:
+            self._max_length = pretrained.find_max_length(self.auto_class, self._make_config())
+        return self._max_length
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The checkpoint's tokenizer, else the pretrained model's; None for a net from scratch."""
+        if self._record is not None:
+            return pretrained.unpack_tokenizer(self._record["tokenizer"])
+        if self.hparams["model"] is None:
+            return None
+        return pretrained.load_tokenizer(self.hparams["model"], self.hparams["revision"])
+
+    def build(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+        """Builds the net, unless it is there: from a checkpoint's record, a pretrained model or a config.
+
+        Args:
+            tokenizer: gives a net from scratch its vocabulary size and special ids.
+        """
+        if self.net is not None:
+            return
+        options = self.hparams
+        attention = (
+            {} if options["attn_implementation"] is None else {"attn_implementation": options["attn_implementation"]}
+        )
+        if self._record is None and options["model"] is not None:
+            name = options["model"]
+            self.net, self.new_weights = pretrained.load_net(self.auto_class, name, options["revision"], **attention)
+            self._report_new_weights()
+        else:
+            self.net = pretrained.build_net(self.auto_class, self._make_config(tokenizer), **attention)
+        if options["gradient_checkpointing"]:
+            self.net.activation_checkpointing_enable({"use_reentrant": False})
+        self.net.train()  # a pretrained net arrives in eval mode, and Lightning leaves it there: no dropout
+
+    def restore_from(self, record: dict[str, Any]) -> None:
+        """Takes the net's config and tokenizer from a checkpoint's record; the weights follow by Lightning's load."""
+        self._record = record
+
+    def configure_model(self) -> None:
+        """Builds the net for the trainer and checks that it fits the data."""
+        if self._trainer is None:
+            return  # load_from_checkpoint: `on_load_checkpoint` builds the net
+        self.build(getattr(self._data_module, "tokenizer", None))
+        self._check_data()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what it takes to restore the net alone, and the figures of its last validation."""
+        tokenizer = getattr(self._data_module, "tokenizer", None)
+        checkpoint[RECORD] = {
+            "version": __version__,
+            "auto_class": self.auto_class.__name__,
+            "config": self._net.config.to_dict(),
+            "options": dict(self.hparams),  # Lightning's own copy takes what load_from_checkpoint is given
+            "tokenizer": {} if tokenizer is None else pretrained.pack_tokenizer(tokenizer),
+            "tokenizer_sha256": None if tokenizer is None else pretrained.hash_tokenizer(tokenizer),
+            "results": self.results,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Builds the net that a checkpoint describes; refuses options that the checkpoint would silently replace."""
+        is_resumed = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        names = [name for name in self.hparams if name not in FREE_OPTIONS] if is_resumed else NET_OPTIONS
+        refuse_changes("model", {name: self.hparams[name] for name in names}, checkpoint[RECORD]["options"])
+        self._record = checkpoint[RECORD]
+        self.results = dict(self._record["results"])
+        self.build()
+        if self._trainer is not None:
+            self._check_data()
+
+    @property
+    def _net(self) -> PreTrainedModel:
+        if self.net is None:
+            raise RuntimeError("the net is not built yet: attach a trainer or call build()")
+        return self.net
+
+    @property
+    def _data_module(self) -> Any:
+        return None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+
+    def _make_config(self, tokenizer: PreTrainedTokenizerBase | None = None) -> Any:
+        if self._record is not None:
+            return pretrained.restore_config(self._record["config"])
+        if self.hparams["model"] is not None:
+            return pretrained.load_config(self.hparams["model"], self.hparams["revision"])
+        fields = dict(self.hparams["config"])
+        if tokenizer is not None:
+            fields = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id} | fields
+        return pretrained.make_config(fields)
+
+    def _report_new_weights(self) -> None:
+        if not self.new_weights or self.global_rank != 0:
+            return
+        is_evaluated = self._trainer is not None and self.trainer.state.fn != TrainerFn.FITTING
+        log.log(
+            logging.WARNING if is_evaluated else logging.INFO,
+            "%d weights are not in %s and start at random: %s",
+            len(self.new_weights),
+            self.hparams["model"],
+            ", ".join(self.new_weights),
+        )
+
+    def _check_data(self) -> None:
+        data = self._data_module
+        if getattr(data, "tokenizer", None) is None:
+            return
+        expected = None if self._record is None else self._record["tokenizer_sha256"]
+        pretrained.check_fit(self._net, data.tokenizer, data.sequence_length, expected)
