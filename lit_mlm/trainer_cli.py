@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
 
 import lit_mlm.data
 import lit_mlm.modules
@@ -60,35 +61,36 @@ class TrainerCLI(LightningCLI):
         """
 
     def before_instantiate_classes(self) -> None:
-        """Says where the run lies, and where the checkpoint is."""
-        config = self.config[self.subcommand]
-        run_dir, stem = config.run_dir, Path(str(config.config[0])).stem if config.config else "run"
+        """Finds the checkpoint, and says under which name the configuration is saved."""
+        config, is_fit = self.config[self.subcommand], self.subcommand == "fit"
+        run_dir = config.run_dir
         if config.ckpt_path in ("best", "last"):
             if run_dir is None:
-                raise ValueError(
-                    f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run that it is from"
-                )
+                raise ValueError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
             config.ckpt_path = str(Path(run_dir) / "checkpoints" / f"{config.ckpt_path}.ckpt")
-        is_fit = self.subcommand == "fit"
         if is_fit and run_dir and (Path(run_dir) / "config.yaml").exists() and not config.ckpt_path:
             raise ValueError(
                 f"--run_dir {run_dir} holds a run already; give another folder, or continue it with --ckpt_path last"
             )
-        if config.trainer.logger in (None, True):
-            place = (
-                {"save_dir": "runs", "name": stem}
-                if run_dir is None
-                else {"save_dir": run_dir, "name": "", "version": ""}
-            )
-            init_args = place | {"default_hp_metric": False}
-            config.trainer.logger = {
-                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-                "init_args": init_args,
-            }
         self.save_config_kwargs = {
             "config_filename": "config.yaml" if is_fit else f"{self.subcommand}.yaml",
             "overwrite": not is_fit or bool(config.ckpt_path),
         }
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Puts the run in its folder, which TensorBoard's logger makes, unless another logger is asked for."""
+        config = self.config[self.subcommand]
+        run_dir, stem = config.run_dir, Path(str(config.config[0])).stem if config.config else "run"
+        if config.trainer.logger in (None, True):
+            place: dict[str, Any] = {"save_dir": "runs", "name": stem}
+            if run_dir is not None:
+                place = {"save_dir": run_dir, "name": "", "version": ""}
+            kwargs["logger"] = TensorBoardLogger(**place, default_hp_metric=False)
+        elif config.trainer.logger is False:
+            kwargs["default_root_dir"] = run_dir or config.trainer.default_root_dir or str(Path("runs") / stem)
+        elif run_dir is not None:
+            raise ValueError(f"--run_dir {run_dir} and trainer.logger exclude each other: both say where the run lies")
+        return super().instantiate_trainer(**kwargs)
 
     def after_instantiate_classes(self) -> None:
         """Gives the module what it takes to build the checkpoint's net without its first model."""

@@ -176,6 +176,22 @@ def test_run_folder_in_use_is_refused(run_folder: Path, tiny_bert: str, cache_di
         run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--ckpt_path", "last")
 
 
+def test_saved_config_makes_the_same_run_elsewhere(run_folder: Path, run_cli: Run) -> None:
+    folder = run_cli("fit", "--config", run_folder / "config.yaml", "--run_dir", "again") / "again"
+    ours, theirs = (json.loads((place / "metrics.json").read_text()) for place in (folder, run_folder))
+    assert ours == {key: value for key, value in theirs.items() if not key.startswith("test/")}
+
+
+def test_run_folder_and_logger_exclude_each_other(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
+    logger = ("--trainer.logger", "lightning.pytorch.loggers.CSVLogger", "--trainer.logger.save_dir", "there")
+    with pytest.raises(ValueError, match=r"--run_dir out and trainer.logger exclude each other"):
+        run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", "out", *logger)
+    folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *logger)
+    assert (folder / "there/lightning_logs/version_0/hf/model.safetensors").exists()
+    run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", "out", "--trainer.logger", "false")
+    assert (folder / "out/hf/model.safetensors").exists()
+
+
 def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="is not a checkpoint of lit-mlm: it has the keys weights"):

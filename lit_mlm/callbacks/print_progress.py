@@ -40,7 +40,7 @@ class PrintProgress(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Where everything is, and the next command."""
         folder = get_run_folder(trainer)
-        if not (folder / "hf").is_dir():
+        if not trainer.is_global_zero or not (folder / "hf").is_dir():
             return
         figures, name = json.loads((folder / "metrics.json").read_text()), pl_module.monitor
         if name in figures:

@@ -1,6 +1,7 @@
 """A checkpoint as a folder that any `transformers` program loads."""
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
         with pretrained.quiet():
             net.save_pretrained(unfinished)
         if record["tokenizer"]:
-            pretrained.unpack_tokenizer(record["tokenizer"]).save_pretrained(unfinished)
+            tokenizer = pretrained.unpack_tokenizer(record["tokenizer"])
+            # A tokenizer that was trained here knows no limit; with one, pipelines can truncate.
+            tokenizer.model_max_length = min(tokenizer.model_max_length, pretrained.get_max_length(net) or sys.maxsize)
+            tokenizer.save_pretrained(unfinished)
         (unfinished / "README.md").write_text(write_model_card(record, checkpoint), encoding="utf-8")
         unfinished.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
 from transformers import AutoModelForMaskedLM
 
 from lit_mlm import IMDBDataModule, MaskedLM
@@ -96,6 +97,29 @@ def test_options_of_the_net(
     assert module.net.is_activation_checkpointing
     assert all(parameter.dtype == torch.float32 for parameter in module.parameters())
     assert module.optimizers().param_groups[0]["fused"]  # type: ignore[union-attr]
+
+
+def test_fp16_with_a_gradient_scaler_clips_unscaled_gradients(
+    tiny_bert: str, make_data: Any, make_trainer: Any
+) -> None:
+    """The fp16 path of a GPU, with torch's scaler on the CPU."""
+    norms = []
+
+    class Probe(MaskedLM):
+        def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+            super().optimizer_step(*args, **kwargs)
+            norms.append(
+                float(torch.nn.utils.get_total_norm([p.grad for p in self.parameters() if p.grad is not None]))
+            )
+
+    scaler = torch.amp.GradScaler("cpu")
+    plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+    module = Probe(tiny_bert, lr=3e-3)
+    make_trainer(max_epochs=2, plugins=[plugin], gradient_clip_val=0.01).fit(module, make_data())
+    assert not module.optimizers().param_groups[0]["fused"]  # type: ignore[union-attr]
+    assert scaler.get_scale() > 1
+    assert norms[-1] == pytest.approx(0.01, rel=1e-3)
+    assert module.results["val"]["loss"] < 6
 
 
 class NoDropout(MaskedLM):

@@ -1,0 +1,1 @@
+"""Side-by-side measurements, one command each; results are tables with the command that made them."""

@@ -1,0 +1,88 @@
+"""What the README says runs."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lit_mlm.cli import OTHER_COMMANDS, TRAINER_COMMANDS
+from lit_mlm.commands import fill
+from tests.conftest import FIXTURES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def find_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = [line for block in find_blocks("bash") for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("python -m lit_mlm")])
+def test_commands_parse(command: str, run_cli: Callable[..., Path], tiny_bert: str) -> None:
+    _, _, _, name, *args = shlex.split(command)
+    if name in OTHER_COMMANDS:
+        assert fill.make_parser().parse_args(args).texts
+    else:
+        assert name in TRAINER_COMMANDS
+        args = [re.sub(r"^runs/imdb/version_0/config.yaml$", "imdb.yaml", arg) for arg in args]
+        with pytest.raises(SystemExit) as stop:
+            run_cli(name, *args, "--print_config")
+        assert stop.value.code == 0
+
+
+def test_benchmarks_and_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for line in COMMANDS:
+        if line.startswith("make "):
+            assert f"\n{line.split()[1]}:" in makefile
+        if line.startswith("python -m benchmarks."):
+            assert (ROOT / "benchmarks" / f"{line.split()[2].removeprefix('benchmarks.')}.py").exists()
+
+
+def test_python_runs(
+    tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (script,) = find_blocks("python")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("aclImdb").symlink_to(FIXTURES / "aclImdb")
+    for written, small in (
+        ("distilbert-base-uncased", tiny_bert),
+        ("block_size=128", "block_size=32"),
+        ("max_epochs=3", "max_epochs=1, accelerator='cpu', logger=False, log_every_n_steps=1"),
+    ):
+        assert written in script
+        script = script.replace(written, small)
+    exec(compile(script, "README.md", "exec"), {})
+    assert float(capsys.readouterr().out.splitlines()[-1]) > 1
+
+
+def test_every_config_and_option_is_known() -> None:
+    for config in (ROOT / "configs").rglob("*.yaml"):
+        assert f"`{config.relative_to(ROOT / 'configs')}`" in README
+
+
+def test_contributing_guide_s_data_set_loads(tmp_path: Path) -> None:
+    """The example in the guide is code that works."""
+    guide = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(
+        "from collections.abc import Collection\nfrom pathlib import Path\nfrom typing import Any\n"
+        "from datasets import Dataset\nfrom lit_mlm.data.base import BlocksDataModule\n"
+        "from lit_mlm.data.documents import make_documents, read_text_file, split_documents\n" + code,
+        names,
+    )
+    (tmp_path / "train.txt").write_text("\n".join(f"article {i}" for i in range(10)))
+    (tmp_path / "test.txt").write_text("one\ntwo")
+    data = names["NewsDataModule"](str(tmp_path))  # type: ignore[operator]
+    assert {name: len(part) for name, part in data.load_documents({"train"}).items()} == {
+        "train": 9,
+        "val": 1,
+        "test": 2,
+    }
