@@ -25,6 +25,12 @@ from lit_mlm.text import TokenModel
 from lit_mlm.text.blocks import Policy, cut_blocks
 from lit_mlm.text.masking import Masking
 
+SHAPING_OPTIONS = (
+    *("block_policy", "drop_tail", "special_tokens", "num_train_blocks", "num_val_blocks", "num_test_blocks"),
+    *("mask_prob", "mask_token_prob", "random_token_prob", "eval_seed", "split_seed"),
+)
+"""The options, beside texts, tokenizer and block size, that decide what the examples are."""
+
 SPLITS_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
@@ -97,6 +103,7 @@ class BlocksDataModule(LightningDataModule, ABC):
         self.examples: dict[str, MaskedBlocks] = {}
         self._streams: dict[str, TokenStream] = {}
         self._text_hashes: dict[str, str] = {}
+        self._prepared_stage: str | None = None
 
     @abstractmethod
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
@@ -111,7 +118,8 @@ class BlocksDataModule(LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Downloads and tokenises, once a node, so that `setup` finds it in the cache."""
-        self._load(self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit")
+        self._prepared_stage = self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
+        self._load(self._prepared_stage)
 
     def setup(self, stage: str) -> None:
         """Makes the examples of the splits that `stage` (fit, validate or test) uses.
@@ -119,7 +127,9 @@ class BlocksDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: if the text, the tokenizer and the options don't fit together; the message names them.
         """
-        self._load(stage)
+        if self._prepared_stage != stage:
+            self._load(stage)
+        self._prepared_stage = None
         around = find_special_tokens(self.tokenizer)
         per_block = self.hparams["special_tokens"] == "block"
         for split in SPLITS_OF_STAGE[stage]:
@@ -145,16 +155,7 @@ class BlocksDataModule(LightningDataModule, ABC):
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples."""
-        names = [
-            "block_policy",
-            "drop_tail",
-            "special_tokens",
-            "num_train_blocks",
-            "num_val_blocks",
-            "num_test_blocks",
-            "split_seed",
-        ]
-        options = {name: self.hparams[name] for name in names} | {"block_size": self._block_size}
+        options = {name: self.hparams[name] for name in SHAPING_OPTIONS} | {"block_size": self._block_size}
         parts = [self._text_hashes, hash_tokenizer(self.tokenizer), options]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -167,7 +168,7 @@ class BlocksDataModule(LightningDataModule, ABC):
         """What belongs to the results of a split: its masks, blocks and tokens a byte of text."""
         examples, stream = self.examples[split], self._streams[split]
         return {
-            "mask_fingerprint": examples.fingerprint_masks(),
+            "mask_fingerprint": examples.mask_fingerprint,
             "num_blocks": len(examples),
             "num_dropped_tokens": examples.table.num_dropped_tokens,
             "block_size": self._block_size,

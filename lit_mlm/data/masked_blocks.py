@@ -5,6 +5,7 @@ Shapes: B sequences, T tokens.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,8 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         lengths = self.table.ends[self.chosen] - self.table.starts[self.chosen]
         return int(lengths.max(initial=0)) + len(self.around)
 
-    def fingerprint_masks(self) -> str:
+    @cached_property
+    def mask_fingerprint(self) -> str:
         """SHA-256 (hex) of all examples as they are masked in epoch 0, in the order of their ids."""
         return fingerprint_masks(self._iterate())
 
