@@ -4,22 +4,30 @@ Shapes: N scored positions, V vocabulary.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
 
-class MaskedTokenMetrics(Metric):
+class SumMetric(Metric):
+    """A metric whose states keep their type when the net around it is cast: sums in half precision would be wrong."""
+
+    full_state_update = False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        return super()._apply(lambda state: state.to(fn(state).device), exclude_state)
+
+
+class MaskedTokenMetrics(SumMetric):
     """Loss, perplexity and accuracy over all scored positions of a corpus.
 
     Perplexity is exp(nats / scored tokens), summed in float64 over the whole split and every rank and divided last.
     Beside it stands ``perplexity_batch_mean``, exp of the unweighted mean of the batches' mean losses, which the
     published recipes print; it depends on the batch size.
     """
-
-    full_state_update = False
 
     nats: Tensor
     num_scored_tokens: Tensor
@@ -76,10 +84,8 @@ class MaskedTokenMetrics(Metric):
         }
 
 
-class MeanLoss(Metric):
+class MeanLoss(SumMetric):
     """Mean loss in nats a scored token, 0 while nothing was scored."""
-
-    full_state_update = False
 
     nats: Tensor
     num_scored_tokens: Tensor

@@ -2,7 +2,10 @@
 
 import difflib
 import hashlib
+import importlib
+import inspect
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,25 +40,47 @@ def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
     return config
 
 
-def make_config(fields: dict[str, Any]) -> PretrainedConfig:
+def make_config(fields: dict[str, Any], special_ids: dict[str, int] | None = None) -> PretrainedConfig:
     """A configuration from its `model_type` and any other of its fields.
 
+    Args:
+        fields: as in a model's ``config.json``.
+        special_ids: what `find_special_ids` gives; taken where the type has such a field and `fields` don't give it.
+
     Raises:
-        ValueError: if there is no `model_type`, `transformers` has no such type, or a field looks like another one
-            misspelt. Other fields that the type doesn't declare are let through, as `transformers` does: some nets
-            read fields that their config class doesn't list.
+        ValueError: if there is no `model_type`, `transformers` has no such type, or neither the type's config class
+            declares a field nor the code of its nets reads it: `transformers` would take it and ignore it.
     """
     fields = dict(fields)
     model_type = fields.pop("model_type", None)
     if model_type is None:
         raise ValueError(f"a model config needs the field 'model_type' (for example bert), got only {sorted(fields)}")
-    config: PretrainedConfig = AutoConfig.for_model(model_type, **fields)
-    default = type(config)()
-    known = {*default.to_dict(), *default.attribute_map, *dir(default)}
-    for name in fields.keys() - known:
-        if similar := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
-            raise ValueError(f"a {model_type} config has no field {name!r}; did you mean {similar[0]!r}?")
+    default = AutoConfig.for_model(model_type)
+    declared = {*default.to_dict(), *default.attribute_map, *dir(default)}
+    code = inspect.getsource(importlib.import_module(type(default).__module__.replace(".configuration_", ".modeling_")))
+    for name in sorted(fields.keys() - declared):
+        if not re.search(rf"config\.{name}\b|[\"']{name}[\"']", code):
+            similar = difflib.get_close_matches(name, default.to_dict(), n=3, cutoff=0.5)
+            raise ValueError(f"a {model_type} config has no field {name!r}; similar ones are {similar}")
+    known_ids = {name: token_id for name, token_id in (special_ids or {}).items() if name in declared}
+    config: PretrainedConfig = AutoConfig.for_model(model_type, **(known_ids | fields))
     return config
+
+
+def find_special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """The special ids of a tokenizer by the name that a config has for them.
+
+    A tokenizer without tokens for begin and end of text has ``cls`` and ``sep`` in their place, where it has these.
+    """
+    names = {
+        "bos_token_id": (tokenizer.bos_token_id, tokenizer.cls_token_id),
+        "eos_token_id": (tokenizer.eos_token_id, tokenizer.sep_token_id),
+        **{
+            name: (getattr(tokenizer, name),)
+            for name in ("pad_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
+        },
+    }
+    return {name: ids[0] for name, found in names.items() if (ids := [i for i in found if i is not None])}
 
 
 def restore_config(fields: dict[str, Any]) -> PretrainedConfig:
@@ -103,14 +128,18 @@ def get_max_length(net: PreTrainedModel) -> int | None:
     """The longest sequence that a net takes, in tokens; None where nothing limits it.
 
     A table of absolute positions has one row a position, less the rows up to `padding_idx` where it has one: RoBERTa
-    and its relatives number positions from there on, so 514 rows serve 512 tokens. Without a table the config's
-    `max_position_embeddings` counts.
+    and its relatives number positions from there on, so 514 rows serve 512 tokens. A buffer of position ids and the
+    config's `max_position_embeddings` are limits too.
     """
-    for name, module in net.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-    limit: int | None = getattr(net.config, "max_position_embeddings", None)
-    return limit if limit and limit > 0 else None
+    limits = [
+        module.weight.shape[0] - (0 if module.padding_idx is None else module.padding_idx + 1)
+        for name, module in net.named_modules()
+        if name.endswith("position_embeddings") and hasattr(module, "padding_idx")
+    ]
+    limits += [buffer.shape[-1] for name, buffer in net.named_buffers() if name.endswith("position_ids")]
+    declared = getattr(net.config, "max_position_embeddings", None)
+    limits += [declared] if declared and declared > 0 else []
+    return min(limits, default=None)
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -156,7 +185,7 @@ def unpack_tokenizer(files: dict[str, Tensor]) -> PreTrainedTokenizerBase:
     """The tokenizer that `pack_tokenizer` packed."""
     with TemporaryDirectory() as folder:
         for name, content in files.items():
-            (Path(folder) / Path(name).name).write_bytes(content.numpy().tobytes())
+            (Path(folder) / Path(name).name).write_bytes(content.cpu().numpy().tobytes())
         return load_tokenizer(folder)
 
 

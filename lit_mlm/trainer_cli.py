@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -37,6 +38,16 @@ FALSE_ALARMS = (
 )
 
 
+class SaveConfig(SaveConfigCallback):
+    """Saves the configuration of a run; which checkpoint a training went on from is no part of it."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **options: Any) -> None:
+        saved = config.clone()
+        if options["config_filename"] == "config.yaml":
+            saved.ckpt_path = None
+        super().__init__(parser, saved, **options)
+
+
 class TrainerCLI(LightningCLI):
     """LightningCLI with a run folder, and with checkpoints that never override what the user typed."""
 
@@ -61,16 +72,22 @@ class TrainerCLI(LightningCLI):
         """
 
     def before_instantiate_classes(self) -> None:
-        """Finds the checkpoint, and says under which name the configuration is saved."""
+        """Finds the checkpoint, and refuses a run folder that holds something else."""
         config, is_fit = self.config[self.subcommand], self.subcommand == "fit"
-        run_dir = config.run_dir
+        run_dir = None if config.run_dir is None else Path(config.run_dir)
         if config.ckpt_path in ("best", "last"):
             if run_dir is None:
                 raise ValueError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
-            config.ckpt_path = str(Path(run_dir) / "checkpoints" / f"{config.ckpt_path}.ckpt")
-        if is_fit and run_dir and (Path(run_dir) / "config.yaml").exists() and not config.ckpt_path:
+            config.ckpt_path = str(run_dir / "checkpoints" / f"{config.ckpt_path}.ckpt")
+        if run_dir and is_fit and (run_dir / "config.yaml").exists() and not config.ckpt_path:
             raise ValueError(
                 f"--run_dir {run_dir} holds a run already; give another folder, or continue it with --ckpt_path last"
+            )
+        best = run_dir and run_dir / "checkpoints" / "best.ckpt"
+        if best and not is_fit and best.exists() and Path(config.ckpt_path or "").resolve() != best.resolve():
+            raise ValueError(
+                f"the figures in {run_dir} are those of its best checkpoint: give --ckpt_path best, or leave --run_dir "
+                f"out to score {config.ckpt_path or 'another model'} in a folder of its own"
             )
         self.save_config_kwargs = {
             "config_filename": "config.yaml" if is_fit else f"{self.subcommand}.yaml",
@@ -80,16 +97,23 @@ class TrainerCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Puts the run in its folder, which TensorBoard's logger makes, unless another logger is asked for."""
         config = self.config[self.subcommand]
-        run_dir, stem = config.run_dir, Path(str(config.config[0])).stem if config.config else "run"
+        run_dir, root = config.run_dir, config.trainer.default_root_dir
+        if run_dir is not None and root is not None:
+            raise ValueError(f"--run_dir {run_dir} and trainer.default_root_dir {root} exclude each other")
         if config.trainer.logger in (None, True):
-            place: dict[str, Any] = {"save_dir": "runs", "name": stem}
+            stem = Path(str(config.config[0])).stem if config.config else "run"
+            place: dict[str, Any] = {"save_dir": root or "runs", "name": stem}
             if run_dir is not None:
                 place = {"save_dir": run_dir, "name": "", "version": ""}
             kwargs["logger"] = TensorBoardLogger(**place, default_hp_metric=False)
         elif config.trainer.logger is False:
-            kwargs["default_root_dir"] = run_dir or config.trainer.default_root_dir or str(Path("runs") / stem)
+            if run_dir is None and root is None and not config.trainer.fast_dev_run:
+                raise ValueError("trainer.logger false needs --run_dir: a logger is what finds a new folder")
+            kwargs["default_root_dir"] = run_dir or root
         elif run_dir is not None:
             raise ValueError(f"--run_dir {run_dir} and trainer.logger exclude each other: both say where the run lies")
+        if config.trainer.enable_checkpointing is False:
+            self.trainer_defaults["callbacks"] = [PrintProgress()]
         return super().instantiate_trainer(**kwargs)
 
     def after_instantiate_classes(self) -> None:
@@ -118,7 +142,7 @@ def run(args: Sequence[str]) -> None:
         LightningDataModule,
         subclass_mode_model=True,
         subclass_mode_data=True,
-        save_config_callback=SaveConfigCallback,
+        save_config_callback=SaveConfig,
         trainer_defaults=TRAINER_DEFAULTS | {"callbacks": [SaveResults(), PrintProgress(), SaveBest()]},
         seed_everything_default=42,
         auto_configure_optimizers=False,

@@ -16,7 +16,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from lit_mlm import MaskedLM, __version__
 from lit_mlm.checkpointing import read_checkpoint
 from lit_mlm.cli import OTHER_COMMANDS, TRAINER_COMMANDS, find_config, find_configs, get_config_folder, main
-from tests.conftest import imdb_args
+from tests.conftest import FIXTURES, imdb_args
 
 CONFIGS = sorted(str(path.relative_to(get_config_folder())) for path in get_config_folder().rglob("*.yaml"))
 Run = Callable[..., Path]
@@ -192,6 +192,39 @@ def test_run_folder_and_logger_exclude_each_other(tiny_bert: str, cache_dir: str
     assert (folder / "out/hf/model.safetensors").exists()
 
 
+def test_a_run_s_figures_are_those_of_its_best_checkpoint(
+    run_folder: Path, tiny_bert: str, cache_dir: str, run_cli: Run
+) -> None:
+    args = ("validate", *imdb_args(tiny_bert, cache_dir), "--run_dir", run_folder)
+    for checkpoint in ((), ("--ckpt_path", "last")):
+        with pytest.raises(ValueError, match="are those of its best checkpoint: give --ckpt_path best"):
+            run_cli(*args, *checkpoint)
+
+
+def test_revisions_and_roots_are_kept(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
+    """Options of the model and of the data by similar names, and a root for runs, all reach the run."""
+    reviews = ("--data.data_dir", "null", "--data.dataset", str(FIXTURES / "imdb_hub"))
+    options = ("--model.revision", "main", "--data.dataset_revision", "main", "--trainer.default_root_dir", "there")
+    folder = run_cli(
+        "fit", *imdb_args(tiny_bert, cache_dir), *reviews, *options, "--trainer.enable_checkpointing", "false"
+    )
+    config = yaml.safe_load((folder / "there/imdb/version_0/config.yaml").read_text())
+    assert config["model"]["init_args"]["revision"] == config["data"]["init_args"]["dataset_revision"] == "main"
+    assert not (folder / "there/imdb/version_0/checkpoints").exists()
+    with pytest.raises(ValueError, match=r"--run_dir x and trainer.default_root_dir there exclude each other"):
+        run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", "x", "--trainer.default_root_dir", "there")
+
+
+def test_half_precision_weights_give_exact_sums(run_folder: Path, tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
+    args = [*imdb_args(tiny_bert, cache_dir), "--ckpt_path", run_folder / "checkpoints/best.ckpt", "--run_dir", "out"]
+    folder = run_cli("validate", *args, "--trainer.precision", "bf16-true")
+    metrics = json.loads((folder / "out/metrics.json").read_text())
+    expected = json.loads((run_folder / "metrics.json").read_text())
+    assert metrics["val/loss"] == pytest.approx(expected["val/loss"], rel=0.01)
+    assert metrics["val/loss"] != pytest.approx(expected["val/loss"], rel=1e-9)
+    assert metrics["checkpoint"] == str(run_folder / "checkpoints/best.ckpt")
+
+
 def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="is not a checkpoint of lit-mlm: it has the keys weights"):
@@ -205,6 +238,8 @@ def test_debug_overlay_looks_at_every_part(tiny_bert: str, cache_dir: str, run_c
     )
     metrics = json.loads((folder / "runs/imdb/version_0/metrics.json").read_text())
     assert metrics["step"] == 8  # --trainer.max_epochs is typed, so it holds
+    assert "val/mask_fingerprint" not in metrics  # two batches are not the split
+    assert metrics["val/num_scored_tokens"] > 0
 
 
 def test_typed_options_hold_wherever_they_stand() -> None:
@@ -224,7 +259,10 @@ def test_run_without_validation_exports_its_last_model(tiny_bert: str, cache_dir
     net = AutoModelForMaskedLM.from_pretrained(folder / "hf")
     for name, weight in net.state_dict().items():
         assert torch.equal(weight, weights[f"net.{name}"])
-    assert not any("perplexity" in key for key in json.loads((folder / "metrics.json").read_text()))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert not any("perplexity" in key for key in metrics)
+    assert metrics["epoch"] == 1
+    assert metrics["train/loss"] > 0
 
 
 def test_training_that_ends_within_an_epoch_is_validated_and_saved(
@@ -247,9 +285,9 @@ def test_lines_on_the_terminal(
     run_cli("fit", *imdb_args(tiny_bert, cache_dir))
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"bert, 0\.0 M parameters; 1 x cpu, 32-true; \d+ train / \d+ val blocks of 32 \(stream\)", lines[0])
-    assert re.match(r"start: val loss [\d.]+, perplexity [\d.]+", lines[1])
+    assert re.match(r"start: val perplexity [\d.]+, loss [\d.]+", lines[1])
     for epoch in (1, 2):
-        assert re.match(rf"epoch {epoch}, step \d+: train loss [\d.]+; val loss [\d.]+, perplexity", lines[epoch + 1])
+        assert re.match(rf"epoch {epoch}, step \d+: train loss [\d.]+; val perplexity [\d.]+, loss", lines[epoch + 1])
     assert lines[4].startswith("val/perplexity: ")
     assert any(line.startswith("next:        python -m lit_mlm fill --model runs/imdb/version_0/hf") for line in lines)
 

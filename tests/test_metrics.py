@@ -72,6 +72,18 @@ def test_low_precision_logits_are_summed_in_full() -> None:
     assert metrics.compute() == reference.compute()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sums_stay_exact_when_the_net_is_cast(dtype: torch.dtype) -> None:
+    logits, labels = make_scores()
+    metrics, reference, mean = MaskedTokenMetrics(), MaskedTokenMetrics(), MeanLoss()
+    reference.update(logits, labels)
+    metrics.update(logits, labels)
+    torch.nn.ModuleList([metrics, mean]).to(dtype).half().bfloat16()
+    assert metrics.compute() == reference.compute()
+    metrics.reset()
+    assert metrics.nats.dtype == mean.nats.dtype == torch.float64
+
+
 def test_infinite_perplexity() -> None:
     assert exponential(1e4) == math.inf
     assert exponential(1.0) == math.e

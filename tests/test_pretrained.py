@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from lit_mlm.pretrained import (
     build_net,
     find_max_length,
+    find_special_ids,
     get_max_length,
     hash_tokenizer,
     make_config,
@@ -39,27 +40,42 @@ def test_hash_tells_tokenizers_apart(tiny_bert: str, tiny_roberta: str) -> None:
     assert len({hash_tokenizer(tokenizer) for tokenizer in [*tokenizers, changed]}) == 3
 
 
-@pytest.mark.parametrize(
-    "model_type", ["bert", "roberta", "distilbert", "modernbert", "mpnet", "xlm-roberta", "longformer"]
-)
+@pytest.mark.filterwarnings("ignore")  # warnings of the architectures themselves
+@pytest.mark.parametrize("model_type", sorted(TINY))
 def test_max_length_is_the_longest_that_runs(model_type: str) -> None:
-    net = AutoModelForMaskedLM.from_config(restore_config({"model_type": model_type} | TINY[model_type])).eval()
+    net = build_net(AutoModelForMaskedLM, AutoConfig.for_model(model_type, **TINY[model_type])).eval()
     limit = get_max_length(net)
     assert limit == find_max_length(AutoModelForMaskedLM, net.config)
-    assert limit is not None
+    assert (limit is None) == (model_type == "funnel")  # relative positions
 
     def run(length: int) -> Any:
         ids = torch.full((1, length), 7)
         return net(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
 
+    limit = limit or 64
     assert run(limit).shape[1] == limit
-    if model_type != "modernbert":  # rotary positions: its limit is that of its training
+    if model_type in ("bert", "roberta", "distilbert", "mpnet", "xlm-roberta", "ibert", "nystromformer"):
         with pytest.raises((IndexError, RuntimeError)):
             run(limit + 1)
 
 
 @pytest.mark.parametrize("model_type", sorted(TINY))
 def test_config_survives_a_checkpoint(model_type: str) -> None:
-    net = build_net(AutoModelForMaskedLM, make_config({"model_type": model_type} | TINY[model_type]))
+    net = build_net(AutoModelForMaskedLM, AutoConfig.for_model(model_type, **TINY[model_type]))
     again = build_net(AutoModelForMaskedLM, restore_config(net.config.to_dict()))
     assert {n: p.shape for n, p in again.state_dict().items()} == {n: p.shape for n, p in net.state_dict().items()}
+
+
+def test_fields_that_the_code_of_a_net_reads_are_taken() -> None:
+    config = make_config({"model_type": "deberta-v2", "share_att_key": True})  # not declared by the config class
+    assert config.share_att_key
+    with pytest.raises(ValueError, match="a bert config has no field 'share_att_key'"):
+        make_config({"model_type": "bert", "share_att_key": True})
+
+
+def test_special_ids_are_the_tokenizer_s(bpe: Any, wordpiece: Any) -> None:
+    config = make_config({"model_type": "modernbert"}, find_special_ids(wordpiece))
+    ids = (config.pad_token_id, config.bos_token_id, config.eos_token_id, config.cls_token_id, config.sep_token_id)
+    assert ids == (0, 2, 3, 2, 3)
+    config = make_config({"model_type": "bert", "pad_token_id": 5}, find_special_ids(bpe))
+    assert (config.pad_token_id, config.bos_token_id, config.eos_token_id) == (5, 0, 2)

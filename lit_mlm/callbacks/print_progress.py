@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
+from tqdm import tqdm
 
 from lit_mlm.callbacks.save_results import get_run_folder
 from lit_mlm.pretrained import count_parameters
@@ -42,7 +43,7 @@ class PrintProgress(Callback):
         folder = get_run_folder(trainer)
         if not trainer.is_global_zero or not (folder / "hf").is_dir():
             return
-        figures, name = json.loads((folder / "metrics.json").read_text()), pl_module.monitor
+        figures, name = json.loads((folder / "metrics.json").read_text()), f"val/{pl_module.headline[0]}"
         if name in figures:
             before = f"{_format(figures[f'start/{name}'])} before training, " if f"start/{name}" in figures else ""
             _say(trainer, f"{name}: {before}{_format(figures[name])} after it (epoch {figures['epoch'] + 1})")
@@ -62,12 +63,8 @@ class PrintProgress(Callback):
 
 
 def _say(trainer: Trainer, text: str) -> None:
-    if not trainer.is_global_zero:
-        return
-    if trainer.progress_bar_callback is not None:
-        trainer.progress_bar_callback.print(text)
-    else:
-        print(text, flush=True)
+    if trainer.is_global_zero:
+        tqdm.write(text)  # above a progress bar, of tqdm or rich, where there is one
 
 
 def _describe_run(trainer: Trainer, module: Any) -> str:
@@ -88,5 +85,5 @@ def _format_figures(module: Any, prefix: str) -> str:
 
 def _format(value: float | None) -> str:
     if value is None:
-        return "inf"
+        return "not finite"
     return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"

@@ -34,13 +34,9 @@ class SaveResults(Callback):
         content = {
             **_flatten(results, "start/val", "val", "train"),
             **{f"last/{key}": value for key, value in _flatten(pl_module.results, "val", "train").items()},
-            "epoch": best["epoch"],
+            "epoch": best[RECORD]["epoch"],
             "step": best["global_step"],
-            "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),
-            "versions": {
-                "python": platform.python_version(),
-                **{name: importlib.metadata.version(name) for name in PACKAGES},
-            },
+            **_describe(trainer),
         }
         export_checkpoint(path, folder / "hf")
         write_json(folder / "metrics.json", content)
@@ -54,16 +50,25 @@ class SaveResults(Callback):
         """Adds the figures of `test`."""
         self._add(trainer, _flatten(pl_module.results, "test"))
 
-    def _add(self, trainer: Trainer, figures: dict[str, Any]) -> None:
-        folder = get_run_folder(trainer)
+    def _add(self, trainer: Any, figures: dict[str, Any]) -> None:
+        path = get_run_folder(trainer) / "metrics.json"
         if trainer.is_global_zero:
-            path = folder / "metrics.json"
-            write_json(path, (json.loads(path.read_text()) if path.exists() else {}) | figures)
+            there = json.loads(path.read_text()) if path.exists() else {"checkpoint": trainer.ckpt_path}
+            write_json(path, _describe(trainer) | there | figures)
 
 
 def get_run_folder(trainer: Trainer) -> Path:
     """The folder of a run, the same on every rank; a collective call, so never only on one of them."""
     return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def _describe(trainer: Any) -> dict[str, Any]:
+    """What figures are of, beside the model."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),
+        "versions": {"python": platform.python_version()} | versions,
+    }
 
 
 def _flatten(results: dict[str, dict[str, Any]], *prefixes: str) -> dict[str, Any]:

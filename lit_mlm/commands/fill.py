@@ -2,9 +2,8 @@
 
 import json
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
-
-from jsonargparse import ArgumentParser
 
 from lit_mlm.inference.fill import Candidate, fill_masks, load_masked_lm
 
@@ -12,8 +11,8 @@ from lit_mlm.inference.fill import Candidate, fill_masks, load_masked_lm
 def make_parser() -> ArgumentParser:
     """The arguments of the command."""
     parser = ArgumentParser(prog="python -m lit_mlm fill", description="Fill the masks of texts.")
-    parser.add_argument("--model", type=str, required=True, help="name on the Hub, folder, or folder of a run")
-    parser.add_argument("--revision", type=str | None, default=None, help="of a model on the Hub")
+    parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
+    parser.add_argument("--revision", help="of a model on the Hub")
     parser.add_argument("--top_k", type=int, default=5, help="candidates a mask")
     parser.add_argument("--json", action="store_true", help="print one JSON object a text")
     parser.add_argument("--allow_new_head", action="store_true", help="accept a model that lacks weights")
@@ -27,8 +26,8 @@ def main(args: Sequence[str]) -> None:
     Args:
         args: what follows ``fill`` on the command line.
     """
-    options = make_parser().parse_args(args)
-    texts = options.texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    options = make_parser().parse_intermixed_args(args)
+    texts = options.texts or [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
     if not texts:
         raise ValueError("no text to fill: give texts as arguments or on standard input")
     net, tokenizer = load_masked_lm(options.model, options.revision, options.allow_new_head)

@@ -16,18 +16,19 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.documents import hash_texts
-from lit_mlm.data.masked_blocks import MaskedBlocks
+from lit_mlm.data.masked_blocks import MaskedBlocks, find_pad_id, make_masking
 from lit_mlm.data.order import BatchOrder
 from lit_mlm.data.stream import SpecialTokens, TokenStream, find_special_tokens, iterate_texts, tokenize_documents
 from lit_mlm.data.tokenizer_training import Algorithm, load_or_train_tokenizer
 from lit_mlm.pretrained import hash_tokenizer, load_tokenizer
 from lit_mlm.text import TokenModel
 from lit_mlm.text.blocks import Policy, cut_blocks
-from lit_mlm.text.masking import Masking
+
+MASKING_OPTIONS = ("mask_prob", "mask_token_prob", "random_token_prob")
 
 SHAPING_OPTIONS = (
     *("block_policy", "drop_tail", "special_tokens", "num_train_blocks", "num_val_blocks", "num_test_blocks"),
-    *("mask_prob", "mask_token_prob", "random_token_prob", "eval_seed", "split_seed"),
+    *(*MASKING_OPTIONS, "eval_seed", "split_seed"),
 )
 """The options, beside texts, tokenizer and block size, that decide what the examples are."""
 
@@ -43,8 +44,9 @@ class BlocksDataModule(LightningDataModule, ABC):
         tokenizer: name on the Hub, or folder; by default the model's own.
         tokenizer_revision: of a tokenizer on the Hub.
         vocab_size: trains a tokenizer of this size on the training text, in place of `tokenizer`.
-        tokenizer_algorithm: of a trained tokenizer: ``wordpiece`` as BERT's, ``bpe`` on bytes as RoBERTa's.
-        lowercase: whether a trained WordPiece tokenizer lower-cases text.
+        tokenizer_algorithm: of a trained tokenizer: ``wordpiece`` as BERT's (the default), ``bpe`` on bytes as
+            RoBERTa's.
+        lowercase: whether a trained WordPiece tokenizer lower-cases text, which it does by default.
         block_size: tokens in a block, special tokens included; by default the longest that the model takes.
         block_policy: ``stream`` joins all documents and cuts the whole; ``document`` cuts each by itself.
         drop_tail: leaves out blocks that are not full.
@@ -69,8 +71,8 @@ class BlocksDataModule(LightningDataModule, ABC):
         tokenizer: str | None = None,
         tokenizer_revision: str | None = None,
         vocab_size: int | None = None,
-        tokenizer_algorithm: Algorithm = "wordpiece",
-        lowercase: bool = True,
+        tokenizer_algorithm: Algorithm | None = None,
+        lowercase: bool | None = None,
         block_size: int | None = None,
         block_policy: Policy = "stream",
         drop_tail: bool = False,
@@ -95,10 +97,15 @@ class BlocksDataModule(LightningDataModule, ABC):
                 f"data.tokenizer ({tokenizer}) and data.vocab_size ({vocab_size}) exclude each other: "
                 "the first loads a tokenizer, the second trains one"
             )
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size or batch_size)):
-            if value < 1:
+        refuse_without("data.tokenizer", tokenizer, tokenizer_revision=tokenizer_revision)
+        refuse_without("data.vocab_size", vocab_size, tokenizer_algorithm=tokenizer_algorithm, lowercase=lowercase)
+        if tokenizer_algorithm == "bpe" and lowercase is not None:
+            raise ValueError(f"data.lowercase {lowercase} has no effect on data.tokenizer_algorithm bpe: leave it out")
+        sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "block_size": block_size}
+        for name, value in sizes.items():
+            if value is not None and value < 1:
                 raise ValueError(f"data.{name} must be at least 1, got {value}")
-        self.save_hyperparameters()
+        self.save_hyperparameters(logger=False)  # a run's config.yaml has them; a key of the module's would clash
         self.tokenizer: PreTrainedTokenizerBase
         self.examples: dict[str, MaskedBlocks] = {}
         self._streams: dict[str, TokenStream] = {}
@@ -189,7 +196,8 @@ class BlocksDataModule(LightningDataModule, ABC):
     def _load_tokenizer(self, documents: dict[str, Dataset]) -> PreTrainedTokenizerBase:
         options = self.hparams
         if options["vocab_size"] is not None:
-            kind = (options["tokenizer_algorithm"], options["vocab_size"], options["lowercase"])
+            algorithm: Algorithm = options["tokenizer_algorithm"] or "wordpiece"
+            kind = algorithm, options["vocab_size"], options["lowercase"] in (None, True)
             key = hashlib.sha256(json.dumps([self._text_hashes["train"], kind]).encode()).hexdigest()[:32]
             folder = self._cache_dir / "tokenizers" / key
             return load_or_train_tokenizer(iterate_texts(documents["train"]), *kind, folder)
@@ -227,9 +235,9 @@ class BlocksDataModule(LightningDataModule, ABC):
             table=table,
             chosen=self._choose_blocks(split, len(table)),
             around=around,
-            masking=self._make_masking(),
+            masking=make_masking(self.tokenizer, *(options[name] for name in MASKING_OPTIONS)),
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")) if split == "train" else options["eval_seed"],
-            pad_id=self._pad_id,
+            pad_id=find_pad_id(self.tokenizer),
         )
 
     def _choose_blocks(self, split: str, num_blocks: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -239,15 +247,6 @@ class BlocksDataModule(LightningDataModule, ABC):
         if not 1 <= wanted <= num_blocks:
             raise ValueError(f"data.num_{split}_blocks is {wanted}, but the {split} split has {num_blocks} blocks")
         return np.sort(np.random.default_rng(self.hparams["split_seed"]).permutation(num_blocks)[:wanted])
-
-    def _make_masking(self) -> Masking:
-        ids = list(self.tokenizer.get_vocab().values())
-        is_ordinary = np.zeros(max(ids) + 1, dtype=np.bool_)
-        is_ordinary[ids] = True
-        is_ordinary[self.tokenizer.all_special_ids] = False
-        options = self.hparams
-        probabilities = (options["mask_prob"], options["mask_token_prob"], options["random_token_prob"])
-        return Masking(self.tokenizer.mask_token_id, is_ordinary, *probabilities)
 
     def _make_loader(self, split: str, batch_size: int) -> DataLoader[Any]:
         trainer, workers = self.trainer, self.hparams["num_workers"]
@@ -278,12 +277,7 @@ class BlocksDataModule(LightningDataModule, ABC):
             raise ValueError("data.block_size must be given: the model sets no limit of its own")
         if typed is not None and limit is not None and typed > limit:
             raise ValueError(f"data.block_size is {typed}, but the model takes at most {limit} tokens")
-        return cast(int, typed or limit)
-
-    @property
-    def _pad_id(self) -> int:
-        ids = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, self.tokenizer.mask_token_id)
-        return next(int(token_id) for token_id in ids if token_id is not None)
+        return cast(int, limit if typed is None else typed)
 
     @property
     def _model(self) -> TokenModel | None:
@@ -292,3 +286,14 @@ class BlocksDataModule(LightningDataModule, ABC):
     @property
     def _cache_dir(self) -> Path:
         return Path(self.hparams["cache_dir"]).expanduser()
+
+
+def refuse_without(master: str, value: object, **dependents: object) -> None:
+    """Refuses options that have no effect because the one that they belong to is not given.
+
+    Raises:
+        ValueError: naming both.
+    """
+    for name, dependent in dependents.items():
+        if value is None and dependent is not None:
+            raise ValueError(f"data.{name} ({dependent}) has no effect without {master}")

@@ -28,9 +28,10 @@ class IMDBDataModule(BlocksDataModule):
     Validation text is split off the training text by review; the test split is the data set's own.
 
     Args:
-        data_dir: folder with ``train/neg/*.txt`` and so on; by default the Hub's data set is loaded.
-        dataset: id on the Hub, or a folder with a copy of it, with the column ``text``.
-        revision: of `dataset`; by default the one that lit-mlm was made with, for the default id.
+        data_dir: folder with ``train/neg/*.txt`` and so on, in place of `dataset`.
+        dataset: id on the Hub, or a folder with a copy of it, with the column ``text``; by default
+            ``stanfordnlp/imdb``, at the revision that lit-mlm was made with.
+        dataset_revision: of `dataset`.
         train_splits: what to train on: train, test, unsupervised, or several of them.
         val_fraction: share of the training reviews to validate on.
     """
@@ -38,8 +39,8 @@ class IMDBDataModule(BlocksDataModule):
     def __init__(
         self,
         data_dir: str | None = None,
-        dataset: str = HUB_ID,
-        revision: str | None = None,
+        dataset: str | None = None,
+        dataset_revision: str | None = None,
         train_splits: list[SplitName] = ["train"],  # noqa: B006 (read only; the command line shows it as the default)
         val_fraction: float = 0.1,
         **kwargs: Any,
@@ -47,7 +48,12 @@ class IMDBDataModule(BlocksDataModule):
         super().__init__(**kwargs)
         if not train_splits or len(set(train_splits)) < len(train_splits):
             raise ValueError(f"data.train_splits must name at least one split, each once, got {train_splits}")
-        self.save_hyperparameters()
+        if data_dir is not None and (dataset is not None or dataset_revision is not None):
+            raise ValueError(
+                f"data.data_dir ({data_dir}) and data.dataset ({dataset}, revision {dataset_revision}) exclude each "
+                "other: both say where the reviews are"
+            )
+        self.save_hyperparameters(logger=False)
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads the reviews that `splits` need.
@@ -70,7 +76,7 @@ class IMDBDataModule(BlocksDataModule):
     def _read(self, split: str) -> Dataset:
         if self.hparams["data_dir"] is not None:
             return read_folder(Path(self.hparams["data_dir"]), split)
-        dataset, revision = self.hparams["dataset"], self.hparams["revision"]
+        dataset, revision = self.hparams["dataset"] or HUB_ID, self.hparams["dataset_revision"]
         if dataset == HUB_ID and revision is None:
             revision = HUB_REVISION
         loaded: Dataset = load_dataset(dataset, split=split, revision=revision)

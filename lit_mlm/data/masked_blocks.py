@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.order import BatchKey
 from lit_mlm.data.stream import SpecialTokens
@@ -91,3 +92,28 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         for i, token_id in enumerate(self.around.suffix):
             ids[np.arange(len(ids)), num_before + lengths + i] = token_id
         return ids, np.arange(shape[1]) < (lengths + len(self.around))[:, None]
+
+
+def make_masking(
+    tokenizer: PreTrainedTokenizerBase, mask_prob: float, mask_token_prob: float, random_token_prob: float
+) -> Masking:
+    """How tokens of a tokenizer are masked: its special tokens neither are nor stand in for others.
+
+    Args:
+        tokenizer: with a mask token.
+        mask_prob: as in `Masking`.
+        mask_token_prob: as in `Masking`.
+        random_token_prob: as in `Masking`.
+    """
+    ids = list(tokenizer.get_vocab().values())
+    is_ordinary = np.zeros(max(ids) + 1, dtype=np.bool_)
+    is_ordinary[ids] = True
+    is_ordinary[tokenizer.all_special_ids] = False
+    is_ordinary[[i for i, token in tokenizer.added_tokens_decoder.items() if token.special]] = False
+    return Masking(tokenizer.mask_token_id, is_ordinary, mask_prob, mask_token_prob, random_token_prob)
+
+
+def find_pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """What stands on padding; without a token of its own that of the end, or the mask: nothing reads it."""
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id)
+    return next(int(token_id) for token_id in ids if token_id is not None)

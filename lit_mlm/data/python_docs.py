@@ -22,7 +22,7 @@ class PythonDocsDataModule(BlocksDataModule):
 
     def __init__(self, val_fraction: float = 0.1, test_fraction: float = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.save_hyperparameters()
+        self.save_hyperparameters(logger=False)
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """All three splits of the topics, which are in the order of their names."""

@@ -92,8 +92,8 @@ def tokenize_documents(
         num_proc: processes that share the work; the tokenizer's own threads by default.
         description: shown beside the progress bar.
     """
-    # The tokenizer's threads would warn of every data loader worker that is forked after they have run.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
     cache_file.parent.mkdir(parents=True, exist_ok=True)
     tokens = documents.map(
         tokenize_batch,

@@ -66,7 +66,11 @@ def load_or_train_tokenizer(
         unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             train_tokenizer(texts, algorithm, vocab_size, lowercase).save_pretrained(unfinished)
+            unfinished.chmod(0o755)
             unfinished.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster, with the same result
+                raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return load_tokenizer(str(folder))

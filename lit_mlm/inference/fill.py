@@ -54,7 +54,7 @@ def load_masked_lm(
     tokenizer = pretrained.load_tokenizer(name, revision)
     if tokenizer.mask_token_id is None:
         raise ValueError(f"the tokenizer of {name} has no mask token, so it can't fill masks")
-    return net.eval(), tokenizer
+    return net, tokenizer
 
 
 def fill_masks(
@@ -63,7 +63,7 @@ def fill_masks(
     """Finds the most probable tokens for each mask, each by itself: the other masks of a text stay masks.
 
     Args:
-        net: a masked language model in eval mode.
+        net: a masked language model; it is run in eval mode, without dropout.
         tokenizer: its tokenizer.
         texts: each with one mask or more, written ``[MASK]``, ``<mask>`` or as the tokenizer's own.
         top_k: candidates a mask, at least 1, at most V.
@@ -76,7 +76,12 @@ def fill_masks(
     """
     if not 1 <= top_k <= net.config.vocab_size:
         raise ValueError(f"top_k must be between 1 and the vocabulary's {net.config.vocab_size}, got {top_k}")
-    return [_fill_text(net, tokenizer, text, top_k) for text in texts]
+    was_training = net.training
+    net.eval()
+    try:
+        return [_fill_text(net, tokenizer, text, top_k) for text in texts]
+    finally:
+        net.train(was_training)
 
 
 def _fill_text(
@@ -84,9 +89,7 @@ def _fill_text(
 ) -> list[list[Candidate]]:
     spans = _find_masks(text, tokenizer)
     if not spans:
-        raise ValueError(
-            f"the text has no mask; write [MASK] or {tokenizer.mask_token} where a word is missing: {text!r}"
-        )
+        raise ValueError(f"the text has no mask; write [MASK] or <mask> where a word is missing: {text!r}")
     input_ids = tokenizer(_write_masks(text, spans, tokenizer.mask_token), return_tensors="pt", verbose=False)[
         "input_ids"
     ]
@@ -100,6 +103,7 @@ def _fill_text(
         on_device = input_ids.to(net.device)
         logits = net(input_ids=on_device, attention_mask=torch.ones_like(on_device))[0]
     top = logits[0, positions].float().softmax(-1).topk(top_k)
+    pad_id = -1 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     filled: list[list[Candidate]] = []
     for i, position in enumerate(positions.tolist()):
         filled.append([])
@@ -113,7 +117,7 @@ def _fill_text(
                     token=token_id,
                     token_str=token_str,
                     # With one mask special tokens are left out, with several they would take the others along.
-                    sequence=str(tokenizer.decode(ids, skip_special_tokens=len(positions) == 1)),
+                    sequence=str(tokenizer.decode(ids[ids != pad_id], skip_special_tokens=len(positions) == 1)),
                     text=_fill_span(text, spans[i], token_id, token_str, tokenizer),
                 )
             )

@@ -68,6 +68,8 @@ class TransformerModule(NetModule, ABC):
                 "give either model.model, a pretrained model, or model.config, the config of a net from scratch; "
                 f"got model.model {model!r} and model.config {config!r}"
             )
+        if revision is not None and model is None:
+            raise ValueError(f"model.revision ({revision}) has no effect without model.model")
         self.save_hyperparameters()
         self.train_loss = MeanLoss()
         self.metrics = nn.ModuleDict({split: self.make_metrics() for split in ("val", "test")})
@@ -137,13 +139,21 @@ class TransformerModule(NetModule, ABC):
             options["eps"],
             scaled=getattr(self.trainer.precision_plugin, "scaler", None) is not None,
         )
-        num_steps = int(self.trainer.estimated_stepping_batches)
+        num_steps = self.trainer.estimated_stepping_batches
+        if num_steps == float("inf"):
+            raise ValueError("a schedule needs an end: give trainer.max_epochs or trainer.max_steps")
+        num_steps = int(num_steps)
         schedule = make_schedule(optimizer, options["schedule"], options["num_warmup_steps"], num_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
         """The training loss beside a validation is the mean since here."""
         self.train_loss.reset()
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the training loss where no validation does."""
+        if not self.trainer.enable_validation:
+            self._log_train_loss()
 
     # Evaluation
 
@@ -172,8 +182,11 @@ class TransformerModule(NetModule, ABC):
         figures = self.compute_figures(split)
         self.metrics[split].reset()  # type: ignore[operator]
         self.results[prefix] = figures
-        logged = {f"{split}/{name}": float(value) for name, value in figures.items() if isinstance(value, float)}
-        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
-            logged["train/loss"] = float(self.train_loss.compute())
-            self.results["train"] = {"loss": logged["train/loss"]}
+        logged = {f"{split}/{name}": value for name, value in figures.items() if isinstance(value, float)}
         self.log_dict(logged, sync_dist=True)
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            self._log_train_loss()
+
+    def _log_train_loss(self) -> None:
+        self.results["train"] = {"loss": float(self.train_loss.compute())}
+        self.log("train/loss", self.results["train"]["loss"], sync_dist=True)

@@ -17,9 +17,9 @@ class MaskedLM(TransformerModule):
     """Trains and scores any `AutoModelForMaskedLM`; head and loss run on the masked positions only."""
 
     auto_class = AutoModelForMaskedLM
-    monitor: ClassVar[str] = "val/perplexity"
+    monitor: ClassVar[str] = "val/loss"  # orders as perplexity does, and is finite where that is not
     monitor_mode: ClassVar[Literal["min", "max"]] = "min"
-    headline = ("loss", "perplexity", "perplexity_batch_mean", "top1_accuracy", "bits_per_byte")
+    headline = ("perplexity", "loss", "perplexity_batch_mean", "top1_accuracy", "bits_per_byte")
     next_command = 'python -m lit_mlm fill --model {model} "Write a text with a [MASK] in it."'
 
     def make_metrics(self) -> Metric:
@@ -45,4 +45,6 @@ class MaskedLM(TransformerModule):
         if facts is not None:
             figures |= facts(split)
             figures["bits_per_byte"] = figures["loss"] / math.log(2) * figures.pop("tokens_per_byte")
+            if getattr(self.trainer, f"limit_{split}_batches") != 1.0:  # part of the split: the whole's don't hold
+                del figures["mask_fingerprint"], figures["num_blocks"]
         return figures

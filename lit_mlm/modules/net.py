@@ -48,7 +48,7 @@ class NetModule(LightningModule):
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
         """The checkpoint's tokenizer, else the pretrained model's; None for a net from scratch."""
-        if self._record is not None:
+        if self._record is not None and self._record["tokenizer"]:
             return pretrained.unpack_tokenizer(self._record["tokenizer"])
         if self.hparams["model"] is None:
             return None
@@ -92,6 +92,7 @@ class NetModule(LightningModule):
         tokenizer = getattr(self._data_module, "tokenizer", None)
         checkpoint[RECORD] = {
             "version": __version__,
+            "epoch": self.trainer.fit_loop.epoch_progress.current.ready - 1,  # Lightning's counts on at the end
             "auto_class": self.auto_class.__name__,
             "config": self._net.config.to_dict(),
             "options": dict(self.hparams),  # Lightning's own copy takes what load_from_checkpoint is given
@@ -126,10 +127,10 @@ class NetModule(LightningModule):
             return pretrained.restore_config(self._record["config"])
         if self.hparams["model"] is not None:
             return pretrained.load_config(self.hparams["model"], self.hparams["revision"])
-        fields = dict(self.hparams["config"])
-        if tokenizer is not None:
-            fields = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id} | fields
-        return pretrained.make_config(fields)
+        fields = self.hparams["config"]
+        if tokenizer is None:
+            return pretrained.make_config(fields)
+        return pretrained.make_config({"vocab_size": len(tokenizer)} | fields, pretrained.find_special_ids(tokenizer))
 
     def _report_new_weights(self) -> None:
         if not self.new_weights or self.global_rank != 0:

@@ -21,7 +21,7 @@ def test_candidates_are_printed(tiny_bert: str, capsys: pytest.CaptureFixture[st
 
 
 def test_json_has_the_pipeline_s_fields(tiny_roberta: str, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = run(capsys, "--model", tiny_roberta, "--json", "The [MASK] was dull.")
+    lines = run(capsys, "--json", "The [MASK] was dull.", "--model", tiny_roberta)
     (record,) = [json.loads(line) for line in lines]
     assert record["text"] == "The [MASK] was dull."
     assert len(record["masks"][0]) == 5
@@ -29,7 +29,7 @@ def test_json_has_the_pipeline_s_fields(tiny_roberta: str, capsys: pytest.Captur
 
 
 def test_standard_input(tiny_bert: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("one [MASK]\n\ntwo [MASK]\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("one [MASK]\r\n\ntwo [MASK]\n"))
     lines = run(capsys, "--model", tiny_bert, "--top_k", "1")
     assert [line for line in lines if not line.startswith(" ")] == ["one [MASK]", "two [MASK]"]
 

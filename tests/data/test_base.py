@@ -9,7 +9,7 @@ import pytest
 import torch
 from datasets import Dataset
 from torch import Tensor
-from transformers import AutoTokenizer, DataCollatorForLanguageModeling
+from transformers import AddedToken, AutoTokenizer, DataCollatorForLanguageModeling
 
 from lit_mlm.data import stream
 from lit_mlm.data.base import BlocksDataModule
@@ -130,6 +130,7 @@ def test_result_does_not_depend_on_processes_or_the_cache(
     two = make_data(cache_dir=str(tmp_path / "two"), num_proc=2)
     assert one.facts("val") == two.facts("val")
     assert one.fingerprint == two.fingerprint
+    assert len({make_data(**o).fingerprint for o in ({}, {"mask_prob": 0.3}, {"eval_seed": 7}, {"block_size": 8})}) == 4
     np.testing.assert_array_equal(one.examples["train"].stream, two.examples["train"].stream)
 
     def fail(*_args: Any, **_options: Any) -> None:
@@ -189,6 +190,15 @@ def test_tokenizer_without_pad_uses_eos(make_data: Any, tiny_bert: str, tmp_path
     ("options", "message"),
     [
         ({"vocab_size": 150, "tokenizer": "x"}, r"data.tokenizer \(x\) and data.vocab_size \(150\) exclude each other"),
+        ({"eval_batch_size": 0}, "data.eval_batch_size must be at least 1, got 0"),
+        ({"block_size": 0}, "data.block_size must be at least 1, got 0"),
+        ({"lowercase": False}, r"data.lowercase \(False\) has no effect without data.vocab_size"),
+        ({"tokenizer_algorithm": "bpe"}, r"data.tokenizer_algorithm \(bpe\) has no effect without data.vocab_size"),
+        ({"vocab_size": 380, "tokenizer_algorithm": "bpe", "lowercase": True}, "no effect on .* bpe"),
+        (
+            {"tokenizer": None, "tokenizer_revision": "x"},
+            r"tokenizer_revision \(x\) has no effect without data.tokenizer",
+        ),
         ({"batch_size": 0}, "data.batch_size must be at least 1, got 0"),
         ({"num_val_blocks": 10_000}, "data.num_val_blocks is 10000, but the val split has"),
         ({"block_size": 2, "special_tokens": "block"}, "leaves no room beside 2 special tokens"),
@@ -201,6 +211,15 @@ def test_options_that_do_not_fit_are_refused(make_data: Any, options: dict[str, 
     make = ReviewsDataModule if "vocab_size" in options else make_data
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+def test_added_special_tokens_are_neither_masked_nor_drawn(make_data: Any, tiny_bert: str, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    tokenizer.add_tokens([AddedToken("<user>", special=True), AddedToken("film", special=False)])
+    tokenizer.save_pretrained(tmp_path)
+    ordinary = make_data(tokenizer=str(tmp_path)).examples["val"].masking.is_ordinary
+    assert not ordinary[tokenizer.convert_tokens_to_ids("<user>")]
+    assert ordinary[tokenizer.convert_tokens_to_ids("film")]
 
 
 def test_tokenizer_without_mask_is_refused(make_data: Any, tiny_bert: str, tmp_path: Path) -> None:

@@ -51,6 +51,13 @@ def test_training_text_is_not_tested_on() -> None:
         load({"test"}, data_dir=FOLDER, train_splits=["train", "test"])
 
 
+def test_two_places_for_the_reviews_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"data.data_dir \(a\) and data.dataset \(b, revision None\) exclude each other"
+    ):
+        IMDBDataModule(data_dir="a", dataset="b")
+
+
 def test_split_named_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="each once"):
         IMDBDataModule(train_splits=["train", "train"])

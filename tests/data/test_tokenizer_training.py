@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,20 @@ def test_second_call_reads_the_first_one_s_folder(reviews: list[str], tmp_path: 
     second = load_or_train_tokenizer(iter(()), "wordpiece", 150, True, folder)
     assert hash_tokenizer(first) == hash_tokenizer(second)
     assert [path.name for path in folder.parent.iterdir()] == ["key"]
+
+
+def test_another_process_may_be_faster(reviews: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "key"
+
+    def texts() -> Iterator[str]:
+        yield from reviews
+        if not folder.exists():
+            load_or_train_tokenizer(iter(reviews), "wordpiece", 150, True, folder)
+
+    tokenizer = load_or_train_tokenizer(texts(), "wordpiece", 150, True, folder)
+    assert len(tokenizer) == 150
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_failed_training_leaves_nothing(tmp_path: Path) -> None:
