@@ -8,9 +8,9 @@ RUN := runs/quickstart/$(shell date +%Y%m%d-%H%M%S)
 quickstart: .venv/installed
 	$(BIN)/python -m lit_mlm fit --config quickstart.yaml --run_dir $(RUN)
 	$(BIN)/python -m lit_mlm fill --model $(RUN)/hf --top_k 3 \
-	    "The [MASK] statement is used for conditional execution." \
-	    "A class definition defines a class [MASK]." \
-	    "The value of the expression is <mask> if the two objects are equal."
+	    "New in [MASK] 3.8." \
+	    "This method should return the [MASK] of the object." \
+	    "The for statement is used to iterate over the elements of a <mask>."
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest

@@ -106,9 +106,6 @@ def compare_speed(args: argparse.Namespace) -> None:
         torch.manual_seed(0)  # a model without a head gets the same random one each time
         net, _ = pretrained.load_net(AutoModelForMaskedLM, args.model)
         net.to(args.device).train()
-        for module in net.modules():
-            if isinstance(module, torch.nn.Dropout) and args.no_dropout:
-                module.p = 0.0
         batch = make_batch_for(net, args)
         steps[variant] = make_step(net, variant, DTYPES[args.precision])
         torch.manual_seed(0)
@@ -167,7 +164,6 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--length", type=int, default=128, help="tokens a sequence")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--no_dropout", action="store_true", help="makes the first losses comparable")
     parser.add_argument("--architectures", action="store_true", help="compare loss and gradients instead of speed")
     parser.add_argument("--peak_of", choices=VARIANTS, help=argparse.SUPPRESS)
     args = parser.parse_args()

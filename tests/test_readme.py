@@ -62,6 +62,10 @@ def test_python_runs(
     assert float(capsys.readouterr().out.splitlines()[-1]) > 1
 
 
+def test_no_figure_is_missing() -> None:
+    assert not re.findall(r"[A-Z]+_(?:OUTPUT|TABLE|TEXT)", README)
+
+
 def test_every_config_and_option_is_known() -> None:
     for config in (ROOT / "configs").rglob("*.yaml"):
         assert f"`{config.relative_to(ROOT / 'configs')}`" in README
