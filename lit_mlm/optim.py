@@ -1,5 +1,6 @@
 """Parameter groups, the optimizer and its schedule."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Literal
 
@@ -48,12 +49,13 @@ def make_optimizer(
 def make_schedule(optimizer: Optimizer, name: Schedule, num_warmup_steps: int, num_steps: int) -> LRScheduler:
     """A factor on the learning rate: up from 0 over the warm-up, then down to 0 at `num_steps`, in optimizer steps.
 
-    Raises:
-        ValueError: if the warm-up is longer than the training.
+    A warm-up longer than the training is warned of: right for a quick look at a run, else a mistake.
     """
     if num_warmup_steps > num_steps:
-        raise ValueError(
-            f"num_warmup_steps ({num_warmup_steps}) exceeds the {num_steps} optimizer steps of the training"
+        warnings.warn(
+            f"model.num_warmup_steps is {num_warmup_steps}, but the training has {num_steps} optimizer steps: "
+            "the learning rate never reaches its peak",
+            stacklevel=2,
         )
     schedule: LRScheduler = get_scheduler(name, optimizer, num_warmup_steps, num_steps)
     return schedule

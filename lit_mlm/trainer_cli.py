@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import pkgutil
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -112,9 +114,22 @@ class TrainerCLI(LightningCLI):
             kwargs["default_root_dir"] = run_dir or root
         elif run_dir is not None:
             raise ValueError(f"--run_dir {run_dir} and trainer.logger exclude each other: both say where the run lies")
-        if config.trainer.enable_checkpointing is False:
-            self.trainer_defaults["callbacks"] = [PrintProgress()]
+        kwargs["enable_progress_bar"] = self._add_callbacks()
         return super().instantiate_trainer(**kwargs)
+
+    def _add_callbacks(self) -> bool:
+        """Adds what saves and prints to the callbacks that are asked for; returns whether there is a progress bar."""
+        options = self.config_init[self.subcommand].trainer
+        added = [SaveResults(), PrintProgress(), SaveBest()]
+        self.trainer_defaults["callbacks"] = [PrintProgress()] if options.enable_checkpointing is False else added
+        asked = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
+        has_own_bar = any(isinstance(callback, ProgressBar) for callback in asked)
+        # A log file has the lines alone. Lightning's choice of a bar, where rich is installed, draws over them.
+        shows_bar: bool | None = options.enable_progress_bar
+        shows_bar = has_own_bar or sys.stderr.isatty() if shows_bar is None else shows_bar
+        if shows_bar and not has_own_bar:
+            self.trainer_defaults["callbacks"].append(TQDMProgressBar())
+        return shows_bar
 
     def after_instantiate_classes(self) -> None:
         """Gives the module what it takes to build the checkpoint's net without its first model."""
@@ -143,7 +158,7 @@ def run(args: Sequence[str]) -> None:
         subclass_mode_model=True,
         subclass_mode_data=True,
         save_config_callback=SaveConfig,
-        trainer_defaults=TRAINER_DEFAULTS | {"callbacks": [SaveResults(), PrintProgress(), SaveBest()]},
+        trainer_defaults=dict(TRAINER_DEFAULTS),
         seed_everything_default=42,
         auto_configure_optimizers=False,
         args=list(args),

@@ -34,8 +34,8 @@ def test_schedules_equal_their_formulas(name: Schedule) -> None:
         schedule.step()
 
 
-def test_warmup_longer_than_the_training_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"num_warmup_steps \(30\) exceeds the 25"):
+def test_warmup_longer_than_the_training_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match="num_warmup_steps is 30, but the training has 25 optimizer steps"):
         make_schedule(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0), "linear", 30, 25)
 
 
