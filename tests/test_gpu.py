@@ -1,0 +1,36 @@
+"""What only a GPU shows; skipped where there is none."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_mlm.checkpointing import read_checkpoint
+from tests.conftest import imdb_args
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_training_learns_in_every_precision(
+    precision: str, tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]
+) -> None:
+    """Fused AdamW with clipping in bf16, and a gradient scaler with clipping in fp16."""
+    options = ("--trainer.accelerator", "gpu", "--trainer.precision", precision, "--trainer.gradient_clip_val", "1.0")
+    folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *options, "--data.num_workers", "2", "--run_dir", "out")
+    metrics = json.loads((folder / "out" / "metrics.json").read_text())
+    assert metrics["val/perplexity"] < 0.9 * metrics["start/val/perplexity"]
+    groups = read_checkpoint(folder / "out" / "checkpoints" / "last.ckpt")["optimizer_states"][0]["param_groups"]
+    assert all(group["fused"] is (precision != "16-mixed") for group in groups)
+
+
+def test_validation_equals_the_cpu_s(tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]) -> None:
+    for device in ("cpu", "gpu"):
+        folder = run_cli(
+            *("validate", *imdb_args(tiny_bert, cache_dir), "--trainer.accelerator", device, "--run_dir", device)
+        )
+    cpu, gpu = (json.loads((folder / device / "metrics.json").read_text()) for device in ("cpu", "gpu"))
+    assert gpu["val/perplexity"] == pytest.approx(cpu["val/perplexity"], rel=1e-4)
+    assert gpu["val/mask_fingerprint"] == cpu["val/mask_fingerprint"]
