@@ -77,6 +77,8 @@ def find_config(name: str) -> str:
     Raises:
         ValueError: if there is neither; the message lists the configs that there are.
     """
+    if not name:
+        raise ValueError("--config needs the name of a config")
     folder = get_config_folder()
     for path in (Path(name), folder / name):
         if path.is_file():

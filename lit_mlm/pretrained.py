@@ -33,8 +33,19 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
+def check_name(name: str) -> None:
+    """Refuses what is neither a folder nor can be a name on the Hub, before the Hub is asked.
+
+    Raises:
+        ValueError: naming both readings.
+    """
+    if not Path(name).is_dir() and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
+        raise ValueError(f"there is no folder {name}, and it is no name on the Hub (NAME or USER/NAME) either")
+
+
 def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
     """The configuration of a model on the Hub or in a folder."""
+    check_name(name)
     with quiet():
         config: PretrainedConfig = AutoConfig.from_pretrained(name, revision=revision)
     return config
@@ -103,6 +114,7 @@ def load_net(
     Returns:
         The net, and the names of those of its weights that the checkpoint lacks: they start at random.
     """
+    check_name(name)
     with quiet():
         net, info = auto_class.from_pretrained(
             name, revision=revision, dtype=torch.float32, output_loading_info=True, **options
@@ -153,6 +165,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     Raises:
         ValueError: if it is a slow tokenizer, which knows no words and no offsets.
     """
+    check_name(name)
     with quiet():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, revision=revision)
     if not tokenizer.is_fast:

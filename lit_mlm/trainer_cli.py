@@ -41,12 +41,12 @@ FALSE_ALARMS = (
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the configuration of a run; which checkpoint a training went on from is no part of it."""
+    """Saves the configuration of a run; where it lies and what it went on from is no part of it."""
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **options: Any) -> None:
         saved = config.clone()
         if options["config_filename"] == "config.yaml":
-            saved.ckpt_path = None
+            saved.ckpt_path = saved.run_dir = None
         super().__init__(parser, saved, **options)
 
 
@@ -81,6 +81,8 @@ class TrainerCLI(LightningCLI):
             if run_dir is None:
                 raise ValueError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
             config.ckpt_path = str(run_dir / "checkpoints" / f"{config.ckpt_path}.ckpt")
+        if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
+            raise ValueError(f"--ckpt_path: there is no checkpoint {config.ckpt_path}")
         if run_dir and is_fit and (run_dir / "config.yaml").exists() and not config.ckpt_path:
             raise ValueError(
                 f"--run_dir {run_dir} holds a run already; give another folder, or continue it with --ckpt_path last"
@@ -114,6 +116,8 @@ class TrainerCLI(LightningCLI):
             kwargs["default_root_dir"] = run_dir or root
         elif run_dir is not None:
             raise ValueError(f"--run_dir {run_dir} and trainer.logger exclude each other: both say where the run lies")
+        if self.subcommand == "fit" and config.ckpt_path is not None:
+            kwargs["num_sanity_val_steps"] = 0  # the figures of the start are in the checkpoint
         kwargs["enable_progress_bar"] = self._add_callbacks()
         return super().instantiate_trainer(**kwargs)
 
@@ -160,6 +164,7 @@ def run(args: Sequence[str]) -> None:
         save_config_callback=SaveConfig,
         trainer_defaults=dict(TRAINER_DEFAULTS),
         seed_everything_default=42,
+        parser_kwargs={"prog": "python -m lit_mlm"},
         auto_configure_optimizers=False,
         args=list(args),
     )

@@ -171,7 +171,7 @@ def test_run_folder_in_use_is_refused(run_folder: Path, tiny_bert: str, cache_di
     with pytest.raises(ValueError, match="holds a run already"):
         run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", run_folder)
     with pytest.raises(ValueError, match=r"there is no checkpoint .*nowhere.ckpt"):
-        run_cli("validate", *imdb_args(tiny_bert, cache_dir), "--ckpt_path", "nowhere.ckpt")
+        run_cli("validate", *imdb_args(tiny_bert, cache_dir), "--run_dir", run_folder, "--ckpt_path", "nowhere.ckpt")
     with pytest.raises(ValueError, match="--ckpt_path last needs --run_dir"):
         run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--ckpt_path", "last")
 

@@ -1,6 +1,7 @@
 """Nets and tokenizers of `transformers`."""
 
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from lit_mlm.pretrained import (
     find_special_ids,
     get_max_length,
     hash_tokenizer,
+    load_config,
+    load_net,
+    load_tokenizer,
     make_config,
     pack_tokenizer,
     restore_config,
@@ -64,6 +68,13 @@ def test_config_survives_a_checkpoint(model_type: str) -> None:
     net = build_net(AutoModelForMaskedLM, AutoConfig.for_model(model_type, **TINY[model_type]))
     again = build_net(AutoModelForMaskedLM, restore_config(net.config.to_dict()))
     assert {n: p.shape for n, p in again.state_dict().items()} == {n: p.shape for n, p in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", ["./nomodel", "runs/imdb/version_9/hf", "/nowhere"])
+def test_missing_folders_are_called_that(name: str) -> None:
+    for load in (load_tokenizer, load_config, partial(load_net, AutoModelForMaskedLM)):
+        with pytest.raises(ValueError, match=f"there is no folder {name}, and it is no name on the Hub"):
+            load(name)
 
 
 def test_fields_that_the_code_of_a_net_reads_are_taken() -> None:

@@ -1,5 +1,6 @@
 """What the README says runs."""
 
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -71,22 +72,25 @@ def test_every_config_and_option_is_known() -> None:
         assert f"`{config.relative_to(ROOT / 'configs')}`" in README
 
 
-def test_contributing_guide_s_data_set_loads(tmp_path: Path) -> None:
-    """The example in the guide is code that works."""
+def test_contributing_guide_s_examples_run_together(
+    tmp_path: Path, run_cli: Callable[..., Path], tiny_bert: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both as files in the working directory, by full class path in a YAML of their own."""
     guide = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    names: dict[str, object] = {}
-    exec(
-        "from collections.abc import Collection\nfrom pathlib import Path\nfrom typing import Any\n"
-        "from datasets import Dataset\nfrom lit_mlm.data.base import BlocksDataModule\n"
-        "from lit_mlm.data.documents import make_documents, read_text_file, split_documents\n" + code,
-        names,
+    data, task = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "news.py").write_text(data)
+    (tmp_path / "smoothed.py").write_text(task)
+    (tmp_path / "train.txt").write_text("\n".join(f"the story of film {i} was dull" for i in range(40)))
+    (tmp_path / "test.txt").write_text("the story was dull\nthe cast was dull")
+    (tmp_path / "own.yaml").write_text(
+        "model: {class_path: smoothed.SmoothedMLM, init_args: {label_smoothing: 0.2, lr: 3.0e-3}}\n"
+        "data: {class_path: news.NewsDataModule, init_args: {data_dir: ., block_size: 16, batch_size: 4}}\n"
+        "trainer: {max_epochs: 1, accelerator: cpu}\n"
     )
-    (tmp_path / "train.txt").write_text("\n".join(f"article {i}" for i in range(10)))
-    (tmp_path / "test.txt").write_text("one\ntwo")
-    data = names["NewsDataModule"](str(tmp_path))  # type: ignore[operator]
-    assert {name: len(part) for name, part in data.load_documents({"train"}).items()} == {
-        "train": 9,
-        "val": 1,
-        "test": 2,
-    }
+    monkeypatch.syspath_prepend(str(tmp_path))
+    options = ("--model.model", tiny_bert, "--data.cache_dir", "cache", "--run_dir", "out")
+    run_cli("fit", "--config", "own.yaml", *options)
+    run_cli("test", "--config", "own.yaml", *options, "--ckpt_path", "best")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["test/perplexity"] > 1
+    assert "label_smoothing: 0.2" in (tmp_path / "out" / "config.yaml").read_text()

@@ -51,7 +51,8 @@ class PrintProgress(Callback):
         _say(trainer, f"checkpoints: {folder / 'checkpoints'}")
         _say(trainer, f"figures:     {folder / 'metrics.json'}")
         _say(trainer, f"curves:      tensorboard --logdir {folder}")
-        _say(trainer, f"next:        {pl_module.next_command.format(model=folder / 'hf')}")
+        if pl_module.next_command is not None:
+            _say(trainer, f"next:        {pl_module.next_command.format(model=folder / 'hf')}")
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """The figures of `validate` and `test`, once they are written."""

@@ -23,7 +23,10 @@ class SaveResults(Callback):
     """
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Exports the best checkpoint and writes its figures beside those of the start and the last epoch."""
+        """Exports the best checkpoint and writes its figures beside those of the start and the last epoch.
+
+        Of a run that went on, the test figures are kept as long as its best checkpoint is the same.
+        """
         folder = get_run_folder(trainer)
         saver = next((c for c in trainer.callbacks if isinstance(c, SaveBest)), None)
         path = saver and (saver.best_model_path or saver.last_model_path)
@@ -38,6 +41,9 @@ class SaveResults(Callback):
             "step": best["global_step"],
             **_describe(trainer),
         }
+        there = _read(folder / "metrics.json")
+        if (there.get("step"), there.get("data_fingerprint")) == (content["step"], content["data_fingerprint"]):
+            content |= {key: value for key, value in there.items() if key.startswith("test/")}
         export_checkpoint(path, folder / "hf")
         write_json(folder / "metrics.json", content)
 
@@ -53,13 +59,17 @@ class SaveResults(Callback):
     def _add(self, trainer: Any, figures: dict[str, Any]) -> None:
         path = get_run_folder(trainer) / "metrics.json"
         if trainer.is_global_zero:
-            there = json.loads(path.read_text()) if path.exists() else {"checkpoint": trainer.ckpt_path}
-            write_json(path, _describe(trainer) | there | figures)
+            write_json(path, _describe(trainer) | (_read(path) or {"checkpoint": trainer.ckpt_path}) | figures)
 
 
 def get_run_folder(trainer: Trainer) -> Path:
     """The folder of a run, the same on every rank; a collective call, so never only on one of them."""
     return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The figures that are there already."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def _describe(trainer: Any) -> dict[str, Any]:

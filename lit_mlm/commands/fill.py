@@ -31,11 +31,10 @@ def main(args: Sequence[str]) -> None:
     if not texts:
         raise ValueError("no text to fill: give texts as arguments or on standard input")
     net, tokenizer = load_masked_lm(options.model, options.revision, options.allow_new_head)
-    for text, masks in zip(texts, fill_masks(net, tokenizer, texts, options.top_k), strict=True):
-        if options.json:
-            print(json.dumps({"text": text, "masks": masks}, ensure_ascii=False))
-        else:
-            print(format_text(text, masks))
+    for text in texts:  # one by one, so that a bad one doesn't take the others along
+        (masks,) = fill_masks(net, tokenizer, [text], options.top_k)
+        as_json = options.json and json.dumps({"text": text, "masks": masks}, ensure_ascii=False)
+        print(as_json or format_text(text, masks), flush=True)
 
 
 def format_text(text: str, masks: list[list[Candidate]]) -> str:

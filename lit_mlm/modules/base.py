@@ -43,9 +43,9 @@ class TransformerModule(NetModule, ABC):
     monitor: ClassVar[str]
     """The figure that says which checkpoint is the best."""
     monitor_mode: ClassVar[Literal["min", "max"]]
-    headline: ClassVar[tuple[str, ...]]
-    """The figures that stand in a line on the terminal."""
-    next_command: ClassVar[str]
+    headline: ClassVar[tuple[str, ...]] = ("loss",)
+    """The figures that stand in a line on the terminal, the most important one first."""
+    next_command: ClassVar[str | None] = None
     """What to run on the exported model, with ``{model}`` in its place."""
 
     def __init__(
@@ -63,6 +63,9 @@ class TransformerModule(NetModule, ABC):
         num_warmup_steps: int = 0,
     ) -> None:
         super().__init__()
+        for name in ("auto_class", "monitor", "monitor_mode"):
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} is a task, so its class must say its {name}")
         if (model is None) == (config is None):
             raise ValueError(
                 "give either model.model, a pretrained model, or model.config, the config of a net from scratch; "
@@ -77,7 +80,7 @@ class TransformerModule(NetModule, ABC):
 
     @abstractmethod
     def make_metrics(self) -> Metric:
-        """New metrics for one split; what `compute` returns is logged under the split's name."""
+        """New metrics for one split; `compute` must return a dictionary, whose floats are logged by their names."""
 
     @abstractmethod
     def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -89,7 +92,9 @@ class TransformerModule(NetModule, ABC):
 
     def compute_figures(self, split: str) -> dict[str, Any]:
         """The figures of a whole split, by the last part of their key."""
-        figures: dict[str, Any] = self.metrics[split].compute()  # type: ignore[operator]
+        figures = self.metrics[split].compute()  # type: ignore[operator]
+        if not isinstance(figures, dict):
+            raise TypeError(f"compute() of the metrics must return a dict of figures by name, got {type(figures)}")
         return figures
 
     # Training
@@ -162,10 +167,13 @@ class TransformerModule(NetModule, ABC):
         self.update_metrics(self.metrics["val"], batch)  # type: ignore[arg-type]
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the figures of the whole split; those of the sanity check, if it was whole, are the start's."""
+        """Logs the figures of the whole split; those of the sanity check, if it was whole, are the start's.
+
+        A run that goes on keeps those of its own start.
+        """
         if not self.trainer.sanity_checking:
             self._finish("val", "val")
-        elif self.trainer.num_sanity_val_steps == float("inf"):
+        elif self.trainer.num_sanity_val_steps == float("inf") and "start/val" not in self.results:
             self._finish("val", "start/val")
         else:
             self.metrics["val"].reset()  # type: ignore[operator]

@@ -57,12 +57,17 @@ def test_the_end_of_a_training_is_validated(
 def test_resumed_run_keeps_its_best_wherever_it_was_moved(diverging: list[str], run_cli: Run) -> None:
     folder = run_cli("fit", *diverging, "--run_dir", "run")
     best = read_loss(folder / "run", "best")
+    start = json.loads((folder / "run" / "metrics.json").read_text())["start/val/loss"]
+    run_cli("test", *diverging, "--run_dir", "run", "--ckpt_path", "best")
     shutil.move(folder / "run", folder / "moved")
     config = (folder / "moved" / "config.yaml").read_text()
     run_cli("fit", *diverging, "--trainer.max_epochs", 6, "--run_dir", "moved", "--ckpt_path", "last")
     assert read_step(folder / "moved", "last") == 36
     assert read_loss(folder / "moved", "best") == best
-    assert json.loads((folder / "moved" / "metrics.json").read_text())["val/loss"] == best
+    metrics = json.loads((folder / "moved" / "metrics.json").read_text())
+    assert metrics["val/loss"] == best
+    assert metrics["start/val/loss"] == start
+    assert metrics["test/loss"] > 0
     assert "ckpt_path: null" in config
     assert "ckpt_path: null" in (folder / "moved" / "config.yaml").read_text()
 

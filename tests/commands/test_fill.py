@@ -34,6 +34,9 @@ def test_standard_input(tiny_bert: str, capsys: pytest.CaptureFixture[str], monk
     assert [line for line in lines if not line.startswith(" ")] == ["one [MASK]", "two [MASK]"]
 
 
-def test_text_without_mask_is_an_error(tiny_bert: str) -> None:
-    with pytest.raises(ValueError, match="the text has no mask"):
-        main(["fill", "--model", tiny_bert, "nothing to fill"])
+def test_text_without_mask_is_an_error_after_the_texts_before_it(
+    tiny_bert: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ValueError, match=r"the text has no mask.*'nothing to fill'"):
+        main(["fill", "--model", tiny_bert, "one [MASK]", "nothing to fill"])
+    assert capsys.readouterr().out.startswith("one [MASK]\n")
