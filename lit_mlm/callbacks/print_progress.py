@@ -85,6 +85,6 @@ def _format_figures(module: Any, prefix: str) -> str:
 
 
 def _format(value: float | None) -> str:
-    if value is None:
-        return "not finite"
+    if value is None:  # what JSON could not hold
+        return "inf"
     return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"
