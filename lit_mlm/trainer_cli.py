@@ -105,8 +105,8 @@ class TrainerCLI(LightningCLI):
         if run_dir is not None and root is not None:
             raise ValueError(f"--run_dir {run_dir} and trainer.default_root_dir {root} exclude each other")
         if config.trainer.logger in (None, True):
-            stem = Path(str(config.config[0])).stem if config.config else "run"
-            place: dict[str, Any] = {"save_dir": root or "runs", "name": stem}
+            name = name_run(Path(str(config.config[0]))) if config.config else "run"
+            place: dict[str, Any] = {"save_dir": root or "runs", "name": name}
             if run_dir is not None:
                 place = {"save_dir": run_dir, "name": "", "version": ""}
             kwargs["logger"] = TensorBoardLogger(**place, default_hp_metric=False)
@@ -140,6 +140,14 @@ class TrainerCLI(LightningCLI):
         ckpt_path = self.config_init[self.subcommand].ckpt_path
         if ckpt_path is not None:
             self.model.restore_from(read_checkpoint(ckpt_path)[RECORD])
+
+
+def name_run(config: Path) -> str:
+    """What runs of a config are called: by its file, or, for the ``config.yaml`` of a run, as that run was."""
+    if config.name != "config.yaml":
+        return config.stem
+    folder = config.resolve().parent
+    return folder.parent.name if folder.name.startswith("version_") else folder.name
 
 
 def run(args: Sequence[str]) -> None:

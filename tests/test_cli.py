@@ -16,6 +16,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from lit_mlm import MaskedLM, __version__
 from lit_mlm.checkpointing import read_checkpoint
 from lit_mlm.cli import OTHER_COMMANDS, TRAINER_COMMANDS, find_config, find_configs, get_config_folder, main
+from lit_mlm.trainer_cli import name_run
 from tests.conftest import FIXTURES, imdb_args
 
 CONFIGS = sorted(str(path.relative_to(get_config_folder())) for path in get_config_folder().rglob("*.yaml"))
@@ -180,6 +181,14 @@ def test_saved_config_makes_the_same_run_elsewhere(run_folder: Path, run_cli: Ru
     folder = run_cli("fit", "--config", run_folder / "config.yaml", "--run_dir", "again") / "again"
     ours, theirs = (json.loads((place / "metrics.json").read_text()) for place in (folder, run_folder))
     assert ours == {key: value for key, value in theirs.items() if not key.startswith("test/")}
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [("a/imdb.yaml", "imdb"), ("runs/imdb/version_3/config.yaml", "imdb"), ("runs/mine/config.yaml", "mine")],
+)
+def test_runs_are_called_after_their_first_config(config: str, name: str) -> None:
+    assert name_run(Path(config)) == name
 
 
 def test_run_folder_and_logger_exclude_each_other(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
