@@ -53,8 +53,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     finite = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
     }
+    text = json.dumps(finite, indent=2, allow_nan=False)  # before the file is there: a failure leaves none
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        json.dump(finite, file, indent=2, allow_nan=False)
-        file.write("\n")
+        file.write(text + "\n")
     Path(file.name).chmod(0o644)
     Path(file.name).replace(path)

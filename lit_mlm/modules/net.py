@@ -1,7 +1,7 @@
 """The life of a `transformers` net in a Lightning module: built late, checked against the data, kept in checkpoints."""
 
 import logging
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm import __version__, pretrained
 from lit_mlm.checkpointing import RECORD, refuse_changes
+from lit_mlm.text import TextSource
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +120,8 @@ class NetModule(LightningModule):
         return self.net
 
     @property
-    def _data_module(self) -> Any:
-        return None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+    def _data_module(self) -> TextSource | None:
+        return None if self._trainer is None else cast(TextSource | None, getattr(self.trainer, "datamodule", None))
 
     def _make_config(self, tokenizer: PreTrainedTokenizerBase | None = None) -> Any:
         if self._record is not None:
@@ -146,7 +147,7 @@ class NetModule(LightningModule):
 
     def _check_data(self) -> None:
         data = self._data_module
-        if getattr(data, "tokenizer", None) is None:
+        if data is None or getattr(data, "tokenizer", None) is None:
             return
         expected = None if self._record is None else self._record["tokenizer_sha256"]
         pretrained.check_fit(self._net, data.tokenizer, data.sequence_length, expected)
