@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from lit_mlm.errors import InputError
+
 RECORD = "lit_mlm"
 """The key of our record in a checkpoint: what it takes to restore the net with neither Hub nor first model."""
 
@@ -16,13 +18,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint without running code from it; tensors stay on disk until they are used.
 
     Raises:
-        ValueError: if there is no such file, or lit-mlm did not write it.
+        InputError: if there is no such file, or lit-mlm did not write it.
     """
     if not Path(path).is_file():
-        raise ValueError(f"there is no checkpoint {path}")
+        raise InputError(f"there is no checkpoint {path}")
     checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     if RECORD not in checkpoint:
-        raise ValueError(f"{path} is not a checkpoint of lit-mlm: it has the keys {', '.join(sorted(checkpoint))}")
+        raise InputError(f"{path} is not a checkpoint of lit-mlm: it has the keys {', '.join(sorted(checkpoint))}")
     return checkpoint
 
 
@@ -35,13 +37,13 @@ def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any])
         saved: the checkpoint's; those that it lacks are not compared.
 
     Raises:
-        ValueError: if one differs; the message has both values.
+        InputError: if one differs; the message has both values.
     """
     for name, value in options.items():
         # A YAML or a checkpoint may have made a list of a tuple.
         ours, theirs = (list(v) if isinstance(v, tuple) else v for v in (value, saved.get(name, value)))
         if ours != theirs:
-            raise ValueError(
+            raise InputError(
                 f"{section}.{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would take its "
                 "place; give the checkpoint's value, or start from its hf folder instead"
             )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_mlm import __version__
+from lit_mlm.errors import InputError
 
 TRAINER_COMMANDS = {
     "fit": "train a model",
@@ -57,7 +58,7 @@ def find_configs(args: Sequence[str]) -> list[str]:
         args: the command line, the command first.
 
     Raises:
-        ValueError: if there is no such config; the message lists those that there are.
+        InputError: if there is no such config; the message lists those that there are.
     """
     configs: list[str] = []
     others = []
@@ -75,16 +76,16 @@ def find_config(name: str) -> str:
     """The path of a config: `name` itself if that is a file, else the config of that name that comes with lit-mlm.
 
     Raises:
-        ValueError: if there is neither; the message lists the configs that there are.
+        InputError: if there is neither; the message lists the configs that there are.
     """
     if not name:
-        raise ValueError("--config needs the name of a config")
+        raise InputError("--config needs the name of a config")
     folder = get_config_folder()
     for path in (Path(name), folder / name):
         if path.is_file():
             return str(path)
     known = ", ".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml")))
-    raise ValueError(f"there is no config {name} here, nor one that comes with lit-mlm: {known}")
+    raise InputError(f"there is no config {name} here, nor one that comes with lit-mlm: {known}")
 
 
 def get_config_folder() -> Path:

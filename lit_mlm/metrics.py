@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
+from lit_mlm.errors import InputError
+
 
 class SumMetric(Metric):
     """A metric whose states keep their type when the net around it is cast: sums in half precision would be wrong."""
@@ -65,11 +67,11 @@ class MaskedTokenMetrics(SumMetric):
         """The figures by name; loss in nats a token, accuracies between 0 and 1.
 
         Raises:
-            ValueError: if no position was scored.
+            InputError: if no position was scored.
         """
         scored = int(self.num_scored_tokens)
         if scored == 0:
-            raise ValueError(
+            raise InputError(
                 "the evaluation scored no token: its blocks hold none that was masked; "
                 "evaluate on more text or raise mask_prob"
             )

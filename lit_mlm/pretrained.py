@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from lit_mlm.errors import InputError
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -37,10 +39,10 @@ def check_name(name: str) -> None:
     """Refuses what is neither a folder nor can be a name on the Hub, before the Hub is asked.
 
     Raises:
-        ValueError: naming both readings.
+        InputError: naming both readings.
     """
     if not Path(name).is_dir() and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
-        raise ValueError(f"there is no folder {name}, and it is no name on the Hub (NAME or USER/NAME) either")
+        raise InputError(f"there is no folder {name}, and it is no name on the Hub (NAME or USER/NAME) either")
 
 
 def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
@@ -59,20 +61,20 @@ def make_config(fields: dict[str, Any], special_ids: dict[str, int] | None = Non
         special_ids: what `find_special_ids` gives; taken where the type has such a field and `fields` don't give it.
 
     Raises:
-        ValueError: if there is no `model_type`, `transformers` has no such type, or neither the type's config class
+        InputError: if there is no `model_type`, `transformers` has no such type, or neither the type's config class
             declares a field nor the code of its nets reads it: `transformers` would take it and ignore it.
     """
     fields = dict(fields)
     model_type = fields.pop("model_type", None)
     if model_type is None:
-        raise ValueError(f"a model config needs the field 'model_type' (for example bert), got only {sorted(fields)}")
+        raise InputError(f"a model config needs the field 'model_type' (for example bert), got only {sorted(fields)}")
     default = AutoConfig.for_model(model_type)
     declared = {*default.to_dict(), *default.attribute_map, *dir(default)}
     code = inspect.getsource(importlib.import_module(type(default).__module__.replace(".configuration_", ".modeling_")))
     for name in sorted(fields.keys() - declared):
         if not re.search(rf"config\.{name}\b|[\"']{name}[\"']", code):
             similar = difflib.get_close_matches(name, default.to_dict(), n=3, cutoff=0.5)
-            raise ValueError(f"a {model_type} config has no field {name!r}; similar ones are {similar}")
+            raise InputError(f"a {model_type} config has no field {name!r}; similar ones are {similar}")
     known_ids = {name: token_id for name, token_id in (special_ids or {}).items() if name in declared}
     config: PretrainedConfig = AutoConfig.for_model(model_type, **(known_ids | fields))
     return config
@@ -163,13 +165,13 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     """The tokenizer of a model on the Hub or in a folder.
 
     Raises:
-        ValueError: if it is a slow tokenizer, which knows no words and no offsets.
+        InputError: if it is a slow tokenizer, which knows no words and no offsets.
     """
     check_name(name)
     with quiet():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, revision=revision)
     if not tokenizer.is_fast:
-        raise ValueError(
+        raise InputError(
             f"the tokenizer of {name} is a slow one ({type(tokenizer).__name__}); lit-mlm needs a fast one"
         )
     return tokenizer
@@ -214,18 +216,18 @@ def check_fit(
         expected_hash: `hash_tokenizer` of the tokenizer that the net was trained with; None if it is not known.
 
     Raises:
-        ValueError: if the vocabulary, the tokenizer or the length doesn't fit; the message has both values.
+        InputError: if the vocabulary, the tokenizer or the length doesn't fit; the message has both values.
     """
     num_ids = max(tokenizer.get_vocab().values()) + 1
     num_rows = len(cast(Tensor, net.get_input_embeddings().weight))
     if num_ids > num_rows:
-        raise ValueError(f"the tokenizer has {num_ids} tokens, but the net's vocabulary only {num_rows}")
+        raise InputError(f"the tokenizer has {num_ids} tokens, but the net's vocabulary only {num_rows}")
     found = hash_tokenizer(tokenizer)
     if expected_hash not in (None, found):
-        raise ValueError(
+        raise InputError(
             f"the checkpoint was made with the tokenizer of SHA-256 {expected_hash}, the data with {found}; "
             "leave data.tokenizer and data.vocab_size out to take the checkpoint's own"
         )
     limit = get_max_length(net)
     if limit is not None and sequence_length > limit:
-        raise ValueError(f"the data has sequences of {sequence_length} tokens, but the net takes at most {limit}")
+        raise InputError(f"the data has sequences of {sequence_length} tokens, but the net takes at most {limit}")

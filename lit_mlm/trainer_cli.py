@@ -23,6 +23,7 @@ from lit_mlm.callbacks.save_best import SaveBest
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
+from lit_mlm.errors import InputError
 from lit_mlm.modules.base import TransformerModule
 
 TRAINER_DEFAULTS = {
@@ -79,17 +80,17 @@ class TrainerCLI(LightningCLI):
         run_dir = None if config.run_dir is None else Path(config.run_dir)
         if config.ckpt_path in ("best", "last"):
             if run_dir is None:
-                raise ValueError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
+                raise InputError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
             config.ckpt_path = str(run_dir / "checkpoints" / f"{config.ckpt_path}.ckpt")
         if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
-            raise ValueError(f"--ckpt_path: there is no checkpoint {config.ckpt_path}")
+            raise InputError(f"--ckpt_path: there is no checkpoint {config.ckpt_path}")
         if run_dir and is_fit and (run_dir / "config.yaml").exists() and not config.ckpt_path:
-            raise ValueError(
+            raise InputError(
                 f"--run_dir {run_dir} holds a run already; give another folder, or continue it with --ckpt_path last"
             )
         best = run_dir and run_dir / "checkpoints" / "best.ckpt"
         if best and not is_fit and best.exists() and Path(config.ckpt_path or "").resolve() != best.resolve():
-            raise ValueError(
+            raise InputError(
                 f"the figures in {run_dir} are those of its best checkpoint: give --ckpt_path best, or leave --run_dir "
                 f"out to score {config.ckpt_path or 'another model'} in a folder of its own"
             )
@@ -103,7 +104,7 @@ class TrainerCLI(LightningCLI):
         config = self.config[self.subcommand]
         run_dir, root = config.run_dir, config.trainer.default_root_dir
         if run_dir is not None and root is not None:
-            raise ValueError(f"--run_dir {run_dir} and trainer.default_root_dir {root} exclude each other")
+            raise InputError(f"--run_dir {run_dir} and trainer.default_root_dir {root} exclude each other")
         if config.trainer.logger in (None, True):
             name = name_run(Path(str(config.config[0]))) if config.config else "run"
             place: dict[str, Any] = {"save_dir": root or "runs", "name": name}
@@ -112,10 +113,10 @@ class TrainerCLI(LightningCLI):
             kwargs["logger"] = TensorBoardLogger(**place, default_hp_metric=False)
         elif config.trainer.logger is False:
             if run_dir is None and root is None and not config.trainer.fast_dev_run:
-                raise ValueError("trainer.logger false needs --run_dir: a logger is what finds a new folder")
+                raise InputError("trainer.logger false needs --run_dir: a logger is what finds a new folder")
             kwargs["default_root_dir"] = run_dir or root
         elif run_dir is not None:
-            raise ValueError(f"--run_dir {run_dir} and trainer.logger exclude each other: both say where the run lies")
+            raise InputError(f"--run_dir {run_dir} and trainer.logger exclude each other: both say where the run lies")
         if self.subcommand == "fit" and config.ckpt_path is not None:
             kwargs["num_sanity_val_steps"] = 0  # the figures of the start are in the checkpoint
         kwargs["enable_progress_bar"] = self._add_callbacks()

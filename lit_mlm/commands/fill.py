@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
+from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import Candidate, fill_masks, load_masked_lm
 
 
@@ -29,7 +30,7 @@ def main(args: Sequence[str]) -> None:
     options = make_parser().parse_intermixed_args(args)
     texts = options.texts or [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
     if not texts:
-        raise ValueError("no text to fill: give texts as arguments or on standard input")
+        raise InputError("no text to fill: give texts as arguments or on standard input")
     net, tokenizer = load_masked_lm(options.model, options.revision, options.allow_new_head)
     for text in texts:  # one by one, so that a bad one doesn't take the others along
         (masks,) = fill_masks(net, tokenizer, [text], options.top_k)

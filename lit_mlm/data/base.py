@@ -20,6 +20,7 @@ from lit_mlm.data.masked_blocks import MaskedBlocks, find_pad_id, make_masking
 from lit_mlm.data.order import BatchOrder
 from lit_mlm.data.stream import SpecialTokens, TokenStream, find_special_tokens, iterate_texts, tokenize_documents
 from lit_mlm.data.tokenizer_training import Algorithm, load_or_train_tokenizer
+from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer, load_tokenizer
 from lit_mlm.text import TokenModel
 from lit_mlm.text.blocks import Policy, cut_blocks
@@ -93,18 +94,18 @@ class BlocksDataModule(LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         if tokenizer is not None and vocab_size is not None:
-            raise ValueError(
+            raise InputError(
                 f"data.tokenizer ({tokenizer}) and data.vocab_size ({vocab_size}) exclude each other: "
                 "the first loads a tokenizer, the second trains one"
             )
         refuse_without("data.tokenizer", tokenizer, tokenizer_revision=tokenizer_revision)
         refuse_without("data.vocab_size", vocab_size, tokenizer_algorithm=tokenizer_algorithm, lowercase=lowercase)
         if tokenizer_algorithm == "bpe" and lowercase is not None:
-            raise ValueError(f"data.lowercase {lowercase} has no effect on data.tokenizer_algorithm bpe: leave it out")
+            raise InputError(f"data.lowercase {lowercase} has no effect on data.tokenizer_algorithm bpe: leave it out")
         sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "block_size": block_size}
         for name, value in sizes.items():
             if value is not None and value < 1:
-                raise ValueError(f"data.{name} must be at least 1, got {value}")
+                raise InputError(f"data.{name} must be at least 1, got {value}")
         self.save_hyperparameters(logger=False)  # a run's config.yaml has them; a key of the module's would clash
         self.tokenizer: PreTrainedTokenizerBase
         self.examples: dict[str, MaskedBlocks] = {}
@@ -132,7 +133,7 @@ class BlocksDataModule(LightningDataModule, ABC):
         """Makes the examples of the splits that `stage` (fit, validate or test) uses.
 
         Raises:
-            ValueError: if the text, the tokenizer and the options don't fit together; the message names them.
+            InputError: if the text, the tokenizer and the options don't fit together; the message names them.
         """
         if self._prepared_stage != stage:
             self._load(stage)
@@ -190,7 +191,7 @@ class BlocksDataModule(LightningDataModule, ABC):
         self._text_hashes = {name: hash_texts(iterate_texts(texts)) for name, texts in sorted(documents.items())}
         self.tokenizer = self._load_tokenizer(documents)
         if self.tokenizer.mask_token_id is None:
-            raise ValueError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
+            raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
         self._streams = {split: self._tokenize(split, documents[split]) for split in splits}
 
     def _load_tokenizer(self, documents: dict[str, Dataset]) -> PreTrainedTokenizerBase:
@@ -205,7 +206,7 @@ class BlocksDataModule(LightningDataModule, ABC):
             return load_tokenizer(options["tokenizer"], options["tokenizer_revision"])
         tokenizer = self._model.load_tokenizer() if self._model else None
         if tokenizer is None:
-            raise ValueError(
+            raise InputError(
                 "no tokenizer: the model is built from scratch, so name one with data.tokenizer, "
                 "or have one trained with data.vocab_size"
             )
@@ -223,10 +224,10 @@ class BlocksDataModule(LightningDataModule, ABC):
         options, stream = self.hparams, self._streams[split]
         size = self._block_size - len(around)
         if size < 1:
-            raise ValueError(f"data.block_size {self._block_size} leaves no room beside {len(around)} special tokens")
+            raise InputError(f"data.block_size {self._block_size} leaves no room beside {len(around)} special tokens")
         table = cut_blocks(stream.document_lengths, size, options["block_policy"], options["drop_tail"])
         if len(table) == 0:
-            raise ValueError(
+            raise InputError(
                 f"the {split} split has no blocks: {len(stream.document_lengths)} documents, {len(stream.ids)} tokens, "
                 f"data.block_size {self._block_size}, data.drop_tail {options['drop_tail']}"
             )
@@ -245,7 +246,7 @@ class BlocksDataModule(LightningDataModule, ABC):
         if wanted is None:
             return np.arange(num_blocks)
         if not 1 <= wanted <= num_blocks:
-            raise ValueError(f"data.num_{split}_blocks is {wanted}, but the {split} split has {num_blocks} blocks")
+            raise InputError(f"data.num_{split}_blocks is {wanted}, but the {split} split has {num_blocks} blocks")
         return np.sort(np.random.default_rng(self.hparams["split_seed"]).permutation(num_blocks)[:wanted])
 
     def _make_loader(self, split: str, batch_size: int) -> DataLoader[Any]:
@@ -274,9 +275,9 @@ class BlocksDataModule(LightningDataModule, ABC):
         limit = self._model.max_length if self._model else None
         typed: int | None = self.hparams["block_size"]
         if typed is None and limit is None:
-            raise ValueError("data.block_size must be given: the model sets no limit of its own")
+            raise InputError("data.block_size must be given: the model sets no limit of its own")
         if typed is not None and limit is not None and typed > limit:
-            raise ValueError(f"data.block_size is {typed}, but the model takes at most {limit} tokens")
+            raise InputError(f"data.block_size is {typed}, but the model takes at most {limit} tokens")
         return cast(int, limit if typed is None else typed)
 
     @property
@@ -292,8 +293,8 @@ def refuse_without(master: str, value: object, **dependents: object) -> None:
     """Refuses options that have no effect because the one that they belong to is not given.
 
     Raises:
-        ValueError: naming both.
+        InputError: naming both.
     """
     for name, dependent in dependents.items():
         if value is None and dependent is not None:
-            raise ValueError(f"data.{name} ({dependent}) has no effect without {master}")
+            raise InputError(f"data.{name} ({dependent}) has no effect without {master}")

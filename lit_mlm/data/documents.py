@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
+from lit_mlm.errors import InputError
+
 TEXT = "text"
 """The column of a documents' data set that holds the text, one document a row."""
 
@@ -20,14 +22,14 @@ def read_text_file(path: Path) -> str:
     """The text of a UTF-8 file.
 
     Raises:
-        ValueError: if it is not UTF-8; the message names the file, the line and the byte.
+        InputError: if it is not UTF-8; the message names the file, the line and the byte.
     """
     content = path.read_bytes()
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
+        raise InputError(
             f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8 text; convert the file to UTF-8"
         ) from error
 
@@ -44,16 +46,16 @@ def split_documents(documents: Dataset, fractions: Sequence[float], seed: int) -
         The parts, one more than fractions, each with at least one document, in the order of the input.
 
     Raises:
-        ValueError: if a fraction is out of range or there are fewer documents than parts.
+        InputError: if a fraction is out of range or there are fewer documents than parts.
     """
     if min(fractions) <= 0 or sum(fractions) >= 1:
-        raise ValueError(f"fractions of a split must be above 0 and below 1 together, got {list(fractions)}")
+        raise InputError(f"fractions of a split must be above 0 and below 1 together, got {list(fractions)}")
     if len(documents) <= len(fractions):
-        raise ValueError(f"{len(documents)} document(s) can't be split into {len(fractions) + 1} parts")
+        raise InputError(f"{len(documents)} document(s) can't be split into {len(fractions) + 1} parts")
     order = np.random.default_rng(seed).permutation(len(documents))
     sizes = [max(1, round(fraction * len(documents))) for fraction in fractions]
     if sum(sizes) >= len(documents):
-        raise ValueError(f"{len(documents)} documents leave none after parts of {sizes}")
+        raise InputError(f"{len(documents)} documents leave none after parts of {sizes}")
     return [documents.select(np.sort(part)) for part in np.split(order, np.cumsum(sizes))]
 
 

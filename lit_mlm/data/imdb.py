@@ -8,6 +8,7 @@ from datasets import Dataset, concatenate_datasets, load_dataset
 
 from lit_mlm.data.base import BlocksDataModule
 from lit_mlm.data.documents import TEXT, make_documents, read_text_file, split_documents
+from lit_mlm.errors import InputError
 
 HUB_ID = "stanfordnlp/imdb"
 HUB_REVISION = "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
@@ -47,9 +48,9 @@ class IMDBDataModule(BlocksDataModule):
     ) -> None:
         super().__init__(**kwargs)
         if not train_splits or len(set(train_splits)) < len(train_splits):
-            raise ValueError(f"data.train_splits must name at least one split, each once, got {train_splits}")
+            raise InputError(f"data.train_splits must name at least one split, each once, got {train_splits}")
         if data_dir is not None and (dataset is not None or dataset_revision is not None):
-            raise ValueError(
+            raise InputError(
                 f"data.data_dir ({data_dir}) and data.dataset ({dataset}, revision {dataset_revision}) exclude each "
                 "other: both say where the reviews are"
             )
@@ -59,13 +60,13 @@ class IMDBDataModule(BlocksDataModule):
         """Reads the reviews that `splits` need.
 
         Raises:
-            ValueError: if a folder lacks reviews, a file is not UTF-8, or the test split is trained on.
+            InputError: if a folder lacks reviews, a file is not UTF-8, or the test split is trained on.
         """
         names = self.hparams["train_splits"]
         documents: dict[str, Dataset] = {}
         if "test" in splits:
             if "test" in names:
-                raise ValueError(f"data.train_splits is {names}: the test split has been trained on, it can't test")
+                raise InputError(f"data.train_splits is {names}: the test split has been trained on, it can't test")
             documents["test"] = self._read("test")
         if {"train", "val"} & set(splits):
             reviews = concatenate_datasets([self._read(name) for name in names])
@@ -87,12 +88,12 @@ def read_folder(folder: Path, split: str) -> Dataset:
     """Reads one split of a folder laid out as ``aclImdb/`` is, file by file in the order of their names.
 
     Raises:
-        ValueError: if a folder is missing or holds no reviews.
+        InputError: if a folder is missing or holds no reviews.
     """
     texts = []
     for name in FOLDERS[split]:
         files = sorted((folder / name).glob("*.txt"))
         if not files:
-            raise ValueError(f"data.data_dir {folder}: the {split} split needs *.txt files in {folder / name}")
+            raise InputError(f"data.data_dir {folder}: the {split} split needs *.txt files in {folder / name}")
         texts += [read_text_file(file) for file in files]
     return make_documents(texts)

@@ -10,6 +10,7 @@ from typing import Literal
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from lit_mlm.errors import InputError
 from lit_mlm.pretrained import load_tokenizer
 
 Algorithm = Literal["wordpiece", "bpe"]
@@ -28,12 +29,12 @@ def train_tokenizer(
         lowercase: lower-cases text and strips accents (WordPiece only).
 
     Raises:
-        ValueError: if `vocab_size` does not hold even the alphabet.
+        InputError: if `vocab_size` does not hold even the alphabet.
     """
     train = _train_wordpiece if algorithm == "wordpiece" else _train_byte_level_bpe
     tokenizer, names = train(texts, vocab_size, lowercase)
     if tokenizer.get_vocab_size() > vocab_size:
-        raise ValueError(
+        raise InputError(
             f"vocab_size {vocab_size} is too small: the characters of the text and the special tokens alone "
             f"are {tokenizer.get_vocab_size()}"
         )

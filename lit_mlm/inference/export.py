@@ -22,7 +22,7 @@ def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
         folder: for `from_pretrained`.
 
     Raises:
-        ValueError: if it is no checkpoint of lit-mlm.
+        InputError: if it is no checkpoint of lit-mlm.
     """
     checkpoint = read_checkpoint(checkpoint_path)
     record = checkpoint[RECORD]

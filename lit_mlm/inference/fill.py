@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm import pretrained
+from lit_mlm.errors import InputError
 
 MASK_NOTATION = re.compile(r"\[MASK\]|<mask>", re.IGNORECASE)
 """What a user may type for a mask, beside the tokenizer's own mask token."""
@@ -41,19 +42,19 @@ def load_masked_lm(
         allow_new_head: accepts a model that lacks weights; they are random, and so is what it fills in.
 
     Raises:
-        ValueError: if the model lacks weights, or its tokenizer has no mask.
+        InputError: if the model lacks weights, or its tokenizer has no mask.
     """
     exported = Path(model) / "hf"
     name = str(exported) if exported.is_dir() else model
     net, missing = pretrained.load_net(AutoModelForMaskedLM, name, revision)
     if missing and not allow_new_head:
-        raise ValueError(
+        raise InputError(
             f"{name} lacks {len(missing)} weights of a masked language model, so it would fill masks at random: "
             f"{', '.join(missing)}; take a model that was trained to fill masks, or pass --allow_new_head"
         )
     tokenizer = pretrained.load_tokenizer(name, revision)
     if tokenizer.mask_token_id is None:
-        raise ValueError(f"the tokenizer of {name} has no mask token, so it can't fill masks")
+        raise InputError(f"the tokenizer of {name} has no mask token, so it can't fill masks")
     return net, tokenizer
 
 
@@ -72,10 +73,10 @@ def fill_masks(
         For each text, for each of its masks, the candidates, most probable first.
 
     Raises:
-        ValueError: if a text has no mask or is longer than the net takes.
+        InputError: if a text has no mask or is longer than the net takes.
     """
     if not 1 <= top_k <= net.config.vocab_size:
-        raise ValueError(f"top_k must be between 1 and the vocabulary's {net.config.vocab_size}, got {top_k}")
+        raise InputError(f"top_k must be between 1 and the vocabulary's {net.config.vocab_size}, got {top_k}")
     was_training = net.training
     net.eval()
     try:
@@ -89,13 +90,13 @@ def _fill_text(
 ) -> list[list[Candidate]]:
     spans = _find_masks(text, tokenizer)
     if not spans:
-        raise ValueError(f"the text has no mask; write [MASK] or <mask> where a word is missing: {text!r}")
+        raise InputError(f"the text has no mask; write [MASK] or <mask> where a word is missing: {text!r}")
     input_ids = tokenizer(_write_masks(text, spans, tokenizer.mask_token), return_tensors="pt", verbose=False)[
         "input_ids"
     ]
     limit = pretrained.get_max_length(net)
     if limit is not None and input_ids.shape[1] > limit:
-        raise ValueError(
+        raise InputError(
             f"the text has {input_ids.shape[1]} tokens, but the model takes at most {limit}: {text[:60]!r}..."
         )
     positions = (input_ids[0] == tokenizer.mask_token_id).nonzero()[:, 0]  # (M,)

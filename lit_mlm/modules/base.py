@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
+from lit_mlm.errors import InputError
 from lit_mlm.metrics import MeanLoss
 from lit_mlm.modules.net import NetModule
 from lit_mlm.optim import Schedule, group_parameters, make_optimizer, make_schedule, rescale_gradients
@@ -67,12 +68,12 @@ class TransformerModule(NetModule, ABC):
             if not hasattr(type(self), name):
                 raise TypeError(f"{type(self).__name__} is a task, so its class must say its {name}")
         if (model is None) == (config is None):
-            raise ValueError(
+            raise InputError(
                 "give either model.model, a pretrained model, or model.config, the config of a net from scratch; "
                 f"got model.model {model!r} and model.config {config!r}"
             )
         if revision is not None and model is None:
-            raise ValueError(f"model.revision ({revision}) has no effect without model.model")
+            raise InputError(f"model.revision ({revision}) has no effect without model.model")
         self.save_hyperparameters()
         self.train_loss = MeanLoss()
         self.metrics = nn.ModuleDict({split: self.make_metrics() for split in ("val", "test")})
@@ -146,7 +147,7 @@ class TransformerModule(NetModule, ABC):
         )
         num_steps = self.trainer.estimated_stepping_batches
         if num_steps == float("inf"):
-            raise ValueError("a schedule needs an end: give trainer.max_epochs or trainer.max_steps")
+            raise InputError("a schedule needs an end: give trainer.max_epochs or trainer.max_steps")
         num_steps = int(num_steps)
         schedule = make_schedule(optimizer, options["schedule"], options["num_warmup_steps"], num_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

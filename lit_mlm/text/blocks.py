@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from lit_mlm.errors import InputError
+
 IntArray = npt.NDArray[np.int64]
 Policy = Literal["stream", "document"]
 
@@ -52,10 +54,10 @@ def cut_blocks(
         The blocks, in the order of the stream.
 
     Raises:
-        ValueError: if `block_size` is below 1.
+        InputError: if `block_size` is below 1.
     """
     if block_size < 1:
-        raise ValueError(f"block_size must be at least 1 token, got {block_size}")
+        raise InputError(f"block_size must be at least 1 token, got {block_size}")
     total = int(document_lengths.sum())
     sequence_lengths = np.array([total], dtype=np.int64) if policy == "stream" else document_lengths.astype(np.int64)
     blocks_per_sequence = -(-sequence_lengths // block_size)

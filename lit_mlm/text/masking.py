@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
 
@@ -38,7 +39,7 @@ class Masking:
         random_token_prob: share of scored positions that hold a random token, in [0, 1]; the rest keep their own.
 
     Raises:
-        ValueError: if a probability is outside its range, or the two shares add up to more than 1.
+        InputError: if a probability is outside its range, or the two shares add up to more than 1.
     """
 
     mask_id: int
@@ -49,10 +50,10 @@ class Masking:
 
     def __post_init__(self) -> None:
         if not 0 < self.mask_prob <= 1:
-            raise ValueError(f"mask_prob must be above 0 and at most 1, got {self.mask_prob}")
+            raise InputError(f"mask_prob must be above 0 and at most 1, got {self.mask_prob}")
         shares = (self.mask_token_prob, self.random_token_prob)
         if min(shares) < 0 or sum(shares) > 1 + 1e-9:
-            raise ValueError(
+            raise InputError(
                 "mask_token_prob and random_token_prob must not be negative nor exceed 1 together, "
                 f"got {shares[0]} and {shares[1]}"
             )
