@@ -3,10 +3,13 @@
 Shapes: N scored positions, V vocabulary.
 """
 
+import copy
 import math
+import statistics
 from collections.abc import Callable, Sequence
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
@@ -21,6 +24,15 @@ class SumMetric(Metric):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
         return super()._apply(lambda state: state.to(fn(state).device), exclude_state)
+
+
+def add_up(metrics: Sequence[SumMetric]) -> SumMetric:
+    """The metric of all that several metrics of one kind have seen; these stay as they are."""
+    total = copy.deepcopy(metrics[0])
+    for metric in metrics[1:]:
+        for name in total._defaults:
+            setattr(total, name, getattr(total, name) + getattr(metric, name))
+    return total
 
 
 class MaskedTokenMetrics(SumMetric):
@@ -105,6 +117,21 @@ class MeanLoss(SumMetric):
     def compute(self) -> Tensor:
         """The mean, a float64 scalar."""
         return self.nats / self.num_scored_tokens.clamp(min=1)
+
+
+def estimate_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean of independent samples (Student 1908, "The probable error of a mean").
+
+    Args:
+        samples: at least two.
+        confidence: probability that the interval holds the mean, between 0 and 1.
+
+    Returns:
+        The ends of the interval.
+    """
+    mean, deviation = statistics.mean(samples), statistics.stdev(samples)
+    margin = float(stdtrit(len(samples) - 1, (1 + confidence) / 2)) * deviation / math.sqrt(len(samples))
+    return mean - margin, mean + margin
 
 
 def exponential(loss: float) -> float:

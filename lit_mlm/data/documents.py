@@ -1,7 +1,7 @@
 """Documents: read from files, split by document, hashed."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,18 @@ TEXT = "text"
 def make_documents(texts: Sequence[str]) -> Dataset:
     """A data set with one document a row."""
     return Dataset.from_dict({TEXT: list(texts)})
+
+
+def iterate_texts(documents: Dataset) -> Iterator[str]:
+    """The texts of a documents' data set, in their order."""
+    for batch in documents.select_columns(TEXT).iter(batch_size=1000):
+        yield from batch[TEXT]
+
+
+def split_lines(documents: Dataset) -> Dataset:
+    """Each line of each document as a document of its own; those of white space alone are left out."""
+    lines = (line.rstrip("\r") for text in iterate_texts(documents) for line in text.split("\n"))
+    return make_documents([line for line in lines if line.strip()])
 
 
 def read_text_file(path: Path) -> str:
@@ -39,21 +51,20 @@ def split_documents(documents: Dataset, fractions: Sequence[float], seed: int) -
 
     Args:
         documents: at least as many as there are parts.
-        fractions: the share of each part but the last, which takes the rest; each above 0, below 1 together.
+        fractions: the share of each part but the last, which takes the rest; below 1 together. A part of 0 is empty.
         seed: of the permutation.
 
     Returns:
-        The parts, one more than fractions, each with at least one document, in the order of the input.
+        The parts, one more than fractions, each with at least one document unless its fraction is 0, in the order of
+        the input.
 
     Raises:
         InputError: if a fraction is out of range or there are fewer documents than parts.
     """
-    if min(fractions) <= 0 or sum(fractions) >= 1:
-        raise InputError(f"fractions of a split must be above 0 and below 1 together, got {list(fractions)}")
-    if len(documents) <= len(fractions):
-        raise InputError(f"{len(documents)} document(s) can't be split into {len(fractions) + 1} parts")
+    if min(fractions) < 0 or sum(fractions) >= 1:
+        raise InputError(f"fractions of a split must be at least 0 and below 1 together, got {list(fractions)}")
     order = np.random.default_rng(seed).permutation(len(documents))
-    sizes = [max(1, round(fraction * len(documents))) for fraction in fractions]
+    sizes = [max(1, round(fraction * len(documents))) if fraction else 0 for fraction in fractions]
     if sum(sizes) >= len(documents):
         raise InputError(f"{len(documents)} documents leave none after parts of {sizes}")
     return [documents.select(np.sort(part)) for part in np.split(order, np.cumsum(sizes))]

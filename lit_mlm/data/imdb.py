@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from datasets import Dataset, concatenate_datasets, load_dataset
 
-from lit_mlm.data.base import BlocksDataModule
+from lit_mlm.data.blocks import BlocksDataModule
 from lit_mlm.data.documents import TEXT, make_documents, read_text_file, split_documents
 from lit_mlm.errors import InputError
 

@@ -3,9 +3,8 @@
 Shapes: B sequences, T tokens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -64,14 +63,14 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         lengths = self.table.ends[self.chosen] - self.table.starts[self.chosen]
         return int(lengths.max(initial=0)) + len(self.around)
 
-    @cached_property
-    def mask_fingerprint(self) -> str:
-        """SHA-256 (hex) of all examples as they are masked in epoch 0, in the order of their ids."""
-        return fingerprint_masks(self._iterate())
+    def fingerprint_masks(self, draws: Iterable[int] = (0,)) -> str:
+        """SHA-256 (hex) of all examples, in their order, as they are masked in each of `draws`."""
+        return fingerprint_masks(self._iterate(draws))
 
-    def _iterate(self, batch_size: int = 1024) -> Iterator[tuple[IntArray, IntArray, BoolArray]]:
-        for start in range(0, len(self), batch_size):
-            yield self._mask(0, np.arange(start, min(start + batch_size, len(self))))
+    def _iterate(self, draws: Iterable[int], size: int = 1024) -> Iterator[tuple[IntArray, IntArray, BoolArray]]:
+        for draw in draws:
+            for start in range(0, len(self), size):
+                yield self._mask(draw, np.arange(start, min(start + size, len(self))))
 
     def _mask(self, epoch: int, examples: IntArray) -> tuple[IntArray, IntArray, BoolArray]:
         example_ids = self.chosen[examples]

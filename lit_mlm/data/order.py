@@ -1,6 +1,6 @@
 """Which examples make which batch, on which rank: a pure function of (seed, epoch)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ class BatchKey:
     """All that a batch depends on.
 
     Attributes:
-        epoch: number of the epoch, from 0; always 0 in evaluation.
+        epoch: number of the epoch, from 0; in evaluation the number of the mask draw.
         examples: indices of its examples, shape (B,); empty for a batch that only keeps ranks in step.
     """
 
@@ -39,14 +39,22 @@ class BatchOrder(DistributedSampler[Any]):
         batch_size: examples a batch on one rank, >= 1.
         rank: this process, from 0.
         num_ranks: number of processes.
-        seed: chooses the order of training.
-        shuffled: a new permutation for each epoch; without it the order is that of the data, and the epoch stays 0.
+        seed: chooses a new permutation for each epoch; without it, in evaluation, the order is that of the data.
+        get_draw: gives the number of the mask draw of an evaluation when this starts.
     """
 
     def __init__(
-        self, num_examples: int, batch_size: int, rank: int, num_ranks: int, seed: int, shuffled: bool
+        self,
+        num_examples: int,
+        batch_size: int,
+        rank: int,
+        num_ranks: int,
+        seed: int | None = None,
+        get_draw: Callable[[], int] = int,
     ) -> None:
-        super().__init__(range(num_examples), num_replicas=num_ranks, rank=rank, shuffle=shuffled, seed=seed)  # type: ignore[arg-type]
+        super().__init__(range(num_examples), num_replicas=num_ranks, rank=rank, shuffle=seed is not None)  # type: ignore[arg-type]
+        self.order_seed = seed
+        self.get_draw = get_draw
         self.num_examples = num_examples
         self.batch_size = batch_size
         self.num_batches = max(1, -(-num_examples // (batch_size * num_ranks)))
@@ -55,10 +63,11 @@ class BatchOrder(DistributedSampler[Any]):
         return self.num_batches
 
     def __iter__(self) -> Iterator[BatchKey]:
-        epoch = self.epoch if self.shuffle else 0
-        order = np.arange(self.num_examples)
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, epoch)).permutation(self.num_examples)
+        epoch, order = self.epoch, np.arange(self.num_examples)
+        if self.order_seed is None:
+            epoch = self.get_draw()
+        else:
+            order = np.random.default_rng((self.order_seed, epoch)).permutation(self.num_examples)
         for i in range(self.num_batches):
             start = (i * self.num_replicas + self.rank) * self.batch_size
             yield BatchKey(epoch, order[start : start + self.batch_size])

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from lit_mlm.data.base import BlocksDataModule
+from lit_mlm.data.blocks import BlocksDataModule
 from lit_mlm.data.documents import make_documents, split_documents
 
 

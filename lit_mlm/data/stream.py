@@ -1,7 +1,6 @@
 """Documents as one stream of token ids, cached on disk."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from datasets import Dataset, Features, Value
 from datasets import List as ListFeature
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.data.documents import TEXT
+from lit_mlm.data.documents import TEXT, iterate_texts
 from lit_mlm.text.blocks import IntArray
 
 INPUT_IDS = "input_ids"
@@ -113,9 +112,3 @@ def tokenize_documents(
     num_added = len(find_special_tokens(tokenizer)) * len(lengths) if add_special_tokens else 0
     num_bytes = sum(len(text.encode("utf-8", errors="surrogatepass")) for text in iterate_texts(documents))
     return TokenStream(ids, lengths.astype(np.int64), num_bytes, len(ids) - num_added)
-
-
-def iterate_texts(documents: Dataset) -> Iterator[str]:
-    """The texts of a documents' data set, in their order."""
-    for batch in documents.select_columns(TEXT).iter(batch_size=1000):
-        yield from batch[TEXT]

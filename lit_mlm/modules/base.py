@@ -1,17 +1,16 @@
 """The base of tasks: a `transformers` net, trained on a summed loss and scored exactly."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import Metric
 
 from lit_mlm.errors import InputError
-from lit_mlm.metrics import MeanLoss
+from lit_mlm.metrics import MeanLoss, SumMetric, add_up
 from lit_mlm.modules.net import NetModule
 from lit_mlm.optim import Schedule, group_parameters, make_optimizer, make_schedule, rescale_gradients
 
@@ -76,11 +75,12 @@ class TransformerModule(NetModule, ABC):
             raise InputError(f"model.revision ({revision}) has no effect without model.model")
         self.save_hyperparameters()
         self.train_loss = MeanLoss()
-        self.metrics = nn.ModuleDict({split: self.make_metrics() for split in ("val", "test")})
+        # A list for each split: one metric for each loader, which are draws of the same text's masks.
+        self.metrics = nn.ModuleDict({split: nn.ModuleList([self.make_metrics()]) for split in ("val", "test")})
         self._num_scored: Tensor | int = 0
 
     @abstractmethod
-    def make_metrics(self) -> Metric:
+    def make_metrics(self) -> SumMetric:
         """New metrics for one split; `compute` must return a dictionary, whose floats are logged by their names."""
 
     @abstractmethod
@@ -88,12 +88,12 @@ class TransformerModule(NetModule, ABC):
         """The summed loss of a training batch, a scalar in nats, and the number of tokens that it is the loss of."""
 
     @abstractmethod
-    def update_metrics(self, metrics: Metric, batch: dict[str, Tensor]) -> None:
+    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
         """Adds a batch to the metrics of its split."""
 
     def compute_figures(self, split: str) -> dict[str, Any]:
         """The figures of a whole split, by the last part of their key."""
-        figures = self.metrics[split].compute()  # type: ignore[operator]
+        figures = add_up(self._get_metrics(split)).compute()
         if not isinstance(figures, dict):
             raise TypeError(f"compute() of the metrics must return a dict of figures by name, got {type(figures)}")
         return figures
@@ -163,9 +163,9 @@ class TransformerModule(NetModule, ABC):
 
     # Evaluation
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Adds a batch to the validation's sums."""
-        self.update_metrics(self.metrics["val"], batch)  # type: ignore[arg-type]
+        self._update_metrics("val", batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the figures of the whole split; those of the sanity check, if it was whole, are the start's.
@@ -177,19 +177,32 @@ class TransformerModule(NetModule, ABC):
         elif self.trainer.num_sanity_val_steps == float("inf") and "start/val" not in self.results:
             self._finish("val", "start/val")
         else:
-            self.metrics["val"].reset()  # type: ignore[operator]
+            self._reset_metrics("val")
 
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Adds a batch to the test's sums."""
-        self.update_metrics(self.metrics["test"], batch)  # type: ignore[arg-type]
+        self._update_metrics("test", batch, dataloader_idx)
 
     def on_test_epoch_end(self) -> None:
         """Logs the figures of the whole split."""
         self._finish("test", "test")
 
+    def _update_metrics(self, split: str, batch: dict[str, Tensor], draw: int) -> None:
+        metrics = cast(nn.ModuleList, self.metrics[split])
+        while len(metrics) <= draw:
+            metrics.append(self.make_metrics().to(self.device))
+        self.update_metrics(cast(SumMetric, metrics[draw]), batch)
+
+    def _get_metrics(self, split: str) -> list[SumMetric]:
+        return [cast(SumMetric, metric) for metric in cast(nn.ModuleList, self.metrics[split])]
+
+    def _reset_metrics(self, split: str) -> None:
+        for metric in self._get_metrics(split):
+            metric.reset()
+
     def _finish(self, split: str, prefix: str) -> None:
         figures = self.compute_figures(split)
-        self.metrics[split].reset()  # type: ignore[operator]
+        self._reset_metrics(split)
         self.results[prefix] = figures
         logged = {f"{split}/{name}": value for name, value in figures.items() if isinstance(value, float)}
         self.log_dict(logged, sync_dist=True)

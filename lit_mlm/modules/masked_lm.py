@@ -5,10 +5,9 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric
 from transformers import AutoModelForMaskedLM
 
-from lit_mlm.metrics import MaskedTokenMetrics
+from lit_mlm.metrics import MaskedTokenMetrics, SumMetric, estimate_interval, exponential
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.modules.sparse_head import compute_scored_logits
 
@@ -19,10 +18,13 @@ class MaskedLM(TransformerModule):
     auto_class = AutoModelForMaskedLM
     monitor: ClassVar[str] = "val/loss"  # orders as perplexity does, and is finite where that is not
     monitor_mode: ClassVar[Literal["min", "max"]] = "min"
-    headline = ("perplexity", "loss", "perplexity_batch_mean", "top1_accuracy", "bits_per_byte")
+    headline = (
+        *("perplexity", "perplexity_low", "perplexity_high", "loss", "perplexity_batch_mean", "top1_accuracy"),
+        "bits_per_byte",
+    )
     next_command = 'python -m lit_mlm fill --model {model} "Write a text with a [MASK] in it."'
 
-    def make_metrics(self) -> Metric:
+    def make_metrics(self) -> SumMetric:
         """Loss, perplexity and accuracy at masked positions."""
         return MaskedTokenMetrics()
 
@@ -31,16 +33,22 @@ class MaskedLM(TransformerModule):
         logits, labels = compute_scored_logits(self._net, batch)
         return F.cross_entropy(logits.float(), labels, reduction="sum"), labels.new_tensor(len(labels))
 
-    def update_metrics(self, metrics: Metric, batch: dict[str, Tensor]) -> None:
+    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
         """Adds the masked positions of a batch."""
         metrics.update(*compute_scored_logits(self._net, batch))
 
     def compute_figures(self, split: str) -> dict[str, Any]:
-        """Adds the facts of the split, and bits a byte: the loss of a token spread over the bytes that it stands for.
+        """Adds the facts of the split, the interval of several mask draws, and bits a byte.
 
-        Unlike perplexity, bits a byte can be compared between tokenizers.
+        Bits a byte are the loss of a token spread over the bytes that it stands for; unlike perplexity they can be
+        compared between tokenizers.
         """
         figures = super().compute_figures(split)
+        draws = self._get_metrics(split)
+        if len(draws) > 1:
+            low, high = estimate_interval([draw.compute()["loss"] for draw in draws])
+            figures |= {"perplexity_low": exponential(low), "perplexity_high": exponential(high)}
+            figures["num_mask_draws"] = len(draws)
         facts = getattr(self._data_module, "facts", None)
         if facts is not None:
             figures |= facts(split)

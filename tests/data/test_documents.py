@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_mlm.data.documents import hash_texts, make_documents, read_text_file, split_documents
+from lit_mlm.data.documents import hash_texts, make_documents, read_text_file, split_documents, split_lines
 
 
 def test_split_shares_no_document_and_loses_none() -> None:
@@ -17,9 +17,19 @@ def test_split_shares_no_document_and_loses_none() -> None:
     assert parts == again != other
 
 
-@pytest.mark.parametrize(("num", "fractions"), [(1, [0.5]), (2, [0.4, 0.4]), (10, [0.0]), (10, [1.0]), (2, [0.9])])
+def test_fraction_of_0_gives_an_empty_part_and_any_other_a_document() -> None:
+    parts = split_documents(make_documents(["a", "b", "c"]), [0.0, 0.01], seed=0)
+    assert [len(part) for part in parts] == [0, 1, 2]
+
+
+def test_lines_without_text_are_left_out() -> None:
+    lines = split_lines(make_documents(["one\r\n \n two\u2028still two\n", "\n\n", "three"]))
+    assert lines["text"][:] == ["one", " two\u2028still two", "three"]
+
+
+@pytest.mark.parametrize(("num", "fractions"), [(1, [0.5]), (2, [0.4, 0.4]), (10, [-0.1]), (10, [1.0]), (0, [0.5])])
 def test_impossible_splits_are_refused(num: int, fractions: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"split|above 0 and below 1|leave none"):
+    with pytest.raises(ValueError, match=r"at least 0 and below 1|leave none"):
         split_documents(make_documents(["a"] * num), fractions, seed=0)
 
 

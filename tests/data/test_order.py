@@ -12,7 +12,7 @@ def deal(
     """For each rank its batches."""
     ranks = []
     for rank in range(num_ranks):
-        order = BatchOrder(num_examples, batch_size, rank, num_ranks, seed=1, shuffled=shuffled)
+        order = BatchOrder(num_examples, batch_size, rank, num_ranks, seed=1 if shuffled else None)
         order.set_epoch(epoch)
         batches = [key.examples.tolist() for key in order]
         assert len(batches) == len(order)
@@ -45,6 +45,12 @@ def test_training_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_evaluation_keeps_order_and_epoch() -> None:
-    order = BatchOrder(5, 2, 0, 1, seed=1, shuffled=False)
+    order = BatchOrder(5, 2, 0, 1)
     order.set_epoch(7)
     assert [(key.epoch, key.examples.tolist()) for key in order] == [(0, [0, 1]), (0, [2, 3]), (0, [4])]
+
+
+def test_draw_of_an_evaluation_is_asked_for_when_it_starts() -> None:
+    draws = iter([3, 8])
+    order = BatchOrder(3, 2, 0, 1, get_draw=lambda: next(draws))
+    assert [[key.epoch for key in order] for _ in range(2)] == [[3, 3], [8, 8]]

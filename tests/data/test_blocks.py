@@ -1,7 +1,9 @@
 """The base data module: from documents to masked batches."""
 
+import itertools
 from collections.abc import Collection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,10 @@ import pytest
 import torch
 from datasets import Dataset
 from torch import Tensor
-from transformers import AddedToken, AutoTokenizer, DataCollatorForLanguageModeling
+from transformers import AddedToken, AutoTokenizer, DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
 from lit_mlm.data import stream
-from lit_mlm.data.base import BlocksDataModule
+from lit_mlm.data.blocks import BlocksDataModule
 from lit_mlm.data.documents import make_documents
 from lit_mlm.text import BATCH_KEYS, IGNORE_INDEX
 from tests.conftest import read_reviews
@@ -115,8 +117,8 @@ def test_training_masks_and_order_follow_seed_and_epoch(make_data: Any, monkeypa
         data = make_data()
         loader = data.train_dataloader()
         loader.sampler.set_epoch(epoch)
-        validation = next(iter(data.val_dataloader()))["labels"]
-        assert torch.equal(validation, next(iter(make_data().val_dataloader()))["labels"])
+        validation: Any = next(iter(data.val_dataloader()))
+        assert torch.equal(validation["labels"], next(iter(make_data().val_dataloader()))["labels"])
         return torch.cat([batch["labels"].flatten() for batch in loader]).numpy().tobytes()
 
     assert collect(1, 0) == collect(1, 0)
@@ -153,6 +155,118 @@ def test_samples_of_blocks_keep_their_masks(make_data: Any) -> None:
         assert all(torch.equal(one[key], other[key]) for key in BATCH_KEYS)
 
 
+def prepare_as_the_course(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, block_size: int, num_train: int, num_val: int, seed: int
+) -> tuple[int, list[list[int]], list[list[int]]]:
+    """The slow reference: chapter 7.3 of the Hugging Face course, with the functions of `datasets` that it uses.
+
+    Returns:
+        The number of blocks, and the token ids of the training and the evaluation sample.
+    """
+
+    def group(batch: dict[str, list[list[int]]]) -> dict[str, list[list[int]]]:
+        joined = list(itertools.chain.from_iterable(batch["input_ids"]))
+        return {"input_ids": [joined[i : i + block_size] for i in range(0, len(joined) - block_size + 1, block_size)]}
+
+    dataset = Dataset.from_dict({"text": texts})
+    dataset = dataset.map(
+        lambda batch: {"input_ids": tokenizer(batch["text"], verbose=False)["input_ids"]},
+        batched=True,
+        remove_columns=["text"],
+    )
+    dataset = dataset.map(group, batched=True)
+    parts = dataset.train_test_split(train_size=num_train, test_size=num_val, seed=seed)
+    return len(dataset), parts["train"]["input_ids"][:], parts["test"]["input_ids"][:]
+
+
+class CourseDataModule(BlocksDataModule):
+    """Many short documents, so that they fill several map batches."""
+
+    def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
+        return {"train": make_documents(TEXTS)}
+
+
+TEXTS = [f"{text} {number}" for number in range(100) for text in read_reviews()]
+
+
+def test_recipe_of_the_course_gives_its_blocks_and_samples(tiny_bert: str, cache_dir: str) -> None:
+    num_blocks, train, val = prepare_as_the_course(TEXTS, AutoTokenizer.from_pretrained(tiny_bert), 32, 900, 90, 42)
+    options: dict[str, Any] = {"tokenizer": tiny_bert, "block_size": 32, "cache_dir": cache_dir}
+    recipe: dict[str, Any] = {"map_batch_size": 1000, "drop_tail": True, "val_source": "train_blocks"}
+    samples: dict[str, Any] = {"num_train_blocks": 900, "num_val_blocks": 90}
+    data = CourseDataModule(**options, **recipe, **samples)
+    data.setup("fit")
+    assert len(data.examples["train"].table) == num_blocks
+    assert [row for batch in data.val_dataloader() for row in restore_ids(batch)] == val
+    trained_on = data.examples["train"]
+    starts, ends = (edges[trained_on.chosen] for edges in (trained_on.table.starts, trained_on.table.ends))
+    assert [trained_on.stream[start:end].tolist() for start, end in zip(starts, ends, strict=True)] == train
+    facts = data.facts("val")
+    num_tokens = len(trained_on.stream)
+    assert facts["num_dropped_tokens"] == num_tokens - num_blocks * 32 > 0
+    assert 0 < facts["num_blocks_shared_with_train"] <= 90  # type: ignore[operator]
+    assert f"{facts['num_blocks_shared_with_train']} val blocks share a document with training" in data.describe()
+
+
+def test_all_other_blocks_are_trained_on_unless_a_number_is_given(make_data: Any) -> None:
+    data = make_data(val_source="train_blocks", num_val_blocks=7)
+    train, val = (set(data.examples[split].chosen.tolist()) for split in ("train", "val"))
+    assert len(val) == 7
+    assert not train & val
+    assert train | val == set(range(len(data.examples["train"].table)))
+
+
+def test_lines_are_examples_cut_or_truncated(make_data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["a short line\n\nthe story was dull and the cast was dull and the music was dull", "the end\n"]
+    monkeypatch.setattr(
+        ReviewsDataModule, "load_documents", lambda *_: dict.fromkeys(("train", "val"), make_documents(texts))
+    )
+    lines = ["a short line", "the story was dull and the cast was dull and the music was dull", "the end"]
+    whole = make_data(block_policy="line", block_size=8)
+    ids = [whole.tokenizer(line)["input_ids"] for line in lines]
+    rows = [row for batch in whole.val_dataloader() for row in restore_ids(batch)]
+    assert rows == [line[i : i + 8] for line in ids for i in range(0, len(line), 8)]
+    data = make_data(block_policy="line", block_size=8, truncate=True)
+    assert [row for batch in data.val_dataloader() for row in restore_ids(batch)] == [line[:8] for line in ids]
+    assert data.facts("val")["num_dropped_tokens"] == sum(len(line) - len(line[:8]) for line in ids) > 0
+
+
+def test_mask_draws_are_independent_and_the_first_is_that_of_one_draw(make_data: Any) -> None:
+    loaders = make_data(num_mask_draws=3).val_dataloader()
+    labels = [
+        torch.cat([batch["labels"].flatten() for batch in loader if batch["labels"].shape[1] == 16])
+        for loader in loaders
+    ]
+    one = torch.cat([b["labels"].flatten() for b in make_data().val_dataloader() if b["labels"].shape[1] == 16])
+    assert torch.equal(labels[0], one)
+    for a, b in itertools.combinations(labels, 2):
+        scored = (a != IGNORE_INDEX).float(), (b != IGNORE_INDEX).float()
+        assert abs(float(torch.corrcoef(torch.stack(scored))[0, 1])) < 0.2
+    facts = [make_data(num_mask_draws=k).facts("val")["mask_fingerprint"] for k in (1, 3)]
+    assert facts[0] != facts[1]
+
+
+def test_redrawn_masks_follow_the_step_of_the_evaluation(make_data: Any) -> None:
+    data = make_data(redraw_eval_masks=True, num_mask_draws=2)
+
+    def collect(step: int) -> tuple[list[bytes], Any]:
+        data.trainer = SimpleNamespace(global_step=step, **surroundings)
+        loaders = data.val_dataloader()
+        labels = [b"".join(batch["labels"].numpy().tobytes() for batch in loader) for loader in loaders]
+        return labels, data.facts("val")["mask_fingerprint"]
+
+    surroundings = {
+        "global_rank": 0,
+        "world_size": 1,
+        "strategy": SimpleNamespace(root_device=torch.device("cpu")),
+        "lightning_module": None,
+    }
+    first, again, later = collect(0), collect(0), collect(5)
+    assert first == again
+    assert len({*first[0], *later[0]}) == 4
+    assert first[1] != later[1]
+
+
 def test_batch_without_examples_scores_nothing(make_data: Any) -> None:
     from lit_mlm.data.order import BatchKey
 
@@ -170,7 +284,10 @@ def test_facts(make_data: Any) -> None:
     assert facts["num_dropped_tokens"] == tokens % 16 > 0
     words = sum(len(data.tokenizer.tokenize(text)) for text in texts)
     assert facts["tokens_per_byte"] == words / sum(len(text.encode()) for text in texts)
-    assert data.describe() == f"{len(data.examples['train'])} train / {tokens // 16} val blocks of 16 (stream)"
+    assert data.describe() == (
+        f"{len(data.examples['train'])} train / {tokens // 16} val blocks of 16 (stream), "
+        f"{data.facts('train')['num_dropped_tokens']} tokens of train dropped, {tokens % 16} tokens of val dropped"
+    )
 
 
 def test_tokenizer_without_pad_uses_eos(make_data: Any, tiny_bert: str, tmp_path: Path) -> None:
@@ -205,6 +322,12 @@ def test_tokenizer_without_pad_uses_eos(make_data: Any, tiny_bert: str, tmp_path
         ({"block_size": None}, "data.block_size must be given"),
         ({"tokenizer": None}, "no tokenizer"),
         ({"block_size": 5000, "drop_tail": True}, "the train split has no blocks"),
+        ({"num_mask_draws": 0}, "data.num_mask_draws must be at least 1, got 0"),
+        ({"num_workers": -1}, "data.num_workers must be at least 0, got -1"),
+        ({"map_batch_size": 9, "block_policy": "line"}, "data.map_batch_size 9 has no effect on .* line"),
+        ({"truncate": True}, "data.truncate needs data.block_policy document or line"),
+        ({"val_source": "train_blocks"}, "needs data.num_val_blocks"),
+        ({"val_source": "train_blocks", "num_val_blocks": 500}, "data.num_train_blocks is None, but the train split"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(make_data: Any, options: dict[str, Any], message: str) -> None:

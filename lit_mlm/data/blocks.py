@@ -1,0 +1,282 @@
+"""The base of data modules for masked language modelling: documents in, masked blocks out."""
+
+import hashlib
+import json
+import os
+from abc import abstractmethod
+from collections.abc import Collection
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from datasets import Dataset
+from torch.utils.data import DataLoader
+
+from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, require_at_least
+from lit_mlm.data.documents import hash_texts, iterate_texts, split_lines
+from lit_mlm.data.masked_blocks import MaskedBlocks, find_pad_id, make_masking
+from lit_mlm.data.stream import SpecialTokens, TokenStream, find_special_tokens, tokenize_documents
+from lit_mlm.errors import InputError
+from lit_mlm.pretrained import hash_tokenizer
+from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents
+
+BlockPolicy = Literal["stream", "document", "line"]
+
+MASKING_OPTIONS = ("mask_prob", "mask_token_prob", "random_token_prob")
+
+SHAPING_OPTIONS = (
+    *("block_policy", "map_batch_size", "drop_tail", "truncate", "special_tokens"),
+    *("num_train_blocks", "num_val_blocks", "num_test_blocks", "val_source"),
+    *(*MASKING_OPTIONS, "num_mask_draws", "redraw_eval_masks", "eval_seed", "split_seed"),
+)
+"""The options, beside texts, tokenizer and block size, that decide what the examples are."""
+
+
+class BlocksDataModule(TextDataModule):
+    """Reads documents, tokenises them, cuts them into blocks and masks these.
+
+    A new data set is a subclass with one method, `load_documents`.
+
+    Args:
+        block_size: tokens in a block, special tokens included; by default the longest that the model takes.
+        block_policy: ``stream`` joins all documents and cuts the whole; ``document`` cuts each by itself; ``line``
+            each line of each document, empty ones left out.
+        map_batch_size: has ``stream`` cut each this many documents by themselves, as recipes do that cut within
+            `Dataset.map`, in batches of 1,000.
+        drop_tail: leaves out blocks that are not full; ``unless_alone`` keeps one that is the only one of what is cut
+            by itself.
+        truncate: keeps only the first block of each document or line.
+        special_tokens: put around each ``document`` (or line) before the cut, or around each ``block``.
+        num_train_blocks: trains on a random sample of this many blocks.
+        num_val_blocks: validates on a random sample of this many blocks.
+        num_test_blocks: tests on a random sample of this many blocks.
+        val_source: what validation blocks are of: ``documents`` of their own, or ``train_blocks``, the blocks of the
+            training text that are not trained on, as in the Hugging Face course: parts of the same documents then
+            stand on both sides.
+        mask_prob: probability of a token to be scored.
+        mask_token_prob: share of scored tokens that the mask token replaces.
+        random_token_prob: share of scored tokens that a random token replaces; the rest stay as they are.
+        num_mask_draws: scores the text of an evaluation under this many independent draws of its masks.
+        redraw_eval_masks: draws new masks for each evaluation, by the number of optimizer steps before it.
+        eval_seed: of the masks in validation and test.
+        split_seed: of splits by document and samples of blocks.
+    """
+
+    def __init__(
+        self,
+        block_size: int | None = None,
+        block_policy: BlockPolicy = "stream",
+        map_batch_size: int | None = None,
+        drop_tail: DropTail = False,
+        truncate: bool = False,
+        special_tokens: Literal["document", "block"] = "document",
+        num_train_blocks: int | None = None,
+        num_val_blocks: int | None = None,
+        num_test_blocks: int | None = None,
+        val_source: Literal["documents", "train_blocks"] = "documents",
+        mask_prob: float = 0.15,
+        mask_token_prob: float = 0.8,
+        random_token_prob: float = 0.1,
+        num_mask_draws: int = 1,
+        redraw_eval_masks: bool = False,
+        eval_seed: int = 42,
+        split_seed: int = 42,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        require_at_least(1, block_size=block_size, map_batch_size=map_batch_size, num_mask_draws=num_mask_draws)
+        if map_batch_size is not None and block_policy != "stream":
+            raise InputError(f"data.map_batch_size {map_batch_size} has no effect on data.block_policy {block_policy}")
+        if truncate and block_policy == "stream":
+            raise InputError("data.truncate needs data.block_policy document or line: a stream is not to be truncated")
+        if val_source == "train_blocks" and num_val_blocks is None:
+            raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many not to train on")
+        self.save_hyperparameters(logger=False)
+        self.examples: dict[str, MaskedBlocks] = {}
+        self._streams: dict[str, TokenStream] = {}
+        self._text_hashes: dict[str, str] = {}
+        self._mask_fingerprints: dict[tuple[str, range], str] = {}
+        self._prepared_stage: str | None = None
+
+    @abstractmethod
+    def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
+        """Loads documents by split.
+
+        Args:
+            splits: which of ``"train"``, ``"val"`` and ``"test"`` are needed; more may be returned.
+
+        Returns:
+            For each split a data set with the column ``text``, one document a row. No document is in two splits.
+        """
+
+    def prepare_data(self) -> None:
+        """Downloads and tokenises, once a node, so that `setup` finds it in the cache."""
+        self._prepared_stage = self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
+        self._load(self._prepared_stage)
+
+    def setup(self, stage: str) -> None:
+        """Makes the examples of the splits that `stage` (fit, validate or test) uses.
+
+        Raises:
+            InputError: if the text, the tokenizer and the options don't fit together; the message names them.
+        """
+        if self._prepared_stage != stage:
+            self._load(stage)
+        self._prepared_stage = None
+        tables = {split: self._cut(split) for split in self._streams}
+        for split in SPLITS_OF_STAGE[stage]:
+            self.examples[split] = self._make_examples(split, tables[self._get_source(split)])
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of training blocks, in a new order and with new masks each epoch."""
+        return self._make_loader(self.examples["train"], len(self.examples["train"]), self.examples["train"].seed)
+
+    def val_dataloader(self) -> Any:
+        """Batches of validation blocks, in an order that never changes; with several mask draws a loader for each."""
+        return self._make_eval_loaders("val")
+
+    def test_dataloader(self) -> Any:
+        """Batches of test blocks, in an order that never changes; with several mask draws a loader for each."""
+        return self._make_eval_loaders("test")
+
+    @property
+    def sequence_length(self) -> int:
+        """The length of the longest sequence in any batch, in tokens."""
+        return max(examples.sequence_length for examples in self.examples.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples."""
+        options = {name: self.hparams[name] for name in SHAPING_OPTIONS} | {"block_size": self._block_size}
+        parts = [self._text_hashes, hash_tokenizer(self.tokenizer), options]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def describe(self) -> str:
+        """The number of blocks of each split, how they were cut, and what a recipe's policies cost."""
+        counts = " / ".join(f"{len(examples):,} {split}" for split, examples in self.examples.items())
+        parts = [f"{counts} blocks of {self._block_size} ({self.hparams['block_policy']})"]
+        for split, examples in self.examples.items():
+            if examples.table.num_dropped_tokens and self._get_source(split) == split:
+                parts.append(f"{examples.table.num_dropped_tokens:,} tokens of {split} dropped")
+        num_shared = self._count_shared("val") if "val" in self.examples else 0
+        if num_shared:
+            parts.append(f"{num_shared:,} val blocks share a document with training")
+        return ", ".join(parts)
+
+    def facts(self, split: str) -> dict[str, float | int | str]:
+        """What belongs to the results of a split: its masks, blocks and tokens a byte of text."""
+        examples, stream = self.examples[split], self._streams[self._get_source(split)]
+        draws = self._get_draws()
+        if (split, draws) not in self._mask_fingerprints:
+            self._mask_fingerprints[split, draws] = examples.fingerprint_masks(draws)
+        return {
+            "mask_fingerprint": self._mask_fingerprints[split, draws],
+            "num_blocks": len(examples),
+            "num_blocks_shared_with_train": self._count_shared(split),
+            "num_dropped_tokens": examples.table.num_dropped_tokens,
+            "block_size": self._block_size,
+            "block_policy": self.hparams["block_policy"],
+            "tokens_per_byte": stream.num_text_tokens / max(1, stream.num_bytes),
+        }
+
+    def _load(self, stage: str) -> None:
+        trains_tokenizer = self.hparams["vocab_size"] is not None
+        splits = {self._get_source(split) for split in SPLITS_OF_STAGE[stage]}
+        documents = self.load_documents({*splits, "train"} if trains_tokenizer else splits)
+        if self.hparams["block_policy"] == "line":
+            documents = {split: split_lines(texts) for split, texts in documents.items()}
+        self._text_hashes = {name: hash_texts(iterate_texts(texts)) for name, texts in sorted(documents.items())}
+        self._load_tokenizer(lambda: iterate_texts(documents["train"]), self._text_hashes.get("train", ""))
+        if self.tokenizer.mask_token_id is None:
+            raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
+        self._streams = {split: self._tokenize(split, documents[split]) for split in sorted(splits)}
+
+    def _tokenize(self, split: str, documents: Dataset) -> TokenStream:
+        per_document = self.hparams["special_tokens"] == "document"
+        parts = [self._text_hashes[split], hash_tokenizer(self.tokenizer), per_document]
+        key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        cache_file = self._cache_dir / "tokens" / f"{key}.arrow"
+        num_proc = self.hparams["num_proc"]
+        return tokenize_documents(documents, self.tokenizer, per_document, cache_file, num_proc, f"tokenising {split}")
+
+    def _cut(self, split: str) -> BlockTable:
+        options, stream = self.hparams, self._streams[split]
+        size = self._block_size - len(self._around)
+        if size < 1:
+            raise InputError(
+                f"data.block_size {self._block_size} leaves no room beside {len(self._around)} special tokens"
+            )
+        group_size = options["map_batch_size"] if options["block_policy"] == "stream" else 1
+        table = cut_blocks(stream.document_lengths, size, group_size, options["drop_tail"], options["truncate"])
+        if len(table) == 0:
+            raise InputError(
+                f"the {split} split has no blocks: {len(stream.document_lengths)} documents, {len(stream.ids)} tokens, "
+                f"data.block_size {self._block_size}, data.drop_tail {options['drop_tail']}"
+            )
+        return table
+
+    def _make_examples(self, split: str, table: BlockTable) -> MaskedBlocks:
+        return MaskedBlocks(
+            stream=self._streams[self._get_source(split)].ids,
+            table=table,
+            chosen=self._choose_blocks(split, len(table)),
+            around=self._around,
+            masking=make_masking(self.tokenizer, *(self.hparams[name] for name in MASKING_OPTIONS)),
+            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")) if split == "train" else self.hparams["eval_seed"],
+            pad_id=find_pad_id(self.tokenizer),
+        )
+
+    def _choose_blocks(self, split: str, num_blocks: int) -> IntArray:
+        wanted, num_val = self.hparams[f"num_{split}_blocks"], self.hparams["num_val_blocks"]
+        drawn = np.random.default_rng(self.hparams["split_seed"]).permutation(num_blocks)
+        takes_turns = self.hparams["val_source"] == "train_blocks" and split != "test"
+        if takes_turns:
+            # As `Dataset.train_test_split`: the first of the permutation are held out, the next trained on.
+            drawn = drawn[:num_val] if split == "val" else drawn[num_val:]
+        if not 1 <= (len(drawn) if wanted is None else wanted) <= len(drawn):
+            raise InputError(f"data.num_{split}_blocks is {wanted}, but the {split} split has {len(drawn)} blocks")
+        return drawn[:wanted] if takes_turns else np.sort(drawn[:wanted])
+
+    def _count_shared(self, split: str) -> int:
+        """How many examples of a split share a document with training: none, unless they are blocks of its text."""
+        if split != "val" or self.hparams["val_source"] == "documents":
+            return 0
+        table, lengths = self.examples["val"].table, self._streams["train"].document_lengths
+        trained_on = self._choose_blocks("train", len(table))
+        return len(find_shared_documents(lengths, table, self.examples["val"].chosen, trained_on))
+
+    def _make_eval_loaders(self, split: str) -> Any:
+        examples = self.examples[split]
+        loaders = [
+            self._make_loader(examples, len(examples), get_draw=partial(self._get_draw, number))
+            for number in range(self.hparams["num_mask_draws"])
+        ]
+        return loaders if len(loaders) > 1 else loaders[0]
+
+    def _get_draw(self, number: int) -> int:
+        return self._get_draws()[number]
+
+    def _get_draws(self) -> range:
+        """The numbers of the mask draws of an evaluation that starts now."""
+        num_draws = self.hparams["num_mask_draws"]
+        first = self.trainer.global_step * num_draws if self.hparams["redraw_eval_masks"] and self.trainer else 0
+        return range(first, first + num_draws)
+
+    def _get_source(self, split: str) -> str:
+        """The split whose text the blocks of a split are of."""
+        return "train" if split == "val" and self.hparams["val_source"] == "train_blocks" else split
+
+    @property
+    def _around(self) -> SpecialTokens:
+        around = find_special_tokens(self.tokenizer)
+        return around if self.hparams["special_tokens"] == "block" else SpecialTokens([], [])
+
+    @property
+    def _block_size(self) -> int:
+        limit = self._model.max_length if self._model else None
+        typed: int | None = self.hparams["block_size"]
+        if typed is None and limit is None:
+            raise InputError("data.block_size must be given: the model sets no limit of its own")
+        if typed is not None and limit is not None and typed > limit:
+            raise InputError(f"data.block_size is {typed}, but the model takes at most {limit} tokens")
+        return limit if typed is None else typed  # type: ignore[return-value]
