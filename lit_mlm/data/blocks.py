@@ -8,13 +8,13 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, require_at_least
-from lit_mlm.data.documents import hash_texts, iterate_texts, split_lines
+from lit_mlm.data.documents import hash_texts, iterate_texts, split_documents, split_lines
 from lit_mlm.data.masked_blocks import MaskedBlocks, find_pad_id, make_masking
+from lit_mlm.data.samples import sample_apart, sample_blocks
 from lit_mlm.data.stream import SpecialTokens, TokenStream, find_special_tokens, tokenize_documents
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
@@ -53,6 +53,8 @@ class BlocksDataModule(TextDataModule):
         val_source: what validation blocks are of: ``documents`` of their own, or ``train_blocks``, the blocks of the
             training text that are not trained on, as in the Hugging Face course: parts of the same documents then
             stand on both sides.
+        val_fraction: share of the training documents to validate on, where the data set has no text for it and
+            `val_source` is ``documents``.
         mask_prob: probability of a token to be scored.
         mask_token_prob: share of scored tokens that the mask token replaces.
         random_token_prob: share of scored tokens that a random token replaces; the rest stay as they are.
@@ -74,6 +76,7 @@ class BlocksDataModule(TextDataModule):
         num_val_blocks: int | None = None,
         num_test_blocks: int | None = None,
         val_source: Literal["documents", "train_blocks"] = "documents",
+        val_fraction: float = 0.1,
         mask_prob: float = 0.15,
         mask_token_prob: float = 0.8,
         random_token_prob: float = 0.1,
@@ -108,6 +111,22 @@ class BlocksDataModule(TextDataModule):
         Returns:
             For each split a data set with the column ``text``, one document a row. No document is in two splits.
         """
+
+    def split_off(self, documents: Dataset, test_fraction: float = 0.0, has_val: bool = False) -> dict[str, Dataset]:
+        """Splits text that a data set has for training alone, at random, so that no document is in two splits.
+
+        Args:
+            documents: the text.
+            test_fraction: share of it to test on.
+            has_val: leaves the validation split empty: there is other text for it.
+
+        Returns:
+            The splits ``"train"``, ``"val"`` and ``"test"``.
+        """
+        takes_val = not has_val and self.hparams["val_source"] == "documents"
+        fractions = [self.hparams["val_fraction"] if takes_val else 0.0, test_fraction]
+        val, test, train = split_documents(documents, fractions, self.hparams["split_seed"])
+        return {"train": train, "val": val, "test": test}
 
     def prepare_data(self) -> None:
         """Downloads and tokenises, once a node, so that `setup` finds it in the cache."""
@@ -182,10 +201,12 @@ class BlocksDataModule(TextDataModule):
     def _load(self, stage: str) -> None:
         trains_tokenizer = self.hparams["vocab_size"] is not None
         splits = {self._get_source(split) for split in SPLITS_OF_STAGE[stage]}
-        documents = self.load_documents({*splits, "train"} if trains_tokenizer else splits)
+        needed = {*splits, "train"} if trains_tokenizer else splits
+        loaded = self.load_documents(needed)
+        documents = {split: loaded[split] for split in sorted(needed)}
         if self.hparams["block_policy"] == "line":
             documents = {split: split_lines(texts) for split, texts in documents.items()}
-        self._text_hashes = {name: hash_texts(iterate_texts(texts)) for name, texts in sorted(documents.items())}
+        self._text_hashes = {name: hash_texts(iterate_texts(texts)) for name, texts in documents.items()}
         self._load_tokenizer(lambda: iterate_texts(documents["train"]), self._text_hashes.get("train", ""))
         if self.tokenizer.mask_token_id is None:
             raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
@@ -227,15 +248,10 @@ class BlocksDataModule(TextDataModule):
         )
 
     def _choose_blocks(self, split: str, num_blocks: int) -> IntArray:
-        wanted, num_val = self.hparams[f"num_{split}_blocks"], self.hparams["num_val_blocks"]
-        drawn = np.random.default_rng(self.hparams["split_seed"]).permutation(num_blocks)
-        takes_turns = self.hparams["val_source"] == "train_blocks" and split != "test"
-        if takes_turns:
-            # As `Dataset.train_test_split`: the first of the permutation are held out, the next trained on.
-            drawn = drawn[:num_val] if split == "val" else drawn[num_val:]
-        if not 1 <= (len(drawn) if wanted is None else wanted) <= len(drawn):
-            raise InputError(f"data.num_{split}_blocks is {wanted}, but the {split} split has {len(drawn)} blocks")
-        return drawn[:wanted] if takes_turns else np.sort(drawn[:wanted])
+        wanted, seed = self.hparams[f"num_{split}_blocks"], self.hparams["split_seed"]
+        if self.hparams["val_source"] == "documents" or split == "test":
+            return sample_blocks(num_blocks, split, wanted, seed)
+        return sample_apart(num_blocks, split, self.hparams["num_train_blocks"], self.hparams["num_val_blocks"], seed)
 
     def _count_shared(self, split: str) -> int:
         """How many examples of a split share a document with training: none, unless they are blocks of its text."""

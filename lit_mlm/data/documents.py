@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
@@ -28,22 +27,6 @@ def split_lines(documents: Dataset) -> Dataset:
     """Each line of each document as a document of its own; those of white space alone are left out."""
     lines = (line.rstrip("\r") for text in iterate_texts(documents) for line in text.split("\n"))
     return make_documents([line for line in lines if line.strip()])
-
-
-def read_text_file(path: Path) -> str:
-    """The text of a UTF-8 file.
-
-    Raises:
-        InputError: if it is not UTF-8; the message names the file, the line and the byte.
-    """
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8 text; convert the file to UTF-8"
-        ) from error
 
 
 def split_documents(documents: Dataset, fractions: Sequence[float], seed: int) -> list[Dataset]:

@@ -7,7 +7,7 @@ from typing import Any
 from datasets import Dataset
 
 from lit_mlm.data.blocks import BlocksDataModule
-from lit_mlm.data.documents import make_documents, split_documents
+from lit_mlm.data.documents import make_documents
 
 
 class PythonDocsDataModule(BlocksDataModule):
@@ -16,17 +16,14 @@ class PythonDocsDataModule(BlocksDataModule):
     The text is that of the user's own installation (PSF licence), so it differs between versions of Python.
 
     Args:
-        val_fraction: share of the topics to validate on.
         test_fraction: share of the topics to test on.
     """
 
-    def __init__(self, val_fraction: float = 0.1, test_fraction: float = 0.1, **kwargs: Any) -> None:
+    def __init__(self, test_fraction: float = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.save_hyperparameters(logger=False)
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """All three splits of the topics, which are in the order of their names."""
         documents = make_documents([topics[name] for name in sorted(topics)])
-        fractions = [self.hparams["val_fraction"], self.hparams["test_fraction"]]
-        val, test, train = split_documents(documents, fractions, self.hparams["split_seed"])
-        return {"train": train, "val": val, "test": test}
+        return self.split_off(documents, self.hparams["test_fraction"])

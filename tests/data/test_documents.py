@@ -1,10 +1,8 @@
 """Reading, splitting and hashing documents."""
 
-from pathlib import Path
-
 import pytest
 
-from lit_mlm.data.documents import hash_texts, make_documents, read_text_file, split_documents, split_lines
+from lit_mlm.data.documents import hash_texts, make_documents, split_documents, split_lines
 
 
 def test_split_shares_no_document_and_loses_none() -> None:
@@ -31,13 +29,6 @@ def test_lines_without_text_are_left_out() -> None:
 def test_impossible_splits_are_refused(num: int, fractions: list[float]) -> None:
     with pytest.raises(ValueError, match=r"at least 0 and below 1|leave none"):
         split_documents(make_documents(["a"] * num), fractions, seed=0)
-
-
-def test_bytes_that_are_not_utf8_name_file_line_and_byte(tmp_path: Path) -> None:
-    file = tmp_path / "speech.txt"
-    file.write_bytes("one\ntwo\ncaf\xe9".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"speech\.txt, line 3: byte 0xe9 is not UTF-8"):
-        read_text_file(file)
 
 
 def test_hash_tells_borders_apart() -> None:

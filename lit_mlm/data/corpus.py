@@ -1,0 +1,71 @@
+"""Documents from local files or from the Hub."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from datasets import Dataset
+
+from lit_mlm.data.blocks import BlocksDataModule
+from lit_mlm.data.documents import make_documents
+from lit_mlm.data.files import Problem, check_encoding, collect
+from lit_mlm.data.hub import load_split
+from lit_mlm.data.readers import Row
+from lit_mlm.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class CorpusDataModule(BlocksDataModule):
+    """Reads documents, and refuses what can't be read or leaves it out.
+
+    Args:
+        dataset: id on the Hub, or a folder with a copy of it.
+        dataset_revision: of `dataset`.
+        encoding: of the files.
+        skip_bad: leaves out files, lines and rows that can't be read or hold no text, and says how many, in place of
+            an error at the first.
+    """
+
+    def __init__(
+        self,
+        dataset: str | None = None,
+        dataset_revision: str | None = None,
+        encoding: str = "utf-8",
+        skip_bad: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_encoding(encoding)
+        self.save_hyperparameters(logger=False)
+        self._num_skipped: dict[str, int] = {}
+
+    def facts(self, split: str) -> dict[str, float | int | str]:
+        """Adds how many files, lines and rows of all that was read were left out."""
+        return super().facts(split) | {"num_skipped": sum(self._num_skipped.values())}
+
+    def exclude_dataset(self, option: str, value: object) -> None:
+        """Refuses another place for the text beside `dataset`."""
+        dataset, revision = self.hparams["dataset"], self.hparams["dataset_revision"]
+        if value is not None and (dataset is not None or revision is not None):
+            raise InputError(
+                f"data.{option} ({value}) and data.dataset ({dataset}, revision {revision}) exclude each other: "
+                "both say where the text is"
+            )
+
+    def collect_documents(self, source: str, texts: Iterable[str | Problem]) -> Dataset:
+        """Makes documents of the texts of a source, which is named in the report of what is left out."""
+        good, problems = collect(texts, self.hparams["skip_bad"])
+        is_first = source not in self._num_skipped
+        self._num_skipped[source] = len(problems)
+        if problems and is_first and (self.trainer is None or self.trainer.is_global_zero):
+            log.warning("%s: %d left out, the first: %s", source, len(problems), problems[0].message)
+        return make_documents(good)
+
+    def read_hub(
+        self, dataset: str, split: str, revision: str | None = None, subset: str | None = None
+    ) -> Iterator[Row]:
+        """The rows of a split on the Hub, by default at a revision, or of a copy of it."""
+        rows = load_split(dataset, split, self.hparams["dataset_revision"] or revision, subset)
+        for number, fields in enumerate(rows, start=1):
+            yield Row(f"{dataset}, {split}, row {number}", fields)
