@@ -57,8 +57,8 @@ class ELI5DataModule(CorpusDataModule):
         if "test" in splits:
             documents["test"] = self.collect_documents("test", self._read(self.hparams["test_split"]))
         if {"train", "val"} & set(splits):
-            rows = self._read(self.hparams["train_split"])
-            documents |= self.split_off(self.collect_documents("train", islice(rows, self.hparams["num_examples"])))
+            rows = islice(self._read(self.hparams["train_split"]), self.hparams["num_examples"])
+            documents = self.split_off(self.collect_documents("train", rows)) | documents
         return documents
 
     def _read(self, split: str) -> Iterator[str | Problem]:

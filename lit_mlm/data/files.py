@@ -117,12 +117,13 @@ def read_bytes(path: Path) -> bytes | Problem:
     """The content of a file, decompressed; a problem if it is empty or damaged."""
     try:
         content = path.read_bytes()
-        if path.suffix in COMPRESSIONS:
-            content = COMPRESSIONS[path.suffix](content)
-    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        return Problem(f"{path} is no whole {path.suffix} file: {error}")
     except OSError as error:
         return Problem(f"{path} can't be read: {error.strerror or error}")
+    if path.suffix in COMPRESSIONS:
+        try:
+            content = COMPRESSIONS[path.suffix](content)
+        except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
+            return Problem(f"{path} is no whole {path.suffix} file: {error}")
     return content if content.strip() else Problem(f"{path} is empty")
 
 

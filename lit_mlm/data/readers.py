@@ -1,6 +1,5 @@
 """Text and records from files: .txt, .jsonl, .json, .csv, .tsv and .parquet, compressed or not."""
 
-import codecs
 import csv
 import difflib
 import json
@@ -13,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lit_mlm.data.files import ADVICE, Problem, decode_lines, get_kind, read_bytes
+from lit_mlm.data.files import Problem, decode_lines, get_kind, read_bytes
 from lit_mlm.errors import InputError
 
 
@@ -28,6 +27,10 @@ class Row:
 
     place: str
     fields: dict[str, Any]
+
+
+Line = tuple[int, str | Problem]
+"""A line of a file with its number, from 1."""
 
 
 def read_texts(
@@ -80,12 +83,14 @@ def read_rows(path: Path, encoding: str = "utf-8", column: str | None = None) ->
         yield content
     elif kind == ".parquet":
         yield from _read_parquet(path, content, column)
-    elif kind in (".csv", ".tsv"):
-        yield from _read_csv(path, list(decode_lines(path, content, encoding)), "\t" if kind == ".tsv" else ",", column)
-    elif kind == ".json" and content.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"["):
-        yield from _read_json_array(path, content, encoding)
     else:
-        yield from _read_json_lines(path, decode_lines(path, content, encoding))
+        lines = list(decode_lines(path, content, encoding))
+        if kind in (".csv", ".tsv"):
+            yield from _read_csv(path, lines, "\t" if kind == ".tsv" else ",", column)
+        elif kind == ".json" and _is_array(lines):
+            yield from _read_json_array(path, lines)
+        else:
+            yield from _read_json_lines(path, lines)
 
 
 def _read_text_file(path: Path, encoding: str, by_line: bool) -> Iterator[str | Problem]:
@@ -101,7 +106,7 @@ def _read_text_file(path: Path, encoding: str, by_line: bool) -> Iterator[str | 
     yield problems[0] if problems else "\n".join(str(line) for _, line in lines)
 
 
-def _read_json_lines(path: Path, lines: Iterable[tuple[int, str | Problem]]) -> Iterator[Row | Problem]:
+def _read_json_lines(path: Path, lines: Iterable[Line]) -> Iterator[Row | Problem]:
     for number, line in lines:
         place = f"{path}, line {number}"
         if isinstance(line, Problem):
@@ -113,14 +118,20 @@ def _read_json_lines(path: Path, lines: Iterable[tuple[int, str | Problem]]) -> 
                 yield Problem(f"{place}: no JSON object: {error.msg} at place {error.pos + 1}: {_shorten(line)}")
 
 
-def _read_json_array(path: Path, content: bytes, encoding: str) -> Iterator[Row | Problem]:
+def _is_array(lines: Iterable[Line]) -> bool:
+    first = next((line for _, line in lines if isinstance(line, Problem) or line.strip()), "")
+    return isinstance(first, str) and first.lstrip().startswith("[")
+
+
+def _read_json_array(path: Path, lines: Iterable[Line]) -> Iterator[Row | Problem]:
+    problems = [line for _, line in lines if isinstance(line, Problem)]
+    if problems:
+        yield problems[0]
+        return
     try:
-        records = json.loads(content.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding))
+        records = json.loads("\n".join(str(line) for _, line in lines))
     except json.JSONDecodeError as error:
         yield Problem(f"{path}, line {error.lineno}: no JSON array: {error.msg} at place {error.colno}")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        yield Problem(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not {encoding} text; {ADVICE}")
     else:
         yield from (_make_row(f"{path}, record {number}", record) for number, record in enumerate(records, start=1))
 
@@ -131,17 +142,16 @@ def _make_row(place: str, record: Any) -> Row | Problem:
     return Problem(f"{place}: {type(record).__name__} in place of an object with columns: {_shorten(str(record))}")
 
 
-def _read_csv(
-    path: Path, lines: list[tuple[int, str | Problem]], delimiter: str, column: str | None
-) -> Iterator[Row | Problem]:
+def _read_csv(path: Path, lines: Iterable[Line], delimiter: str, column: str | None) -> Iterator[Row | Problem]:
     yield from (line for _, line in lines if isinstance(line, Problem))
     good = [(number, line) for number, line in lines if not isinstance(line, Problem)]
     csv.field_size_limit(sys.maxsize)  # a document is longer than the default allows
     reader = csv.reader((f"{line}\n" for _, line in good), delimiter=delimiter, strict=True)
     names: list[str] | None = None
+    first = 0  # of the lines of a row
     try:
         for values in reader:
-            place = f"{path}, line {good[reader.line_num - 1][0]}"
+            place, first = f"{path}, line {good[first][0]}", reader.line_num
             if names is None:
                 names = values
                 _require_column(path, names, column)
@@ -152,7 +162,7 @@ def _read_csv(
             elif values:
                 yield Row(place, dict(zip(names, values, strict=True)))
     except csv.Error as error:
-        yield Problem(f"{path}, line {good[reader.line_num - 1][0]}: {error}")
+        yield Problem(f"{path}, line {good[first][0]}: a row that begins here can't be read: {error}")
 
 
 def _read_parquet(path: Path, content: bytes, column: str | None) -> Iterator[Row | Problem]:

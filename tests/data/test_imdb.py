@@ -1,12 +1,14 @@
 """IMDB in the layouts that it is published in."""
 
+import gzip
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lit_mlm.data.imdb import IMDBDataModule
+from lit_mlm.data.imdb import FOLDERS, IMDBDataModule
 from tests.conftest import FIXTURES, read_reviews
 from tests.fixtures.make_fixtures import write_fixtures
 
@@ -37,6 +39,17 @@ def test_hub_layout_gives_the_same_reviews(splits: list[str]) -> None:
     hub = {"dataset": str(FIXTURES / "imdb_hub")}
     options: dict[str, Any] = {"train_splits": splits, "split_seed": 5}
     assert load({"train", "val"}, **options, **hub) == load({"train", "val"}, **options, data_dir=FOLDER)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_json_lines_give_the_same_reviews(tmp_path: Path, suffix: str) -> None:
+    for split, folders in FOLDERS.items():
+        files = [file for name in folders for file in sorted((FIXTURES / "aclImdb" / name).glob("*.txt"))]
+        lines = "\n".join(json.dumps({"text": file.read_text(), "label": 0}) for file in files).encode()
+        (tmp_path / f"{split}.jsonl{suffix}").write_bytes(gzip.compress(lines) if suffix else lines)
+    options: dict[str, Any] = {"train_splits": ["train", "unsupervised"]}
+    wanted = {"train", "val", "test"}
+    assert load(wanted, data_dir=str(tmp_path), **options) == load(wanted, data_dir=FOLDER, **options)
 
 
 def test_training_splits_are_chosen_by_name() -> None:

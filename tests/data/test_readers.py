@@ -1,0 +1,154 @@
+"""Every kind of file, whole and broken."""
+
+import bz2
+import gzip
+import json
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lit_mlm.data.files import Problem, collect
+from lit_mlm.data.readers import Row, read_rows, read_texts
+from lit_mlm.errors import InputError
+
+TEXTS = ["One line.", 'Two\nlines, with "quotes"', "naïve 漢字", "four"]
+
+
+def quote(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def write_jsonl(path: Path, encoding: str = "utf-8") -> None:
+    lines = [json.dumps({"id": i, "text": text}, ensure_ascii=False) for i, text in enumerate(TEXTS)]
+    path.write_bytes("\n\n".join([*lines, ""]).encode(encoding))
+
+
+def write_json(path: Path, encoding: str = "utf-8") -> None:
+    path.write_bytes(json.dumps([{"text": text} for text in TEXTS], ensure_ascii=False, indent=1).encode(encoding))
+
+
+def write_csv(path: Path, encoding: str = "utf-8", delimiter: str = ",") -> None:
+    rows = [f"{i}{delimiter}{quote(text)}" for i, text in enumerate(TEXTS)]
+    path.write_bytes("\r\n".join([f"id{delimiter}text", *rows, ""]).encode(encoding))
+
+
+def write_tsv(path: Path, encoding: str = "utf-8") -> None:
+    write_csv(path, encoding, "\t")
+
+
+def write_parquet(path: Path) -> None:
+    pq.write_table(pa.table({"id": range(len(TEXTS)), "text": TEXTS}), path, row_group_size=3)
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    ".jsonl": write_jsonl,
+    ".json": write_json,
+    ".csv": write_csv,
+    ".tsv": write_tsv,
+    ".parquet": write_parquet,
+}
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("compression", ["", ".gz", ".bz2", ".xz"])
+def test_every_kind_gives_the_same_texts(tmp_path: Path, kind: str, compression: str) -> None:
+    path = tmp_path / f"texts{kind}"
+    WRITERS[kind](path)
+    if compression:
+        content, path = path.read_bytes(), path.with_name(path.name + compression)
+        path.write_bytes(COMPRESS[compression](content))
+    assert list(read_texts(path)) == TEXTS
+
+
+@pytest.mark.parametrize("write", [write_jsonl, write_json, write_csv, write_tsv])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
+def test_every_encoding(tmp_path: Path, write: Callable[[Path, str], None], encoding: str) -> None:
+    path = tmp_path / f"texts.{write.__name__.removeprefix('write_')}"
+    write(path, encoding)
+    assert list(read_texts(path, encoding=encoding)) == TEXTS
+    if encoding == "utf-8-sig":  # the mark of a file's beginning is no text
+        assert list(read_texts(path)) == TEXTS
+
+
+def test_plain_text_by_file_and_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\n\r\n two\n")
+    assert list(read_texts(path)) == ["one\n\n two\n"]
+    assert list(read_texts(path, by_line=True)) == ["one", " two"]
+
+
+def test_json_lines_in_a_json_file(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.json")
+    assert list(read_texts(tmp_path / "a.json")) == TEXTS
+
+
+def test_line_numbers_of_csv_count_lines_in_quotes(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv")
+    places = [row.place.rpartition(", ")[2] for row in read_rows(tmp_path / "a.csv") if isinstance(row, Row)]
+    assert places == ["line 2", "line 3", "line 5", "line 6"]
+
+
+BROKEN = {
+    "latin.txt": (b"one\ntwo\ncaf\xe9", "line 3: byte 0xe9 at place 4 is not utf-8 text; say which encoding it is"),
+    "empty.txt": (b" \n", "empty.txt is empty"),
+    "empty.jsonl": (b"", "empty.jsonl is empty"),
+    "cut.jsonl": (b'{"text": "a"}\n{"text": "b', "line 2: no JSON object: Unterminated string"),
+    "array.jsonl": (b'["a"]', "line 1: list in place of an object with columns"),
+    "null.jsonl": (b'{"text": "a"}\n\n{"text": null}', "line 3: no text in the column 'text'"),
+    "number.jsonl": (b'{"text": 5}', "line 1: int 5 in the column 'text'"),
+    "blank.jsonl": (b'{"text": "  "}', "line 1: str '  ' in the column 'text'"),
+    "column.jsonl": (b'{"body": "a", "id": 1}', "line 1: no column 'text', only 'body', 'id'"),
+    "latin.jsonl": (b'{"text": "a"}\n{"text": "caf\xe9"}', "line 2: byte 0xe9 at place 14 is not utf-8 text"),
+    "cut.json": (b'[{"text": "a"},\n {"text"', "line 2: no JSON array"),
+    "latin.json": (b'[{"text":\n "caf\xe9"}]', "line 2: byte 0xe9 at place 6 is not utf-8 text"),
+    "null.json": (b'[{"text": "a"}, {"text": null}]', "record 2: no text in the column 'text'"),
+    "wide.csv": (b"id,text\n1,a\n2,b,c\n", "line 3: 3 fields, but the header has 2"),
+    "null.csv": (b"id,text\n1,\n", "line 2: no text in the column 'text'"),
+    "quote.csv": (b'id,text\n1,"a\n2,b\n', "line 2: a row that begins here can't be read: unexpected end of data"),
+    "latin.csv": (b"id,text\n1,caf\xe9\n", "line 2: byte 0xe9 at place 6 is not utf-8 text"),
+    "text.parquet": (b"no parquet at all", "text.parquet is no Parquet file"),
+    "cut.jsonl.gz": (gzip.compress(b'{"text": "a"}')[:-9], "is no whole .gz file"),
+    "plain.jsonl.gz": (b'{"text": "a"}', "is no whole .gz file"),
+    "plain.jsonl.xz": (b'{"text": "a"}', "is no whole .xz file"),
+    "plain.jsonl.bz2": (b'{"text": "a"}', "is no whole .bz2 file"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_name_file_place_and_what_was_found(tmp_path: Path, name: str) -> None:
+    content, message = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as error:
+        collect(read_texts(tmp_path / name), skip=False)
+    assert str(error.value).startswith(str(tmp_path / name))
+    assert message in str(error.value)
+    good, problems = collect(read_texts(tmp_path / name), skip=True)
+    assert len(problems) >= 1
+    assert set(good) <= {"a", "b"}
+
+
+def test_null_in_parquet_names_the_row(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a", "b", None]}), tmp_path / "a.parquet", row_group_size=2)
+    assert list(read_texts(tmp_path / "a.parquet"))[2] == Problem(
+        f"{tmp_path / 'a.parquet'}, row 3: no text in the column 'text'"
+    )
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet"])
+def test_missing_column_is_no_row_to_skip(tmp_path: Path, name: str) -> None:
+    WRITERS[Path(name).suffix](tmp_path / name)
+    with pytest.raises(InputError, match=r"has no column 'txt', only 'id', 'text'; did you mean data.text_column text"):
+        collect(read_texts(tmp_path / name, column="txt"), skip=True)
+
+
+def test_undecodable_utf16_names_the_byte(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("text".encode("utf-16")[:-1])
+    (problem,) = read_texts(tmp_path / "a.txt", encoding="utf-16")
+    assert isinstance(problem, Problem)
+    assert "a.txt, byte 8: truncated data: not utf-16 text" in problem.message
