@@ -1,8 +1,9 @@
 """Parameter groups, the optimizer and its schedule."""
 
+import math
 import warnings
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,24 +11,123 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_scheduler
 
-Schedule = Literal["linear", "cosine"]
+from lit_mlm.errors import InputError
+
+Schedule = Literal["linear", "cosine", "constant", "warmup_stable_decay"]
+
+DECAY_FRACTION = 0.1
+"""The share of all optimizer steps in which ``warmup_stable_decay`` goes down, unless another is given."""
+
+
+def check_options(
+    schedule: Schedule,
+    num_warmup_steps: int,
+    warmup_fraction: float | None,
+    decay_fraction: float | None,
+    layer_decay: float,
+) -> None:
+    """Refuses options of `TransformerModule` that are out of range or exclude each other.
+
+    Raises:
+        InputError: names the option, its value and what it may be.
+    """
+    warmup, decay = warmup_fraction or 0.0, DECAY_FRACTION if decay_fraction is None else decay_fraction
+    is_wsd = schedule == "warmup_stable_decay"
+    rules = {
+        f"schedule ({schedule}) must be one of {', '.join(get_args(Schedule))}": schedule in get_args(Schedule),
+        f"num_warmup_steps ({num_warmup_steps}) must be at least 0": num_warmup_steps >= 0,
+        f"warmup_fraction ({warmup}) must be between 0 and 1": 0 <= warmup <= 1,
+        f"decay_fraction ({decay}) must be above 0 and at most 1": 0 < decay <= 1,
+        f"layer_decay ({layer_decay}) must be above 0 and at most 1": 0 < layer_decay <= 1,
+        f"warmup_fraction ({warmup}) and model.num_warmup_steps ({num_warmup_steps}) exclude each other: "
+        "set the steps to 0, or leave the fraction out": warmup_fraction is None or num_warmup_steps == 0,
+        f"decay_fraction ({decay}) has no effect with model.schedule {schedule}: "
+        "leave it out, or take warmup_stable_decay": decay_fraction is None or is_wsd,
+        f"warmup_fraction ({warmup}) and model.decay_fraction ({decay}) are more than the whole training: "
+        "lower one": not is_wsd or warmup + decay <= 1,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise InputError(f"model.{rule}")
+
+
+def find_depths(module: nn.Module, encoder: nn.Module) -> dict[nn.Parameter, int]:
+    """How deep each parameter lies: the head 0, the last layer 1, the embeddings the number of layers + 1.
+
+    The layers are the encoder's `nn.ModuleList`; several lists of one length side by side (XLM) are the parts of one
+    stack. Weights that layers share (ALBERT) are one layer. Below the layers is what the encoder registers before them
+    or calls an embedding, also if the head shares it; all else counts as above them, such as a final or, in DeBERTa,
+    the relative positions' norm.
+
+    Args:
+        module: whose parameters are asked for.
+        encoder: the part of it that has the layers, of `transformers` nets `base_model`.
+
+    Raises:
+        InputError: if the encoder has no layers, or several stacks of them.
+    """
+    stacks: dict[str, nn.ModuleList] = {}
+    for name, part in encoder.named_modules():
+        is_inside = any(name.startswith(f"{stack}.") for stack in stacks)
+        if isinstance(part, nn.ModuleList) and not is_inside and next(part.parameters(), None) is not None:
+            stacks[name] = part
+    if len({(name.rpartition(".")[0], len(stack)) for name, stack in stacks.items()}) != 1:
+        raise InputError(
+            f"model.layer_decay needs a net with one stack of layers, but {type(encoder).__name__} has "
+            f"{', '.join(stacks) or 'none'}; leave it at 1.0"
+        )
+    layers = {
+        p: len(stack) - i for stack in stacks.values() for i, layer in enumerate(stack) for p in layer.parameters()
+    }
+    depths = dict.fromkeys(module.parameters(), 0)
+    is_before = True
+    # A tied weight goes by all its names: in some nets the first one is the head's.
+    for name, parameter in encoder.named_parameters(remove_duplicate=False):
+        is_before = is_before and parameter not in layers
+        if is_before or "embed" in name:
+            depths[parameter] = max(layers.values()) + 1
+    return depths | layers
+
+
+def decay_lr(module: nn.Module, encoder: nn.Module, lr: float, layer_decay: float) -> dict[nn.Parameter, float]:
+    """Layer-wise decay of the learning rate: `layer_decay` once for each step down from the head.
+
+    From ELECTRA (Clark et al. 2020, appendix B). Its code goes two steps from the head to the last layer
+    (`_get_layer_lrs`), so everything below the head has one factor more there.
+
+    Args:
+        module: whose parameters are trained.
+        encoder: as for `find_depths`.
+        lr: of the head.
+        layer_decay: above 0, at most 1.
+    """
+    return {parameter: lr * layer_decay**depth for parameter, depth in find_depths(module, encoder).items()}
 
 
 def group_parameters(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    weight_decay: float,
+    decay_all: bool = False,
+    lrs: Mapping[nn.Parameter, float] | None = None,
 ) -> list[dict[str, object]]:
     """Groups for an optimizer: matrices and embeddings decay, biases and norms (one dimension) don't.
 
     Args:
         named_parameters: as `nn.Module.named_parameters` gives them; those without gradient are left out.
-        weight_decay: of the first group.
+        weight_decay: of what decays.
+        decay_all: everything decays, as in ``AdamW(model.parameters())``.
+        lrs: peak learning rates; each gets groups of its own, the highest first. By default the optimizer's.
     """
-    trained = [parameter for _, parameter in named_parameters if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for _, parameter in named_parameters:
+        if parameter.requires_grad:
+            lr = 0.0 if lrs is None else lrs[parameter]
+            groups.setdefault((lr, decay_all or parameter.ndim >= 2), []).append(parameter)
+    return [
+        {"params": groups[lr, decays], "weight_decay": weight_decay if decays else 0.0}
+        | ({"lr": lr} if lrs is not None else {})
+        for lr, decays in sorted(groups, reverse=True)
     ]
-    return [group for group in groups if group["params"]]
 
 
 def make_optimizer(
@@ -37,7 +137,7 @@ def make_optimizer(
 
     Args:
         groups: what `group_parameters` returns.
-        lr: peak learning rate.
+        lr: peak learning rate of groups that have none of their own.
         betas: decay rates of the two moments.
         eps: added to the denominator.
         scaled: whether a gradient scaler is in use (fp16): a fused step would unscale by itself, after the clipping.
@@ -46,10 +146,36 @@ def make_optimizer(
     return AdamW(groups, lr=lr, betas=betas, eps=eps, fused=not scaled and devices <= {"cpu", "cuda"})
 
 
-def make_schedule(optimizer: Optimizer, name: Schedule, num_warmup_steps: int, num_steps: int) -> LRScheduler:
-    """A factor on the learning rate: up from 0 over the warm-up, then down to 0 at `num_steps`, in optimizer steps.
+def count_steps(fraction: float, num_steps: int) -> int:
+    """A share of all optimizer steps, rounded up, as `TrainingArguments.get_warmup_steps` of `transformers` does.
 
-    A warm-up longer than the training is warned of: right for a quick look at a run, else a mistake.
+    Args:
+        fraction: between 0 and 1.
+        num_steps: optimizer steps of the whole training.
+    """
+    return math.ceil(num_steps * fraction)
+
+
+def make_schedule(
+    optimizer: Optimizer,
+    name: Schedule,
+    num_warmup_steps: int,
+    num_steps: int,
+    decay_fraction: float | None = None,
+) -> LRScheduler:
+    """A factor on the learning rates: up from 0 over the warm-up, then down to 0 at `num_steps`, in optimizer steps.
+
+    ``constant`` stays at 1. ``warmup_stable_decay`` (Hu et al. 2024, section 4) does so up to its last steps, in which
+    it follows half a cosine, the default of `transformers`. A warm-up longer than the training is warned of: right for
+    a quick look at a run, else a mistake.
+
+    Args:
+        optimizer: whose learning rates are the peaks.
+        name: what follows the warm-up.
+        num_warmup_steps: 0 or more.
+        num_steps: of the whole training.
+        decay_fraction: share of `num_steps` in which ``warmup_stable_decay`` goes down, rounded up, `DECAY_FRACTION` if
+            None; it is cut to what the warm-up leaves.
     """
     if num_warmup_steps > num_steps:
         warnings.warn(
@@ -57,7 +183,12 @@ def make_schedule(optimizer: Optimizer, name: Schedule, num_warmup_steps: int, n
             "the learning rate never reaches its peak",
             stacklevel=2,
         )
-    schedule: LRScheduler = get_scheduler(name, optimizer, num_warmup_steps, num_steps)
+    options = {}
+    if name == "warmup_stable_decay":
+        num_decay_steps = count_steps(DECAY_FRACTION if decay_fraction is None else decay_fraction, num_steps)
+        options["num_decay_steps"] = min(num_decay_steps, max(0, num_steps - num_warmup_steps))
+    their_name = "constant_with_warmup" if name == "constant" else name
+    schedule: LRScheduler = get_scheduler(their_name, optimizer, num_warmup_steps, num_steps, options)
     return schedule
 
 

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+import lit_mlm.callbacks
 import lit_mlm.data
 import lit_mlm.modules
 from lit_mlm.callbacks.print_progress import PrintProgress
@@ -157,7 +158,7 @@ def run(args: Sequence[str]) -> None:
     Args:
         args: the command line, the command first.
     """
-    import_all(lit_mlm.data, lit_mlm.modules)
+    import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning #21900: its own use of jsonargparse
     for pattern in FALSE_ALARMS:
         warnings.filterwarnings("ignore", pattern)

@@ -12,7 +12,16 @@ from torch.optim import Optimizer
 from lit_mlm.errors import InputError
 from lit_mlm.metrics import MeanLoss, SumMetric, add_up
 from lit_mlm.modules.net import NetModule
-from lit_mlm.optim import Schedule, group_parameters, make_optimizer, make_schedule, rescale_gradients
+from lit_mlm.optim import (
+    Schedule,
+    check_options,
+    count_steps,
+    decay_lr,
+    group_parameters,
+    make_optimizer,
+    make_schedule,
+    rescale_gradients,
+)
 
 LOSS_UNIT = 1024.0
 """Summed losses are divided by this before the backward pass, so that gradients are about as large as those of a mean
@@ -33,11 +42,18 @@ class TransformerModule(NetModule, ABC):
         attn_implementation: for example ``eager`` or ``sdpa``; by default what `transformers` chooses.
         gradient_checkpointing: recomputes activations in the backward pass: slower, and much less memory.
         lr: peak learning rate.
-        weight_decay: of matrices and embeddings; biases and norms never decay.
+        layer_decay: factor on the learning rate from each layer to the one below it, above 0 and at most 1: the head
+            has `lr`, the last layer `lr` x `layer_decay`, and so on down to the embeddings.
+        weight_decay: of matrices and embeddings; biases and norms don't decay.
+        decay_all: biases and norms decay too.
         betas: decay rates of AdamW's moments.
         eps: added to AdamW's denominator.
-        schedule: of the learning rate after the warm-up, down to 0.
+        schedule: of the learning rate after the warm-up: ``linear`` and ``cosine`` go down to 0 at the end of training,
+            ``warmup_stable_decay`` only in its last steps, ``constant`` not at all.
         num_warmup_steps: optimizer steps of linear warm-up.
+        warmup_fraction: the same as a share of all optimizer steps, rounded up; excludes `num_warmup_steps`.
+        decay_fraction: share of all optimizer steps, rounded up, in which ``warmup_stable_decay`` goes down; 0.1 by
+            default.
     """
 
     monitor: ClassVar[str]
@@ -61,6 +77,10 @@ class TransformerModule(NetModule, ABC):
         eps: float = 1e-8,
         schedule: Schedule = "linear",
         num_warmup_steps: int = 0,
+        warmup_fraction: float | None = None,
+        decay_fraction: float | None = None,
+        layer_decay: float = 1.0,
+        decay_all: bool = False,
     ) -> None:
         super().__init__()
         for name in ("auto_class", "monitor", "monitor_mode"):
@@ -73,6 +93,7 @@ class TransformerModule(NetModule, ABC):
             )
         if revision is not None and model is None:
             raise InputError(f"model.revision ({revision}) has no effect without model.model")
+        check_options(schedule, num_warmup_steps, warmup_fraction, decay_fraction, layer_decay)
         self.save_hyperparameters()
         self.train_loss = MeanLoss()
         # A list for each split: one metric for each loader, which are draws of the same text's masks.
@@ -137,9 +158,11 @@ class TransformerModule(NetModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with decay groups, and a schedule over all optimizer steps of the training."""
-        options = self.hparams
+        options, lrs = self.hparams, None
+        if options["layer_decay"] != 1:
+            lrs = decay_lr(self, self._net.base_model, options["lr"], options["layer_decay"])
         optimizer = make_optimizer(
-            group_parameters(self.named_parameters(), options["weight_decay"]),
+            group_parameters(self.named_parameters(), options["weight_decay"], options["decay_all"], lrs),
             options["lr"],
             tuple(options["betas"]),
             options["eps"],
@@ -148,8 +171,9 @@ class TransformerModule(NetModule, ABC):
         num_steps = self.trainer.estimated_stepping_batches
         if num_steps == float("inf"):
             raise InputError("a schedule needs an end: give trainer.max_epochs or trainer.max_steps")
-        num_steps = int(num_steps)
-        schedule = make_schedule(optimizer, options["schedule"], options["num_warmup_steps"], num_steps)
+        num_steps, fraction = int(num_steps), options["warmup_fraction"]
+        num_warmup_steps = options["num_warmup_steps"] if fraction is None else count_steps(fraction, num_steps)
+        schedule = make_schedule(optimizer, options["schedule"], num_warmup_steps, num_steps, options["decay_fraction"])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:

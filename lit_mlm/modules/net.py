@@ -20,6 +20,9 @@ NET_OPTIONS = ("model", "revision", "config")
 FREE_OPTIONS = ("attn_implementation", "gradient_checkpointing")
 """The options that may change when a run goes on: what is typed holds."""
 
+NEWER_OPTIONS = {"warmup_fraction": None, "decay_fraction": None, "layer_decay": 1.0, "decay_all": False}
+"""The options that older checkpoints lack, with the values that they were made with."""
+
 
 class NetModule(LightningModule):
     """Builds a net from a pretrained model, a config or a checkpoint, as the options of `TransformerModule` say."""
@@ -106,7 +109,8 @@ class NetModule(LightningModule):
         """Builds the net that a checkpoint describes; refuses options that the checkpoint would silently replace."""
         is_resumed = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         names = [name for name in self.hparams if name not in FREE_OPTIONS] if is_resumed else NET_OPTIONS
-        refuse_changes("model", {name: self.hparams[name] for name in names}, checkpoint[RECORD]["options"])
+        saved = NEWER_OPTIONS | checkpoint[RECORD]["options"]
+        refuse_changes("model", {name: self.hparams[name] for name in names}, saved)
         self._record = checkpoint[RECORD]
         self.results = dict(self._record["results"])
         self.build()

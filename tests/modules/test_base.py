@@ -243,6 +243,48 @@ def test_resumed_run_refuses_options_that_the_checkpoint_would_replace(
     assert module.net.config._attn_implementation == "eager"
 
 
+def test_optimizer_options_reach_the_optimizer(tiny_bert: str, make_data: Any, make_trainer: Any) -> None:
+    lrs = []
+
+    class Probe(MaskedLM):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            lrs.append([group["lr"] for group in self.optimizers().param_groups])  # type: ignore[union-attr]
+
+    module = Probe(tiny_bert, lr=1.0, layer_decay=0.5, decay_all=True, warmup_fraction=0.3, schedule="constant")
+    make_trainer(max_steps=6, limit_val_batches=0).fit(module, make_data())
+    factors = [0, 1 / 2, 1, 1, 1, 1]  # 0.3 of 6 steps, rounded up
+    assert lrs == [[factor * lr for lr in (1.0, 0.5, 0.25, 0.125)] for factor in factors]
+    groups = module.optimizers().param_groups  # type: ignore[union-attr]
+    assert {group["weight_decay"] for group in groups} == {0.01}
+    assert sum(len(group["params"]) for group in groups) == len(list(module.parameters()))
+    with pytest.raises(ValueError, match="num_warmup_steps"):
+        MaskedLM(tiny_bert, num_warmup_steps=-1)
+
+
+@pytest.mark.parametrize("options", [{"layer_decay": 0.9}, {"decay_all": True}, {"warmup_fraction": 0.5}])
+@pytest.mark.parametrize("is_old", [False, True])
+def test_resumed_run_refuses_newer_options_too(
+    is_old: bool, options: dict[str, Any], tmp_path: Path, tiny_bert: str, make_data: Any, make_trainer: Any
+) -> None:
+    """Checkpoints from before there were these options go on as they were made."""
+    trainer = make_trainer(limit_val_batches=0)
+    trainer.fit(MaskedLM(tiny_bert), make_data())
+    path = tmp_path / "run.ckpt"
+    trainer.save_checkpoint(path)
+    if is_old:
+        checkpoint = torch.load(path, weights_only=True)
+        for name in ("layer_decay", "decay_all", "warmup_fraction", "decay_fraction"):
+            del checkpoint[RECORD]["options"][name], checkpoint["hyper_parameters"][name]
+        torch.save(checkpoint, path)
+    (name, value), *_ = options.items()
+    with pytest.raises(ValueError, match=f"model.{name} is {value}, but the checkpoint was made with"):
+        make_trainer(max_epochs=2).fit(MaskedLM(tiny_bert, **options), make_data(), ckpt_path=path)
+    module = MaskedLM(tiny_bert)
+    make_trainer(max_epochs=2, limit_val_batches=0).fit(module, make_data(), ckpt_path=path)
+    assert module.trainer.current_epoch == 2
+    assert MaskedLM.load_from_checkpoint(path).hparams["layer_decay"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("module", "data", "message"),
     [
