@@ -15,6 +15,7 @@ TRAINER_COMMANDS = {
 }
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.commands.fill", "fill the masks of texts"),
+    "repeat": ("lit_mlm.commands.repeat", "train a model once for each of several seeds"),
 }
 
 

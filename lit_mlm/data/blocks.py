@@ -198,14 +198,25 @@ class BlocksDataModule(TextDataModule):
             "tokens_per_byte": stream.num_text_tokens / max(1, stream.num_bytes),
         }
 
+    def read_documents(self, split: str) -> Dataset:
+        """The documents, or lines, that the blocks of a split are cut from."""
+        return next(iter(self._read_documents([self._get_source(split)]).values()))
+
+    def get_document_lengths(self, split: str) -> IntArray:
+        """The number of tokens of each of `read_documents`, shape (num_documents,)."""
+        return self._streams[self._get_source(split)].document_lengths
+
+    def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
+        loaded = self.load_documents(splits)
+        documents = {split: loaded[split] for split in sorted(splits)}
+        if self.hparams["block_policy"] == "line":
+            documents = {split: split_lines(texts) for split, texts in documents.items()}
+        return documents
+
     def _load(self, stage: str) -> None:
         trains_tokenizer = self.hparams["vocab_size"] is not None
         splits = {self._get_source(split) for split in SPLITS_OF_STAGE[stage]}
-        needed = {*splits, "train"} if trains_tokenizer else splits
-        loaded = self.load_documents(needed)
-        documents = {split: loaded[split] for split in sorted(needed)}
-        if self.hparams["block_policy"] == "line":
-            documents = {split: split_lines(texts) for split, texts in documents.items()}
+        documents = self._read_documents({*splits, "train"} if trains_tokenizer else splits)
         self._text_hashes = {name: hash_texts(iterate_texts(texts)) for name, texts in documents.items()}
         self._load_tokenizer(lambda: iterate_texts(documents["train"]), self._text_hashes.get("train", ""))
         if self.tokenizer.mask_token_id is None:

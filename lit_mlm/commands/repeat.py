@@ -1,0 +1,103 @@
+"""`python -m lit_mlm repeat`: one training for each of several seeds, and the mean and deviation of their figures."""
+
+import json
+import statistics
+import subprocess
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from lit_mlm.checkpointing import write_json
+from lit_mlm.errors import InputError
+
+
+def make_parser() -> ArgumentParser:
+    """The arguments of the command; all others are those of ``fit``."""
+    parser = ArgumentParser(
+        prog="python -m lit_mlm repeat",
+        description="Train once for each seed, one after another. All other options are those of fit.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="of weights, order, dropout and masks")
+    parser.add_argument("--config", "-c", action="append", required=True, help="as for fit")
+    parser.add_argument("--run_dir", type=Path, help="folder of the runs; by default runs/<config>/repeat_<N>")
+    return parser
+
+
+def main(args: Sequence[str]) -> None:
+    """Runs the command.
+
+    Args:
+        args: what follows ``repeat`` on the command line.
+    """
+    options, rest = make_parser().parse_known_args(args)
+    if len(set(options.seeds)) < len(options.seeds) or len(options.seeds) < 2:
+        raise InputError(f"--seeds must be two or more different numbers, got {' '.join(map(str, options.seeds))}")
+    taken = [arg for arg in rest if arg.partition("=")[0] in ("--seed_everything", "--ckpt_path")]
+    if taken:
+        raise InputError(f"{taken[0]} has no place in repeat: it gives each training its own seed, from the start")
+    folder = options.run_dir or find_folder(Path("runs") / Path(options.config[0]).stem)
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"--run_dir {folder} is not empty; give another folder")
+    configs = [part for config in options.config for part in ("--config", config)]
+    runs: dict[int, dict[str, Any]] = {}
+    for seed in options.seeds:
+        place = folder / f"seed_{seed}"
+        command = ["fit", *configs, *rest, "--seed_everything", str(seed), "--run_dir", str(place)]
+        print(f"python -m lit_mlm {' '.join(command)}", flush=True)
+        status = subprocess.run([sys.executable, "-m", "lit_mlm", *command], check=False).returncode
+        if status:
+            print(f"seed {seed} ended with exit status {status}; finished runs are in {folder}", file=sys.stderr)
+            sys.exit(status)
+        runs[seed] = json.loads((place / "metrics.json").read_text())
+    summary = summarise(runs)
+    write_json(folder / "repeat.json", summary)
+    print("\n".join(format_table(summary)))
+    print(f"figures: {folder / 'repeat.json'}")
+
+
+def find_folder(parent: Path) -> Path:
+    """The first ``repeat_<N>`` in a folder that is not there yet."""
+    return next(folder for number in count() if not (folder := parent / f"repeat_{number}").exists())
+
+
+def summarise(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Mean and deviation of every figure that all runs have, and each run's.
+
+    Args:
+        runs: the content of ``metrics.json`` by seed, of at least two runs.
+
+    Returns:
+        ``seeds``, and for each figure ``mean``, ``deviation`` (of a sample: divided by one less than the runs) and
+        ``runs``, in the order of the seeds.
+
+    Raises:
+        InputError: if the runs were not scored on the same masked text.
+    """
+    for key in ("data_fingerprint", "val/mask_fingerprint"):
+        found = {run.get(key) for run in runs.values()}
+        if len(found) > 1:
+            raise InputError(f"the runs can't be compared: their {key} differs: {', '.join(map(str, sorted(found)))}")
+    summary: dict[str, Any] = {"seeds": list(runs)}
+    for key in next(iter(runs.values())):
+        values = [run.get(key) for run in runs.values()]
+        if all(isinstance(value, int | float) for value in values):
+            numbers = [float(value) for value in values if value is not None]
+            summary[key] = {"mean": statistics.mean(numbers), "deviation": statistics.stdev(numbers), "runs": values}
+    return summary
+
+
+def format_table(summary: dict[str, Any]) -> list[str]:
+    """The figures that differ between runs, a line each."""
+    names = [key for key, figure in summary.items() if key != "seeds" and figure["deviation"] > 0]
+    columns = ["mean", "deviation", *(f"seed {seed}" for seed in summary["seeds"])]
+    width = max(map(len, names), default=0)
+    lines = [f"{'':{width}}" + "".join(f"{column:>14}" for column in columns)]
+    for name in names:
+        figure = summary[name]
+        values = [figure["mean"], figure["deviation"], *figure["runs"]]
+        lines.append(f"{name:{width}}" + "".join(f"{value:>14,.6g}" for value in values))
+    return lines
