@@ -15,7 +15,11 @@ BELOW = {
     "errors": set(),
     "text": set(),
     **{part: {"text"} for part in ("metrics", "optim", "checkpointing", "pretrained")},
-    **{part: {"text", "metrics", "optim", "checkpointing", "pretrained"} for part in ("data", "modules", "inference")},
+    "embeddings": {"text", "pretrained"},
+    **{
+        part: {"text", "metrics", "optim", "checkpointing", "pretrained", "embeddings"}
+        for part in ("data", "modules", "inference")
+    },
     "callbacks": {"inference", "checkpointing", "pretrained"},
     "commands": {"inference", "data"},
     "cli": {"commands", "trainer_cli"},

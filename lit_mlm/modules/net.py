@@ -10,6 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm import __version__, pretrained
 from lit_mlm.checkpointing import RECORD, refuse_changes
+from lit_mlm.embeddings import extend_vocabulary
+from lit_mlm.errors import InputError
 from lit_mlm.text import TextSource
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class NetModule(LightningModule):
         self.results: dict[str, dict[str, Any]] = {}
         self._record: dict[str, Any] | None = None
         self._max_length: int | None = None
+        self._new_words: dict[int, list[int]] = {}
 
     def forward(self, **batch: Tensor) -> Any:
         """What the net itself returns: with labels its loss, and dense logits."""
@@ -52,11 +55,16 @@ class NetModule(LightningModule):
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
         """The checkpoint's tokenizer, else the pretrained model's; None for a net from scratch."""
-        if self._record is not None and self._record["tokenizer"]:
+        if self._record is not None and self.has_final_tokenizer:
             return pretrained.unpack_tokenizer(self._record["tokenizer"])
         if self.hparams["model"] is None:
             return None
         return pretrained.load_tokenizer(self.hparams["model"], self.hparams["revision"])
+
+    @property
+    def has_final_tokenizer(self) -> bool:
+        """Whether `load_tokenizer` gives the tokenizer that a checkpoint was trained with, new words included."""
+        return self._record is not None and bool(self._record["tokenizer"])
 
     def build(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
         """Builds the net, unless it is there: from a checkpoint's record, a pretrained model or a config.
@@ -85,10 +93,11 @@ class NetModule(LightningModule):
         self._record = record
 
     def configure_model(self) -> None:
-        """Builds the net for the trainer and checks that it fits the data."""
+        """Builds the net for the trainer, gives it the data's new words, and checks that it fits the data."""
         if self._trainer is None:
             return  # load_from_checkpoint: `on_load_checkpoint` builds the net
         self.build(getattr(self._data_module, "tokenizer", None))
+        self._take_new_words()
         self._check_data()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -136,6 +145,19 @@ class NetModule(LightningModule):
         if tokenizer is None:
             return pretrained.make_config(fields)
         return pretrained.make_config({"vocab_size": len(tokenizer)} | fields, pretrained.find_special_ids(tokenizer))
+
+    def _take_new_words(self) -> None:
+        """Extends a pretrained net, once; a checkpoint's has its words, and one from scratch is built with them."""
+        new_words = getattr(self._data_module, "new_words", {})
+        if self._record is not None or self.hparams["model"] is None or new_words == self._new_words:
+            return
+        if self._new_words:
+            raise InputError(
+                f"the model has learnt {len(self._new_words)} new words, and the data has {len(new_words)}, not the "
+                "same ones: use the data module's words, or a new model"
+            )
+        extend_vocabulary(self._net, new_words)
+        self._new_words = dict(new_words)
 
     def _report_new_weights(self) -> None:
         if not self.new_weights or self.global_rank != 0:

@@ -29,12 +29,20 @@ class TokenModel(Protocol):
     def load_tokenizer(self) -> Any | None:
         """The tokenizer that belongs to the net; None if the net is built from scratch and has none."""
 
+    @property
+    def has_final_tokenizer(self) -> bool:
+        """Whether `load_tokenizer` gives what a checkpoint was trained with: no words may be added to it."""
+
 
 class TextSource(Protocol):
     """What a Lightning module asks of the data module that feeds it."""
 
     tokenizer: Any
     """The tokenizer that made the token ids, a `transformers.PreTrainedTokenizerBase`."""
+
+    new_words: dict[int, list[int]]
+    """The ids of the old pieces by the id of the new word, for words that the data module has added to the tokenizer of
+    a pretrained net; need not be there."""
 
     @property
     def sequence_length(self) -> int:
