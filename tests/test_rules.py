@@ -21,7 +21,7 @@ BELOW = {
         for part in ("data", "modules", "inference")
     },
     "callbacks": {"inference", "checkpointing", "pretrained"},
-    "commands": {"inference", "data"},
+    "commands": {"inference", "data", "checkpointing"},
     "cli": {"commands", "trainer_cli"},
     "trainer_cli": {"cli", "data", "modules", "callbacks", "checkpointing"},
     "__main__": {"cli"},

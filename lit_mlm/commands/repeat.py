@@ -78,9 +78,9 @@ def summarise(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
         InputError: if the runs were not scored on the same masked text.
     """
     for key in ("data_fingerprint", "val/mask_fingerprint"):
-        found = {run.get(key) for run in runs.values()}
+        found = {str(run.get(key)) for run in runs.values()}
         if len(found) > 1:
-            raise InputError(f"the runs can't be compared: their {key} differs: {', '.join(map(str, sorted(found)))}")
+            raise InputError(f"the runs can't be compared: their {key} differs: {', '.join(sorted(found))}")
     summary: dict[str, Any] = {"seeds": list(runs)}
     for key in next(iter(runs.values())):
         values = [run.get(key) for run in runs.values()]

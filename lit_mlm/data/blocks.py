@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from abc import abstractmethod
 from collections.abc import Collection
 from functools import partial
 from typing import Any, Literal
@@ -11,11 +10,12 @@ from typing import Any, Literal
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, require_at_least
-from lit_mlm.data.documents import hash_texts, iterate_texts, split_documents, split_lines
+from lit_mlm.data.base import SPLITS_OF_STAGE, require_at_least
+from lit_mlm.data.documents import split_lines
 from lit_mlm.data.masked_blocks import MaskedBlocks, find_pad_id, make_masking
 from lit_mlm.data.samples import sample_apart, sample_blocks
-from lit_mlm.data.stream import SpecialTokens, TokenStream, find_special_tokens, tokenize_documents
+from lit_mlm.data.stream import SpecialTokens, find_special_tokens
+from lit_mlm.data.tokenized import DocumentsDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents
@@ -32,8 +32,8 @@ SHAPING_OPTIONS = (
 """The options, beside texts, tokenizer and block size, that decide what the examples are."""
 
 
-class BlocksDataModule(TextDataModule):
-    """Reads documents, tokenises them, cuts them into blocks and masks these.
+class BlocksDataModule(DocumentsDataModule):
+    """Cuts documents into blocks and masks these.
 
     A new data set is a subclass with one method, `load_documents`.
 
@@ -46,22 +46,18 @@ class BlocksDataModule(TextDataModule):
         drop_tail: leaves out blocks that are not full; ``unless_alone`` keeps one that is the only one of what is cut
             by itself.
         truncate: keeps only the first block of each document or line.
-        special_tokens: put around each ``document`` (or line) before the cut, or around each ``block``.
         num_train_blocks: trains on a random sample of this many blocks.
         num_val_blocks: validates on a random sample of this many blocks.
         num_test_blocks: tests on a random sample of this many blocks.
         val_source: what validation blocks are of: ``documents`` of their own, or ``train_blocks``, the blocks of the
             training text that are not trained on, as in the Hugging Face course: parts of the same documents then
             stand on both sides.
-        val_fraction: share of the training documents to validate on, where the data set has no text for it and
-            `val_source` is ``documents``.
         mask_prob: probability of a token to be scored.
         mask_token_prob: share of scored tokens that the mask token replaces.
         random_token_prob: share of scored tokens that a random token replaces; the rest stay as they are.
         num_mask_draws: scores the text of an evaluation under this many independent draws of its masks.
         redraw_eval_masks: draws new masks for each evaluation, by the number of optimizer steps before it.
         eval_seed: of the masks in validation and test.
-        split_seed: of splits by document and samples of blocks.
     """
 
     def __init__(
@@ -71,19 +67,16 @@ class BlocksDataModule(TextDataModule):
         map_batch_size: int | None = None,
         drop_tail: DropTail = False,
         truncate: bool = False,
-        special_tokens: Literal["document", "block"] = "document",
         num_train_blocks: int | None = None,
         num_val_blocks: int | None = None,
         num_test_blocks: int | None = None,
         val_source: Literal["documents", "train_blocks"] = "documents",
-        val_fraction: float = 0.1,
         mask_prob: float = 0.15,
         mask_token_prob: float = 0.8,
         random_token_prob: float = 0.1,
         num_mask_draws: int = 1,
         redraw_eval_masks: bool = False,
         eval_seed: int = 42,
-        split_seed: int = 42,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -96,37 +89,8 @@ class BlocksDataModule(TextDataModule):
             raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many not to train on")
         self.save_hyperparameters(logger=False)
         self.examples: dict[str, MaskedBlocks] = {}
-        self._streams: dict[str, TokenStream] = {}
-        self._text_hashes: dict[str, str] = {}
         self._mask_fingerprints: dict[tuple[str, range], str] = {}
         self._prepared_stage: str | None = None
-
-    @abstractmethod
-    def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
-        """Loads documents by split.
-
-        Args:
-            splits: which of ``"train"``, ``"val"`` and ``"test"`` are needed; more may be returned.
-
-        Returns:
-            For each split a data set with the column ``text``, one document a row. No document is in two splits.
-        """
-
-    def split_off(self, documents: Dataset, test_fraction: float = 0.0, has_val: bool = False) -> dict[str, Dataset]:
-        """Splits text that a data set has for training alone, at random, so that no document is in two splits.
-
-        Args:
-            documents: the text.
-            test_fraction: share of it to test on.
-            has_val: leaves the validation split empty: there is other text for it.
-
-        Returns:
-            The splits ``"train"``, ``"val"`` and ``"test"``.
-        """
-        takes_val = not has_val and self.hparams["val_source"] == "documents"
-        fractions = [self.hparams["val_fraction"] if takes_val else 0.0, test_fraction]
-        val, test, train = split_documents(documents, fractions, self.hparams["split_seed"])
-        return {"train": train, "val": val, "test": test}
 
     def prepare_data(self) -> None:
         """Downloads and tokenises, once a node, so that `setup` finds it in the cache."""
@@ -141,6 +105,8 @@ class BlocksDataModule(TextDataModule):
         """
         if self._prepared_stage != stage:
             self._load(stage)
+        if self.tokenizer.mask_token_id is None:
+            raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
         self._prepared_stage = None
         tables = {split: self._cut(split) for split in self._streams}
         for split in SPLITS_OF_STAGE[stage]:
@@ -180,56 +146,29 @@ class BlocksDataModule(TextDataModule):
         num_shared = self._count_shared("val") if "val" in self.examples else 0
         if num_shared:
             parts.append(f"{num_shared:,} val blocks share a document with training")
+        if self.new_words:
+            parts.append(self.describe_vocabulary())
         return ", ".join(parts)
 
     def facts(self, split: str) -> dict[str, float | int | str]:
-        """What belongs to the results of a split: its masks, blocks and tokens a byte of text."""
-        examples, stream = self.examples[split], self._streams[self._get_source(split)]
-        draws = self._get_draws()
+        """Adds the masks and the blocks of a split."""
+        examples, draws = self.examples[split], self._get_draws()
         if (split, draws) not in self._mask_fingerprints:
             self._mask_fingerprints[split, draws] = examples.fingerprint_masks(draws)
-        return {
+        return super().facts(split) | {
             "mask_fingerprint": self._mask_fingerprints[split, draws],
             "num_blocks": len(examples),
             "num_blocks_shared_with_train": self._count_shared(split),
             "num_dropped_tokens": examples.table.num_dropped_tokens,
             "block_size": self._block_size,
             "block_policy": self.hparams["block_policy"],
-            "tokens_per_byte": stream.num_text_tokens / max(1, stream.num_bytes),
         }
 
-    def read_documents(self, split: str) -> Dataset:
-        """The documents, or lines, that the blocks of a split are cut from."""
-        return next(iter(self._read_documents([self._get_source(split)]).values()))
-
-    def get_document_lengths(self, split: str) -> IntArray:
-        """The number of tokens of each of `read_documents`, shape (num_documents,)."""
-        return self._streams[self._get_source(split)].document_lengths
-
     def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
-        loaded = self.load_documents(splits)
-        documents = {split: loaded[split] for split in sorted(splits)}
+        documents = super()._read_documents(splits)
         if self.hparams["block_policy"] == "line":
             documents = {split: split_lines(texts) for split, texts in documents.items()}
         return documents
-
-    def _load(self, stage: str) -> None:
-        trains_tokenizer = self.hparams["vocab_size"] is not None
-        splits = {self._get_source(split) for split in SPLITS_OF_STAGE[stage]}
-        documents = self._read_documents({*splits, "train"} if trains_tokenizer else splits)
-        self._text_hashes = {name: hash_texts(iterate_texts(texts)) for name, texts in documents.items()}
-        self._load_tokenizer(lambda: iterate_texts(documents["train"]), self._text_hashes.get("train", ""))
-        if self.tokenizer.mask_token_id is None:
-            raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
-        self._streams = {split: self._tokenize(split, documents[split]) for split in sorted(splits)}
-
-    def _tokenize(self, split: str, documents: Dataset) -> TokenStream:
-        per_document = self.hparams["special_tokens"] == "document"
-        parts = [self._text_hashes[split], hash_tokenizer(self.tokenizer), per_document]
-        key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        cache_file = self._cache_dir / "tokens" / f"{key}.arrow"
-        num_proc = self.hparams["num_proc"]
-        return tokenize_documents(documents, self.tokenizer, per_document, cache_file, num_proc, f"tokenising {split}")
 
     def _cut(self, split: str) -> BlockTable:
         options, stream = self.hparams, self._streams[split]
@@ -290,7 +229,6 @@ class BlocksDataModule(TextDataModule):
         return range(first, first + num_draws)
 
     def _get_source(self, split: str) -> str:
-        """The split whose text the blocks of a split are of."""
         return "train" if split == "val" and self.hparams["val_source"] == "train_blocks" else split
 
     @property

@@ -12,7 +12,6 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from lit_mlm import IMDBDataModule, MaskedLM
 from lit_mlm.checkpointing import RECORD, read_checkpoint
-from lit_mlm.data.vocabulary import add_words
 from lit_mlm.inference.export import export_checkpoint
 from lit_mlm.pretrained import hash_tokenizer
 from tests.conftest import FIXTURES, TINY_BERT
@@ -20,25 +19,14 @@ from tests.conftest import FIXTURES, TINY_BERT
 WORDS = ["gladly", "mysterious"]
 
 
-class WordsDataModule(IMDBDataModule):
-    """Adds words to the model's tokenizer, unless a checkpoint's has them."""
-
-    words: list[str] = WORDS
-
-    def _load_tokenizer(self, documents: Any) -> Any:
-        tokenizer = super()._load_tokenizer(documents)
-        self.new_words: dict[int, list[int]] = {}
-        assert self._model is not None
-        if not self._model.has_final_tokenizer:
-            tokenizer, self.new_words = add_words(tokenizer, self.words)
-        return tokenizer
-
-
 @pytest.fixture
-def make_data(cache_dir: str) -> Callable[[], WordsDataModule]:
-    def make(**options: Any) -> WordsDataModule:
+def make_data(cache_dir: str) -> Callable[[], IMDBDataModule]:
+    def make(**options: Any) -> IMDBDataModule:
         folder = str(FIXTURES / "aclImdb")
-        return WordsDataModule(data_dir=folder, block_size=32, batch_size=8, cache_dir=cache_dir, **options)
+        options = (
+            dict[str, Any]({"new_words": WORDS, "block_size": 32, "batch_size": 8, "cache_dir": cache_dir}) | options
+        )
+        return IMDBDataModule(data_dir=folder, **options)
 
     return make
 
@@ -131,8 +119,7 @@ def test_words_are_given_to_a_net_once(tiny_bert: str, make_data: Any, make_trai
     learnt = get_rows(module).clone()
     make_trainer().validate(module, make_data(), verbose=False)
     assert torch.equal(get_rows(module), learnt)
-    other = make_data()
-    other.words = ["mysterious", "gladly"]  # the same ids for other words
+    other = make_data(new_words=["mysterious", "gladly"])  # the same ids for other words
     with pytest.raises(ValueError, match="the model has learnt 2 new words, and the data has 2, not the same ones"):
         make_trainer().validate(module, other, verbose=False)
 

@@ -1,0 +1,81 @@
+"""Several seeds, one after another."""
+
+import json
+import statistics
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lit_mlm.cli import main
+from lit_mlm.commands.repeat import summarise
+from tests.conftest import imdb_args
+
+
+def run_here(command: list[str], check: bool) -> Any:
+    """In place of a process of its own, which would import everything again."""
+    assert not check
+    main(command[3:])
+    return SimpleNamespace(returncode=0)
+
+
+def test_three_seeds(
+    tiny_bert: str,
+    cache_dir: str,
+    run_cli: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(subprocess, "run", run_here)
+    folder = run_cli("repeat", "--seeds", 1, 2, 3, *imdb_args(tiny_bert, cache_dir)) / "runs/imdb/repeat_0"
+    summary = json.loads((folder / "repeat.json").read_text())
+    runs = [json.loads((folder / f"seed_{seed}" / "metrics.json").read_text()) for seed in (1, 2, 3)]
+    values = [run["val/perplexity"] for run in runs]
+    assert len(set(values)) == 3
+    assert summary["seeds"] == [1, 2, 3]
+    assert summary["val/perplexity"] == {
+        "mean": pytest.approx(statistics.mean(values)),
+        "deviation": pytest.approx(statistics.stdev(values)),
+        "runs": values,
+    }
+    assert len({run["val/mask_fingerprint"] for run in runs}) == 1  # masks and splits have seeds of their own
+    assert summary["start/val/perplexity"]["deviation"] == 0  # the pretrained model is the same
+    assert len({run["train/loss"] for run in runs}) == 3
+    output = capsys.readouterr().out
+    assert f"fit --config imdb.yaml --config overlays/cpu.yaml --model.model {tiny_bert}" in output
+    (row,) = [line for line in output.splitlines() if line.startswith("val/perplexity ")]
+    assert row.split()[1:] == [f"{x:,.6g}" for x in (statistics.mean(values), statistics.stdev(values), *values)]
+    assert "start/val/perplexity" not in output
+
+
+def test_failing_run_ends_it_with_its_status(run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_cli("repeat", "--seeds", 1, 2, "--config", "nowhere.yaml")
+    assert stop.value.code not in (0, None)
+    assert "seed 1 ended with exit status" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--seeds", "1", "--config", "x"], "--seeds must be two or more different numbers, got 1"),
+        (["--seeds", "1", "1", "--config", "x"], "--seeds must be two or more different numbers, got 1 1"),
+        (["--seeds", "1", "2", "--config", "x", "--seed_everything=3"], "--seed_everything=3 has no place in repeat"),
+        (["--seeds", "1", "2", "--config", "x", "--run_dir", "full"], "--run_dir full is not empty"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(
+    args: list[str], message: str, run_cli: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "full" / "seed_1").mkdir(parents=True)
+    with pytest.raises(ValueError, match=message):
+        run_cli("repeat", *args)
+
+
+def test_runs_on_different_text_are_not_summed_up() -> None:
+    runs: dict[int, dict[str, Any]] = {1: {"data_fingerprint": "a"}, 2: {"data_fingerprint": "b"}}
+    with pytest.raises(ValueError, match="the runs can't be compared: their data_fingerprint differs: a, b"):
+        summarise(runs)

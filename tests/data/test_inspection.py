@@ -1,0 +1,58 @@
+"""What `show` prints."""
+
+import re
+from typing import Any
+
+import pytest
+
+from lit_mlm.data.imdb import IMDBDataModule
+from lit_mlm.data.inspection import describe_examples
+from tests.conftest import FIXTURES
+
+
+@pytest.fixture
+def make_data(tiny_bert: str, cache_dir: str) -> Any:
+    def make(**options: Any) -> IMDBDataModule:
+        options = dict[str, Any]({"tokenizer": tiny_bert, "block_size": 32, "cache_dir": cache_dir}) | options
+        data = IMDBDataModule(data_dir=str(FIXTURES / "aclImdb"), **options)
+        data.setup("fit")
+        return data
+
+    return make
+
+
+def test_document_lengths_borders_and_masks(make_data: Any) -> None:
+    data = make_data()
+    lines = list(describe_examples(data, num_examples=2, num_blocks=100))
+    text = data.read_documents("train")["text"][1]
+    ids = [data.tokenizer(document)["input_ids"] for document in data.read_documents("train")["text"][:2]]
+    second = lines.index(next(line for line in lines if line.startswith("document 1:")))
+    sizes = f"{len(text)} characters, {len(text.encode())} bytes, {len(text.split())} words, {len(ids[1])} tokens"
+    assert lines[second] == f"document 1: {sizes}"
+    assert repr(text[:400]) in lines[second + 1]
+    first_block = len(ids[0]) // 32
+    assert (
+        f"{first_block} from {first_block * 32 - len(ids[0])} to {(first_block + 1) * 32 - len(ids[0])}"
+        in lines[second + 2]
+    )
+    block = next(line for line in lines if line.startswith(f"  block {first_block}: "))
+    original = re.sub(r"\{(\S+)(?: -> \S+)?\}", r"\1", block.partition(": ")[2].replace("| ", ""))
+    expected = [*ids[0], *ids[1]][first_block * 32 : (first_block + 1) * 32]
+    assert original.split() == [data.tokenizer.decode([i]) for i in expected]
+    assert "| [CLS]" in block
+    assert sum("-> [MASK]}" in line for line in lines) > 1
+
+
+def test_blocks_that_are_not_trained_on_have_no_masks(make_data: Any) -> None:
+    lines = list(describe_examples(make_data(num_train_blocks=1), num_examples=3, num_blocks=100))
+    blocks = [line for line in lines if line.startswith("  block ")]
+    assert sum("no example of this split" in line for line in blocks) >= len(blocks) - 1 > 0
+    with pytest.raises(ValueError, match="--num_examples must be at least 1, got 0"):
+        list(describe_examples(make_data(), num_examples=0))
+
+
+def test_pieces_of_characters_are_shown_by_name(make_data: Any, tiny_roberta: str) -> None:
+    data = make_data(tokenizer=tiny_roberta, special_tokens="block", block_policy="document")
+    text = "\n".join(describe_examples(data, "val"))
+    assert "\ufffd" not in text
+    assert "{" in text
