@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 from torchmetrics.text import Perplexity
 
-from lit_mlm.metrics import MaskedTokenMetrics, MeanLoss, exponential
+from lit_mlm.metrics import MaskedTokenMetrics, MeanLoss, add_up, estimate_interval, exponential
 
 
 def make_scores(num: int = 500, vocab: int = 50) -> tuple[Tensor, Tensor]:
@@ -94,3 +95,22 @@ def test_mean_loss_weights_by_tokens() -> None:
     loss.update(torch.tensor(6.0, requires_grad=True), torch.tensor(2))
     loss.update(torch.tensor(1.0), 8)
     assert loss.compute() == 0.7
+
+
+@pytest.mark.parametrize("samples", [[1.0, 2.0], [2.5, 2.7, 2.4, 2.6, 2.55]])
+@pytest.mark.parametrize("confidence", [0.5, 0.95])
+def test_interval_equals_scipy_s(samples: list[float], confidence: float) -> None:
+    expected = stats.t.interval(confidence, len(samples) - 1, loc=sum(samples) / len(samples), scale=stats.sem(samples))
+    assert estimate_interval(samples, confidence) == pytest.approx(expected)
+
+
+def test_sum_of_metrics_is_the_metric_of_all_they_saw() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(40, 11), torch.randint(0, 11, (40,))
+    whole, parts = MaskedTokenMetrics(), [MaskedTokenMetrics() for _ in range(4)]
+    for part, rows in zip(parts, torch.arange(40).chunk(4), strict=True):
+        part.update(logits[rows], labels[rows])
+        whole.update(logits[rows], labels[rows])
+    assert add_up(parts).compute() == pytest.approx(whole.compute())
+    assert add_up(parts[:1]).compute() == parts[0].compute()
+    assert parts[0].compute()["num_scored_tokens"] == 10
