@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal
 
 from datasets import Dataset
@@ -15,9 +16,9 @@ from lit_mlm.errors import InputError
 class TextFilesDataModule(CorpusDataModule):
     """Documents from ``.txt``, ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` and ``.parquet`` files, or from the Hub.
 
-    Files may be compressed (``.gz``, ``.bz2``, ``.xz``). A list names files, folders, which stand for all such files
-    below them, and patterns (``texts/**/*.txt``). Where there is no validation text, `val_fraction` of the training
-    documents are it.
+    Files may be compressed (``.gz``, ``.bz2``, ``.xz``). Each of `train_files`, `val_files` and `test_files` is a file,
+    a folder, which stands for all such files below it, a pattern (``texts/**/*.txt``), or a list of these. Where there
+    is no validation text, `val_fraction` of the training documents are it.
 
     Args:
         train_files: files to train on, in place of `dataset`.
@@ -34,9 +35,9 @@ class TextFilesDataModule(CorpusDataModule):
 
     def __init__(
         self,
-        train_files: list[str] | None = None,
-        val_files: list[str] | None = None,
-        test_files: list[str] | None = None,
+        train_files: list[str] | str | None = None,
+        val_files: list[str] | str | None = None,
+        test_files: list[str] | str | None = None,
         subset: str | None = None,
         train_split: str = "train",
         val_split: str | None = None,
@@ -84,13 +85,17 @@ class TextFilesDataModule(CorpusDataModule):
         if options["train_files"] is None:
             return (get_text(row, column) for row in self.read_hub(options["dataset"], place, subset=options["subset"]))
         by_line = options["document_per"] == "line"
-        files = find_files(place, f"data.{split}_files")
+        files = self._find_files(split)
         return chain.from_iterable(read_texts(file, column, options["encoding"], by_line) for file in files)
+
+    def _find_files(self, split: str) -> list[Path]:
+        patterns = self._get_place(split) or []
+        return find_files([patterns] if isinstance(patterns, str) else patterns, f"data.{split}_files")
 
     def _refuse_shared_files(self) -> None:
         found: dict[Any, str] = {}
         for split in ("train", "val", "test"):
-            for file in find_files(self._get_place(split) or [], f"data.{split}_files"):
+            for file in self._find_files(split):
                 other = found.setdefault(file.resolve(), split)
                 if other != split:
                     raise InputError(f"{file} is in both data.{other}_files and data.{split}_files")

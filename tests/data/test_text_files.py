@@ -45,7 +45,7 @@ def test_splits_by_fraction(folder: Path) -> None:
 
 def test_documents_by_file_and_by_line() -> None:
     pattern = str(FIXTURES / "aclImdb" / "train" / "[np]*" / "*.txt")
-    parts = load({"train", "val"}, train_files=[pattern])
+    parts = load({"train", "val"}, train_files=pattern)
     assert sorted(parts["train"] + parts["val"]) == sorted(read_reviews())
     assert (len(parts["train"]), len(parts["val"])) == (22, 2)
 

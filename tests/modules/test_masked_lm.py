@@ -1,0 +1,65 @@
+"""Figures of masked language modelling over several draws of the masks."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from scipy import stats
+from transformers import AutoModelForMaskedLM
+
+from lit_mlm import IMDBDataModule
+from tests.conftest import FIXTURES, imdb_args
+
+
+def test_draws_give_the_pooled_figure_and_the_interval_of_their_mean(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]
+) -> None:
+    options = ("--data.num_mask_draws", 5, "--run_dir", "out")
+    folder = run_cli("validate", *imdb_args(tiny_bert, cache_dir), *options)
+    metrics = json.loads((folder / "out" / "metrics.json").read_text())
+
+    data = IMDBDataModule(
+        str(FIXTURES / "aclImdb"), tokenizer=tiny_bert, block_size=32, num_mask_draws=5, cache_dir=cache_dir
+    )
+    data.setup("validate")
+    net = AutoModelForMaskedLM.from_pretrained(tiny_bert).eval()
+    losses, counts = [], []
+    with torch.inference_mode():
+        for loader in data.val_dataloader():
+            batches = list(loader)
+            counts.append(sum(int((batch["labels"] != -100).sum()) for batch in batches))
+            nats = sum(float(net(**batch).loss) * int((batch["labels"] != -100).sum()) for batch in batches)
+            losses.append(nats / counts[-1])
+    pooled = sum(loss * count for loss, count in zip(losses, counts, strict=True)) / sum(counts)
+    interval = stats.t.interval(0.95, 4, loc=sum(losses) / 5, scale=stats.sem(losses))
+    assert metrics["val/num_mask_draws"] == 5
+    assert metrics["val/num_scored_tokens"] == sum(counts)
+    assert metrics["val/perplexity"] == pytest.approx(math.exp(pooled), rel=1e-6)
+    assert metrics["val/perplexity_low"] == pytest.approx(math.exp(interval[0]), rel=1e-6)
+    assert metrics["val/perplexity_high"] == pytest.approx(math.exp(interval[1]), rel=1e-6)
+    assert metrics["val/perplexity_low"] < metrics["val/perplexity"] < metrics["val/perplexity_high"]
+
+
+def test_draws_in_training_are_in_the_lines_and_the_results(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--data.num_mask_draws", 2, "--data.num_workers", 1, "--run_dir", "out")
+    folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *options)
+    metrics = json.loads((folder / "out" / "metrics.json").read_text())
+    for prefix in ("start/val", "val", "last/val"):
+        assert metrics[f"{prefix}/num_mask_draws"] == 2
+    assert metrics["start/val/num_scored_tokens"] == metrics["val/num_scored_tokens"]
+    assert "perplexity_low" in capsys.readouterr().out
+
+
+def test_redrawn_masks_give_another_text_to_score_at_each_evaluation(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]
+) -> None:
+    options = ("--data.redraw_eval_masks", "true", "--model.lr", 0, "--model.weight_decay", 0, "--run_dir", "out")
+    folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *options)
+    metrics = json.loads((folder / "out" / "metrics.json").read_text())
+    assert metrics["start/val/mask_fingerprint"] != metrics["last/val/mask_fingerprint"]
+    assert metrics["start/val/perplexity"] != metrics["last/val/perplexity"]  # of the same weights
