@@ -7,16 +7,28 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "MaskedLM": "lit_mlm.modules.masked_lm",
+    "ELI5DataModule": "lit_mlm.data.eli5",
     "IMDBDataModule": "lit_mlm.data.imdb",
     "PythonDocsDataModule": "lit_mlm.data.python_docs",
+    "TextFilesDataModule": "lit_mlm.data.text_files",
     "fill_masks": "lit_mlm.inference.fill",
 }
 
-__all__ = ["IMDBDataModule", "MaskedLM", "PythonDocsDataModule", "__version__", "fill_masks"]
+__all__ = [
+    "ELI5DataModule",
+    "IMDBDataModule",
+    "MaskedLM",
+    "PythonDocsDataModule",
+    "TextFilesDataModule",
+    "__version__",
+    "fill_masks",
+]
 
 if TYPE_CHECKING:
+    from lit_mlm.data.eli5 import ELI5DataModule
     from lit_mlm.data.imdb import IMDBDataModule
     from lit_mlm.data.python_docs import PythonDocsDataModule
+    from lit_mlm.data.text_files import TextFilesDataModule
     from lit_mlm.inference.fill import fill_masks
     from lit_mlm.modules.masked_lm import MaskedLM
 
