@@ -27,8 +27,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, UnpicklingError, EOFError) as error:  # what torch raises for files that it didn't write
-        state = "damaged" if is_zipfile(path) else "cut off, or something else"
-        raise InputError(f"{path} is not a checkpoint of lit-mlm: it is {state} ({shorten(error)[:120]})") from error
+        state = f"damaged ({shorten(error)[:120]})" if is_zipfile(path) else "cut off, or something else"
+        raise InputError(f"{path} is not a checkpoint of lit-mlm: it is {state}") from error
     if not isinstance(checkpoint, dict) or RECORD not in checkpoint:
         found = f"the keys {', '.join(sorted(map(str, checkpoint)))}" if isinstance(checkpoint, dict) else "no keys"
         raise InputError(f"{path} is not a checkpoint of lit-mlm: it has {found[:200]}")

@@ -105,7 +105,8 @@ def find_config(name: str) -> str:
             return str(path)
     known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
     raise InputError(
-        f"there is no config {name} here, nor one that comes with lit-mlm ({', '.join(known)}){suggest(name, known)}"
+        f"there is no config {name} here, nor one that comes with lit-mlm{suggest(name, known)}\n"
+        f"there are {', '.join(known)}"
     )
 
 

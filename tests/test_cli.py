@@ -72,7 +72,9 @@ def test_config_is_looked_up_here_first(tmp_path: Path, monkeypatch: pytest.Monk
     assert find_config("overlays/cpu.yaml") == str(get_config_folder() / "overlays/cpu.yaml")
     Path("imdb.yaml").touch()
     assert find_config("imdb.yaml") == "imdb.yaml"
-    with pytest.raises(ValueError, match=r"there is no config imbd.yaml here.*imdb.yaml.*quickstart.yaml"):
+    with pytest.raises(
+        ValueError, match=r"there is no config imbd.yaml here.*mean imdb.yaml\?\nthere are imdb.yaml.*quickst"
+    ):
         find_config("imbd.yaml")
 
 

@@ -17,7 +17,7 @@ BELOW = {
     "loading": set(),
     **{part: {"text"} for part in ("metrics", "optim", "checkpointing")},
     "pretrained": {"text", "loading"},
-    "embeddings": {"text", "pretrained"},
+    "embeddings": {"text", "loading", "pretrained"},
     **{
         part: {"text", "metrics", "optim", "checkpointing", "loading", "pretrained", "embeddings"}
         for part in ("data", "modules", "inference")
