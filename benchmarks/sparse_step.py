@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from lit_mlm import pretrained
+from lit_mlm.loading import quiet
 from lit_mlm.modules.base import LOSS_UNIT
 from lit_mlm.modules.sparse_head import compute_scored_logits
 from lit_mlm.optim import group_parameters, make_optimizer, rescale_gradients
@@ -145,7 +146,7 @@ def compare_architectures() -> None:
     print("|---|---|---|")
     for model_type in sorted(TINY):
         torch.manual_seed(0)
-        with pretrained.quiet():
+        with quiet():
             net = AutoModelForMaskedLM.from_config(AutoConfig.for_model(model_type, **TINY[model_type])).train()
             batch = make_tiny_batch(net)
             dense_loss, dense = run_step(net, batch, sparse=False)

@@ -4,11 +4,13 @@ import json
 import math
 import tempfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, shorten
 
 RECORD = "lit_mlm"
 """The key of our record in a checkpoint: what it takes to restore the net with neither Hub nor first model."""
@@ -22,9 +24,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise InputError(f"there is no checkpoint {path}")
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    if RECORD not in checkpoint:
-        raise InputError(f"{path} is not a checkpoint of lit-mlm: it has the keys {', '.join(sorted(checkpoint))}")
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, UnpicklingError, EOFError) as error:  # what torch raises for files that it didn't write
+        state = f"damaged ({shorten(error)[:120]})" if is_zipfile(path) else "cut off, or something else"
+        raise InputError(f"{path} is not a checkpoint of lit-mlm: it is {state}") from error
+    if not isinstance(checkpoint, dict) or RECORD not in checkpoint:
+        found = f"the keys {', '.join(sorted(map(str, checkpoint)))}" if isinstance(checkpoint, dict) else "no keys"
+        raise InputError(f"{path} is not a checkpoint of lit-mlm: it has {found[:200]}")
     return checkpoint
 
 

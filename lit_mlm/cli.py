@@ -1,12 +1,13 @@
 """The command line: the table of commands and the lookup of config names; it imports what a command needs, no more."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lit_mlm import __version__
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, suggest
 
 TRAINER_COMMANDS = {
     "fit": "train a model",
@@ -20,12 +21,28 @@ OTHER_COMMANDS = {
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs `python -m lit_mlm`.
+    """Runs `python -m lit_mlm`; a mistake of the user ends it with its message alone and the exit status 2.
 
     Args:
         args: the command line without the program; by default `sys.argv`'s.
     """
-    args = list(sys.argv[1:] if args is None else args)
+    try:
+        run_command(list(sys.argv[1:] if args is None else args))
+    except InputError as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # every process of a node makes the same mistake
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run_command(args: Sequence[str]) -> None:
+    """Runs a command.
+
+    Args:
+        args: the command line without the program.
+
+    Raises:
+        InputError: for a mistake of the user.
+    """
     if not args or args[0] in ("-h", "--help"):
         print(format_help())
     elif args[0] == "--version":
@@ -38,7 +55,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
         run(find_configs(args))
     else:
-        sys.exit(f"lit-mlm has no command {args[0]!r}\n\n{format_help()}")
+        commands = [*TRAINER_COMMANDS, *OTHER_COMMANDS]
+        raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")
 
 
 def format_help() -> str:
@@ -85,8 +103,11 @@ def find_config(name: str) -> str:
     for path in (Path(name), folder / name):
         if path.is_file():
             return str(path)
-    known = ", ".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml")))
-    raise InputError(f"there is no config {name} here, nor one that comes with lit-mlm: {known}")
+    known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
+    raise InputError(
+        f"there is no config {name} here, nor one that comes with lit-mlm{suggest(name, known)}\n"
+        f"there are {', '.join(known)}"
+    )
 
 
 def get_config_folder() -> Path:

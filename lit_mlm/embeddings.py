@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lit_mlm.errors import InputError
-from lit_mlm.pretrained import quiet
+from lit_mlm.loading import quiet
 
 
 def extend_vocabulary(net: PreTrainedModel, pieces: Mapping[int, Sequence[int]]) -> None:

@@ -6,49 +6,33 @@ import importlib
 import inspect
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
-from lit_mlm.errors import InputError
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps reports and progress bars of `transformers` from the terminal; errors still raise."""
-    verbosity = transformers_logging.get_verbosity()
-    had_progress_bar = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if had_progress_bar:
-            transformers_logging.enable_progress_bar()
-
-
-def check_name(name: str) -> None:
-    """Refuses what is neither a folder nor can be a name on the Hub, before the Hub is asked.
-
-    Raises:
-        InputError: naming both readings.
-    """
-    if not Path(name).is_dir() and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
-        raise InputError(f"there is no folder {name}, and it is no name on the Hub (NAME or USER/NAME) either")
+from lit_mlm.errors import InputError, suggest
+from lit_mlm.loading import explain, loading, quiet
 
 
 def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
-    """The configuration of a model on the Hub or in a folder."""
-    check_name(name)
-    with quiet():
+    """The configuration of a model on the Hub or in a folder.
+
+    Raises:
+        InputError: see `loading`.
+    """
+    with loading(name):
         config: PretrainedConfig = AutoConfig.from_pretrained(name, revision=revision)
     return config
 
@@ -68,6 +52,10 @@ def make_config(fields: dict[str, Any], special_ids: dict[str, int] | None = Non
     model_type = fields.pop("model_type", None)
     if model_type is None:
         raise InputError(f"a model config needs the field 'model_type' (for example bert), got only {sorted(fields)}")
+    if model_type not in CONFIG_MAPPING:
+        raise InputError(
+            f"transformers has no model_type {model_type!r}{suggest(str(model_type), CONFIG_MAPPING.keys())}"
+        )
     default = AutoConfig.for_model(model_type)
     declared = {*default.to_dict(), *default.attribute_map, *dir(default)}
     code = inspect.getsource(importlib.import_module(type(default).__module__.replace(".configuration_", ".modeling_")))
@@ -76,7 +64,10 @@ def make_config(fields: dict[str, Any], special_ids: dict[str, int] | None = Non
             similar = difflib.get_close_matches(name, default.to_dict(), n=3, cutoff=0.5)
             raise InputError(f"a {model_type} config has no field {name!r}; similar ones are {similar}")
     known_ids = {name: token_id for name, token_id in (special_ids or {}).items() if name in declared}
-    config: PretrainedConfig = AutoConfig.for_model(model_type, **(known_ids | fields))
+    try:
+        config: PretrainedConfig = AutoConfig.for_model(model_type, **(known_ids | fields))
+    except StrictDataclassError as error:
+        raise InputError(f"model.config is no {model_type} config: {' '.join(str(error).split())}") from error
     return config
 
 
@@ -115,9 +106,11 @@ def load_net(
 
     Returns:
         The net, and the names of those of its weights that the checkpoint lacks: they start at random.
+
+    Raises:
+        InputError: see `loading`.
     """
-    check_name(name)
-    with quiet():
+    with loading(name):
         net, info = auto_class.from_pretrained(
             name, revision=revision, dtype=torch.float32, output_loading_info=True, **options
         )
@@ -125,9 +118,16 @@ def load_net(
 
 
 def build_net(auto_class: Any, config: PretrainedConfig, **options: Any) -> PreTrainedModel:
-    """Builds a net with random weights in float32."""
+    """Builds a net with random weights in float32.
+
+    Raises:
+        InputError: if `auto_class` has no net of that type, or the values of the config exclude each other.
+    """
     with quiet():
-        net: PreTrainedModel = auto_class.from_config(config, dtype=torch.float32, **options)
+        try:
+            net: PreTrainedModel = auto_class.from_config(config, dtype=torch.float32, **options)
+        except ValueError as error:
+            raise InputError(f"transformers can't build this {config.model_type}: {explain(error)}") from error
     return net
 
 
@@ -165,10 +165,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     """The tokenizer of a model on the Hub or in a folder.
 
     Raises:
-        InputError: if it is a slow tokenizer, which knows no words and no offsets.
+        InputError: if it can't be loaded, or is a slow tokenizer, which knows no words and no offsets.
     """
-    check_name(name)
-    with quiet():
+    with loading(name):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, revision=revision)
     if not tokenizer.is_fast:
         raise InputError(

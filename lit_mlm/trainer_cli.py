@@ -4,17 +4,23 @@ import importlib
 import logging
 import os
 import pkgutil
+import re
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import StrategyRegistry
 
 import lit_mlm.callbacks
 import lit_mlm.data
@@ -24,8 +30,9 @@ from lit_mlm.callbacks.save_best import SaveBest
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, follow_causes, suggest
 from lit_mlm.modules.base import TransformerModule
+from lit_mlm.parser import TrainerParser, check_yaml
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -53,7 +60,34 @@ class SaveConfig(SaveConfigCallback):
 
 
 class TrainerCLI(LightningCLI):
-    """LightningCLI with a run folder, and with checkpoints that never override what the user typed."""
+    """LightningCLI with a run folder, and with checkpoints that never override what the user typed.
+
+    Args:
+        args: of LightningCLI.
+        kwargs: of LightningCLI.
+
+    Raises:
+        InputError: for mistakes in options, Lightning's own complaints about them among them.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            options = self.config[self.subcommand].trainer.as_dict() if hasattr(self, "subcommand") else {}
+            mistake = find_mistake(error, options)
+            if mistake is None:
+                raise
+            raise InputError(mistake) from error
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses the command line; a mistake in it is told from one in a config."""
+        command = cast(TrainerParser, self._subcommand_parsers[args[0]])
+        command.configs = [value for option, value in pairwise(args) if option == "--config"]
+        cast(TrainerParser, parser).command = command
+        for path in command.configs:
+            check_yaml(path)
+        super().parse_arguments(parser, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds ``--run_dir``."""
@@ -79,6 +113,9 @@ class TrainerCLI(LightningCLI):
         """Finds the checkpoint, and refuses a run folder that holds something else."""
         config, is_fit = self.config[self.subcommand], self.subcommand == "fit"
         run_dir = None if config.run_dir is None else Path(config.run_dir)
+        for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+            if config.trainer[name] is not None and config.trainer[name] < 1:
+                raise InputError(f"trainer.{name} must be at least 1, got {config.trainer[name]}")
         if config.ckpt_path in ("best", "last"):
             if run_dir is None:
                 raise InputError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
@@ -144,6 +181,47 @@ class TrainerCLI(LightningCLI):
             self.model.restore_from(read_checkpoint(ckpt_path)[RECORD])
 
 
+def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
+    """The user's mistake that an error tells of; None if it is a fault, which keeps its traceback.
+
+    Args:
+        error: what a run ended with. jsonargparse raises errors of its own from those of the classes that it makes.
+        options: of the Trainer.
+    """
+    for cause in follow_causes(error):
+        if isinstance(cause, InputError):
+            return str(cause)
+        if isinstance(cause, MisconfigurationException):
+            return name_option(str(cause), options)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    raised_by_lightning = str(frames[-1].f_globals.get("__name__")).startswith("lightning.")
+    named = name_option(str(error), options)
+    return named if raised_by_lightning and named.startswith("trainer.") else None
+
+
+def name_option(complaint: str, options: dict[str, Any]) -> str:
+    """A complaint of Lightning's on one line, after the option and the value that it is about, where it has them.
+
+    Args:
+        complaint: the message.
+        options: of the Trainer; the first that the complaint names is meant, or else the one whose value it has.
+    """
+    complaint = " ".join(complaint.split())
+    words = re.findall(r"\w[\w-]*", complaint)
+    values = {value: name for name, value in options.items() if isinstance(value, str)}
+    found = [word for word in words if word in options] or [values[word] for word in words if word in values]
+    if not found:
+        return complaint
+    name, value = found[0], options[found[0]]
+    valid = {
+        "strategy": ["auto", *StrategyRegistry.available_strategies()],
+        "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
+    }
+    if str(value) not in valid.get(name, [str(value)]):
+        complaint = complaint.partition(". ")[0].rstrip(".") + suggest(str(value), valid[name])
+    return f"trainer.{name} is {value!r}: {complaint}"
+
+
 def name_run(config: Path) -> str:
     """What runs of a config are called: by its file, or, for the ``config.yaml`` of a run, as that run was."""
     if config.name != "config.yaml":
@@ -174,7 +252,8 @@ def run(args: Sequence[str]) -> None:
         save_config_callback=SaveConfig,
         trainer_defaults=dict(TRAINER_DEFAULTS),
         seed_everything_default=42,
-        parser_kwargs={"prog": "python -m lit_mlm"},
+        parser_class=TrainerParser,
+        parser_kwargs={"prog": "python -m lit_mlm", "allow_abbrev": False},
         auto_configure_optimizers=False,
         args=list(args),
     )

@@ -15,7 +15,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
-from lit_mlm.cli import main
+from lit_mlm.cli import run_command
 from lit_mlm.data.tokenizer_training import train_tokenizer
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -96,12 +96,12 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def run_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Runs a command in-process, in an empty working directory, which it returns."""
+    """Runs a command in-process, in an empty working directory, which it returns; mistakes are raised."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["lit_mlm"])
 
     def run(*args: object) -> Path:
-        main([str(arg) for arg in args])
+        run_command([str(arg) for arg in args])
         return tmp_path
 
     return run

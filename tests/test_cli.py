@@ -15,7 +15,16 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from lit_mlm import MaskedLM, __version__
 from lit_mlm.checkpointing import read_checkpoint
-from lit_mlm.cli import OTHER_COMMANDS, TRAINER_COMMANDS, find_config, find_configs, get_config_folder, main
+from lit_mlm.cli import (
+    OTHER_COMMANDS,
+    TRAINER_COMMANDS,
+    find_config,
+    find_configs,
+    get_config_folder,
+    main,
+    run_command,
+)
+from lit_mlm.errors import InputError
 from lit_mlm.trainer_cli import name_run
 from tests.conftest import FIXTURES, imdb_args
 
@@ -29,7 +38,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, cache_d
     folder = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["lit_mlm"])
-        main(["fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", str(folder)])
+        run_command(["fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", str(folder)])
     return folder
 
 
@@ -53,8 +62,8 @@ def test_version_does_not_import_torch() -> None:
 
 
 def test_unknown_command_names_the_others() -> None:
-    with pytest.raises(SystemExit, match="has no command 'fti'"):
-        main(["fti"])
+    with pytest.raises(ValueError, match=r"there is no command fti .*fill.*did you mean fit\?"):
+        run_command(["fti"])
 
 
 def test_config_is_looked_up_here_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +72,9 @@ def test_config_is_looked_up_here_first(tmp_path: Path, monkeypatch: pytest.Monk
     assert find_config("overlays/cpu.yaml") == str(get_config_folder() / "overlays/cpu.yaml")
     Path("imdb.yaml").touch()
     assert find_config("imdb.yaml") == "imdb.yaml"
-    with pytest.raises(ValueError, match=r"there is no config imbd.yaml here.*imdb.yaml.*quickstart.yaml"):
+    with pytest.raises(
+        ValueError, match=r"there is no config imbd.yaml here.*mean imdb.yaml\?\nthere are imdb.yaml.*quickst"
+    ):
         find_config("imbd.yaml")
 
 
@@ -241,6 +252,24 @@ def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="is not a checkpoint of lit-mlm: it has the keys weights"):
         read_checkpoint(tmp_path / "other.ckpt")
+
+
+def test_damaged_files_are_no_checkpoints(run_folder: Path, tmp_path: Path) -> None:
+    whole = (run_folder / "checkpoints" / "last.ckpt").read_bytes()
+    files = {
+        "empty": b"",
+        "text": b"some text",
+        "cut": whole[: len(whole) // 2],
+        "flipped": whole[:60] + b"x" * 99 + whole[159:],
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} is not a checkpoint of lit-mlm: it is") as caught:
+            read_checkpoint(tmp_path / name)
+        assert len(str(caught.value)) < 300
+    torch.save(torch.zeros(2), tmp_path / "tensor")
+    with pytest.raises(InputError, match="tensor is not a checkpoint of lit-mlm: it has no keys"):
+        read_checkpoint(tmp_path / "tensor")
 
 
 def test_debug_overlay_looks_at_every_part(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:

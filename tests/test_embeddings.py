@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from lit_mlm.embeddings import extend_vocabulary
-from lit_mlm.pretrained import build_net, count_parameters, quiet, restore_config
+from lit_mlm.loading import quiet
+from lit_mlm.pretrained import build_net, count_parameters, restore_config
 from tests.modules.architectures import TINY
 
 NUM_OLD = 99

@@ -2,16 +2,16 @@
 
 import json
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
 
+from lit_mlm.commands import CommandParser
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import Candidate, fill_masks, load_masked_lm
 
 
-def make_parser() -> ArgumentParser:
+def make_parser() -> CommandParser:
     """The arguments of the command."""
-    parser = ArgumentParser(prog="python -m lit_mlm fill", description="Fill the masks of texts.")
+    parser = CommandParser(prog="python -m lit_mlm fill", description="Fill the masks of texts.")
     parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
     parser.add_argument("--revision", help="of a model on the Hub")
     parser.add_argument("--top_k", type=int, default=5, help="candidates a mask")

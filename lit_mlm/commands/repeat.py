@@ -4,19 +4,19 @@ import json
 import statistics
 import subprocess
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from lit_mlm.checkpointing import write_json
+from lit_mlm.commands import CommandParser
 from lit_mlm.errors import InputError
 
 
-def make_parser() -> ArgumentParser:
+def make_parser() -> CommandParser:
     """The arguments of the command; all others are those of ``fit``."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="python -m lit_mlm repeat",
         description="Train once for each seed, one after another. All other options are those of fit.",
         allow_abbrev=False,

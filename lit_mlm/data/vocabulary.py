@@ -17,7 +17,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError
-from lit_mlm.pretrained import load_tokenizer, quiet
+from lit_mlm.loading import quiet
+from lit_mlm.pretrained import load_tokenizer
 
 SCORE_A_CHARACTER = 1e-4
 """What a new Unigram piece gets a character beyond the score of its pieces: it wins, and the longer of two wins."""

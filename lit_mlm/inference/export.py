@@ -10,6 +10,7 @@ import transformers
 
 from lit_mlm import pretrained
 from lit_mlm.checkpointing import RECORD, read_checkpoint
+from lit_mlm.loading import quiet
 
 PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask"}
 
@@ -33,7 +34,7 @@ def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        with pretrained.quiet():
+        with quiet():
             net.save_pretrained(unfinished)
         if record["tokenizer"]:
             tokenizer = pretrained.unpack_tokenizer(record["tokenizer"])

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from lit_mlm.cli import main
+from lit_mlm.cli import run_command
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str) -> list[str]:
-    main(["fill", *args])
+    run_command(["fill", *args])
     return capsys.readouterr().out.splitlines()
 
 
@@ -38,5 +38,5 @@ def test_text_without_mask_is_an_error_after_the_texts_before_it(
     tiny_bert: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ValueError, match=r"the text has no mask.*'nothing to fill'"):
-        main(["fill", "--model", tiny_bert, "one [MASK]", "nothing to fill"])
+        run_command(["fill", "--model", tiny_bert, "one [MASK]", "nothing to fill"])
     assert capsys.readouterr().out.startswith("one [MASK]\n")

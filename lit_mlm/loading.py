@@ -1,0 +1,102 @@
+"""Loading with `transformers`: quietly, and with the reason alone where it fails."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import constants, errors
+from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError
+from transformers import CONFIG_MAPPING
+from transformers.utils import logging as transformers_logging
+
+from lit_mlm.errors import InputError, follow_causes, shorten, suggest
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps reports and progress bars of `transformers` and the Hub from the terminal; errors still raise."""
+    verbosity, hub_verbosity = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
+    had_progress_bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    hub_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(hub_verbosity)
+        if had_progress_bar:
+            transformers_logging.enable_progress_bar()
+
+
+def check_name(name: str) -> None:
+    """Refuses what is neither a folder nor can be a name on the Hub, before the Hub is asked.
+
+    Raises:
+        InputError: naming both readings.
+    """
+    if not Path(name).is_dir() and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
+        raise InputError(f"there is no folder {name}, and it is no name on the Hub (NAME or USER/NAME) either")
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """`quiet`, and what `transformers` can't load ends with the reason, in place of its advice.
+
+    Raises:
+        InputError: if neither a folder, nor the cache, nor the Hub has it, or `transformers` can't read it. Errors of
+            the system, such as a full disk, are none of these.
+    """
+    check_name(name)
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, SafetensorError) as error:
+        if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
+            raise
+        reason = None if Path(name).is_dir() else explain_hub(error)
+        if reason is None:
+            raise InputError(f"transformers can't read {name}: {explain_files(Path(name), error)}") from error
+        raise InputError(
+            f"{name} is neither a folder here nor in the cache, and the Hub did not give it: {reason};\n"
+            "give the path of a folder that has it, or check the name on huggingface.co"
+        ) from error
+
+
+def explain_files(folder: Path, error: Exception) -> str:
+    """Why `transformers` can't read the files of a model."""
+    if "backend tokenizer" in str(error):
+        return "it has no tokenizer"
+    if "Unrecognized model in" in str(error):
+        return f"it has no config.json{' with a model_type' if (folder / 'config.json').exists() else ''}"
+    if match := re.search(r"model type `(.+?)` but Transformers does not recognize", str(error)):
+        return f"its config.json has an unknown model_type {match[1]}{suggest(match[1], CONFIG_MAPPING.keys())}"
+    return explain(error)
+
+
+def explain(error: Exception) -> str:
+    """The first sentence of an error of `transformers`, without the modules of its classes."""
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", shorten(error)).partition(". ")[0][:200]
+
+
+def explain_hub(error: Exception) -> str | None:
+    """Why the Hub did not give a file; None if it gave them, so that something else is wrong."""
+    causes = list(follow_causes(error))
+
+    def has(*kinds: type[Exception]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if has(errors.GatedRepoError):
+        return "it is gated (ask for access on its page, then set HF_TOKEN or run hf auth login)"
+    if has(errors.RepositoryNotFoundError):
+        return "it has none of that name, or a private one, which takes HF_TOKEN or hf auth login"
+    if has(errors.RevisionNotFoundError):
+        return "it has no such revision"
+    if has(errors.LocalEntryNotFoundError, ConnectionError):
+        return f"it can't be reached{', as HF_HUB_OFFLINE is set' if constants.HF_HUB_OFFLINE else ''}"
+    if has(errors.HfHubHTTPError, errors.HFValidationError):
+        return explain(error)
+    return None

@@ -1,0 +1,200 @@
+"""Mistakes of users, as they are printed: a few lines and the exit status 2; faults keep their traceback."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from transformers import PreTrainedTokenizerFast
+
+from lit_mlm.cli import main
+from lit_mlm.modules.masked_lm import MaskedLM
+from tests.conftest import imdb_args, save_model
+from tests.modules.architectures import TINY
+
+Fail = Callable[..., str]
+
+YAML = {
+    "key.yaml": "model: {class_path: MaskedLM, init_args: {larning_rate: 3}}",
+    "section.yaml": "modle: {class_path: MaskedLM}",
+    "trainer.yaml": "trainer:\n  max_epoch: 3",
+    "class.yaml": "data: {class_path: IMDBDataModul}",
+    "other_class.yaml": "data: {class_path: MaskedLM}",
+    "beside.yaml": "data: {class_path: IMDBDataModule, batch_size: 3}",
+    "callback.yaml": "trainer: {callbacks: [{class_path: EarlyStopping, init_args: {monitr: val/loss}}]}",
+    "type.yaml": "data: {class_path: IMDBDataModule, init_args: {batch_size: many}}",
+    "list.yaml": "data: {class_path: IMDBDataModule, init_args: {train_splits: [trian]}}",
+    "bracket.yaml": "model:\n  init_args: {betas: [1\ntrainer: 3",
+    "tab.yaml": "model:\n\tclass_path: MaskedLM",
+    "text.yaml": "just text",
+    "latin.yaml": "model: \xe9",
+}
+
+
+@pytest.fixture
+def fail(
+    tiny_bert: str,
+    cache_dir: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Fail:
+    """Runs a command that must fail as a mistake does, in a folder with all of `YAML`; returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["lit_mlm"])
+    for name, content in YAML.items():
+        Path(name).write_bytes(content.encode("latin-1"))
+
+    def run(command: str, *args: str) -> str:
+        base = [] if command == "fill" else imdb_args(tiny_bert, cache_dir)
+        with pytest.raises(SystemExit) as stop:
+            main([command, *base, *args])
+        _, error, printed = capsys.readouterr().err.rpartition("error: ")  # after the progress of tokenising
+        assert stop.value.code == 2
+        assert error
+        assert len(printed.splitlines()) <= 5
+        assert "usage:" not in printed
+        assert max(map(len, printed.splitlines())) < 500
+        return printed
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("--data.batchsize 3", "there is no option data.batchsize; did you mean data.batch_size?"),
+        ("--batch_size 3", "there is no option --batch_size; did you mean --data.batch_size?"),
+        ("--modell.lr 3", "there is no option --modell.lr; did you mean --model.lr?"),
+        ("--trainer.max_epoch 3", "there is no option --trainer.max_epoch; did you mean --trainer.max_epochs?"),
+        ("--rundir x", "there is no option --rundir; did you mean --run_dir?"),
+        ("fast", "'fast' belongs to no option"),
+        ("--data.batch_size many", "data.batch_size is 'many', expected int"),
+        ("--trainer.max_epochs three", "trainer.max_epochs is 'three', expected int or null"),
+        ("--model.schedule liner", "; did you mean linear?"),
+        ("--trainer.precision 17", "trainer.precision is '17', expected 64, 32, 16, transformer-engine, "),
+        ("--data IMDBDataModul", "data: there is no class IMDBDataModul (ELI5"),
+        ("--data IMDBDataModul", "did you mean IMDBDataModule?"),
+        ("--trainer.logger CSVLoger", "trainer.logger: there is no class CSVLoger"),
+        ("--model no_file.MyClass", "model: can't import no_file.MyClass: No module named 'no_file'"),
+        ("--model json.JSONDecoder", "model must be a TransformerModule, which json.JSONDecoder is not"),
+        ("--trainer.logger.save_dir x", "trainer.logger needs a class before its options: --trainer.logger CLASS (CSV"),
+        ("--model.lr", "--model, or an option below it, has no value"),
+        ("--config key.yaml", "key.yaml: there is no option model.larning_rate; there are model, revision, "),
+        ("--config section.yaml", "section.yaml: there is no option modle; did you mean model?"),
+        (
+            "--config trainer.yaml",
+            "trainer.yaml: there is no option trainer.max_epoch; did you mean trainer.max_epochs?",
+        ),
+        ("--config class.yaml", "class.yaml: data: there is no class IMDBDataModul (ELI5"),
+        ("--config other_class.yaml", "other_class.yaml: data: there is no class MaskedLM (ELI5"),
+        ("--config beside.yaml", "beside.yaml: data: an option stands beside class_path; those of the class go below"),
+        ("--config callback.yaml", "callback.yaml: there is no option trainer.callbacks.monitr; did you mean trainer"),
+        ("--config type.yaml", "type.yaml: data.batch_size is 'many', expected int"),
+        (
+            "--config list.yaml",
+            "list.yaml: data.train_splits is 'trian', expected train, test or unsupervised;",
+        ),
+        ("--config bracket.yaml", "bracket.yaml, line 3, column 8: this is no YAML: expected ',' or ']'"),
+        ("--config tab.yaml", "tab.yaml, line 2, column 1: this is no YAML: found character '\\t'"),
+        ("--config text.yaml", "text.yaml: a config has options, as in 'trainer: ...'; this one is 'just text'"),
+        ("--config latin.yaml", "latin.yaml: this is no YAML: 'utf-8' codec"),
+        ("--config imbd.yaml", "there is no config imbd.yaml here, nor one that comes with lit-mlm"),
+        ("--config imbd.yaml", "did you mean imdb.yaml?"),
+        ("--trainer.strategy dpp", "trainer.strategy is 'dpp': You selected an invalid strategy name: "),
+        ("--trainer.strategy dpp", "did you mean ddp?"),
+        ("--trainer.accelerator gpuu", "; did you mean gpu?"),
+        ("--trainer.devices 0", "trainer.devices is '0': `Trainer(devices='0')` value is not a valid input"),
+        ("--trainer.max_time soon", "trainer.max_time is 'soon': `Timer(duration='soon')` is not a valid duration"),
+        ("--trainer.accumulate_grad_batches 0", "trainer.accumulate_grad_batches must be at least 1, got 0"),
+        ("--trainer.check_val_every_n_epoch 0", "trainer.check_val_every_n_epoch must be at least 1, got 0"),
+        (
+            "--trainer.val_check_interval 5000",
+            "trainer.val_check_interval is 5000: `val_check_interval` (5000)",
+        ),
+        (
+            "--trainer.callbacks+ EarlyStopping --trainer.callbacks.monitor val/loss --trainer.callbacks.mode mni",
+            "`mode` can be min, max, got mni",
+        ),
+        ("--data.data_dir nowhere", "data.data_dir nowhere"),
+        ("--data.block_size 65", "65"),
+        ("--ckpt_path nowhere.ckpt", "--ckpt_path: there is no checkpoint nowhere.ckpt"),
+        ("--ckpt_path text.yaml", "text.yaml is not a checkpoint of lit-mlm"),
+        ("--model.model user/nosuch", "user/nosuch is neither a folder here nor in the cache, and the Hub did not"),
+        ("--model.model ./nosuch", "there is no folder ./nosuch, and it is no name on the Hub"),
+    ],
+)
+def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -> None:
+    assert message in fail("fit", *args.split())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("fti", "there is no command fti (but fit, validate, test, fill"),
+        ("fit", "missing: --data, --model; give a --config that has it, or type it"),
+        ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM)"),
+        (
+            "fit --model MaskedLM --data.batch_size 3",
+            "data.batch_size is of another class; give --data CLASS before",
+        ),
+        ("fill text", "the following arguments are required: --model"),
+        ("fill --model x --topk 3 text", "unrecognized arguments: --topk; did you mean --top_k?"),
+        ("fill --model x --top_k many text", "argument --top_k: invalid int value: 'many'"),
+        ("fill --model nosuch text", "nosuch is neither a folder here nor in the cache"),
+    ],
+)
+def test_mistakes_in_whole_commands(args: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(args.split())
+    printed = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert message in printed
+    assert len(printed.splitlines()) <= 2
+
+
+def test_tokenizer_without_mask_is_told(wordpiece: PreTrainedTokenizerFast, tmp_path: Path, fail: Fail) -> None:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=wordpiece.backend_tokenizer, pad_token="[PAD]")
+    model = save_model(tmp_path / "maskless", TINY["bert"] | {"model_type": "bert"}, tokenizer)
+    assert f"tokenizer {model} has no mask token" in fail("fit", "--model.model", model)
+    assert f"the tokenizer of {model} has no mask token" in fail("fill", "--model", model, "a [MASK]")
+
+
+def test_other_ranks_leave_the_message_to_the_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit) as stop:
+        main(["fti"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("of the device"), ValueError("of torch"), KeyError("max_epochs")])
+def test_faults_keep_their_traceback(
+    error: Exception, tiny_bert: str, cache_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*args: object) -> torch.Tensor:
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["lit_mlm"])
+    monkeypatch.setattr(MaskedLM, "training_step", fault)
+    with pytest.raises(type(error), match=str(error)) as caught:
+        main(["fit", *imdb_args(tiny_bert, cache_dir)])
+    assert caught.value is error
+    assert caught.traceback[-1].name == "fault"
+
+
+def test_fault_of_a_class_that_is_made_keeps_its_traceback(
+    tiny_bert: str, cache_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*args: object, **kwargs: object) -> None:
+        raise ValueError("max_epochs of a class")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["lit_mlm"])
+    monkeypatch.setattr(ModelCheckpoint, "setup", fault)
+    with pytest.raises(ValueError, match="max_epochs of a class"):
+        main(["fit", *imdb_args(tiny_bert, cache_dir), "--trainer.callbacks+", "ModelCheckpoint"])
