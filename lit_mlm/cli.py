@@ -14,6 +14,9 @@ TRAINER_COMMANDS = {
     "validate": "score a model on the validation split",
     "test": "score a model on the test split",
 }
+SHOW_COMMANDS = {
+    "show": "print documents, their blocks and masks, without training",
+}
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.commands.fill", "fill the masks of texts"),
     "repeat": ("lit_mlm.commands.repeat", "train a model once for each of several seeds"),
@@ -54,14 +57,19 @@ def run_command(args: Sequence[str]) -> None:
         from lit_mlm.trainer_cli import run
 
         run(find_configs(args))
+    elif args[0] in SHOW_COMMANDS:
+        from lit_mlm.show_cli import ShowCLI
+        from lit_mlm.trainer_cli import run
+
+        run(["fit", *find_configs(args)[1:]], ShowCLI)
     else:
-        commands = [*TRAINER_COMMANDS, *OTHER_COMMANDS]
+        commands = [*TRAINER_COMMANDS, *SHOW_COMMANDS, *OTHER_COMMANDS]
         raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")
 
 
 def format_help() -> str:
     """The commands and what they do."""
-    commands = TRAINER_COMMANDS | {name: text for name, (_, text) in OTHER_COMMANDS.items()}
+    commands = TRAINER_COMMANDS | SHOW_COMMANDS | {name: text for name, (_, text) in OTHER_COMMANDS.items()}
     rows = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
     return (
         "usage: python -m lit_mlm COMMAND [options]\n\n"

@@ -230,11 +230,12 @@ def name_run(config: Path) -> str:
     return folder.parent.name if folder.name.startswith("version_") else folder.name
 
 
-def run(args: Sequence[str]) -> None:
+def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
     """Runs a command of the Trainer.
 
     Args:
         args: the command line, the command first.
+        cli_class: what runs it.
     """
     import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning #21900: its own use of jsonargparse
@@ -244,7 +245,7 @@ def run(args: Sequence[str]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lit_mlm").setLevel(logging.INFO)
-    TrainerCLI(
+    cli_class(
         TransformerModule,
         LightningDataModule,
         subclass_mode_model=True,

@@ -20,6 +20,7 @@ from lit_mlm.pretrained import load_tokenizer
 from lit_mlm.text import TokenModel
 
 SPLITS_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+STAGE_OF_SPLIT = {"train": "fit", "val": "fit", "test": "test"}
 
 
 class TextDataModule(LightningDataModule, ABC):

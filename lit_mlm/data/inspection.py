@@ -11,6 +11,7 @@ from lit_mlm.data.masked_blocks import MaskedBlocks
 from lit_mlm.data.order import BatchKey
 from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
+from lit_mlm.text.blocks import IntArray
 
 LEGEND = "{a -> b}: a is to be predicted where b stands; {a}: where it stands itself; | : a document begins"
 
@@ -47,13 +48,20 @@ def describe_examples(
         yield f"  {text[:num_characters]!r}{'...' if len(text) > num_characters else ''}"
         table = examples.table
         blocks = np.flatnonzero((table.starts < end) & (table.ends > start))
-        borders = [f"{block} from {table.starts[block] - start} to {table.ends[block] - start}" for block in blocks]
-        yield f"  blocks, by their place in the document: {', '.join(borders) or 'none'}"
+        yield f"  {_format_borders(blocks, table.ends[blocks] - start)}"
         for block in blocks[:num_blocks]:
-            yield f"  block {block}: {_format_block(data.tokenizer, examples, int(block), ends)}"
+            yield f"  block {block}: {_format_block(data.tokenizer, examples, int(block), ends - lengths)}"
 
 
-def _format_block(tokenizer: Any, examples: MaskedBlocks, block: int, document_ends: Any) -> str:
+def _format_borders(blocks: IntArray, ends: IntArray) -> str:
+    """The blocks of a document, and the tokens of it before which one ends."""
+    if not len(blocks):
+        return "in no block"
+    borders = ", ".join(map(str, ends[:-1][:12])) + (", ..." if len(ends) > 13 else "")
+    return f"in blocks {blocks[0]} to {blocks[-1]}" + (f", with borders before its tokens {borders}" if borders else "")
+
+
+def _format_block(tokenizer: Any, examples: MaskedBlocks, block: int, document_starts: IntArray) -> str:
     """A block's tokens with their masks; one that is no example has none."""
     places = np.flatnonzero(examples.chosen == block)
     start, end = int(examples.table.starts[block]), int(examples.table.ends[block])
@@ -61,7 +69,7 @@ def _format_block(tokenizer: Any, examples: MaskedBlocks, block: int, document_e
         ids = examples.stream[start:end].tolist()
         return f"no example of this split: {' '.join(_format_token(tokenizer, i) for i in ids)}"
     batch = examples[BatchKey(0, places)]
-    begins = set((document_ends - start + len(examples.around.prefix)).tolist())
+    begins = set((document_starts - start + len(examples.around.prefix)).tolist())
     words = []
     for place, (shown, label) in enumerate(
         zip(batch["input_ids"][0].tolist(), batch["labels"][0].tolist(), strict=True)

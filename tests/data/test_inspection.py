@@ -30,10 +30,10 @@ def test_document_lengths_borders_and_masks(make_data: Any) -> None:
     sizes = f"{len(text)} characters, {len(text.encode())} bytes, {len(text.split())} words, {len(ids[1])} tokens"
     assert lines[second] == f"document 1: {sizes}"
     assert repr(text[:400]) in lines[second + 1]
-    first_block = len(ids[0]) // 32
-    assert (
-        f"{first_block} from {first_block * 32 - len(ids[0])} to {(first_block + 1) * 32 - len(ids[0])}"
-        in lines[second + 2]
+    first_block, last_block = len(ids[0]) // 32, (len(ids[0]) + len(ids[1]) - 1) // 32
+    borders = range((first_block + 1) * 32 - len(ids[0]), len(ids[1]), 32)
+    assert lines[second + 2] == (
+        f"  in blocks {first_block} to {last_block}, with borders before its tokens {', '.join(map(str, borders))}"
     )
     block = next(line for line in lines if line.startswith(f"  block {first_block}: "))
     original = re.sub(r"\{(\S+)(?: -> \S+)?\}", r"\1", block.partition(": ")[2].replace("| ", ""))
