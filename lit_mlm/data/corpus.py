@@ -10,7 +10,7 @@ from lit_mlm.data.blocks import BlocksDataModule
 from lit_mlm.data.documents import make_documents
 from lit_mlm.data.files import Problem, check_encoding, collect
 from lit_mlm.data.hub import load_split
-from lit_mlm.data.readers import Row
+from lit_mlm.data.readers import Row, require_column
 from lit_mlm.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ class CorpusDataModule(BlocksDataModule):
     ) -> None:
         super().__init__(**kwargs)
         check_encoding(encoding)
+        if dataset is not None and encoding != "utf-8":
+            raise InputError(f"data.encoding {encoding} has no effect on data.dataset, which is no text file")
         self.save_hyperparameters(logger=False)
         self._num_skipped: dict[str, int] = {}
 
@@ -54,18 +56,30 @@ class CorpusDataModule(BlocksDataModule):
             )
 
     def collect_documents(self, source: str, texts: Iterable[str | Problem]) -> Dataset:
-        """Makes documents of the texts of a source, which is named in the report of what is left out."""
+        """Makes documents of the texts of a source, which is named in the report of what is left out.
+
+        Raises:
+            InputError: at the first problem, unless they are skipped, or if there is no text at all.
+        """
         good, problems = collect(texts, self.hparams["skip_bad"])
         is_first = source not in self._num_skipped
         self._num_skipped[source] = len(problems)
         if problems and is_first and (self.trainer is None or self.trainer.is_global_zero):
             log.warning("%s: %d left out, the first: %s", source, len(problems), problems[0].message)
+        if not good:
+            raise InputError(f"the {source} text is empty" + (f": {problems[0].message}" if problems else ""))
         return make_documents(good)
 
     def read_hub(
-        self, dataset: str, split: str, revision: str | None = None, subset: str | None = None
+        self,
+        dataset: str,
+        split: str,
+        revision: str | None = None,
+        subset: str | None = None,
+        column: str | None = None,
     ) -> Iterator[Row]:
-        """The rows of a split on the Hub, by default at a revision, or of a copy of it."""
+        """The rows of a split on the Hub, by default at a revision, or of a copy of it, which must have a column."""
         rows = load_split(dataset, split, self.hparams["dataset_revision"] or revision, subset)
+        require_column(f"{dataset}, {split}", rows.column_names, column)
         for number, fields in enumerate(rows, start=1):
             yield Row(f"{dataset}, {split}, row {number}", fields)

@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from lit_mlm.data.corpus import CorpusDataModule
 from lit_mlm.data.files import COMPRESSIONS, Problem
-from lit_mlm.data.readers import Row, read_rows
+from lit_mlm.data.readers import Row, is_whole, read_rows
 from lit_mlm.errors import InputError
 
 HUB_ID = "dany0407/eli5_category"
@@ -43,6 +43,8 @@ class ELI5DataModule(CorpusDataModule):
     ) -> None:
         super().__init__(val_fraction=val_fraction, **kwargs)
         self.exclude_dataset("data_dir", data_dir)
+        if train_split == test_split:
+            raise InputError(f"data.train_split and data.test_split are both {train_split}: give different ones")
         if num_examples is not None and num_examples < 2:
             raise InputError(f"data.num_examples must be at least 2, got {num_examples}")
         self.save_hyperparameters(logger=False)
@@ -55,6 +57,10 @@ class ELI5DataModule(CorpusDataModule):
         """
         documents: dict[str, Dataset] = {}
         if "test" in splits:
+            if self.hparams["data_dir"] is not None and Path(self.hparams["data_dir"]).expanduser().is_file():
+                raise InputError(
+                    f"data.data_dir {self.hparams['data_dir']} is a file to train on: a folder can have more"
+                )
             documents["test"] = self.collect_documents("test", self._read(self.hparams["test_split"]))
         if {"train", "val"} & set(splits):
             rows = islice(self._read(self.hparams["train_split"]), self.hparams["num_examples"])
@@ -64,7 +70,7 @@ class ELI5DataModule(CorpusDataModule):
     def _read(self, split: str) -> Iterator[str | Problem]:
         rows: Iterable[Row | Problem]
         if self.hparams["data_dir"] is not None:
-            rows = read_rows(find_file(Path(self.hparams["data_dir"]), split), self.hparams["encoding"])
+            rows = read_rows(find_file(Path(self.hparams["data_dir"]).expanduser(), split), self.hparams["encoding"])
         else:
             rows = self.read_hub(self.hparams["dataset"] or HUB_ID, split)
         return (row if isinstance(row, Problem) else join_answers(row) for row in rows)
@@ -94,7 +100,8 @@ def join_answers(row: Row) -> str | Problem:
         answers = [answers]
     if isinstance(answers, list):
         texts = [answer.get("text") if isinstance(answer, dict) else answer for answer in answers]
-        if all(isinstance(text, str) for text in texts):
+        if all(isinstance(text, str) and is_whole(text) for text in texts):
             return " ".join(map(str, texts))
     columns = ", ".join(row.fields)
-    return Problem(f"{row.place}: answers.text or answer must be text, found {answers!r} in the columns {columns}")
+    found = f"{answers!r:.80} in the columns {columns}"
+    return Problem(f"{row.place}: answers.text or answer must be text, found {found}")

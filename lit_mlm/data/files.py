@@ -35,13 +35,15 @@ class Problem:
 
     Attributes:
         message: names the file, the place in it, and what was found there.
+        text: a line that can't be decoded, with the bytes in question as lone surrogates.
     """
 
     message: str
+    text: str = ""
 
 
 def find_files(patterns: Sequence[str], option: str) -> list[Path]:
-    """The files that patterns name, each pattern's in the order of their names.
+    """The files that patterns name, each once, each pattern's in the order of their names.
 
     Args:
         patterns: files, folders, which stand for all readable files below them, or patterns with ``*``, ``?``, ``**``.
@@ -50,7 +52,7 @@ def find_files(patterns: Sequence[str], option: str) -> list[Path]:
     Raises:
         InputError: if a pattern names no file, or one of a kind that can't be read.
     """
-    files = []
+    files: dict[Path, Path] = {}
     for pattern in patterns:
         path = Path(pattern).expanduser()
         names = [str(path)]
@@ -61,6 +63,8 @@ def find_files(patterns: Sequence[str], option: str) -> list[Path]:
         if path.is_dir():
             found = [file for file in found if get_kind(file) in SUFFIXES]
         if not found:
+            if path.is_dir():
+                raise InputError(f"{option}: the folder {pattern} has no file that can be read: {', '.join(SUFFIXES)}")
             beside = [str(file) for file in path.parent.glob("*")] if path.parent.is_dir() else []
             near = difflib.get_close_matches(str(path), beside, n=1)
             raise InputError(f"{option}: no file is called {pattern}" + (f"; did you mean {near[0]}?" if near else ""))
@@ -70,13 +74,13 @@ def find_files(patterns: Sequence[str], option: str) -> list[Path]:
                     f"{option}: {file} is of no kind that can be read: {', '.join(SUFFIXES)}, "
                     f"as they are or with {', '.join(COMPRESSIONS)}"
                 )
-        files += found
-    return files
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
 
 
 def get_kind(path: Path) -> str:
     """The suffix of a file without that of its compression."""
-    return (path.with_suffix("") if path.suffix in COMPRESSIONS else path).suffix
+    return (path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
 
 
 def check_encoding(encoding: str) -> None:
@@ -119,12 +123,12 @@ def read_bytes(path: Path) -> bytes | Problem:
         content = path.read_bytes()
     except OSError as error:
         return Problem(f"{path} can't be read: {error.strerror or error}")
-    if path.suffix in COMPRESSIONS:
+    if path.suffix.lower() in COMPRESSIONS:
         try:
-            content = COMPRESSIONS[path.suffix](content)
+            content = COMPRESSIONS[path.suffix.lower()](content)
         except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             return Problem(f"{path} is no whole {path.suffix} file: {error}")
-    return content if content.strip() else Problem(f"{path} is empty")
+    return content if content.removeprefix(codecs.BOM_UTF8).strip() else Problem(f"{path} is empty")
 
 
 def decode_lines(path: Path, content: bytes, encoding: str) -> Iterator[tuple[int, str | Problem]]:
@@ -139,9 +143,12 @@ def decode_lines(path: Path, content: bytes, encoding: str) -> Iterator[tuple[in
             return
         yield from ((number, line.removesuffix("\r")) for number, line in enumerate(lines, start=1))
         return
+    if b"\n" not in content:  # lines may end in a carriage return alone
+        content = content.replace(b"\r", b"\n")
     for number, line in enumerate(content.split(b"\n"), start=1):
         try:
             yield number, line.decode(encoding).removesuffix("\r")
         except UnicodeDecodeError as error:
             byte = f"byte 0x{line[error.start]:02x} at place {error.start + 1}"
-            yield number, Problem(f"{path}, line {number}: {byte} is not {encoding} text; {ADVICE}")
+            message = f"{path}, line {number}: {byte} is not {encoding} text; {ADVICE}"
+            yield number, Problem(message, line.decode(encoding, "surrogateescape").removesuffix("\r"))

@@ -69,9 +69,9 @@ class IMDBDataModule(CorpusDataModule):
 
     def _read(self, split: str) -> Iterator[str | Problem]:
         if self.hparams["data_dir"] is not None:
-            return read_folder(Path(self.hparams["data_dir"]), split, self.hparams["encoding"])
+            return read_folder(Path(self.hparams["data_dir"]).expanduser(), split, self.hparams["encoding"])
         dataset = self.hparams["dataset"] or HUB_ID
-        rows = self.read_hub(dataset, split, HUB_REVISION if dataset == HUB_ID else None)
+        rows = self.read_hub(dataset, split, HUB_REVISION if dataset == HUB_ID else None, column=TEXT)
         return (get_text(row, TEXT) for row in rows)
 
 

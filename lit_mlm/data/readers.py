@@ -43,7 +43,7 @@ def read_texts(
         column: the column that holds the text, in all but ``.txt``.
         encoding: of all but ``.parquet``.
         by_line: makes a document of each line of a ``.txt`` file, empty ones left out, in place of one of the whole,
-            whose lines end in a line feed alone, however they ended in the file.
+            whose lines end in a line feed, however they ended in the file.
 
     Raises:
         InputError: if a file with columns has not this one.
@@ -61,9 +61,20 @@ def get_text(row: Row, column: str) -> str | Problem:
         return Problem(f"{row.place}: no column {column!r}, only {_list(row.fields)}")
     text = row.fields[column]
     if isinstance(text, str) and text.strip():
-        return text
+        return (
+            text if is_whole(text) else Problem(f"{row.place}: half a character in the column {column!r}: {text!r:.60}")
+        )
     found = "no text" if text is None or text == "" else f"{type(text).__name__} {text!r}"
     return Problem(f"{row.place}: {found} in the column {column!r}")
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text has no lone surrogates, the halves of characters that JSON may hold where a text was cut."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_rows(path: Path, encoding: str = "utf-8", column: str | None = None) -> Iterator[Row | Problem]:
@@ -116,6 +127,8 @@ def _read_json_lines(path: Path, lines: Iterable[Line]) -> Iterator[Row | Proble
                 yield _make_row(place, json.loads(line))
             except json.JSONDecodeError as error:
                 yield Problem(f"{place}: no JSON object: {error.msg} at place {error.pos + 1}: {_shorten(line)}")
+            except (ValueError, RecursionError) as error:  # a number too long, an object too deep
+                yield Problem(f"{place}: no JSON object: {error}: {_shorten(line)}")
 
 
 def _is_array(lines: Iterable[Line]) -> bool:
@@ -132,6 +145,8 @@ def _read_json_array(path: Path, lines: Iterable[Line]) -> Iterator[Row | Proble
         records = json.loads("\n".join(str(line) for _, line in lines))
     except json.JSONDecodeError as error:
         yield Problem(f"{path}, line {error.lineno}: no JSON array: {error.msg} at place {error.colno}")
+    except (ValueError, RecursionError) as error:
+        yield Problem(f"{path}: no JSON array: {error}")
     else:
         yield from (_make_row(f"{path}, record {number}", record) for number, record in enumerate(records, start=1))
 
@@ -142,48 +157,68 @@ def _make_row(place: str, record: Any) -> Row | Problem:
     return Problem(f"{place}: {type(record).__name__} in place of an object with columns: {_shorten(str(record))}")
 
 
-def _read_csv(path: Path, lines: Iterable[Line], delimiter: str, column: str | None) -> Iterator[Row | Problem]:
-    yield from (line for _, line in lines if isinstance(line, Problem))
-    good = [(number, line) for number, line in lines if not isinstance(line, Problem)]
+def _read_csv(path: Path, lines: list[Line], delimiter: str, column: str | None) -> Iterator[Row | Problem]:
     csv.field_size_limit(sys.maxsize)  # a document is longer than the default allows
-    reader = csv.reader((f"{line}\n" for _, line in good), delimiter=delimiter, strict=True)
+    texts = [line.text if isinstance(line, Problem) else line for _, line in lines]
     names: list[str] | None = None
-    first = 0  # of the lines of a row
-    try:
-        for values in reader:
-            place, first = f"{path}, line {good[first][0]}", reader.line_num
+    begin = first = 0  # of what the reader gets, and of the lines of a row
+    while begin < len(lines):
+        reader = csv.reader((f"{text}\n" for text in texts[begin:]), delimiter=delimiter, strict=True)
+        try:
+            for values in reader:
+                place, rows = f"{path}, line {lines[first][0]}", lines[first : begin + reader.line_num]
+                first = begin + reader.line_num
+                problem = next((line for _, line in rows if isinstance(line, Problem)), None)
+                if names is None and problem:
+                    raise InputError(problem.message)
+                if not values:
+                    continue
+                if names is None:
+                    names = values
+                    require_column(str(path), names, column)
+                elif problem:
+                    yield problem
+                elif len(values) != len(names):
+                    found = f"{len(values)} fields, but the header has {len(names)}"
+                    yield Problem(f"{place}: {found}: {_shorten(str(values))}")
+                else:
+                    yield Row(place, dict(zip(names, values, strict=True)))
+            return
+        except csv.Error as error:
+            message = f"{path}, line {lines[first][0]}: a row that begins here can't be read: {error}"
             if names is None:
-                names = values
-                _require_column(path, names, column)
-            elif values and len(values) != len(names):
-                yield Problem(
-                    f"{place}: {len(values)} fields, but the header has {len(names)}: {_shorten(str(values))}"
-                )
-            elif values:
-                yield Row(place, dict(zip(names, values, strict=True)))
-    except csv.Error as error:
-        yield Problem(f"{path}, line {good[first][0]}: a row that begins here can't be read: {error}")
+                raise InputError(message) from error
+            yield Problem(message)
+            begin = first = first + 1
 
 
 def _read_parquet(path: Path, content: bytes, column: str | None) -> Iterator[Row | Problem]:
+    number = 0
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
-    except pa.ArrowInvalid as error:
-        yield Problem(f"{path} is no Parquet file: {error}")
+        require_column(str(path), file.schema_arrow.names, column)
+        for batch in file.iter_batches(columns=None if column is None else [column]):
+            for fields in batch.to_pylist():
+                number += 1
+                yield Row(f"{path}, row {number}", fields)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        place = f"{path}, after row {number}" if number else str(path)
+        yield Problem(f"{place}: this is no Parquet file, or a damaged one: {_shorten(str(error), 120)}")
+
+
+def require_column(place: str, names: Sequence[str], column: str | None) -> None:
+    """Refuses a file or data set that lacks a column.
+
+    Raises:
+        InputError: naming those that there are, and the nearest.
+    """
+    if column is None or column in names:
         return
-    _require_column(path, file.schema_arrow.names, column)
-    number = 0
-    for batch in file.iter_batches(columns=None if column is None else [column]):
-        for fields in batch.to_pylist():
-            number += 1
-            yield Row(f"{path}, row {number}", fields)
-
-
-def _require_column(path: Path, names: Sequence[str], column: str | None) -> None:
-    if column is not None and column not in names:
-        near = difflib.get_close_matches(column, names, n=1)
-        advice = f"did you mean data.text_column {near[0]}?" if near else "say which one with data.text_column"
-        raise InputError(f"{path} has no column {column!r}, only {_list(names)}; {advice}")
+    near = difflib.get_close_matches(column, names, n=1)
+    advice = f"did you mean data.text_column {near[0]}?" if near else "say which one with data.text_column"
+    if len(names) == 1 and set(";|\t") & set(names[0]):
+        advice = "its fields are separated by something else than its name says: .csv by commas, .tsv by tabs"
+    raise InputError(f"{place} has no column {column!r}, only {_list(names)}; {advice}")
 
 
 def _list(names: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from datasets import Dataset
 
+from lit_mlm.data.base import refuse_without
 from lit_mlm.data.corpus import CorpusDataModule
 from lit_mlm.data.files import Problem, find_files
 from lit_mlm.data.readers import get_text, read_texts
@@ -55,6 +56,16 @@ class TextFilesDataModule(CorpusDataModule):
             raise InputError("no text: give data.train_files, or data.dataset, a name on the Hub")
         if self.hparams["val_source"] == "train_blocks" and (val_files is not None or val_split is not None):
             raise InputError("data.val_source train_blocks validates on no other text: leave val_files, val_split out")
+        refuse_without(
+            "data.dataset", self.hparams["dataset"], subset=subset, val_split=val_split, test_split=test_split
+        )
+        names = [name for name in (train_split, val_split, test_split) if name is not None]
+        if len(set(names)) < len(names):
+            raise InputError(
+                f"data.train_split, val_split and test_split must be different ones, got {', '.join(names)}"
+            )
+        if test_fraction and (test_files is not None or test_split is not None):
+            raise InputError(f"data.test_fraction {test_fraction} has no effect: there is other text to test on")
         self.save_hyperparameters(logger=False)
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
@@ -83,7 +94,8 @@ class TextFilesDataModule(CorpusDataModule):
         options, place = self.hparams, self._get_place(split)
         column = options["text_column"]
         if options["train_files"] is None:
-            return (get_text(row, column) for row in self.read_hub(options["dataset"], place, subset=options["subset"]))
+            rows = self.read_hub(options["dataset"], place, subset=options["subset"], column=column)
+            return (get_text(row, column) for row in rows)
         by_line = options["document_per"] == "line"
         files = self._find_files(split)
         return chain.from_iterable(read_texts(file, column, options["encoding"], by_line) for file in files)
