@@ -169,6 +169,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     """
     with loading(name):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, revision=revision)
+    vocab = tokenizer.get_vocab()
+    if set(vocab) <= set(tokenizer.all_special_tokens):  # what `transformers` makes of a folder without its files
+        raise InputError(f"{name} has no tokenizer: its vocabulary is {', '.join(vocab) or 'empty'}")
     if not tokenizer.is_fast:
         raise InputError(
             f"the tokenizer of {name} is a slow one ({type(tokenizer).__name__}); lit-mlm needs a fast one"

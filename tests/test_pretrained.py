@@ -2,6 +2,7 @@
 
 import copy
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,3 +91,10 @@ def test_special_ids_are_the_tokenizer_s(bpe: Any, wordpiece: Any) -> None:
     assert ids == (0, 2, 3, 2, 3)
     config = make_config({"model_type": "bert", "pad_token_id": 5}, find_special_ids(bpe))
     assert (config.pad_token_id, config.bos_token_id, config.eos_token_id) == (5, 0, 2)
+
+
+def test_folder_without_a_tokenizer_is_refused(tmp_path: Path, tiny_bert: str) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((Path(tiny_bert) / name).read_bytes())
+    with pytest.raises(ValueError, match="has no tokenizer: its vocabulary is"):
+        load_tokenizer(str(tmp_path))

@@ -50,16 +50,19 @@ class SaveResults(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Adds the figures of `validate`."""
         if trainer.state.fn == "validate":
-            self._add(trainer, _flatten(pl_module.results, "val"))
+            self._add(trainer, "val", pl_module)
 
     def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Adds the figures of `test`."""
-        self._add(trainer, _flatten(pl_module.results, "test"))
+        self._add(trainer, "test", pl_module)
 
-    def _add(self, trainer: Any, figures: dict[str, Any]) -> None:
+    def _add(self, trainer: Any, prefix: str, pl_module: Any) -> None:
+        """Puts the figures of one evaluation in the place of all that an earlier one left."""
         path = get_run_folder(trainer) / "metrics.json"
         if trainer.is_global_zero:
-            write_json(path, _describe(trainer) | (_read(path) or {"checkpoint": trainer.ckpt_path}) | figures)
+            there = {key: value for key, value in _read(path).items() if not key.startswith(f"{prefix}/")}
+            content = _describe(trainer) | (there or {"checkpoint": trainer.ckpt_path})
+            write_json(path, content | _flatten(pl_module.results, prefix))
 
 
 def get_run_folder(trainer: Trainer) -> Path:

@@ -53,6 +53,7 @@ def main(args: Sequence[str]) -> None:
             print(f"seed {seed} ended with exit status {status}; finished runs are in {folder}", file=sys.stderr)
             sys.exit(status)
         runs[seed] = json.loads((place / "metrics.json").read_text())
+        refuse_other_text(runs)
     summary = summarise(runs)
     write_json(folder / "repeat.json", summary)
     print("\n".join(format_table(summary)))
@@ -64,6 +65,24 @@ def find_folder(parent: Path) -> Path:
     return next(folder for number in count() if not (folder := parent / f"repeat_{number}").exists())
 
 
+def refuse_other_text(runs: dict[int, dict[str, Any]]) -> None:
+    """Refuses runs that were not scored on the same masked text, which no mean would be of.
+
+    Args:
+        runs: as for `summarise`.
+
+    Raises:
+        InputError: naming the seeds' fingerprints. Where masks are drawn anew at each evaluation, it goes by the first.
+    """
+    first = next(iter(runs.values()))
+    masks = next((key for key in ("start/val/mask_fingerprint", "val/mask_fingerprint") if key in first), None)
+    for key in ("data_fingerprint", masks):
+        found = {seed: run.get(key) for seed, run in runs.items()} if key else {}
+        if len(set(found.values())) > 1:
+            listed = ", ".join(f"seed {seed} {str(value)[:12]}" for seed, value in found.items())
+            raise InputError(f"the runs can't be compared: their {key} differs: {listed}")
+
+
 def summarise(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
     """Mean and deviation of every figure that all runs have, and each run's.
 
@@ -73,14 +92,7 @@ def summarise(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
     Returns:
         ``seeds``, and for each figure ``mean``, ``deviation`` (of a sample: divided by one less than the runs) and
         ``runs``, in the order of the seeds.
-
-    Raises:
-        InputError: if the runs were not scored on the same masked text.
     """
-    for key in ("data_fingerprint", "val/mask_fingerprint"):
-        found = {str(run.get(key)) for run in runs.values()}
-        if len(found) > 1:
-            raise InputError(f"the runs can't be compared: their {key} differs: {', '.join(sorted(found))}")
     summary: dict[str, Any] = {"seeds": list(runs)}
     for key in next(iter(runs.values())):
         values = [run.get(key) for run in runs.values()]

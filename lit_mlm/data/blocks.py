@@ -56,7 +56,7 @@ class BlocksDataModule(DocumentsDataModule):
         mask_token_prob: share of scored tokens that the mask token replaces.
         random_token_prob: share of scored tokens that a random token replaces; the rest stay as they are.
         num_mask_draws: scores the text of an evaluation under this many independent draws of its masks.
-        redraw_eval_masks: draws new masks for each evaluation, by the number of optimizer steps before it.
+        redraw_eval_masks: draws the masks of an evaluation anew, by the number of optimizer steps before it.
         eval_seed: of the masks in validation and test.
     """
 
@@ -85,6 +85,8 @@ class BlocksDataModule(DocumentsDataModule):
             raise InputError(f"data.map_batch_size {map_batch_size} has no effect on data.block_policy {block_policy}")
         if truncate and block_policy == "stream":
             raise InputError("data.truncate needs data.block_policy document or line: a stream is not to be truncated")
+        if val_source == "train_blocks" and block_policy == "line":
+            raise InputError("data.val_source train_blocks needs data.block_policy stream or document, not line")
         if val_source == "train_blocks" and num_val_blocks is None:
             raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many not to train on")
         self.save_hyperparameters(logger=False)
@@ -95,7 +97,10 @@ class BlocksDataModule(DocumentsDataModule):
     def prepare_data(self) -> None:
         """Downloads and tokenises, once a node, so that `setup` finds it in the cache."""
         self._prepared_stage = self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
-        self._load(self._prepared_stage)
+        try:
+            self._load(self._prepared_stage)
+        except InputError:  # `setup` meets it again, on every rank: none is left waiting for this one
+            self._prepared_stage = None
 
     def setup(self, stage: str) -> None:
         """Makes the examples of the splits that `stage` (fit, validate or test) uses.
@@ -108,9 +113,9 @@ class BlocksDataModule(DocumentsDataModule):
         if self.tokenizer.mask_token_id is None:
             raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
         self._prepared_stage = None
-        tables = {split: self._cut(split) for split in self._streams}
-        for split in SPLITS_OF_STAGE[stage]:
-            self.examples[split] = self._make_examples(split, tables[self._get_source(split)])
+        splits = SPLITS_OF_STAGE[stage]
+        tables = {source: self._cut(source) for source in map(self._get_source, splits)}
+        self.examples |= {split: self._make_examples(split, tables[self._get_source(split)]) for split in splits}
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training blocks, in a new order and with new masks each epoch."""
@@ -131,9 +136,13 @@ class BlocksDataModule(DocumentsDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples."""
+        """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples, of all splits in use."""
+        return self._fingerprint(sorted(self.examples))
+
+    def _fingerprint(self, splits: Collection[str]) -> str:
         options = {name: self.hparams[name] for name in SHAPING_OPTIONS} | {"block_size": self._block_size}
-        parts = [self._text_hashes, hash_tokenizer(self.tokenizer), options]
+        hashes = {split: self._text_hashes[self._get_source(split)] for split in splits}
+        parts = [hashes, hash_tokenizer(self.tokenizer), options]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def describe(self) -> str:
@@ -146,7 +155,7 @@ class BlocksDataModule(DocumentsDataModule):
         num_shared = self._count_shared("val") if "val" in self.examples else 0
         if num_shared:
             parts.append(f"{num_shared:,} val blocks share a document with training")
-        if self.new_words:
+        if self.vocabulary.get("facts"):
             parts.append(self.describe_vocabulary())
         return ", ".join(parts)
 
@@ -156,6 +165,7 @@ class BlocksDataModule(DocumentsDataModule):
         if (split, draws) not in self._mask_fingerprints:
             self._mask_fingerprints[split, draws] = examples.fingerprint_masks(draws)
         return super().facts(split) | {
+            "data_fingerprint": self._fingerprint([split]),
             "mask_fingerprint": self._mask_fingerprints[split, draws],
             "num_blocks": len(examples),
             "num_blocks_shared_with_train": self._count_shared(split),
@@ -225,8 +235,8 @@ class BlocksDataModule(DocumentsDataModule):
     def _get_draws(self) -> range:
         """The numbers of the mask draws of an evaluation that starts now."""
         num_draws = self.hparams["num_mask_draws"]
-        first = self.trainer.global_step * num_draws if self.hparams["redraw_eval_masks"] and self.trainer else 0
-        return range(first, first + num_draws)
+        num_steps = self._model.num_steps if self.hparams["redraw_eval_masks"] and self._model else 0
+        return range(num_steps * num_draws, (num_steps + 1) * num_draws)
 
     def _get_source(self, split: str) -> str:
         return "train" if split == "val" and self.hparams["val_source"] == "train_blocks" else split

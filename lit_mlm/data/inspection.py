@@ -65,16 +65,16 @@ def _format_block(tokenizer: Any, examples: MaskedBlocks, block: int, document_s
     """A block's tokens with their masks; one that is no example has none."""
     places = np.flatnonzero(examples.chosen == block)
     start, end = int(examples.table.starts[block]), int(examples.table.ends[block])
-    if not len(places):
-        ids = examples.stream[start:end].tolist()
-        return f"no example of this split: {' '.join(_format_token(tokenizer, i) for i in ids)}"
-    batch = examples[BatchKey(0, places)]
-    begins = set((document_starts - start + len(examples.around.prefix)).tolist())
-    words = []
-    for place, (shown, label) in enumerate(
-        zip(batch["input_ids"][0].tolist(), batch["labels"][0].tolist(), strict=True)
-    ):
-        words += ["|"] if place in begins and place < end - start else []
+    ids, offset = examples.stream[start:end].tolist(), 0
+    labels = [IGNORE_INDEX] * len(ids)
+    if len(places):
+        batch, offset = examples[BatchKey(0, places)], len(examples.around.prefix)
+        ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
+    inside = document_starts[(document_starts >= start) & (document_starts < end)]
+    begins = set((inside - start + offset).tolist())
+    words = [] if len(places) else ["no example of this split:"]
+    for place, (shown, label) in enumerate(zip(ids, labels, strict=True)):
+        words += ["|"] if place in begins else []
         token = _format_token(tokenizer, shown)
         if label != IGNORE_INDEX:
             original = _format_token(tokenizer, label)

@@ -9,15 +9,21 @@ from typing import Any, Literal
 
 from datasets import Dataset
 
+from lit_mlm.checkpointing import refuse_changes
 from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, refuse_without, require_at_least
 from lit_mlm.data.documents import hash_texts, iterate_texts, split_documents
-from lit_mlm.data.files import collect
-from lit_mlm.data.readers import read_texts
+from lit_mlm.data.files import Problem, decode_lines, read_bytes
 from lit_mlm.data.stream import TokenStream, tokenize_documents
-from lit_mlm.data.vocabulary import Fertility, add_words, find_split_words, measure_fertility
+from lit_mlm.data.vocabulary import add_words, find_split_words, measure_fertility
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.blocks import IntArray
+
+WORD_OPTIONS = ("new_words", "num_new_words", "min_pieces")
+"""The options that say which words are added."""
+
+ENDINGS = ("_before", "")
+"""Of the names of figures, for the tokenizer before words were added and after."""
 
 
 class DocumentsDataModule(TextDataModule):
@@ -59,7 +65,7 @@ class DocumentsDataModule(TextDataModule):
         self.new_words: dict[int, list[int]] = {}
         self._streams: dict[str, TokenStream] = {}
         self._text_hashes: dict[str, str] = {}
-        self._fertility: dict[str, tuple[Fertility, Fertility]] = {}
+        self.vocabulary: dict[str, Any] = {}
 
     @abstractmethod
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
@@ -98,27 +104,22 @@ class DocumentsDataModule(TextDataModule):
         return self._streams[self._get_source(split)].document_lengths
 
     def describe_vocabulary(self) -> str:
-        """How many words were added and what that changes; empty if none were."""
-        if not self.new_words:
-            return ""
-        split = "train" if "train" in self._fertility else next(iter(self._fertility))
-        before, after = self._fertility[split]
+        """How many words were added, and what that changes in the training text, or another."""
+        facts = self.vocabulary["facts"]
+        split = "train" if "train" in facts else next(iter(facts))
+        before, after = ({n: facts[split][f"{n}{end}"] for n in ("fertility", "split_fraction")} for end in ENDINGS)
         return (
-            f"{len(self.new_words):,} words added: {before.fertility:.4f} -> {after.fertility:.4f} tokens a word of "
-            f"{split}, {before.split_fraction:.2%} -> {after.split_fraction:.2%} of them split"
+            f"{facts[split]['num_new_words']:,} words added: {before['fertility']:.4f} -> {after['fertility']:.4f} "
+            f"tokens a word of {split}, {before['split_fraction']:.2%} -> {after['split_fraction']:.2%} of them split"
         )
 
     def facts(self, split: str) -> dict[str, float | int | str]:
         """What belongs to the results of a split: tokens a byte of text, and a word where words were added."""
         source = self._get_source(split)
         stream = self._streams[source]
-        facts: dict[str, float | int | str] = {"tokens_per_byte": stream.num_text_tokens / max(1, stream.num_bytes)}
-        if source in self._fertility:
-            facts["num_new_words"] = len(self.new_words)
-            for ending, found in zip(("_before", ""), self._fertility[source], strict=True):
-                facts[f"fertility{ending}"] = found.fertility
-                facts[f"split_fraction{ending}"] = found.split_fraction
-        return facts
+        tokens_per_byte = stream.num_text_tokens / max(1, stream.num_bytes)
+        words: dict[str, float | int | str] = self.vocabulary.get("facts", {}).get(source, {})
+        return {"tokens_per_byte": tokens_per_byte} | words
 
     def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Exactly the splits that are asked for, in the order of their names."""
@@ -131,25 +132,36 @@ class DocumentsDataModule(TextDataModule):
         finds_words = self.hparams["num_new_words"] is not None and not has_words
         learns = self.hparams["vocab_size"] is not None or finds_words
         documents = self._read_documents({*splits, "train"} if learns else splits)
-        self._text_hashes = {name: hash_texts(iterate_texts(texts)) for name, texts in documents.items()}
+        self._text_hashes |= {name: hash_texts(iterate_texts(texts)) for name, texts in documents.items()}
         self._load_tokenizer(lambda: iterate_texts(documents["train"]), self._text_hashes.get("train", ""))
-        if not has_words:
+        if has_words:
+            self._keep_words()
+        else:
             self._add_words(documents)
-        self._streams = {split: self._tokenize(split, documents[split]) for split in sorted(splits)}
+        self._streams |= {split: self._tokenize(split, documents[split]) for split in sorted(splits)}
+
+    def _keep_words(self) -> None:
+        """Takes over what a checkpoint knows of its words; refuses options that ask for others."""
+        self.vocabulary = self._model.vocabulary if self._model else {}
+        asked = {name: self.hparams[name] for name in WORD_OPTIONS if self.hparams[name] is not None}
+        refuse_changes("data", asked, dict.fromkeys(WORD_OPTIONS) | self.vocabulary.get("options", {}))
 
     def _add_words(self, documents: dict[str, Dataset]) -> None:
         words, old = self.hparams["new_words"] or [], self.tokenizer
         if isinstance(words, str):
-            (text,), _ = collect(read_texts(Path(words)), skip=False)
-            words = text.split()
+            words = read_words(Path(words).expanduser())
         if self.hparams["num_new_words"] is not None:
             texts = iterate_texts(documents["train"])
             words = find_split_words(texts, old, self.hparams["num_new_words"], self.hparams["min_pieces"] or 3)
         self.tokenizer, self.new_words = add_words(old, words) if words else (old, {})
-        if self.new_words:
-            for split, texts in documents.items():
-                before, after = (measure_fertility(iterate_texts(texts), kind) for kind in (old, self.tokenizer))
-                self._fertility[split] = before, after
+        if not self.new_words:
+            return
+        facts: dict[str, dict[str, Any]] = {split: {"num_new_words": len(self.new_words)} for split in documents}
+        for split, texts in documents.items():
+            for end, tokenizer in zip(ENDINGS, (old, self.tokenizer), strict=True):
+                found = measure_fertility(iterate_texts(texts), tokenizer)
+                facts[split] |= {f"fertility{end}": found.fertility, f"split_fraction{end}": found.split_fraction}
+        self.vocabulary = {"options": {name: self.hparams[name] for name in WORD_OPTIONS}, "facts": facts}
 
     def _tokenize(self, split: str, documents: Dataset) -> TokenStream:
         per_document = self.hparams["special_tokens"] == "document"
@@ -162,3 +174,17 @@ class DocumentsDataModule(TextDataModule):
     def _get_source(self, split: str) -> str:
         """The split whose text the examples of a split are made of."""
         return split
+
+
+def read_words(path: Path) -> list[str]:
+    """The words of a file, a word a line; empty lines are left out.
+
+    Raises:
+        InputError: if it can't be read.
+    """
+    content = read_bytes(path)
+    lines = [content] if isinstance(content, Problem) else [line for _, line in decode_lines(path, content, "utf-8")]
+    problem = next((line for line in lines if isinstance(line, Problem)), None)
+    if problem:
+        raise InputError(f"data.new_words must be a list, [{path}], or a file: {problem.message}")
+    return [line.strip() for line in lines if isinstance(line, str) and line.strip()]

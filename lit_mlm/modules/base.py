@@ -187,6 +187,10 @@ class TransformerModule(NetModule, ABC):
 
     # Evaluation
 
+    def on_validation_epoch_start(self) -> None:
+        """Takes new metrics."""
+        self._reset_metrics("val")
+
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Adds a batch to the validation's sums."""
         self._update_metrics("val", batch, dataloader_idx)
@@ -202,6 +206,10 @@ class TransformerModule(NetModule, ABC):
             self._finish("val", "start/val")
         else:
             self._reset_metrics("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Takes new metrics."""
+        self._reset_metrics("test")
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Adds a batch to the test's sums."""
@@ -221,8 +229,10 @@ class TransformerModule(NetModule, ABC):
         return [cast(SumMetric, metric) for metric in cast(nn.ModuleList, self.metrics[split])]
 
     def _reset_metrics(self, split: str) -> None:
-        for metric in self._get_metrics(split):
-            metric.reset()
+        """Leaves one metric; those of further draws come with their batches."""
+        first = self._get_metrics(split)[0]
+        first.reset()
+        self.metrics[split] = nn.ModuleList([first])
 
     def _finish(self, split: str, prefix: str) -> None:
         figures = self.compute_figures(split)

@@ -1,12 +1,14 @@
 """Masked language modelling."""
 
 import math
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForMaskedLM
 
+from lit_mlm.errors import InputError
 from lit_mlm.metrics import MaskedTokenMetrics, SumMetric, estimate_interval, exponential
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.modules.sparse_head import compute_scored_logits
@@ -44,15 +46,20 @@ class MaskedLM(TransformerModule):
         compared between tokenizers.
         """
         figures = super().compute_figures(split)
-        draws = self._get_metrics(split)
-        if len(draws) > 1:
-            low, high = estimate_interval([draw.compute()["loss"] for draw in draws])
+        losses = []
+        for draw in self._get_metrics(split):
+            with suppress(InputError):  # in a draw of few blocks no token may be scored
+                losses.append(draw.compute()["loss"])
+        if len(losses) > 1:
+            low, high = estimate_interval(losses)
             figures |= {"perplexity_low": exponential(low), "perplexity_high": exponential(high)}
-            figures["num_mask_draws"] = len(draws)
+            figures["num_mask_draws"] = len(losses)
         facts = getattr(self._data_module, "facts", None)
         if facts is not None:
             figures |= facts(split)
             figures["bits_per_byte"] = figures["loss"] / math.log(2) * figures.pop("tokens_per_byte")
-            if getattr(self.trainer, f"limit_{split}_batches") != 1.0:  # part of the split: the whole's don't hold
-                del figures["mask_fingerprint"], figures["num_blocks"]
+            limit = getattr(self.trainer, f"limit_{split}_batches")
+            if isinstance(limit, int) or limit < 1.0:  # part of the split: the whole's don't hold
+                for name in ("mask_fingerprint", "data_fingerprint", "num_blocks", "num_blocks_shared_with_train"):
+                    figures.pop(name, None)
         return figures

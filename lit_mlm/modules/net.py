@@ -66,6 +66,18 @@ class NetModule(LightningModule):
         """Whether `load_tokenizer` gives the tokenizer that a checkpoint was trained with, new words included."""
         return self._record is not None and bool(self._record["tokenizer"])
 
+    @property
+    def vocabulary(self) -> dict[str, Any]:
+        """What the checkpoint keeps of the words that were added to its tokenizer; empty without one."""
+        return {} if self._record is None else dict(self._record.get("vocabulary", {}))
+
+    @property
+    def num_steps(self) -> int:
+        """The optimizer steps that the net has been trained for."""
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            return self.trainer.global_step
+        return 0 if self._record is None else int(self._record.get("num_steps", 0))
+
     def build(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
         """Builds the net, unless it is there: from a checkpoint's record, a pretrained model or a config.
 
@@ -111,6 +123,8 @@ class NetModule(LightningModule):
             "options": dict(self.hparams),  # Lightning's own copy takes what load_from_checkpoint is given
             "tokenizer": {} if tokenizer is None else pretrained.pack_tokenizer(tokenizer),
             "tokenizer_sha256": None if tokenizer is None else pretrained.hash_tokenizer(tokenizer),
+            "vocabulary": getattr(self._data_module, "vocabulary", {}),
+            "num_steps": self.trainer.global_step,
             "results": self.results,
         }
 

@@ -33,6 +33,14 @@ class TokenModel(Protocol):
     def has_final_tokenizer(self) -> bool:
         """Whether `load_tokenizer` gives what a checkpoint was trained with: no words may be added to it."""
 
+    @property
+    def vocabulary(self) -> dict[str, Any]:
+        """`TextSource.vocabulary` of the data that a checkpoint was trained on; empty without one."""
+
+    @property
+    def num_steps(self) -> int:
+        """The optimizer steps that the net has been trained for."""
+
 
 class TextSource(Protocol):
     """What a Lightning module asks of the data module that feeds it."""
@@ -43,6 +51,9 @@ class TextSource(Protocol):
     new_words: dict[int, list[int]]
     """The ids of the old pieces by the id of the new word, for words that the data module has added to the tokenizer of
     a pretrained net; need not be there."""
+
+    vocabulary: dict[str, Any]
+    """What a checkpoint must keep of the words that were added, in YAML's types; need not be there."""
 
     @property
     def sequence_length(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lit_mlm.cli import main
-from lit_mlm.commands.repeat import summarise
+from lit_mlm.commands.repeat import refuse_other_text
 from tests.conftest import imdb_args
 
 
@@ -77,5 +77,9 @@ def test_arguments_that_do_not_fit_are_refused(
 
 def test_runs_on_different_text_are_not_summed_up() -> None:
     runs: dict[int, dict[str, Any]] = {1: {"data_fingerprint": "a"}, 2: {"data_fingerprint": "b"}}
-    with pytest.raises(ValueError, match="the runs can't be compared: their data_fingerprint differs: a, b"):
-        summarise(runs)
+    with pytest.raises(ValueError, match=r"their data_fingerprint differs: seed 1 a, seed 2 b"):
+        refuse_other_text(runs)
+    runs = {seed: {"val/mask_fingerprint": str(seed)} for seed in (1, 2)}
+    with pytest.raises(ValueError, match=r"their val/mask_fingerprint differs: seed 1 1, seed 2 2"):
+        refuse_other_text(runs)
+    refuse_other_text({seed: run | {"start/val/mask_fingerprint": "x"} for seed, run in runs.items()})

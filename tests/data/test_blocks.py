@@ -250,21 +250,23 @@ def test_redrawn_masks_follow_the_step_of_the_evaluation(make_data: Any) -> None
     data = make_data(redraw_eval_masks=True, num_mask_draws=2)
 
     def collect(step: int) -> tuple[list[bytes], Any]:
-        data.trainer = SimpleNamespace(global_step=step, **surroundings)
+        data.attach(SimpleNamespace(num_steps=step, max_length=None))
         loaders = data.val_dataloader()
         labels = [b"".join(batch["labels"].numpy().tobytes() for batch in loader) for loader in loaders]
         return labels, data.facts("val")["mask_fingerprint"]
 
-    surroundings = {
-        "global_rank": 0,
-        "world_size": 1,
-        "strategy": SimpleNamespace(root_device=torch.device("cpu")),
-        "lightning_module": None,
-    }
     first, again, later = collect(0), collect(0), collect(5)
     assert first == again
     assert len({*first[0], *later[0]}) == 4
     assert first[1] != later[1]
+
+
+def test_fingerprint_of_a_split_is_that_of_its_own_text(make_data: Any) -> None:
+    data = make_data()
+    alone, whole, val = make_data("validate"), data.fingerprint, data.facts("val")["data_fingerprint"]
+    assert alone.facts("val")["data_fingerprint"] == val != whole
+    data.setup("test")  # a second stage leaves the first one's facts
+    assert data.facts("val")["data_fingerprint"] == val != data.facts("test")["data_fingerprint"]
 
 
 def test_batch_without_examples_scores_nothing(make_data: Any) -> None:
@@ -327,6 +329,10 @@ def test_tokenizer_without_pad_uses_eos(make_data: Any, tiny_bert: str, tmp_path
         ({"map_batch_size": 9, "block_policy": "line"}, "data.map_batch_size 9 has no effect on .* line"),
         ({"truncate": True}, "data.truncate needs data.block_policy document or line"),
         ({"val_source": "train_blocks"}, "needs data.num_val_blocks"),
+        (
+            {"val_source": "train_blocks", "block_policy": "line"},
+            "data.block_policy stream or document",
+        ),
         ({"val_source": "train_blocks", "num_val_blocks": 500}, "data.num_train_blocks is None, but the train split"),
     ],
 )

@@ -60,6 +60,12 @@ def test_copy_of_the_hub_s_layout(tmp_path: Path) -> None:
     assert parts["test"] == JOINED[:2]
 
 
+def test_file_to_train_on_is_not_tested_on(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text(json.dumps(NEW))
+    with pytest.raises(ValueError, match=r"train.json is a file to train on"):
+        load({"test"}, data_dir=str(tmp_path / "train.json"))
+
+
 def test_split_is_by_question_and_its_seed(tmp_path: Path) -> None:
     records = [{"question": "Why?", "answer": str(i)} for i in range(6000)]
     (tmp_path / "train.json").write_text(json.dumps(records))
@@ -98,6 +104,7 @@ def test_records_without_answers_are_named_or_counted(tmp_path: Path, record: di
         ({"data_dir": "a", "dataset": "b"}, r"data.data_dir \(a\) and data.dataset \(b, revision None\) exclude"),
         ({"num_examples": 1}, "data.num_examples must be at least 2, got 1"),
         ({"dataset": "eli5"}, "today's id is dany0407/eli5_category"),
+        ({"test_split": "train"}, "data.train_split and data.test_split are both train"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:

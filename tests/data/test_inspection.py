@@ -51,6 +51,15 @@ def test_blocks_that_are_not_trained_on_have_no_masks(make_data: Any) -> None:
         list(describe_examples(make_data(), num_examples=0))
 
 
+def test_documents_begin_where_they_do(make_data: Any) -> None:
+    data = make_data(special_tokens="block", num_train_blocks=5)
+    lines = list(describe_examples(data, num_examples=22, num_blocks=100))
+    lengths = data.get_document_lengths("train")
+    seen = dict(line.strip().split(": ", 1) for line in lines if line.startswith("  block "))
+    assert sum(text.count("| ") for text in seen.values()) == len(lengths)  # each once, in examples or not
+    assert not any("| [CLS]" in text for text in seen.values())
+
+
 def test_pieces_of_characters_are_shown_by_name(make_data: Any, tiny_roberta: str) -> None:
     data = make_data(tokenizer=tiny_roberta, special_tokens="block", block_policy="document")
     text = "\n".join(describe_examples(data, "val"))

@@ -112,7 +112,11 @@ BROKEN = {
     "null.csv": (b"id,text\n1,\n", "line 2: no text in the column 'text'"),
     "quote.csv": (b'id,text\n1,"a\n2,b\n', "line 2: a row that begins here can't be read: unexpected end of data"),
     "latin.csv": (b"id,text\n1,caf\xe9\n", "line 2: byte 0xe9 at place 6 is not utf-8 text"),
-    "text.parquet": (b"no parquet at all", "text.parquet is no Parquet file"),
+    "surrogate.jsonl": (b'{"text": "half \\ud83d cut"}', "line 1: half a character in the column 'text'"),
+    "digits.jsonl": (b'{"text": ' + b"1" * 5000 + b"}", "line 1: no JSON object: Exceeds the limit"),
+    "deep.jsonl": (b"[" * 100_000, "line 1: no JSON object: "),
+    "bom.txt": (b"\xef\xbb\xbf", "bom.txt is empty"),
+    "text.parquet": (b"no parquet at all", "text.parquet: this is no Parquet file, or a damaged one"),
     "cut.jsonl.gz": (gzip.compress(b'{"text": "a"}')[:-9], "is no whole .gz file"),
     "plain.jsonl.gz": (b'{"text": "a"}', "is no whole .gz file"),
     "plain.jsonl.xz": (b'{"text": "a"}', "is no whole .xz file"),
@@ -145,6 +149,55 @@ def test_missing_column_is_no_row_to_skip(tmp_path: Path, name: str) -> None:
     WRITERS[Path(name).suffix](tmp_path / name)
     with pytest.raises(InputError, match=r"has no column 'txt', only 'id', 'text'; did you mean data.text_column text"):
         collect(read_texts(tmp_path / name, column="txt"), skip=True)
+
+
+def test_broken_row_costs_no_other(tmp_path: Path) -> None:
+    good_rows = [f"{i},1" for i in range(20)]
+    rows = ["text,n", *good_rows[:10], '"he "said" so",2', '"not closed,3', *good_rows[10:]]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    good, problems = collect(read_texts(tmp_path / "a.csv"), skip=True)
+    assert good == [str(i) for i in range(20)]
+    assert [problem.message.partition(": ")[0][-7:] for problem in problems] == ["line 12", "line 13"]
+
+
+def test_undecodable_byte_in_a_row_of_several_lines_costs_that_row(tmp_path: Path) -> None:
+    content = b'text,l\n"one\nb\xe9d",1\ntwo,2\n"three\nmore",3\nfour,4'
+    (tmp_path / "a.csv").write_bytes(content)
+    good, problems = collect(read_texts(tmp_path / "a.csv"), skip=True)
+    assert good == ["two", "three\nmore", "four"]
+    assert len(problems) == 1
+    (tmp_path / "b.csv").write_bytes(b"t\xe9xt,l\na,1\n")
+    with pytest.raises(InputError, match=r"b.csv, line 1: byte 0xe9"):
+        collect(read_texts(tmp_path / "b.csv"), skip=True)
+
+
+def test_damaged_page_of_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["some text"] * 1000}), path, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[4:40] = b"\xff" * 36
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a.parquet.*: this is no Parquet file, or a damaged one"):
+        collect(read_texts(path), skip=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"id;text\n1;a", "separated by something else"),
+        (b"\n\nid,body\n1,a", "only 'id', 'body'"),
+    ],
+)
+def test_odd_headers(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        collect(read_texts(tmp_path / "a.csv"), skip=True)
+
+
+def test_lines_that_end_in_a_carriage_return_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"text,id\rone,1\rtwo,2\r")
+    (tmp_path / "a.txt").write_bytes(b"one\rtwo\r")
+    assert list(read_texts(tmp_path / "a.csv")) == list(read_texts(tmp_path / "a.txt", by_line=True)) == ["one", "two"]
 
 
 def test_undecodable_utf16_names_the_byte(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_copy_of_a_hub_set() -> None:
     options: dict[str, Any] = {"dataset": str(FIXTURES / "imdb_hub"), "subset": "plain_text"}
     parts = load({"train", "val", "test"}, **options, val_split="unsupervised", test_split="test")
     assert {name: len(part) for name, part in parts.items()} == {"train": 24, "val": 8, "test": 12}
-    with pytest.raises(ValueError, match=r"imdb_hub, train, row 1: no column 'txt', only 'text', 'label'"):
+    with pytest.raises(ValueError, match=r"imdb_hub, train has no column 'txt', only 'text', 'label'; did you mean"):
         load({"train"}, **options, text_column="txt")
 
 
@@ -78,6 +78,12 @@ def test_skipped_rows_are_counted_and_reported(
     assert "a.jsonl, line 2: no JSON object" in caplog.text
 
 
+def test_nothing_left_to_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": null}')
+    with pytest.raises(ValueError, match=r"the train text is empty: .*a.jsonl, line 1: no text in the column"):
+        load({"train"}, train_files=str(tmp_path), skip_bad=True)
+
+
 def test_latin1_is_read_when_it_is_said(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_bytes(f"café {name}".encode("latin-1"))
@@ -92,6 +98,10 @@ def test_latin1_is_read_when_it_is_said(tmp_path: Path) -> None:
     [
         ({}, "no text: give data.train_files, or data.dataset"),
         ({"train_files": ["a"], "dataset": "b"}, r"data.train_files \(\['a'\]\) and data.dataset \(b, .* exclude"),
+        ({"train_files": ["a"], "val_split": "val"}, r"data.val_split \(val\) has no effect without data.dataset"),
+        ({"train_files": ["a"], "test_files": ["b"], "test_fraction": 0.1}, "test_fraction 0.1 has no effect"),
+        ({"dataset": "a", "val_split": "train"}, "must be different ones, got train, train"),
+        ({"dataset": "a", "encoding": "latin-1"}, "data.encoding latin-1 has no effect on data.dataset"),
         ({"train_files": ["a"], "encoding": "utf-9"}, "data.encoding utf-9 is no encoding of text"),
         (
             {"train_files": ["a"], "val_files": ["b"], "val_source": "train_blocks", "num_val_blocks": 3},

@@ -66,7 +66,7 @@ def test_fertility_is_reported_before_and_after(make_data: Any) -> None:
         ({"num_new_words": 4, "vocab_size": 150, "tokenizer": None}, "num_new_words is for a tokenizer that is there"),
         ({"new_words": ["a"], "num_new_words": 4}, "exclude each other"),
         ({"new_words": ["two words"]}, "has white space in it"),
-        ({"new_words": "nowhere.txt"}, "nowhere.txt can't be read: No such file"),
+        ({"new_words": "nowhere"}, r"data.new_words must be a list, \[nowhere\], or a file: nowhere can't be read"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(make_data: Any, options: dict[str, Any], message: str) -> None:

@@ -4,13 +4,15 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from scipy import stats
 from transformers import AutoModelForMaskedLM
 
-from lit_mlm import IMDBDataModule
+from lit_mlm import IMDBDataModule, MaskedLM
 from tests.conftest import FIXTURES, imdb_args
 
 
@@ -63,3 +65,43 @@ def test_redrawn_masks_give_another_text_to_score_at_each_evaluation(
     metrics = json.loads((folder / "out" / "metrics.json").read_text())
     assert metrics["start/val/mask_fingerprint"] != metrics["last/val/mask_fingerprint"]
     assert metrics["start/val/perplexity"] != metrics["last/val/perplexity"]  # of the same weights
+    run_cli("validate", *imdb_args(tiny_bert, cache_dir), *options, "--ckpt_path", "best")
+    again = json.loads((folder / "out" / "metrics.json").read_text())
+    assert again["val/mask_fingerprint"] == metrics["val/mask_fingerprint"]  # those of the step that it was saved at
+    assert again["val/perplexity"] == pytest.approx(metrics["val/perplexity"], rel=1e-6)
+
+
+def test_evaluations_of_fewer_draws_leave_nothing_of_earlier_ones(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]
+) -> None:
+    args = (*imdb_args(tiny_bert, cache_dir), "--run_dir", "out")
+    for num in (3, 1):
+        folder = run_cli("validate", *args, "--data.num_mask_draws", num)
+        metrics = json.loads((folder / "out" / "metrics.json").read_text())
+        assert ("val/perplexity_low" in metrics) == (num > 1)
+    module = MaskedLM(tiny_bert)
+    trainer = Trainer(logger=False, enable_progress_bar=False, accelerator="cpu", enable_checkpointing=False)
+    options: dict[str, Any] = {"data_dir": str(FIXTURES / "aclImdb"), "block_size": 32, "cache_dir": cache_dir}
+    for num in (3, 1, 2):
+        trainer.validate(module, IMDBDataModule(num_mask_draws=num, **options), verbose=False)
+        assert module.results["val"].get("num_mask_draws", 1) == num
+
+
+def test_draws_that_score_nothing_are_left_out_of_the_interval(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]
+) -> None:
+    options = ("--data.num_mask_draws", 8, "--data.mask_prob", 0.01, "--run_dir", "out")
+    folder = run_cli("validate", *imdb_args(tiny_bert, cache_dir), *options)
+    metrics = json.loads((folder / "out" / "metrics.json").read_text())
+    assert 1 < metrics["val/num_mask_draws"] < 8
+
+
+@pytest.mark.parametrize("limit", [1, 0.5])
+def test_part_of_a_split_has_no_facts_of_the_whole(
+    limit: float, tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]
+) -> None:
+    options = ("--data.eval_batch_size", 1, "--trainer.limit_val_batches", limit, "--run_dir", "out")
+    folder = run_cli("validate", *imdb_args(tiny_bert, cache_dir), *options)
+    metrics = json.loads((folder / "out" / "metrics.json").read_text())
+    names = {"mask_fingerprint", "data_fingerprint", "num_blocks", "num_blocks_shared_with_train"}
+    assert not {f"val/{name}" for name in names} & set(metrics)

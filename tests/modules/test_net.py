@@ -1,5 +1,6 @@
 """The life of a net: words that the data module has added to its tokenizer."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lit_mlm import IMDBDataModule, MaskedLM
 from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.inference.export import export_checkpoint
 from lit_mlm.pretrained import hash_tokenizer
-from tests.conftest import FIXTURES, TINY_BERT
+from tests.conftest import FIXTURES, TINY_BERT, imdb_args
 
 WORDS = ["gladly", "mysterious"]
 
@@ -110,6 +111,25 @@ def test_training_with_new_words_goes_on(
     assert torch.equal(started[0], get_rows(module))
     assert not torch.equal(get_rows(resumed)[-2:], started[0][-2:])
     assert len(data.new_words) == (0 if is_restored_first else 2)
+
+
+def test_words_of_a_checkpoint_are_reported_and_not_replaced(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]
+) -> None:
+    """Its figures name them wherever it is scored; an option that asks for others is refused."""
+    args = (*imdb_args(tiny_bert, cache_dir), "--run_dir", "out")
+    folder = run_cli("fit", *args, "--data.num_new_words", 2) / "out"
+    fitted = json.loads((folder / "metrics.json").read_text())
+    run_cli("validate", *args, "--ckpt_path", "best")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for name in ("num_new_words", "fertility", "fertility_before", "split_fraction", "mask_fingerprint"):
+        assert metrics[f"val/{name}"] == fitted[f"val/{name}"]
+    with pytest.raises(ValueError, match=r"data.num_new_words is 1, but the checkpoint was made with 2"):
+        run_cli("validate", *args, "--ckpt_path", "best", "--data.num_new_words", 1)
+    with pytest.raises(ValueError, match=r"data.new_words is \['a'\], but the checkpoint was made with None"):
+        run_cli("fit", *args, "--ckpt_path", "last", "--trainer.max_epochs", 3, "--data.new_words", "[a]")
+    run_cli("fit", *args, "--ckpt_path", "last", "--trainer.max_epochs", 3, "--data.num_new_words", 2)
+    assert json.loads((folder / "metrics.json").read_text())["last/val/num_new_words"] == 2
 
 
 def test_words_are_given_to_a_net_once(tiny_bert: str, make_data: Any, make_trainer: Any) -> None:
