@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.order import BatchOrder
@@ -114,22 +115,28 @@ class TextDataModule(LightningDataModule, ABC):
         get_draw: Callable[[], int] = int,
     ) -> DataLoader[Any]:
         """A loader in a new order each epoch, or, without `order_seed`, in that of the data, for evaluation."""
+        size = self._get_batch_size(is_training=order_seed is not None)
+        return self._load_in_order(examples, BatchOrder(num_examples, size, *self._find_rank(), order_seed, get_draw))
+
+    def _get_batch_size(self, is_training: bool) -> int:
+        size: int = self.hparams["batch_size"]
+        return size if is_training else self.hparams["eval_batch_size"] or size
+
+    def _find_rank(self) -> tuple[int, int]:
+        """The number of this process, from 0, and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _load_in_order(
+        self, examples: Dataset[dict[str, Tensor]], order: DistributedSampler[Any]
+    ) -> DataLoader[Any]:
+        """A loader that makes the batches whose keys a sampler gives."""
         trainer, workers = self.trainer, self.hparams["num_workers"]
-        batch_size = self.hparams["batch_size"]
-        order = BatchOrder(
-            num_examples=num_examples,
-            batch_size=batch_size if order_seed is not None else self.hparams["eval_batch_size"] or batch_size,
-            rank=trainer.global_rank if trainer else 0,
-            num_ranks=trainer.world_size if trainer else 1,
-            seed=order_seed,
-            get_draw=get_draw,
-        )
         return DataLoader(
             examples,
             batch_size=None,
             sampler=order,
             num_workers=workers,
-            persistent_workers=workers > 0 and order_seed is not None,
+            persistent_workers=workers > 0 and order.shuffle,
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             generator=torch.Generator(),
         )

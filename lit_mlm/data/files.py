@@ -24,7 +24,7 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 }
 SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
-ADVICE = "say which encoding it is (data.encoding latin-1, for example), convert the file, or set data.skip_bad true"
+ADVICE = "say which encoding it is (data.encoding latin-1, for example), or convert the file"
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ def collect(rows: Iterable[T | Problem], skip: bool) -> tuple[list[T], list[Prob
         elif skip:
             problems.append(row)
         else:
-            raise InputError(row.message)
+            raise InputError(f"{row.message}; data.skip_bad true leaves out what can't be read")
     return good, problems
 
 

@@ -1,0 +1,106 @@
+"""From the tags of sentences to labels: checked, in one scheme, in a fixed order."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from lit_mlm.data.sentences import TaggedSentence
+from lit_mlm.errors import InputError
+from lit_mlm.text.tagging import Scheme, find_problem, find_spans, split_tag, write_tags
+
+FIRST_TYPES = ("PER", "ORG", "LOC", "MISC")
+"""The types that come first, in the order that CoNLL-2003 is published with."""
+
+
+def convert_sentences(
+    sentences: Iterable[TaggedSentence], source: Scheme | None, target: Scheme | None
+) -> list[TaggedSentence]:
+    """The same sentences with tags of another scheme, after a check of each tag.
+
+    Args:
+        sentences: of a split.
+        source: the scheme of their tags; None for plain ones, which stay as they are.
+        target: that of the result.
+
+    Raises:
+        InputError: at the first tag that is misspelt or can't stand where it stands.
+    """
+    converted = []
+    for sentence in sentences:
+        problem = find_problem(sentence.tags, source)
+        if problem is not None:
+            place, expected = sentence.locate(problem[0]), problem[1]
+            raise InputError(f"{place}: tag {sentence.tags[problem[0]]!r}, expected {expected}")
+        if target is None or source == target:
+            converted.append(sentence)
+        else:
+            tags = write_tags(find_spans(sentence.tags), len(sentence.tags), target)
+            converted.append(replace(sentence, tags=tags))
+    return converted
+
+
+def find_labels(sentences: Iterable[TaggedSentence], scheme: Scheme | None) -> list[str]:
+    """The label set of a corpus.
+
+    Args:
+        sentences: their tags are of `scheme`.
+        scheme: None for plain tags.
+
+    Returns:
+        Plain tags are sorted. Of a scheme ``O`` comes first, then, type by type, every tag that the scheme has for it,
+        B before I, though none of the sentences may hold it: the later pieces of a word need I, and a decoder the rest.
+        `FIRST_TYPES` come first, others are sorted.
+    """
+    tags = {tag for sentence in sentences for tag in sentence.tags}
+    if scheme is None:
+        return sorted(tags)
+    types = {split_tag(tag)[1] for tag in tags - {"O"}}
+    ordered = [kind for kind in FIRST_TYPES if kind in types] + sorted(types - {*FIRST_TYPES})
+    prefixes = "BI" if scheme in ("IOB1", "IOB2") else scheme.replace("O", "")
+    return ["O", *(f"{prefix}-{kind}" if kind else prefix for kind in ordered for prefix in prefixes)]
+
+
+def guess_scheme(labels: Iterable[str]) -> Scheme:
+    """The scheme that a label set is of; IOB1 and IOB2 have the same ones, and IOB2 stands for both."""
+    prefixes = {split_tag(label)[0] for label in labels}
+    return "BIOES" if prefixes & {"E", "S"} else "BILOU" if prefixes & {"L", "U"} else "IOB2"
+
+
+def require_same_labels(ours: Sequence[str], theirs: Sequence[str], name: str) -> None:
+    """Refuses a label set that differs from another in more than order.
+
+    Args:
+        ours: those of the model.
+        theirs: those of the data.
+        name: what the second ones are, for the message.
+
+    Raises:
+        InputError: with both.
+    """
+    if set(ours) != set(theirs):
+        differing = [label for label in (*ours, *theirs) if (label in ours) != (label in theirs)]
+        raise InputError(
+            f"the model was made for the labels {', '.join(ours)}, but {name} are {', '.join(theirs)}; they differ in "
+            f"{', '.join(differing)}"
+        )
+
+
+def number_tags(sentences: Iterable[TaggedSentence], labels: Sequence[str], name: str) -> list[int]:
+    """The label ids of all words.
+
+    Args:
+        sentences: of a split.
+        labels: names, by id.
+        name: whose labels these are, for the message.
+
+    Raises:
+        InputError: at the first tag that is no label.
+    """
+    ids = {label: i for i, label in enumerate(labels)}
+    numbers = []
+    for sentence in sentences:
+        for i, tag in enumerate(sentence.tags):
+            if tag not in ids:
+                known = ", ".join(labels)
+                raise InputError(f"{sentence.locate(i)}: tag {tag!r} is not among the labels of {name}: {known}")
+            numbers.append(ids[tag])
+    return numbers

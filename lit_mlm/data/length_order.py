@@ -1,0 +1,112 @@
+"""Which rows make which batch where rows are grouped by length: a pure function of (seed, epoch)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch.utils.data.distributed import DistributedSampler
+
+from lit_mlm.data.order import BatchKey
+from lit_mlm.text.blocks import IntArray
+
+
+class LengthOrder(DistributedSampler[Any]):
+    """Deals batches of rows that are about as long as each other to the ranks, as `BatchOrder` deals its own.
+
+    Groups of rows are sorted by the length of their longest row, the longest first, and cut into batches. In training
+    each row is its own group; lengths are rounded up, by less than an eighth, so that each epoch mixes the rows anew,
+    and the batches come in a new order. In evaluation the order never changes. The number of batches is the same in
+    each epoch and on each rank, at least one; those that are missing at the end are empty. No row is dropped or
+    repeated.
+
+    Args:
+        lengths: tokens of each row, special tokens included, shape (num_rows,).
+        batch_size: rows in a batch, >= 1; a group that has more is a batch by itself.
+        rank: this process, from 0.
+        num_ranks: number of processes.
+        seed: chooses a new order for each epoch; without it, in evaluation, it is always the same.
+        groups: for evaluation a number for each row that never decreases, shape (num_rows,): rows with the same one
+            stand in one batch, in their order; without it each row is a group.
+        max_tokens: tokens in a batch, padding included, in place of `batch_size`; a group that has more is a batch by
+            itself.
+        by_length: False leaves the order of training to chance alone, and that of evaluation as it is.
+    """
+
+    def __init__(
+        self,
+        lengths: IntArray,
+        batch_size: int,
+        rank: int = 0,
+        num_ranks: int = 1,
+        seed: int | None = None,
+        groups: IntArray | None = None,
+        max_tokens: int | None = None,
+        by_length: bool = True,
+    ) -> None:
+        super().__init__(range(len(lengths)), num_replicas=num_ranks, rank=rank, shuffle=seed is not None)  # type: ignore[arg-type]
+        self.order_seed = seed
+        self.lengths = lengths
+        self._firsts = np.arange(len(lengths))
+        if groups is not None:
+            self._firsts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])[: len(groups)])
+        self._sizes = np.diff(np.append(self._firsts, len(lengths)))
+        longest = np.maximum.reduceat(lengths, self._firsts) if len(lengths) else lengths
+        self._keys = round_up(longest) if seed is not None else longest
+        if not by_length:
+            self._keys = np.full_like(self._keys, self._keys.max(initial=0))
+        self._borders = self._cut(np.argsort(-self._keys, kind="stable"), batch_size, max_tokens)
+
+    def __len__(self) -> int:
+        return max(1, -(-(len(self._borders) - 1) // self.num_replicas))
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        batches = self._make_batches()
+        for i in range(self.rank, len(self) * self.num_replicas, self.num_replicas):
+            rows = batches[i] if i < len(batches) else np.zeros(0, dtype=np.int64)
+            yield BatchKey(self.epoch if self.shuffle else 0, rows)
+
+    @property
+    def padding_fraction(self) -> float:
+        """The share of the tokens of all batches of an epoch, on all ranks, that is padding, in [0, 1)."""
+        batches = self._make_batches()
+        num_cells = sum(len(rows) * int(self.lengths[rows].max()) for rows in batches)
+        return 1 - int(self.lengths.sum()) / num_cells if num_cells else 0.0
+
+    def _make_batches(self) -> list[IntArray]:
+        """The rows of each batch of the epoch, on all ranks."""
+        order = np.arange(len(self._keys))
+        if self.order_seed is not None:
+            rng = np.random.default_rng((self.order_seed, self.epoch))
+            order = rng.permutation(order)
+        order = order[np.argsort(-self._keys[order], kind="stable")]
+        batches = [self._get_rows(order[i:j]) for i, j in zip(self._borders[:-1], self._borders[1:], strict=True)]
+        return batches if self.order_seed is None else [batches[i] for i in rng.permutation(len(batches))]
+
+    def _get_rows(self, groups: IntArray) -> IntArray:
+        sizes = self._sizes[groups]
+        starts = self._firsts[groups] - (np.cumsum(sizes) - sizes)
+        return np.arange(sizes.sum()) + np.repeat(starts, sizes)
+
+    def _cut(self, order: IntArray, batch_size: int, max_tokens: int | None) -> list[int]:
+        """Where each batch starts in the sorted groups, and where the last one ends.
+
+        Rows of training are groups of one, so this depends on their sorted lengths alone, not on the epoch.
+        """
+        ends = np.cumsum(self._sizes[order])
+        borders = [0]
+        while borders[-1] < len(order):
+            start = borders[-1]
+            limit = batch_size if max_tokens is None else max_tokens // int(self._keys[order[start]])
+            num_before = int(ends[start - 1]) if start else 0
+            borders.append(max(start + 1, int(np.searchsorted(ends, num_before + limit, side="right"))))
+        return borders
+
+
+def round_up(lengths: IntArray) -> IntArray:
+    """Lengths rounded up to multiples of a power of two that is at most an eighth of them; those below 16 stay.
+
+    Args:
+        lengths: each >= 1, any shape.
+    """
+    steps = 2 ** np.maximum(np.floor(np.log2(np.maximum(lengths, 1))).astype(np.int64) - 3, 0)
+    return -(-lengths // steps) * steps
