@@ -70,9 +70,8 @@ class TaggedDataModule(TextDataModule):
         require_at_least(0, overlap=overlap, context_pieces=context_pieces)
         if labels is not None and (not labels or len(set(labels)) < len(labels)):
             raise InputError(f"data.labels must name at least one label, each once, got {labels}")
-        for name in ("eval_batch_size",) if max_tokens_per_batch is not None else ():
-            if self.hparams[name] is not None:
-                raise InputError(f"data.{name} and data.max_tokens_per_batch exclude each other: both size a batch")
+        if max_tokens_per_batch is not None and self.hparams["eval_batch_size"] is not None:
+            raise InputError("data.eval_batch_size and data.max_tokens_per_batch exclude each other: both size a batch")
         if self.hparams["num_proc"] is not None:
             raise InputError("data.num_proc has no effect here: each distinct word is tokenised once, by this process")
         self.save_hyperparameters(logger=False)
@@ -121,6 +120,7 @@ class TaggedDataModule(TextDataModule):
         self.labels = self._choose_labels(read.get("train"))
         for split in SPLITS_OF_STAGE[stage]:
             self.sentences[split] = read[split]
+            self._hashes[split] = hash_sentences(read[split])  # the same whichever scheme the files have
             self.examples[split] = self._make_examples(split)
         self._read = {}
 
@@ -199,8 +199,7 @@ class TaggedDataModule(TextDataModule):
         for split, sentences in self._read.items():
             if not any(sentence.words for sentence in sentences):
                 raise InputError(f"the {split} split has no words")
-        self._hashes |= {split: hash_sentences(sentences) for split, sentences in self._read.items()}
-        self._load_tokenizer(self._iterate_train_texts, self._hashes.get("train", ""))
+        self._load_tokenizer(self._iterate_train_texts, hash_sentences(self._read.get("train", [])))
 
     def _iterate_train_texts(self) -> Iterator[str]:
         return (" ".join(sentence.words) for sentence in self._read["train"])
@@ -234,7 +233,7 @@ class TaggedDataModule(TextDataModule):
         table = cut_sentences(encoded, size, self.overlap)
         if options["context_pieces"]:
             table = widen(table, encoded, self._number_documents(split), options["context_pieces"], size)
-        self._counts[split] = self._count(sentences, encoded)
+        self._counts[split] = self._count(self._read[split], encoded)
         around, pad_id = find_special_tokens(self.tokenizer), find_pad_id(self.tokenizer)
         return TaggedWindows(*join_pieces(encoded, word_labels, inside), table, around, pad_id)
 
@@ -249,6 +248,7 @@ class TaggedDataModule(TextDataModule):
         return np.array(documents, dtype=np.int64)
 
     def _count(self, sentences: list[TaggedSentence], encoded: list[EncodedWords]) -> Facts:
+        """Words and entities of the files, before tags were converted."""
         limit = (self._model.max_length if self._model else None) or self.window
         num_special = len(find_special_tokens(self.tokenizer))
         kept = count_kept_words(encoded, sys.maxsize if limit is None else limit - num_special).tolist()
