@@ -126,9 +126,7 @@ class TextDataModule(LightningDataModule, ABC):
         """The number of this process, from 0, and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _load_in_order(
-        self, examples: Dataset[dict[str, Tensor]], order: DistributedSampler[Any]
-    ) -> DataLoader[Any]:
+    def _load_in_order(self, examples: Dataset[dict[str, Tensor]], order: DistributedSampler[Any]) -> DataLoader[Any]:
         """A loader that makes the batches whose keys a sampler gives."""
         trainer, workers = self.trainer, self.hparams["num_workers"]
         return DataLoader(

@@ -128,5 +128,7 @@ def find_file(folder: Path, split: str) -> Path:
     if not found:
         raise InputError(f"data.data_dir {folder}: the {split} split needs one of {', '.join(FILES[split])} there")
     if len(found) > 1:
-        raise InputError(f"data.data_dir {folder}: {' and '.join(path.name for path in found)} are both the {split} split")
+        raise InputError(
+            f"data.data_dir {folder}: {' and '.join(path.name for path in found)} are both the {split} split"
+        )
     return found[0]

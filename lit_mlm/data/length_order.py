@@ -85,7 +85,8 @@ class LengthOrder(DistributedSampler[Any]):
     def _get_rows(self, groups: IntArray) -> IntArray:
         sizes = self._sizes[groups]
         starts = self._firsts[groups] - (np.cumsum(sizes) - sizes)
-        return np.arange(sizes.sum()) + np.repeat(starts, sizes)
+        rows: IntArray = np.arange(sizes.sum()) + np.repeat(starts, sizes)
+        return rows
 
     def _cut(self, order: IntArray, batch_size: int, max_tokens: int | None) -> list[int]:
         """Where each batch starts in the sorted groups, and where the last one ends.
@@ -109,4 +110,4 @@ def round_up(lengths: IntArray) -> IntArray:
         lengths: each >= 1, any shape.
     """
     steps = 2 ** np.maximum(np.floor(np.log2(np.maximum(lengths, 1))).astype(np.int64) - 3, 0)
-    return -(-lengths // steps) * steps
+    return np.asarray(-(-lengths // steps) * steps, dtype=np.int64)

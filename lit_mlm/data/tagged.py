@@ -192,7 +192,8 @@ class TaggedDataModule(TextDataModule):
     def _load(self, stage: str) -> None:
         """Reads what a stage needs, and the training split where the labels or the tokenizer come from it."""
         splits = set(SPLITS_OF_STAGE[stage])
-        if self._label_names is None and self.hparams["labels"] is None or self.hparams["vocab_size"] is not None:
+        has_labels = self._label_names is not None or self.hparams["labels"] is not None
+        if not has_labels or self.hparams["vocab_size"] is not None:
             splits.add("train")
         loaded = self.load_sentences(splits)
         self._read = {split: loaded[split] for split in sorted(splits)}
@@ -219,10 +220,12 @@ class TaggedDataModule(TextDataModule):
     def _choose_labels(self, train: list[TaggedSentence] | None) -> list[str]:
         """The labels: in the model's order, else in that which is given, else in that of `find_labels`."""
         names, given = self._label_names, self.hparams["labels"]
-        found = given or (None if train is None else find_labels(train, self.scheme))
-        if names is not None and found is not None:
+        found: list[str] = given or find_labels(train or [], self.scheme)
+        if names is None:
+            return list(found)
+        if given is not None or train is not None:
             require_same_labels(names, found, "those of the training split" if given is None else "data.labels")
-        return list(names or found)
+        return list(names)
 
     def _make_examples(self, split: str) -> TaggedWindows:
         sentences, size, options = self.sentences[split], self._size, self.hparams

@@ -132,7 +132,7 @@ def cut_sentences(encoded: Sequence[EncodedWords], size: int, overlap: int) -> W
     short = np.flatnonzero((lengths > 0) & (lengths <= size))
     starts, ends = offsets[short], offsets[short] + lengths[short]
     parts = [np.stack([starts, ends, starts, ends, short])]
-    for number in np.flatnonzero(lengths > size):
+    for number in np.flatnonzero(lengths > size).tolist():
         word_of_piece = encoded[number].word_of_piece
         windows = cut_windows(word_of_piece, size, overlap)
         borders = np.append(find_first_pieces(word_of_piece), len(word_of_piece))

@@ -21,9 +21,10 @@ def load(splits: set[str], **options: Any) -> dict[str, list[str]]:
 
 def test_fixtures_are_what_their_script_writes(tmp_path: Path) -> None:
     write_fixtures(tmp_path)
-    for file in tmp_path.rglob("*.txt"):
-        assert file.read_bytes() == (FIXTURES / file.relative_to(tmp_path)).read_bytes()
-    assert len(list(tmp_path.rglob("*.txt"))) == len(list(FIXTURES.rglob("*.txt")))
+    for pattern in ("*.txt", "eng.*"):
+        for file in tmp_path.rglob(pattern):
+            assert file.read_bytes() == (FIXTURES / file.relative_to(tmp_path)).read_bytes()
+        assert len(list(tmp_path.rglob(pattern))) == len(list(FIXTURES.rglob(pattern)))
 
 
 def test_folder() -> None:

@@ -1,5 +1,7 @@
 """Batches by length against plain properties: every row once, in groups, within the budget, the same for any ranks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,11 +13,11 @@ LENGTHS = RNG.integers(3, 90, 203)
 GROUPS = np.sort(RNG.integers(0, 80, 203))
 
 
-def deal(num_ranks: int = 1, epoch: int = 0, lengths: IntArray = LENGTHS, **options: object) -> list[list[list[int]]]:
+def deal(num_ranks: int = 1, epoch: int = 0, lengths: IntArray = LENGTHS, **options: Any) -> list[list[list[int]]]:
     """For each rank its batches."""
     ranks = []
     for rank in range(num_ranks):
-        order = LengthOrder(lengths, **({"batch_size": 8} | options), rank=rank, num_ranks=num_ranks)  # type: ignore[arg-type]
+        order = LengthOrder(lengths, **({"batch_size": 8} | options), rank=rank, num_ranks=num_ranks)
         order.set_epoch(epoch)
         batches = [key.examples.tolist() for key in order]
         assert len(batches) == len(order) >= 1
@@ -30,7 +32,7 @@ def merge(ranks: list[list[list[int]]]) -> list[list[int]]:
 
 @pytest.mark.parametrize("options", [{"seed": 1}, {"groups": GROUPS}, {"max_tokens": 300, "seed": 1}])
 @pytest.mark.parametrize("num_rows", [0, 1, 2, 203])
-def test_each_row_once_and_the_same_for_any_number_of_ranks(options: dict[str, object], num_rows: int) -> None:
+def test_each_row_once_and_the_same_for_any_number_of_ranks(options: dict[str, Any], num_rows: int) -> None:
     if "groups" in options:
         options = {"groups": GROUPS[:num_rows]}
     lengths = LENGTHS[:num_rows]
@@ -41,8 +43,8 @@ def test_each_row_once_and_the_same_for_any_number_of_ranks(options: dict[str, o
 
 
 def test_training_is_a_function_of_seed_and_epoch() -> None:
-    def collect(**options: object) -> list[list[int]]:
-        return merge(deal(**options))  # type: ignore[arg-type]
+    def collect(**options: Any) -> list[list[int]]:
+        return merge(deal(**options))
 
     assert collect(seed=1, epoch=3) == collect(seed=1, epoch=3)
     others = [collect(seed=1, epoch=4), collect(seed=2, epoch=3)]
@@ -50,7 +52,7 @@ def test_training_is_a_function_of_seed_and_epoch() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"max_tokens": 200}])
-def test_every_epoch_has_as_many_batches(options: dict[str, object]) -> None:
+def test_every_epoch_has_as_many_batches(options: dict[str, Any]) -> None:
     assert len({len(merge(deal(epoch=epoch, seed=5, **options))) for epoch in range(5)}) == 1
 
 
