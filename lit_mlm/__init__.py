@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "MaskedLM": "lit_mlm.modules.masked_lm",
+    "CoNLLDataModule": "lit_mlm.data.conll",
     "ELI5DataModule": "lit_mlm.data.eli5",
     "IMDBDataModule": "lit_mlm.data.imdb",
     "PythonDocsDataModule": "lit_mlm.data.python_docs",
@@ -15,6 +16,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "CoNLLDataModule",
     "ELI5DataModule",
     "IMDBDataModule",
     "MaskedLM",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from lit_mlm.data.conll import CoNLLDataModule
     from lit_mlm.data.eli5 import ELI5DataModule
     from lit_mlm.data.imdb import IMDBDataModule
     from lit_mlm.data.python_docs import PythonDocsDataModule
