@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import ClassLabel
 
 from lit_mlm.data.files import Problem
 from lit_mlm.data.hub import load_split
 from lit_mlm.data.readers import Row, read_rows
 from lit_mlm.errors import InputError, suggest
+from lit_mlm.text.blocks import IntArray
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,22 @@ def hash_sentences(sentences: Iterable[TaggedSentence]) -> str:
         digest.update(json.dumps(content).encode() + b"\n")
         before = sentence.document
     return digest.hexdigest()
+
+
+def number_documents(sentences: Sequence[TaggedSentence]) -> IntArray:
+    """The document of each sentence, shape (S,).
+
+    Raises:
+        InputError: if that of a sentence is not known, so that context can't be taken from it.
+    """
+    documents = [sentence.document for sentence in sentences]
+    if None in documents:
+        place = sentences[documents.index(None)].place
+        raise InputError(
+            f"data.context_pieces needs the borders of documents, which {place} does not have: column files mark them "
+            "with -DOCSTART- lines"
+        )
+    return np.array(documents, dtype=np.int64)
 
 
 def make_sentence(

@@ -16,7 +16,7 @@ from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, require_at_least
 from lit_mlm.data.labels import convert_sentences, find_labels, guess_scheme, number_tags, require_same_labels
 from lit_mlm.data.length_order import LengthOrder
 from lit_mlm.data.masked_blocks import find_pad_id
-from lit_mlm.data.sentences import TaggedSentence, hash_sentences
+from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
 from lit_mlm.data.stream import find_special_tokens
 from lit_mlm.data.tagged_windows import TaggedWindows, count_kept_words, cut_sentences, join_pieces, widen
 from lit_mlm.errors import InputError
@@ -235,20 +235,10 @@ class TaggedDataModule(TextDataModule):
         inside = make_inside_table(self.labels) if options["label_later_pieces"] == "inside" else None
         table = cut_sentences(encoded, size, self.overlap)
         if options["context_pieces"]:
-            table = widen(table, encoded, self._number_documents(split), options["context_pieces"], size)
+            table = widen(table, encoded, number_documents(sentences), options["context_pieces"], size)
         self._counts[split] = self._count(self._read[split], encoded)
         around, pad_id = find_special_tokens(self.tokenizer), find_pad_id(self.tokenizer)
         return TaggedWindows(*join_pieces(encoded, word_labels, inside), table, around, pad_id)
-
-    def _number_documents(self, split: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-        documents = [sentence.document for sentence in self.sentences[split]]
-        if None in documents:
-            place = self.sentences[split][documents.index(None)].place
-            raise InputError(
-                f"data.context_pieces {self.hparams['context_pieces']} needs the borders of documents, which {place} "
-                "does not have: column files mark them with -DOCSTART- lines"
-            )
-        return np.array(documents, dtype=np.int64)
 
     def _count(self, sentences: list[TaggedSentence], encoded: list[EncodedWords]) -> Facts:
         """Words and entities of the files, before tags were converted."""
