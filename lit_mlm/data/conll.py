@@ -75,7 +75,7 @@ class CoNLLDataModule(TaggedDataModule):
         Raises:
             InputError: if a file is missing, or at the first line or row that can't be read.
         """
-        return {split: self._read_split(split) for split in splits}
+        return {split: self._read_split(split) for split in sorted(splits)}
 
     def find_scheme(self, sentences: Collection[TaggedSentence]) -> Scheme | None:
         """The scheme of the tags, which must be there for entities and chunks, and must not be for parts of speech.

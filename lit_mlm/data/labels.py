@@ -65,22 +65,17 @@ def guess_scheme(labels: Iterable[str]) -> Scheme:
     return "BIOES" if prefixes & {"E", "S"} else "BILOU" if prefixes & {"L", "U"} else "IOB2"
 
 
-def require_same_labels(ours: Sequence[str], theirs: Sequence[str], name: str) -> None:
-    """Refuses a label set that differs from another in more than order.
-
-    Args:
-        ours: those of the model.
-        theirs: those of the data.
-        name: what the second ones are, for the message.
+def require_same_labels(ours: Sequence[str], given: Sequence[str]) -> None:
+    """Refuses labels that are given and differ from those of the model in more than order.
 
     Raises:
         InputError: with both.
     """
-    if set(ours) != set(theirs):
-        differing = [label for label in (*ours, *theirs) if (label in ours) != (label in theirs)]
+    if set(ours) != set(given):
+        differing = [label for label in (*ours, *given) if (label in ours) != (label in given)]
         raise InputError(
-            f"the model was made for the labels {', '.join(ours)}, but {name} are {', '.join(theirs)}; they differ in "
-            f"{', '.join(differing)}"
+            f"the model was made for the labels {', '.join(ours)}, but data.labels are {', '.join(given)}; they differ "
+            f"in {', '.join(differing)}"
         )
 
 

@@ -18,11 +18,11 @@ from lit_mlm.data.length_order import LengthOrder
 from lit_mlm.data.masked_blocks import find_pad_id
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
 from lit_mlm.data.stream import find_special_tokens
-from lit_mlm.data.tagged_windows import TaggedWindows, count_kept_words, cut_sentences, join_pieces, widen
+from lit_mlm.data.tagged_windows import TaggedWindows, count_words, cut_sentences, join_pieces, widen
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
-from lit_mlm.text.alignment import EncodedWords, encode_words, make_inside_table
-from lit_mlm.text.tagging import Scheme, find_scheme, find_spans
+from lit_mlm.text.alignment import encode_words, make_inside_table
+from lit_mlm.text.tagging import Scheme, find_scheme
 
 Facts = dict[str, float | int | str]
 
@@ -117,11 +117,12 @@ class TaggedDataModule(TextDataModule):
         source = self.find_scheme(self._read.get("train") or list(chain(*self._read.values())))
         self.scheme = self._choose_scheme(source)
         read = {split: convert_sentences(sentences, source, self.scheme) for split, sentences in self._read.items()}
-        self.labels = self._choose_labels(read.get("train"))
+        self.labels = self._choose_labels(stage, read.get("train"))
+        owner = "data.labels" if self.hparams["labels"] else "the training split" if "train" in read else "the model"
         for split in SPLITS_OF_STAGE[stage]:
             self.sentences[split] = read[split]
             self._hashes[split] = hash_sentences(read[split])  # the same whichever scheme the files have
-            self.examples[split] = self._make_examples(split)
+            self.examples[split] = self._make_examples(split, owner)
         self._read = {}
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -152,6 +153,19 @@ class TaggedDataModule(TextDataModule):
         if typed is not None and typed >= size:
             raise InputError(f"data.overlap {typed} must be less than the {size} pieces of a window")
         return size // 4 if typed is None else int(typed)
+
+    @property
+    def truncation(self) -> int | None:
+        """Pieces of a sentence that cutting it at the model's limit would leave; None if there is no limit."""
+        limit = (self._model.max_length if self._model else None) or self.window
+        return None if limit is None else limit - len(find_special_tokens(self.tokenizer))
+
+    @property
+    def tagging_options(self) -> dict[str, Any]:
+        """What a tagger must do with words to be what its evaluation was, in YAML's types."""
+        options = {name: self.hparams[name] for name in ("label_later_pieces", "context_pieces")}
+        overlap = None if self.window is None else self.overlap
+        return {"scheme": self.scheme, "window": self.window, "overlap": overlap} | options
 
     @property
     def sequence_length(self) -> int:
@@ -217,43 +231,29 @@ class TaggedDataModule(TextDataModule):
         known = self._label_names or self.hparams["labels"] or ()
         return None if source is None else typed or guess_scheme(known)
 
-    def _choose_labels(self, train: list[TaggedSentence] | None) -> list[str]:
-        """The labels: in the model's order, else in that which is given, else in that of `find_labels`."""
+    def _choose_labels(self, stage: str, train: list[TaggedSentence] | None) -> list[str]:
+        """The labels, in the model's order where it has the same ones; training may give a model others."""
         names, given = self._label_names, self.hparams["labels"]
+        if names is not None and stage != "fit":
+            if given is not None:
+                require_same_labels(names, given)
+            return list(names)
         found: list[str] = given or find_labels(train or [], self.scheme)
-        if names is None:
-            return list(found)
-        if given is not None or train is not None:
-            require_same_labels(names, found, "those of the training split" if given is None else "data.labels")
-        return list(names)
+        return list(found if names is None or set(names) != set(found) else names)
 
-    def _make_examples(self, split: str) -> TaggedWindows:
+    def _make_examples(self, split: str, owner: str) -> TaggedWindows:
         sentences, size, options = self.sentences[split], self._size, self.hparams
-        owner = "data.labels" if options["labels"] else "the model" if self._label_names else "the training split"
         word_labels = np.array(number_tags(sentences, self.labels, owner), dtype=np.int64)
         encoded = encode_words(self.tokenizer, [sentence.words for sentence in sentences], size)
         inside = make_inside_table(self.labels) if options["label_later_pieces"] == "inside" else None
         table = cut_sentences(encoded, size, self.overlap)
         if options["context_pieces"]:
             table = widen(table, encoded, number_documents(sentences), options["context_pieces"], size)
-        self._counts[split] = self._count(self._read[split], encoded)
+        # The tags of the files, before they were converted: what is scored is held against them.
+        tags = None if self.scheme is None else [sentence.tags for sentence in self._read[split]]
+        self._counts[split] = count_words(encoded, tags, self.truncation)
         around, pad_id = find_special_tokens(self.tokenizer), find_pad_id(self.tokenizer)
         return TaggedWindows(*join_pieces(encoded, word_labels, inside), table, around, pad_id)
-
-    def _count(self, sentences: list[TaggedSentence], encoded: list[EncodedWords]) -> Facts:
-        """Words and entities of the files, before tags were converted."""
-        limit = (self._model.max_length if self._model else None) or self.window
-        num_special = len(find_special_tokens(self.tokenizer))
-        kept = count_kept_words(encoded, sys.maxsize if limit is None else limit - num_special).tolist()
-        num_words = sum(len(sentence.words) for sentence in sentences)
-        counts: Facts = {"num_sentences": len(sentences), "num_words": num_words}
-        counts["num_words_lost_by_truncation"] = num_words - sum(kept)
-        if self.scheme is not None:
-            ends = [[span.end for span in find_spans(sentence.tags)] for sentence in sentences]
-            counts["num_gold_entities"] = sum(map(len, ends))
-            lost = sum(end > num_kept for found, num_kept in zip(ends, kept, strict=True) for end in found)
-            counts["num_entities_lost_by_truncation"] = lost
-        return counts
 
     def _make_order(self, split: str) -> LengthOrder:
         examples, options, is_training = self.examples[split], self.hparams, split == "train"

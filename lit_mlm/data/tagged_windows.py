@@ -17,6 +17,7 @@ from lit_mlm.data.stream import SpecialTokens
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.alignment import NO_WORD, EncodedWords, align_labels, find_first_pieces
 from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.tagging import find_spans
 from lit_mlm.text.windows import add_context, cut_windows
 
 Int32Array = npt.NDArray[np.int32]
@@ -168,9 +169,28 @@ def widen(
     )
 
 
-def count_kept_words(encoded: Sequence[EncodedWords], size: int) -> IntArray:
-    """How many words of each sentence have their first piece among the first `size` pieces, shape (S,)."""
-    return np.array([_count_words(sentence, size) for sentence in encoded], dtype=np.int64)
+def count_words(
+    encoded: Sequence[EncodedWords], tags: Sequence[Sequence[str]] | None, truncation: int | None
+) -> dict[str, float | int | str]:
+    """How many sentences and words there are, how many entities, and what truncation would lose of them.
+
+    A word is lost if its first piece is, an entity if one of its words is.
+
+    Args:
+        encoded: of each sentence.
+        tags: of the words of each sentence, in any scheme; None for plain ones.
+        truncation: pieces that it leaves of a sentence; None for all.
+    """
+    num_words = [_count_words(sentence) for sentence in encoded]
+    kept = [_count_words(sentence, truncation) for sentence in encoded]
+    counts: dict[str, float | int | str] = {"num_sentences": len(encoded), "num_words": sum(num_words)}
+    counts["num_words_lost_by_truncation"] = sum(num_words) - sum(kept)
+    if tags is not None:
+        ends = [[span.end for span in find_spans(sentence)] for sentence in tags]
+        counts["num_gold_entities"] = sum(map(len, ends))
+        lost = sum(end > num_kept for found, num_kept in zip(ends, kept, strict=True) for end in found)
+        counts["num_entities_lost_by_truncation"] = lost
+    return counts
 
 
 def _count_words(sentence: EncodedWords, size: int | None = None) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lit_mlm.data.order import BatchKey
 from lit_mlm.data.stream import SpecialTokens
-from lit_mlm.data.tagged_windows import TaggedWindows, count_kept_words, cut_sentences, join_pieces, widen
+from lit_mlm.data.tagged_windows import TaggedWindows, count_words, cut_sentences, join_pieces, widen
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.alignment import NO_WORD, EncodedWords
 from lit_mlm.text.blocks import IntArray
@@ -124,7 +124,13 @@ def test_context_stands_around_and_is_not_scored() -> None:
     assert num_wider > 5
 
 
-def test_words_that_truncation_keeps() -> None:
+def test_counts_of_files_and_of_truncation() -> None:
     words = np.array([0, 0, 1, 2, 2, 2])
-    counts = [int(count_kept_words([EncodedWords(words, words)], size)[0]) for size in range(1, 8)]
-    assert counts == [1, 1, 2, 3, 3, 3, 3]
+    encoded, tags = [EncodedWords(words, words)] * 2, [["O", "B-X", "I-X"], ["S-X", "O", "U-X"]]
+    lost = []
+    for size in (1, 2, 3, 4, 5, None):
+        counts = count_words(encoded, tags, size)
+        assert [counts[f"num_{name}"] for name in ("sentences", "words", "gold_entities")] == [2, 6, 3]
+        lost.append([counts[f"num_{name}_lost_by_truncation"] for name in ("words", "entities")])
+    assert lost == [[4, 2], [4, 2], [2, 2], [0, 0], [0, 0], [0, 0]]
+    assert list(count_words(encoded, None, 1)) == ["num_sentences", "num_words", "num_words_lost_by_truncation"]
