@@ -249,9 +249,8 @@ class TaggedDataModule(TextDataModule):
         table = cut_sentences(encoded, size, self.overlap)
         if options["context_pieces"]:
             table = widen(table, encoded, number_documents(sentences), options["context_pieces"], size)
-        # The tags of the files, before they were converted: what is scored is held against them.
-        tags = None if self.scheme is None else [sentence.tags for sentence in self._read[split]]
-        self._counts[split] = count_words(encoded, tags, self.truncation)
+        # Of the files, before tags were converted: what is scored is held against them.
+        self._counts[split] = count_words(self._read[split], encoded, self.scheme is not None, self.truncation)
         around, pad_id = find_special_tokens(self.tokenizer), find_pad_id(self.tokenizer)
         return TaggedWindows(*join_pieces(encoded, word_labels, inside), table, around, pad_id)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lit_mlm.data.order import BatchKey
+from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.data.stream import SpecialTokens
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.alignment import NO_WORD, EncodedWords, align_labels, find_first_pieces
@@ -170,23 +171,24 @@ def widen(
 
 
 def count_words(
-    encoded: Sequence[EncodedWords], tags: Sequence[Sequence[str]] | None, truncation: int | None
+    sentences: Sequence[TaggedSentence], encoded: Sequence[EncodedWords], has_entities: bool, truncation: int | None
 ) -> dict[str, float | int | str]:
     """How many sentences and words there are, how many entities, and what truncation would lose of them.
 
     A word is lost if its first piece is, an entity if one of its words is.
 
     Args:
-        encoded: of each sentence.
-        tags: of the words of each sentence, in any scheme; None for plain ones.
+        sentences: as the files have them, in any scheme.
+        encoded: the pieces of each.
+        has_entities: whether the tags are those of a scheme.
         truncation: pieces that it leaves of a sentence; None for all.
     """
-    num_words = [_count_words(sentence) for sentence in encoded]
+    num_words = [len(sentence.words) for sentence in sentences]
     kept = [_count_words(sentence, truncation) for sentence in encoded]
-    counts: dict[str, float | int | str] = {"num_sentences": len(encoded), "num_words": sum(num_words)}
+    counts: dict[str, float | int | str] = {"num_sentences": len(sentences), "num_words": sum(num_words)}
     counts["num_words_lost_by_truncation"] = sum(num_words) - sum(kept)
-    if tags is not None:
-        ends = [[span.end for span in find_spans(sentence)] for sentence in tags]
+    if has_entities:
+        ends = [[span.end for span in find_spans(sentence.tags)] for sentence in sentences]
         counts["num_gold_entities"] = sum(map(len, ends))
         lost = sum(end > num_kept for found, num_kept in zip(ends, kept, strict=True) for end in found)
         counts["num_entities_lost_by_truncation"] = lost

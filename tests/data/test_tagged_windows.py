@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lit_mlm.data.order import BatchKey
+from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.data.stream import SpecialTokens
 from lit_mlm.data.tagged_windows import TaggedWindows, count_words, cut_sentences, join_pieces, widen
 from lit_mlm.text import IGNORE_INDEX
@@ -127,10 +128,15 @@ def test_context_stands_around_and_is_not_scored() -> None:
 def test_counts_of_files_and_of_truncation() -> None:
     words = np.array([0, 0, 1, 2, 2, 2])
     encoded, tags = [EncodedWords(words, words)] * 2, [["O", "B-X", "I-X"], ["S-X", "O", "U-X"]]
+    sentences = [TaggedSentence(["a", "b", "c"], sentence_tags, "f") for sentence_tags in tags]
     lost = []
     for size in (1, 2, 3, 4, 5, None):
-        counts = count_words(encoded, tags, size)
+        counts = count_words(sentences, encoded, True, size)
         assert [counts[f"num_{name}"] for name in ("sentences", "words", "gold_entities")] == [2, 6, 3]
         lost.append([counts[f"num_{name}_lost_by_truncation"] for name in ("words", "entities")])
     assert lost == [[4, 2], [4, 2], [2, 2], [0, 0], [0, 0], [0, 0]]
-    assert list(count_words(encoded, None, 1)) == ["num_sentences", "num_words", "num_words_lost_by_truncation"]
+    assert list(count_words(sentences, encoded, False, 1)) == [
+        "num_sentences",
+        "num_words",
+        "num_words_lost_by_truncation",
+    ]
