@@ -1,4 +1,7 @@
-"""Masked language modelling on PyTorch Lightning; public names are imported when they are first used."""
+"""Masked language modelling and token classification on PyTorch Lightning.
+
+Public names are imported when they are first used.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -8,6 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "MaskedLM": "lit_mlm.modules.masked_lm",
     "CoNLLDataModule": "lit_mlm.data.conll",
+    "TokenClassification": "lit_mlm.modules.token_classification",
     "ELI5DataModule": "lit_mlm.data.eli5",
     "IMDBDataModule": "lit_mlm.data.imdb",
     "PythonDocsDataModule": "lit_mlm.data.python_docs",
@@ -22,6 +26,7 @@ __all__ = [
     "MaskedLM",
     "PythonDocsDataModule",
     "TextFilesDataModule",
+    "TokenClassification",
     "__version__",
     "fill_masks",
 ]
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     from lit_mlm.data.text_files import TextFilesDataModule
     from lit_mlm.inference.fill import fill_masks
     from lit_mlm.modules.masked_lm import MaskedLM
+    from lit_mlm.modules.token_classification import TokenClassification
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,9 @@ from torchmetrics import Metric
 
 from lit_mlm.errors import InputError
 
+TINY = 1e-12
+"""Stands for a number of scored tokens that is 0, so that a share of nothing is 0; sums of weights are above it."""
+
 
 class SumMetric(Metric):
     """A metric whose states keep their type when the net around it is cast: sums in half precision would be wrong."""
@@ -27,12 +30,18 @@ class SumMetric(Metric):
 
 
 def add_up(metrics: Sequence[SumMetric]) -> SumMetric:
-    """The metric of all that several metrics of one kind have seen, sums or lists; these stay as they are."""
+    """The metric of all that several metrics of one kind have seen, sums or lists; these stay as they are.
+
+    A metric may hold others.
+    """
     total = copy.deepcopy(metrics[0])
-    total._computed = None  # the first one's figures, if it has computed them, are not the total's
-    for metric in metrics[1:]:
-        for name in total._defaults:
-            setattr(total, name, getattr(total, name) + getattr(metric, name))
+    for part, *others in zip(*(metric.modules() for metric in (total, *metrics[1:])), strict=True):
+        if not isinstance(part, SumMetric):
+            continue
+        part._computed = None  # the first one's figures, if it has computed them, are not the total's
+        for name in part._defaults:
+            for other in others:
+                setattr(part, name, getattr(part, name) + getattr(other, name))
     return total
 
 
@@ -100,7 +109,7 @@ class MaskedTokenMetrics(SumMetric):
 
 
 class MeanLoss(SumMetric):
-    """Mean loss in nats a scored token, 0 while nothing was scored."""
+    """Mean loss in nats a scored token, or a unit of weight; 0 while nothing was scored."""
 
     nats: Tensor
     num_scored_tokens: Tensor
@@ -111,13 +120,13 @@ class MeanLoss(SumMetric):
         self.add_state("num_scored_tokens", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, nats: Tensor, num_scored_tokens: Tensor | int) -> None:
-        """Adds the summed loss of a batch, a scalar in nats, and how many tokens it is the loss of."""
+        """Adds the summed loss of a batch, a scalar in nats, and how many tokens, or what weight, it is the loss of."""
         self.nats += nats.detach().double()
         self.num_scored_tokens += num_scored_tokens
 
     def compute(self) -> Tensor:
         """The mean, a float64 scalar."""
-        return self.nats / self.num_scored_tokens.clamp(min=1)
+        return self.nats / self.num_scored_tokens.clamp(min=TINY)
 
 
 def estimate_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:

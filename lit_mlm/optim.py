@@ -51,7 +51,7 @@ def check_options(
             raise InputError(f"model.{rule}")
 
 
-def find_depths(module: nn.Module, encoder: nn.Module) -> dict[nn.Parameter, int]:
+def find_depths(module: nn.Module, encoder: nn.Module, option: str = "model.layer_decay") -> dict[nn.Parameter, int]:
     """How deep each parameter lies: the head 0, the last layer 1, the embeddings the number of layers + 1.
 
     The layers are the encoder's `nn.ModuleList`; several lists of one length side by side (XLM) are the parts of one
@@ -62,6 +62,7 @@ def find_depths(module: nn.Module, encoder: nn.Module) -> dict[nn.Parameter, int
     Args:
         module: whose parameters are asked for.
         encoder: the part of it that has the layers, of `transformers` nets `base_model`.
+        option: what the depths are for, for the message.
 
     Raises:
         InputError: if the encoder has no layers, or several stacks of them.
@@ -73,8 +74,8 @@ def find_depths(module: nn.Module, encoder: nn.Module) -> dict[nn.Parameter, int
             stacks[name] = part
     if len({(name.rpartition(".")[0], len(stack)) for name, stack in stacks.items()}) != 1:
         raise InputError(
-            f"model.layer_decay needs a net with one stack of layers, but {type(encoder).__name__} has "
-            f"{', '.join(stacks) or 'none'}; leave it at 1.0"
+            f"{option} needs a net with one stack of layers, but {type(encoder).__name__} has "
+            f"{', '.join(stacks) or 'none'}; leave it out"
         )
     layers = {
         p: len(stack) - i for stack in stacks.values() for i, layer in enumerate(stack) for p in layer.parameters()

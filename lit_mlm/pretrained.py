@@ -1,11 +1,13 @@
 """Nets and tokenizers of `transformers`: loaded, built, compared and packed, quietly and in float32."""
 
+import copy
 import difflib
 import hashlib
 import importlib
 import inspect
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -94,7 +96,7 @@ def restore_config(fields: dict[str, Any]) -> PretrainedConfig:
 
 
 def load_net(
-    auto_class: Any, name: str, revision: str | None = None, **options: Any
+    auto_class: Any, name: str, revision: str | None = None, labels: Sequence[str] | None = None, **options: Any
 ) -> tuple[PreTrainedModel, list[str]]:
     """Loads a pretrained net in float32.
 
@@ -102,19 +104,55 @@ def load_net(
         auto_class: a `transformers` class such as `AutoModelForMaskedLM`.
         name: Hub id or folder.
         revision: of a Hub id.
+        labels: of a new head, by id; one that the checkpoint has, even for as many labels, is not taken.
         options: further arguments of `from_pretrained`.
 
     Returns:
-        The net, and the names of those of its weights that the checkpoint lacks: they start at random.
+        The net, and the names of those of its weights that start at random, as the checkpoint lacks them or they are a
+        new head's.
 
     Raises:
         InputError: see `loading`.
     """
+    if labels is not None:
+        options |= {"config": load_config(name, revision), "ignore_mismatched_sizes": True}
+        set_labels(options["config"], labels)
     with loading(name):
         net, info = auto_class.from_pretrained(
             name, revision=revision, dtype=torch.float32, output_loading_info=True, **options
         )
-    return net, sorted(info["missing_keys"])
+    missing = set(info["missing_keys"])
+    if labels is not None:
+        missing |= _renew_head(auto_class, net, missing)
+    return net, sorted(missing)
+
+
+def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:
+    """Gives a config its labels, by id."""
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: i for i, label in enumerate(labels)}
+
+
+def get_labels(config: PretrainedConfig) -> list[str]:
+    """The labels of a config, by id; where none were given those that `transformers` makes up, ``LABEL_0``."""
+    names: dict[Any, str] = dict(config.id2label or {})
+    return [names[i] for i in range(len(names))]
+
+
+def _renew_head(auto_class: Any, net: PreTrainedModel, missing: set[str]) -> set[str]:
+    """Draws anew the weights that have one row a label, which another task may have left; returns their names.
+
+    They are found by their shape, which changes with the number of labels.
+    """
+    config = copy.deepcopy(net.config)
+    set_labels(config, [*get_labels(config), "another"])
+    with torch.device("meta"), quiet():
+        larger = type(net)(config).state_dict()
+    head = {name for name, weight in net.state_dict().items() if weight.shape != larger[name].shape}
+    if not head <= missing:
+        fresh = build_net(auto_class, net.config).state_dict()
+        net.load_state_dict({name: fresh[name] for name in head}, strict=False)
+    return head
 
 
 def build_net(auto_class: Any, config: PretrainedConfig, **options: Any) -> PreTrainedModel:

@@ -134,7 +134,7 @@ def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -
     [
         ("fti", "there is no command fti (but fit, validate, test, fill"),
         ("fit", "missing: --data, --model; give a --config that has it, or type it"),
-        ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM)"),
+        ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM, TokenClassification)"),
         (
             "fit --model MaskedLM --data.batch_size 3",
             "data.batch_size is of another class; give --data CLASS before",

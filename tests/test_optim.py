@@ -104,7 +104,7 @@ def test_every_parameter_has_its_depth_and_learning_rate(model_type: str) -> Non
 
 def test_nets_without_one_stack_of_layers_are_refused() -> None:
     net = nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 3))
-    with pytest.raises(InputError, match=r"model.layer_decay needs .* Sequential has none; leave it at 1.0"):
+    with pytest.raises(InputError, match=r"model.layer_decay needs .* Sequential has none; leave it out"):
         find_depths(net, net)
     bart = build("bart")
     with pytest.raises(InputError, match=r"BartModel has encoder.layers, decoder.layers"):

@@ -17,10 +17,12 @@ BELOW = {
     "loading": set(),
     **{part: {"text"} for part in ("metrics", "optim", "checkpointing")},
     "entity_metrics": {"text", "metrics"},
+    "word_metrics": {"text", "metrics", "entity_metrics"},
     "pretrained": {"text", "loading"},
     "embeddings": {"text", "loading", "pretrained"},
     **{
-        part: {"text", "metrics", "entity_metrics", "optim", "checkpointing", "loading", "pretrained", "embeddings"}
+        part: {"text", "optim", "checkpointing", "loading", "pretrained", "embeddings"}
+        | {"metrics", "entity_metrics", "word_metrics"}
         for part in ("data", "modules", "inference")
     },
     "callbacks": {"inference", "checkpointing", "pretrained"},

@@ -43,8 +43,9 @@ class PrintProgress(Callback):
         folder = get_run_folder(trainer)
         if not trainer.is_global_zero or not (folder / "hf").is_dir():
             return
-        figures, name = json.loads((folder / "metrics.json").read_text()), f"val/{pl_module.headline[0]}"
-        if name in figures:
+        figures = json.loads((folder / "metrics.json").read_text())
+        name = next((f"val/{name}" for name in pl_module.headline if f"val/{name}" in figures), None)
+        if name is not None:
             before = f"{_format(figures[f'start/{name}'])} before training, " if f"start/{name}" in figures else ""
             _say(trainer, f"{name}: {before}{_format(figures[name])} after it (epoch {figures['epoch'] + 1})")
         _say(trainer, f"model:       {folder / 'hf'} (the best checkpoint, for from_pretrained)")
@@ -60,6 +61,8 @@ class PrintProgress(Callback):
         if prefix and prefix in pl_module.results:
             folder = get_run_folder(trainer)
             _say(trainer, f"{prefix}: {_format_figures(pl_module, prefix)}")
+            for line in pl_module.describe_results(pl_module.results[prefix]):
+                _say(trainer, line)
             _say(trainer, f"figures: {folder / 'metrics.json'}")
 
 

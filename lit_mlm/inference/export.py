@@ -12,7 +12,7 @@ from lit_mlm import pretrained
 from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.loading import quiet
 
-PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask"}
+PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask", "AutoModelForTokenClassification": "token-classification"}
 
 
 def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lit_mlm.errors import InputError
-from lit_mlm.metrics import MeanLoss, SumMetric, add_up
+from lit_mlm.metrics import TINY, MeanLoss, SumMetric, add_up
 from lit_mlm.modules.net import NetModule
 from lit_mlm.optim import (
     Schedule,
@@ -56,11 +56,8 @@ class TransformerModule(NetModule, ABC):
             default.
     """
 
-    monitor: ClassVar[str]
-    """The figure that says which checkpoint is the best."""
-    monitor_mode: ClassVar[Literal["min", "max"]]
     headline: ClassVar[tuple[str, ...]] = ("loss",)
-    """The figures that stand in a line on the terminal, the most important one first."""
+    """The figures that stand in a line on the terminal where there are such, the most important one first."""
     next_command: ClassVar[str | None] = None
     """What to run on the exported model, with ``{model}`` in its place."""
 
@@ -83,9 +80,8 @@ class TransformerModule(NetModule, ABC):
         decay_all: bool = False,
     ) -> None:
         super().__init__()
-        for name in ("auto_class", "monitor", "monitor_mode"):
-            if not hasattr(type(self), name):
-                raise TypeError(f"{type(self).__name__} is a task, so its class must say its {name}")
+        if not hasattr(type(self), "auto_class"):
+            raise TypeError(f"{type(self).__name__} is a task, so its class must say its auto_class")
         if (model is None) == (config is None):
             raise InputError(
                 "give either model.model, a pretrained model, or model.config, the config of a net from scratch; "
@@ -96,17 +92,35 @@ class TransformerModule(NetModule, ABC):
         check_options(schedule, num_warmup_steps, warmup_fraction, decay_fraction, layer_decay)
         self.save_hyperparameters()
         self.train_loss = MeanLoss()
-        # A list for each split: one metric for each loader, which are draws of the same text's masks.
-        self.metrics = nn.ModuleDict({split: nn.ModuleList([self.make_metrics()]) for split in ("val", "test")})
+        # A list for each split: one metric for each loader, which are draws of the same text's masks. They are made
+        # when an evaluation starts, as what they count (labels, say) the data decides.
+        self.metrics = nn.ModuleDict({split: nn.ModuleList() for split in ("val", "test")})
         self._num_scored: Tensor | int = 0
+
+    @property
+    @abstractmethod
+    def monitor(self) -> str:
+        """The figure that says which checkpoint is the best; the data module is set up when it is asked for."""
+
+    @property
+    @abstractmethod
+    def monitor_mode(self) -> Literal["min", "max"]:
+        """Whether the best one is the lowest or the highest."""
 
     @abstractmethod
     def make_metrics(self) -> SumMetric:
-        """New metrics for one split; `compute` must return a dictionary, whose floats are logged by their names."""
+        """New metrics for one split.
+
+        `compute` must return a dictionary. Its floats are logged by their names, but for those with a slash in them,
+        which stand for a part of the tokens (``f1/PER``): all are in ``metrics.json``.
+        """
 
     @abstractmethod
     def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The summed loss of a training batch, a scalar in nats, and the number of tokens that it is the loss of."""
+        """The summed loss of a training batch, a scalar in nats, and the number of tokens that it is the loss of.
+
+        Of weighted tokens the number is the sum of their weights.
+        """
 
     @abstractmethod
     def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
@@ -119,6 +133,14 @@ class TransformerModule(NetModule, ABC):
             raise TypeError(f"compute() of the metrics must return a dict of figures by name, got {type(figures)}")
         return figures
 
+    def describe_results(self, figures: dict[str, Any]) -> list[str]:
+        """Lines for the terminal at the end of `validate` and `test`, such as a table.
+
+        Args:
+            figures: what `compute_figures` gave.
+        """
+        return []
+
     # Training
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -126,7 +148,7 @@ class TransformerModule(NetModule, ABC):
         nats, num_scored = self.sum_loss(batch)
         self.train_loss.update(nats, num_scored)
         self._num_scored = self._num_scored + num_scored
-        self.log("train/loss_step", nats.detach() / num_scored.clamp(min=1), prog_bar=True)
+        self.log("train/loss_step", nats.detach() / num_scored.clamp(min=TINY), prog_bar=True)
         self.log("train/lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
         return nats / LOSS_UNIT
 
@@ -148,7 +170,7 @@ class TransformerModule(NetModule, ABC):
         self._num_scored = 0
         # Lightning has divided by the accumulated batches, and the ranks' gradients are averaged.
         factor = LOSS_UNIT * self.trainer.accumulate_grad_batches * self.trainer.world_size
-        rescale_gradients(parameters, (factor / num_scored.clamp(min=1)).float())
+        rescale_gradients(parameters, (factor / num_scored.clamp(min=TINY)).float())
         if not gradient_clip_val:
             return
         if gradient_clip_algorithm == "value":
@@ -219,6 +241,11 @@ class TransformerModule(NetModule, ABC):
         """Logs the figures of the whole split."""
         self._finish("test", "test")
 
+    def _scores_part(self, split: str) -> bool:
+        """Whether the Trainer was told to evaluate a part of the split only."""
+        limit = getattr(self.trainer, f"limit_{split}_batches")
+        return isinstance(limit, int) or limit < 1.0
+
     def _update_metrics(self, split: str, batch: dict[str, Tensor], draw: int) -> None:
         metrics = cast(nn.ModuleList, self.metrics[split])
         while len(metrics) <= draw:
@@ -229,16 +256,16 @@ class TransformerModule(NetModule, ABC):
         return [cast(SumMetric, metric) for metric in cast(nn.ModuleList, self.metrics[split])]
 
     def _reset_metrics(self, split: str) -> None:
-        """Leaves one metric; those of further draws come with their batches."""
-        first = self._get_metrics(split)[0]
-        first.reset()
-        self.metrics[split] = nn.ModuleList([first])
+        """Starts with one metric; those of further draws come with their batches."""
+        self.metrics[split] = nn.ModuleList([self.make_metrics().to(self.device)])
 
     def _finish(self, split: str, prefix: str) -> None:
         figures = self.compute_figures(split)
         self._reset_metrics(split)
         self.results[prefix] = figures
-        logged = {f"{split}/{name}": value for name, value in figures.items() if isinstance(value, float)}
+        logged = {
+            f"{split}/{name}": value for name, value in figures.items() if isinstance(value, float) and "/" not in name
+        }
         self.log_dict(logged, sync_dist=True)
         if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
             self._log_train_loss()

@@ -2,7 +2,7 @@
 
 import math
 from contextlib import suppress
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,8 +18,8 @@ class MaskedLM(TransformerModule):
     """Trains and scores any `AutoModelForMaskedLM`; head and loss run on the masked positions only."""
 
     auto_class = AutoModelForMaskedLM
-    monitor: ClassVar[str] = "val/loss"  # orders as perplexity does, and is finite where that is not
-    monitor_mode: ClassVar[Literal["min", "max"]] = "min"
+    monitor = "val/loss"  # orders as perplexity does, and is finite where that is not
+    monitor_mode = "min"
     headline = (
         *("perplexity", "perplexity_low", "perplexity_high", "loss", "perplexity_batch_mean", "top1_accuracy"),
         "bits_per_byte",
@@ -58,8 +58,7 @@ class MaskedLM(TransformerModule):
         if facts is not None:
             figures |= facts(split)
             figures["bits_per_byte"] = figures["loss"] / math.log(2) * figures.pop("tokens_per_byte")
-            limit = getattr(self.trainer, f"limit_{split}_batches")
-            if isinstance(limit, int) or limit < 1.0:  # part of the split: the whole's don't hold
+            if self._scores_part(split):  # the whole's don't hold
                 for name in ("mask_fingerprint", "data_fingerprint", "num_blocks", "num_blocks_shared_with_train"):
                     figures.pop(name, None)
         return figures

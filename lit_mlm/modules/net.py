@@ -72,6 +72,11 @@ class NetModule(LightningModule):
         return {} if self._record is None else dict(self._record.get("vocabulary", {}))
 
     @property
+    def new_labels(self) -> list[str] | None:
+        """The labels, by id, that a new head tells apart; None where there is none, or the net's own is to be used."""
+        return None
+
+    @property
     def num_steps(self) -> int:
         """The optimizer steps that the net has been trained for."""
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
@@ -92,16 +97,30 @@ class NetModule(LightningModule):
         )
         if self._record is None and options["model"] is not None:
             name = options["model"]
-            self.net, self.new_weights = pretrained.load_net(self.auto_class, name, options["revision"], **attention)
+            self.net, self.new_weights = pretrained.load_net(
+                self.auto_class, name, options["revision"], self.new_labels, **attention
+            )
             self._report_new_weights()
         else:
-            self.net = pretrained.build_net(self.auto_class, self._make_config(tokenizer), **attention)
+            config = self._make_config(tokenizer)
+            if self._record is None and self.new_labels is not None:
+                pretrained.set_labels(config, self.new_labels)
+            self.net = pretrained.build_net(self.auto_class, config, **attention)
         if options["gradient_checkpointing"]:
             self.net.activation_checkpointing_enable({"use_reentrant": False})
         self.net.train()  # a pretrained net arrives in eval mode, and Lightning leaves it there: no dropout
 
     def restore_from(self, record: dict[str, Any]) -> None:
-        """Takes the net's config and tokenizer from a checkpoint's record; the weights follow by Lightning's load."""
+        """Takes the net's config and tokenizer from a checkpoint's record; the weights follow by Lightning's load.
+
+        Raises:
+            InputError: if it is a checkpoint of another task.
+        """
+        if record["auto_class"] != self.auto_class.__name__:
+            raise InputError(
+                f"the checkpoint is of an {record['auto_class']}, but {type(self).__name__} needs an "
+                f"{self.auto_class.__name__}; to start from it, give the hf folder of its run as model.model"
+            )
         self._record = record
 
     def configure_model(self) -> None:
@@ -133,9 +152,9 @@ class NetModule(LightningModule):
         is_resumed = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         names = [name for name in self.hparams if name not in FREE_OPTIONS] if is_resumed else NET_OPTIONS
         saved = NEWER_OPTIONS | checkpoint[RECORD]["options"]
+        self.restore_from(checkpoint[RECORD])
         refuse_changes("model", {name: self.hparams[name] for name in names}, saved)
-        self._record = checkpoint[RECORD]
-        self.results = dict(self._record["results"])
+        self.results = dict(checkpoint[RECORD]["results"])
         self.build()
         if self._trainer is not None:
             self._check_data()

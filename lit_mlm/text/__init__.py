@@ -7,6 +7,15 @@ B sequences of T tokens, padded on the right to the longest sequence of the batc
 - ``attention_mask``: 1 on tokens, 0 on padding;
 - ``labels``: what the model has to predict at a position, `IGNORE_INDEX` where nothing is scored.
 
+A batch of tagged words has two more. A row is one window of a sentence, or a short sentence with its document context;
+in evaluation the windows of a sentence are in one batch, in order, and each of its words is owned by one of them:
+
+- ``labels``: ids into `TaggedSource.labels`: a word's first piece has the word's label, its later pieces that of being
+  inside of it or `IGNORE_INDEX`, as all pieces of words that the row doesn't own;
+- ``words``: at each piece of a word that the row owns its index in the sentence, `lit_mlm.text.alignment.NO_WORD`
+  elsewhere;
+- ``sentences``: the index of each row's sentence in its split, shape (B,); -1 in a row that only keeps ranks in step.
+
 **The feeder.** What a Lightning module asks of the data module that feeds it is the protocol `TextSource`; what a data
 module asks of the Lightning module that it feeds is the protocol `TokenModel`. Neither imports the other.
 """
@@ -68,3 +77,22 @@ class TextSource(Protocol):
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples."""
+
+
+class TaggedSource(TextSource, Protocol):
+    """What `TokenClassification` asks of its data module; labels and scheme are known once that is set up.
+
+    `facts` has ``num_words`` and, of tags with a scheme, ``num_gold_entities`` of the split as its files have them.
+    """
+
+    labels: list[str]
+    """The names of the labels, by the id that batches have for them."""
+
+    scheme: str | None
+    """That of the labels, one of `lit_mlm.text.tagging.Scheme`; None for plain tags, such as parts of speech."""
+
+    truncation: int | None
+    """How many pieces of a sentence, without special tokens, truncation would leave; need not be there."""
+
+    tagging_options: dict[str, Any]
+    """What a tagger must do with words to be what its evaluation was, in YAML's types; need not be there."""

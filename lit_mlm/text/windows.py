@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
-from lit_mlm.text.alignment import find_first_pieces
+from lit_mlm.text.alignment import NO_WORD, find_first_pieces
 from lit_mlm.text.blocks import IntArray
 
 
@@ -121,6 +121,32 @@ def join_windows(windows: Windows, values: Sequence[npt.NDArray[Any]]) -> npt.ND
     first = (windows.first_owned - windows.first_words).tolist()
     end = (windows.end_owned - windows.first_words).tolist()
     return np.concatenate([value[i:j] for value, i, j in zip(values, first, end, strict=True)])
+
+
+def find_owned_pieces(words: IntArray, sentences: IntArray) -> dict[int, IntArray]:
+    """Where the pieces of each sentence stand in a batch of windows, each once, in the window that owns their word.
+
+    Args:
+        words: the word of each piece that the row owns, `NO_WORD` elsewhere, shape (B, T).
+        sentences: the sentence of each row, shape (B,); the rows of one are in order, with others between them or not.
+
+    Returns:
+        For each sentence that owns a word the places of its pieces in the flattened batch, from left to right.
+
+    Raises:
+        RuntimeError: if the rows of a sentence don't have each of its words from 0 on once and in order.
+    """
+    rows, columns = np.nonzero(words != NO_WORD)
+    order = np.argsort(sentences[rows], kind="stable")
+    places = (rows * words.shape[1] + columns)[order]
+    names, starts = np.unique(sentences[rows][order], return_index=True)
+    pieces = dict(zip(names.tolist(), np.split(places, starts)[1:], strict=True))
+    for sentence, its_places in pieces.items():
+        found, row = words.reshape(-1)[its_places], its_places // words.shape[1]
+        found = found[np.append(True, (found[1:] != found[:-1]) | (row[1:] != row[:-1]))]
+        if not np.array_equal(found, np.arange(len(found))):
+            raise RuntimeError(f"sentence {sentence} of the split: its windows own the words {found.tolist()}")
+    return pieces
 
 
 def add_context(

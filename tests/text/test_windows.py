@@ -8,7 +8,7 @@ import pytest
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.alignment import align_labels
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.windows import add_context, cut_labels, cut_windows, join_windows
+from lit_mlm.text.windows import add_context, cut_labels, cut_windows, find_owned_pieces, join_windows
 
 
 def draw_words(rng: np.random.Generator, num_words: int, longest: int) -> IntArray:
@@ -192,3 +192,15 @@ def test_context_equals_a_reference(seed: int) -> None:
 def test_context_out_of_range_is_refused(num_pieces: int, size: int) -> None:
     with pytest.raises(ValueError, match=f"got {num_pieces} and {size}"):
         add_context([np.arange(3)], np.array([0]), num_pieces, size)
+
+
+def test_owned_pieces_are_in_the_order_of_their_sentences() -> None:
+    """Two windows of sentence 4 around sentence 2, which has context; a row that keeps ranks in step."""
+    words = np.array([[-1, 0, 0, 1, -1], [-1, -1, 0, -1, -1], [-1, -1, 2, 3, 3], [-1, -1, -1, -1, -1]])
+    pieces = find_owned_pieces(words, np.array([4, 2, 4, -1]))
+    assert {sentence: places.tolist() for sentence, places in pieces.items()} == {2: [7], 4: [1, 2, 3, 12, 13, 14]}
+    assert find_owned_pieces(words[3:], np.array([-1])) == {}
+    for change, found in (([1, 2, 2], "0, 1, 1, 2"), ([0, 2, 3], "0, 1, 0, 2, 3"), ([3, 3, 3], "0, 1, 3")):
+        words[2, 2:] = change
+        with pytest.raises(RuntimeError, match=rf"sentence 4 of the split: its windows own the words \[{found}\]"):
+            find_owned_pieces(words, np.array([4, 2, 4, -1]))

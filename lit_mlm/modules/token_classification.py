@@ -1,0 +1,201 @@
+"""Token classification: named entities, parts of speech, chunks.
+
+Shapes: B rows, T pieces of one, L labels.
+"""
+
+import math
+from typing import Any, cast, get_args
+
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoModelForTokenClassification
+
+from lit_mlm import pretrained
+from lit_mlm.errors import InputError, suggest
+from lit_mlm.metrics import SumMetric
+from lit_mlm.modules.base import TransformerModule
+from lit_mlm.optim import find_depths
+from lit_mlm.text import IGNORE_INDEX, TaggedSource
+from lit_mlm.text.tagging import Scheme
+from lit_mlm.word_metrics import Decoding, WordMetrics
+
+
+class TokenClassification(TransformerModule):
+    """Trains and scores any `AutoModelForTokenClassification` on the labels of the data module.
+
+    A pretrained model of another task gets a new head, and so does a token classifier whose labels are not the data's.
+    One with the same labels is used as it is, in whatever order it has them. Labels are compared by name.
+
+    Args:
+        model: name on the Hub, or folder, of a pretrained model of any task.
+        label_smoothing: share of the training loss that is spread over all labels, at least 0 and below 1.
+        class_weights: of labels in the training loss, by name, at least 0; 1 for those left out. The mean loss is that
+            of `torch.nn.CrossEntropyLoss`: over the sum of the weights. The loss of an evaluation has neither.
+        freeze_embeddings: leaves what is below the layers as it is.
+        freeze_layers: leaves as many of the lowest layers as they are.
+        decoding: of words in evaluation: ``argmax`` takes each word's best label, ``viterbi`` the best sequence that
+            the labels' scheme allows.
+        kwargs: the other options of `TransformerModule`.
+    """
+
+    auto_class = AutoModelForTokenClassification
+    monitor_mode = "max"
+    headline = ("f1", "f1_low", "f1_high", "precision", "recall", "accuracy", "f1_strict", "f1_pieces", "loss")
+    next_command = 'python -m lit_mlm tag --model {model} "My name is Sylvain and I work at Hugging Face in Brooklyn."'
+
+    def __init__(
+        self,
+        model: str | None = None,
+        label_smoothing: float = 0.0,
+        class_weights: dict[str, float] | None = None,
+        freeze_embeddings: bool = False,
+        freeze_layers: int = 0,
+        decoding: Decoding = "argmax",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model, **kwargs)
+        rules = {
+            f"label_smoothing must be at least 0 and below 1, got {label_smoothing}": 0 <= label_smoothing < 1,
+            f"class_weights must be at least 0, got {class_weights}": all(
+                0 <= weight < math.inf for weight in (class_weights or {}).values()
+            ),
+            f"freeze_layers must be at least 0, got {freeze_layers}": freeze_layers >= 0,
+            f"decoding must be one of {', '.join(get_args(Decoding))}, got {decoding!r}": decoding
+            in get_args(Decoding),
+        }
+        for rule, holds in rules.items():
+            if not holds:
+                raise InputError(f"model.{rule}")
+        self.save_hyperparameters()
+        self._columns: list[int] | None = None
+        self._weights: list[float] | None = None
+
+    @property
+    def monitor(self) -> str:
+        """F1 where labels mark entities, else accuracy."""
+        return "val/accuracy" if self._data_module is not None and self._tags.scheme is None else "val/f1"
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """The labels of a checkpoint, of the net, or of a pretrained token classifier, by id; None if it has none."""
+        if self._record is not None:
+            return pretrained.get_labels(pretrained.restore_config(self._record["config"]))
+        if self.net is not None:
+            return pretrained.get_labels(self.net.config)
+        if self.hparams["model"] is None:
+            return None
+        config = self._make_config()
+        is_tagger = any(name.endswith("ForTokenClassification") for name in config.architectures or [])
+        return pretrained.get_labels(config) if is_tagger else None
+
+    @property
+    def new_labels(self) -> list[str] | None:
+        """The data's, unless the net has the same."""
+        labels: list[str] | None = getattr(self._data_module, "labels", None)
+        return labels if labels is not None and set(labels) != set(self.label_names or []) else None
+
+    def configure_model(self) -> None:
+        """Builds the net, checks that it fits the data, and freezes what is to stay as it is."""
+        super().configure_model()
+        num_layers = self.hparams["freeze_layers"]
+        if self._trainer is None or not (num_layers or self.hparams["freeze_embeddings"]):
+            return
+        option = "model.freeze_layers" if num_layers else "model.freeze_embeddings"
+        depths = find_depths(self, self._net.base_model, option)
+        bottom = max(depths.values())  # the embeddings', one below the lowest layer
+        if num_layers >= bottom:
+            raise InputError(f"model.freeze_layers is {num_layers}, but the net has {bottom - 1} layers")
+        for parameter, depth in depths.items():
+            is_embedding = depth == bottom
+            if self.hparams["freeze_embeddings"] if is_embedding else depth >= bottom - num_layers:
+                parameter.requires_grad = False
+
+    def make_metrics(self) -> SumMetric:
+        """Figures of words and of pieces."""
+        scheme = cast(Scheme | None, self._tags.scheme)
+        return WordMetrics(self._tags.labels, scheme, self.hparams["decoding"], getattr(self._tags, "truncation", None))
+
+    def compute_logits(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits of a batch in the order of the data's labels, shape (B, T, L)."""
+        logits: Tensor = self._net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        logits = logits[:, : batch["input_ids"].shape[1]]
+        return logits if self._columns is None else logits[..., self._columns]
+
+    def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Cross entropy of the scored pieces in float32, and their number or, with class weights, their weight."""
+        logits, labels = self.compute_logits(batch).float().flatten(0, 1), batch["labels"].flatten()
+        is_scored = labels != IGNORE_INDEX
+        weights = None if self._weights is None else logits.new_tensor(self._weights)
+        nats = F.cross_entropy(
+            logits,
+            labels,
+            weight=weights,
+            ignore_index=IGNORE_INDEX,
+            reduction="sum",
+            label_smoothing=self.hparams["label_smoothing"],
+        )
+        return nats, is_scored.sum() if weights is None else (weights[labels.clamp(min=0)] * is_scored).sum()
+
+    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
+        """Adds the words of a batch."""
+        metrics.update(self.compute_logits(batch), batch)
+
+    def compute_figures(self, split: str) -> dict[str, Any]:
+        """Adds the facts of the split, which the words and entities that were scored must equal."""
+        figures = super().compute_figures(split)
+        if self._scores_part(split):
+            return figures  # the whole's facts don't hold
+        facts = self._tags.facts(split)
+        for name in ("num_words", "num_gold_entities"):
+            if name in facts and facts[name] != figures[name]:
+                raise RuntimeError(f"{split}/{name}: {facts[name]} in the data, but {figures[name]} were scored")
+        return figures | facts
+
+    def describe_results(self, figures: dict[str, Any]) -> list[str]:
+        """A table of the types of entities, or of the tags, in aligned columns."""
+        kinds = [name.removeprefix("f1/") for name in figures if name.startswith("f1/")]
+        columns = [f"{name}/" for name in ("precision", "recall", "f1")]
+        number = "num_gold/" if "num_gold_entities" in figures else "support/"
+        rows = [(kind, *(figures[name + kind] for name in columns), figures[number + kind]) for kind in kinds]
+        if "num_gold_entities" in figures:
+            rows.append(("all", *(figures[name[:-1]] for name in columns), figures["num_gold_entities"]))
+        width = max(len(str(kind)) for kind, *_ in [("type",), *rows])
+        head = f"{'type':{width}}  precision  recall      F1  number"
+        return [head] + [f"{kind:{width}}  {p:9.4f}  {r:6.4f}  {f1:6.4f}  {num:6,}" for kind, p, r, f1, num in rows]
+
+    @property
+    def _tags(self) -> TaggedSource:
+        data = self._data_module
+        if getattr(data, "labels", None) is None:
+            found = "there is no data module" if data is None else f"{type(data).__name__} has no labels"
+            raise InputError(f"TokenClassification needs a data module of tagged words, but {found}")
+        return cast(TaggedSource, data)
+
+    def _check_data(self) -> None:
+        """Also checks labels and class weights, and finds the data's labels among the net's."""
+        super()._check_data()
+        if self._data_module is None:
+            return
+        labels, names = self._tags.labels, self.label_names or []
+        if set(names) != set(labels):
+            owner = "net" if self._record is None else "checkpoint"
+            raise InputError(
+                f"the {owner} has the labels {', '.join(names) or 'none'}, but the data {', '.join(labels)}; use data "
+                f"with the {owner}'s labels, or give the model as model.model to train a new head"
+            )
+        columns = [names.index(label) for label in labels]
+        self._columns = None if columns == sorted(columns) else columns
+        self._take_class_weights(labels)
+        config: Any = self._net.config
+        pretrained.set_labels(config, names)  # a checkpoint's order holds, in which its weights are loaded
+        config.lit_mlm = {**getattr(self._tags, "tagging_options", {}), "decoding": self.hparams["decoding"]}
+
+    def _take_class_weights(self, labels: list[str]) -> None:
+        weights: dict[str, float] | None = self.hparams["class_weights"]
+        unknown = [name for name in weights or {} if name not in labels]
+        if unknown:
+            raise InputError(
+                f"model.class_weights has {', '.join(unknown)}, which is none of the labels {', '.join(labels)}"
+                f"{suggest(unknown[0], labels)}"
+            )
+        self._weights = None if weights is None else [float(weights.get(label, 1.0)) for label in labels]
