@@ -30,9 +30,10 @@ from lit_mlm.callbacks.save_best import SaveBest
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
+from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError, follow_causes, suggest
 from lit_mlm.modules.base import TransformerModule
-from lit_mlm.parser import TrainerParser, check_yaml
+from lit_mlm.parser import TrainerParser
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -84,6 +85,7 @@ class TrainerCLI(LightningCLI):
         """Parses the command line; a mistake in it is told from one in a config."""
         command = cast(TrainerParser, self._subcommand_parsers[args[0]])
         command.configs = [value for option, value in pairwise(args) if option == "--config"]
+        command.typed = args
         cast(TrainerParser, parser).command = command
         for path in command.configs:
             check_yaml(path)

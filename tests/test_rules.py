@@ -25,9 +25,11 @@ BELOW = {
     "callbacks": {"inference", "checkpointing", "pretrained"},
     "commands": {"inference", "data", "checkpointing"},
     "cli": {"commands", "trainer_cli", "show_cli"},
-    "parser": {"cli"},
+    "class_paths": set(),
+    "config_files": {"cli"},
+    "parser": {"cli", "class_paths", "config_files"},
     "show_cli": {"trainer_cli", "data"},
-    "trainer_cli": {"cli", "parser", "data", "modules", "callbacks", "checkpointing"},
+    "trainer_cli": {"cli", "config_files", "parser", "data", "modules", "callbacks", "checkpointing"},
     "__main__": {"cli"},
     "__init__": {"data", "modules", "inference"},
 }
