@@ -26,10 +26,11 @@ BELOW = {
     "commands": {"inference", "data", "checkpointing"},
     "cli": {"commands", "trainer_cli", "show_cli"},
     "class_paths": set(),
+    "mistakes": set(),
     "config_files": {"cli"},
     "parser": {"cli", "class_paths", "config_files"},
     "show_cli": {"trainer_cli", "data"},
-    "trainer_cli": {"cli", "config_files", "parser", "data", "modules", "callbacks", "checkpointing"},
+    "trainer_cli": {"cli", "config_files", "mistakes", "parser", "data", "modules", "callbacks", "checkpointing"},
     "__main__": {"cli"},
     "__init__": {"data", "modules", "inference"},
 }
@@ -39,7 +40,7 @@ FENCES = {
     "datasets": {"data"},
     "seqeval": {"metrics"},
     "jsonargparse": {"trainer_cli", "commands"},
-    "lightning": {"data", "modules", "callbacks", "parser", "show_cli", "trainer_cli"},
+    "lightning": {"data", "modules", "callbacks", "mistakes", "parser", "show_cli", "trainer_cli"},
 }
 """Which parts may import a library."""
 
