@@ -1,10 +1,8 @@
 """Mistakes in the options of Lightning's Trainer: those that it complains of, and those that it lets pass."""
 
 import math
-import os
 import re
 import traceback
-from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -14,8 +12,8 @@ from lightning.pytorch.strategies import StrategyRegistry
 
 from lit_mlm.errors import InputError, follow_causes, suggest
 
-MAX_SEED = 2**32 - 1
-"""The largest seed that numpy takes."""
+OURS = ("lightning", "lit_mlm.")
+"""What the names of modules begin with whose code is not the user's."""
 
 
 def check_trainer_options(options: Any) -> None:
@@ -39,32 +37,6 @@ def check_trainer_options(options: Any) -> None:
         raise InputError("trainer.barebones leaves out all that a run keeps, its checkpoints too: leave it out")
 
 
-def check_seed(name: str, seed: int | bool | None) -> None:
-    """Refuses a seed that numpy doesn't take.
-
-    Raises:
-        InputError: names the option and its value.
-    """
-    if not 0 <= int(seed or 0) <= MAX_SEED:
-        raise InputError(f"{name} must be between 0 and {MAX_SEED}, got {seed}")
-
-
-def check_folder(name: str, folder: str) -> None:
-    """Refuses a folder that can't be made or written to; it makes none.
-
-    Raises:
-        InputError: names the option and what is in the way.
-    """
-    if not folder:
-        raise InputError(f"{name} is empty; give the path of a folder, or leave it out")
-    path = Path(folder).expanduser().absolute()
-    there = next(parent for parent in (path, *path.parents) if parent.exists() or parent.is_symlink())
-    if not there.is_dir():
-        raise InputError(f"{name} {folder}: {there} is a file, not a folder; give another path")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{name} {folder}: {there} is not writable; give another path")
-
-
 def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
     """The user's mistake that an error tells of; None if it is a fault, which keeps its traceback.
 
@@ -82,30 +54,29 @@ def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
     raised_in = str(frames[-1].f_globals.get("__name__"))
     if mistake is not None or not raised_in.startswith("lightning"):
         return mistake
-    objects = [frame.f_locals.get("self") for frame in frames]
-    hooked = [o for o in objects if isinstance(o, LightningModule | LightningDataModule | Callback)]
-    if any(not type(o).__module__.startswith("lightning.") for o in hooked):
+    hooked = [f for f in frames if isinstance(f.f_locals.get("self"), LightningModule | LightningDataModule | Callback)]
+    if any(not str(frame.f_globals.get("__name__")).startswith(OURS) for frame in hooked):
         return None
     complaint = " ".join(str(chain[-1]).split())
-    named = name_option(complaint, options)
     if any(frame.f_code is Trainer._run.__code__ for frame in frames):
         if raised_in.startswith("lightning.pytorch.callbacks."):
             return f"trainer.callbacks: {complaint}"
-        return named if isinstance(chain[-1], MisconfigurationException) else None
+        is_complaint = isinstance(chain[-1], MisconfigurationException | ValueError)
+        return name_option(complaint, {}, options) if is_complaint else None
     if twice := re.match(r"Found more than one stateful callback of type `(\w+)`", complaint):
         return f"trainer.callbacks has {twice[1]} twice; leave one out"
-    return named or complaint
+    values = {value: name for name, value in options.items() if isinstance(value, str)}
+    return name_option(complaint, values, options) or complaint
 
 
-def name_option(complaint: str, options: dict[str, Any]) -> str | None:
+def name_option(complaint: str, values: dict[str, str], options: dict[str, Any]) -> str | None:
     """A complaint of Lightning's after the option and the value that it is about; None if it is about none of them.
 
     Args:
         complaint: the message, on one line.
-        options: of the Trainer; the first that the complaint names as code is meant, or else the one whose value it
-            has.
+        values: the option of each value that may stand for it, where the complaint names no option as code.
+        options: of the Trainer; the first that the complaint names is meant.
     """
-    values = {value: name for name, value in options.items() if isinstance(value, str)}
     named = [word for word in re.findall(r"(?:`|Trainer\()(\w+)(?=[=`])", complaint) if word in options]
     found = named or [values[word] for word in re.findall(r"\w[\w-]*", complaint) if word in values]
     if not found:

@@ -29,8 +29,9 @@ from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
-from lit_mlm.mistakes import check_folder, check_seed, check_trainer_options, find_mistake
+from lit_mlm.mistakes import check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
+from lit_mlm.option_checks import check_folder, check_seed
 from lit_mlm.parser import TrainerParser
 
 TRAINER_DEFAULTS = {
@@ -122,6 +123,9 @@ class TrainerCLI(LightningCLI):
         check_trainer_options(config.trainer)
         if config.run_dir is not None:
             check_folder("--run_dir", config.run_dir)
+        cache_dir = config.get("data.init_args.cache_dir")
+        if cache_dir is not None and not Path(cache_dir).expanduser().is_dir():  # one that is full may be read-only
+            check_folder("data.cache_dir", cache_dir)
         if config.ckpt_path in ("best", "last"):
             if run_dir is None:
                 raise InputError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from transformers import PreTrainedTokenizerFast
 
@@ -141,6 +143,31 @@ def fail(
             "`mode` can be min, max, got mni",
         ),
         ("--data.data_dir nowhere", "data.data_dir nowhere"),
+        ("--trainer.gradient_clip_val -1", "trainer.gradient_clip_val must be at least 0, got -1"),
+        ("--trainer.val_check_interval 0", "trainer.val_check_interval must be above 0, got 0"),
+        ("--trainer.barebones true", "trainer.barebones leaves out all that a run keeps"),
+        ("--model.lr -1", "model.lr (-1.0) must be a number of at least 0"),
+        ("--model.attn_implementation flash_attention_2", "package for FlashAttention2 doesn't seem to be installed"),
+        ("--model.revision abc", "revision abc has no effect on "),
+        ("--trainer.logger WandbLogger", "Requirement 'wandb>="),
+        ("--trainer.accelerator tpu", "Requirement 'torch_xla>="),
+        ("--trainer.precision transformer-engine", "Requirement 'transformer_engine>="),
+        ("--run_dir text.yaml", "--run_dir text.yaml: "),
+        ("--run_dir text.yaml/x", "text.yaml is a file, not a folder; give another path"),
+        ("--run_dir=", "--run_dir is empty; give the path of a folder, or leave it out"),
+        ("--data.cache_dir text.yaml", "data.cache_dir text.yaml: "),
+        ("--seed_everything -4", "--seed_everything must be between 0 and 4294967295, got -4"),
+        ("--seed_everything 99999999999", "--seed_everything must be between 0 and 4294967295, got 99999999999"),
+        (
+            "--trainer.callbacks+ EarlyStopping --trainer.callbacks.monitor val/lossx",
+            "trainer.callbacks: Early stopping conditioned on metric `val/lossx` which is not available.",
+        ),
+        (
+            "--config overlays/early_stopping.yaml --trainer.callbacks+ StopEarly",
+            "trainer.callbacks has StopEarly twice; leave one out",
+        ),
+        ("--trainer.callbacks+ SaveBest", "trainer.callbacks: every run has SaveBest already; leave it out"),
+        ("--data.mask_prob 3", "data.mask_prob must be above 0 and at most 1, got 3.0"),
         ("--config empty.yaml", "empty.yaml is empty; give it options, or leave it out"),
         ("--config empty_section.yaml", "empty_section.yaml, line 1: model is empty; give it options, or"),
         (
@@ -192,7 +219,7 @@ def fail(
         ),
         ("--trainer.callbacks MaskedLM", "trainer.callbacks: there is no class MaskedLM"),
         ("--trainer.callbacks.help StopEarl", "trainer.callbacks: there is no class StopEarl; did you mean StopEarly?"),
-        ("--model.help MaskedLMM", "model: there is no class MaskedLMM (MaskedLM); did you mean MaskedLM?"),
+        ("--model.help MaskedLMM", "model: there is no class MaskedLMM (MaskedLM"),
         ("--data.new_words [3]", "data.new_words is '3', expected str or null"),
         ("--trainer.gradient_clip_val a", "trainer.gradient_clip_val is 'a', expected int, float or null"),
         ("--data.block_size 65", "65"),
@@ -211,10 +238,10 @@ def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -
     [
         ("fti", "there is no command fti (but fit, validate, test, show, fill"),
         ("fit", "missing: --data, --model; give a --config that has it, or type it"),
-        ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM)"),
+        ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM"),
         (
             "fit --model MaskedLM --data.batch_size 3",
-            "data.batch_size is of another class; give --data CLASS before",
+            "data.batch_size is of another class; give --data CLASS before it (ELI5DataModule, IMDB",
         ),
         ("fill text", "the following arguments are required: --model"),
         ("fill --model x --topk 3 text", "unrecognized arguments: --topk; did you mean --top_k?"),
@@ -281,6 +308,40 @@ def test_file_that_can_not_be_imported_keeps_its_traceback(
     (tmp_path / "faulty.yaml").write_text("trainer: {callbacks: [{class_path: faulty.Mine}]}")
     with pytest.raises(error):
         main(["fit", *imdb_args(tiny_bert, cache_dir), *args.split()])
+
+
+HOOKS = {
+    "on_fit_start": ("self.log('strategy', 1.0)", "on_fit_start"),
+    "training_step": ("return 'text'", "must return a Tensor"),
+    "on_train_batch_start": (
+        "self.log('max_epochs', 1.0, on_epoch=False); self.log('max_epochs', 1.0, on_epoch=True)",
+        "twice in `on_train_batch_start`",
+    ),
+    "configure_optimizers": ("return 'text'", "Unknown configuration for model optimizers"),
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_complaint_of_the_user_s_code_keeps_its_traceback(
+    hook: str, tiny_bert: str, cache_dir: str, tmp_path: Path, fail: Fail
+) -> None:
+    body, message = HOOKS[hook]
+    (tmp_path / f"task_{hook}.py").write_text(
+        "from lit_mlm.modules.masked_lm import MaskedLM\n"
+        f"class Task(MaskedLM):\n    def {hook}(self, *args):\n        {body}\n"
+    )
+    with pytest.raises(MisconfigurationException, match=message):
+        main(["fit", *imdb_args(tiny_bert, cache_dir), "--model", f"task_{hook}.Task", "--trainer.max_epochs", "3"])
+
+
+def test_interrupt_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lit_mlm.cli.run_command", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(SystemExit) as stop:
+        main(["fit"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_fault_of_a_class_that_is_made_keeps_its_traceback(
