@@ -55,7 +55,7 @@ def loading(name: str, revision: str | None = None) -> Iterator[None]:
             the system, such as a full disk, are none of these.
     """
     check_name(name)
-    if revision is not None and Path(name).is_dir():
+    if revision not in (None, "main") and Path(name).is_dir():  # which is the default, so it asks for nothing
         raise InputError(
             f"revision {revision} has no effect on {name}, which is a folder, not of the Hub: leave it out"
         )
