@@ -73,7 +73,7 @@ def test_config_is_looked_up_here_first(tmp_path: Path, monkeypatch: pytest.Monk
     Path("imdb.yaml").touch()
     assert find_config("imdb.yaml") == "imdb.yaml"
     with pytest.raises(
-        ValueError, match=r"there is no config imbd.yaml here.*mean imdb.yaml\?\nthere are imdb.yaml.*quickst"
+        ValueError, match=r"there is no config imbd.yaml here.*mean imdb.yaml\?\nthere are .*imdb.yaml.*quickst"
     ):
         find_config("imbd.yaml")
 
