@@ -25,7 +25,7 @@ import lit_mlm.modules
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_best import SaveBest
 from lit_mlm.callbacks.save_results import SaveResults
-from lit_mlm.checkpointing import RECORD, read_checkpoint
+from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
@@ -108,7 +108,13 @@ class TrainerCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The Trainer's methods that are commands."""
-        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in TRAINER_COMMANDS}
+        methods = LightningCLI.subcommands()
+        return {name: methods[name] | {"verbose"} for name in TRAINER_COMMANDS}
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Leaves out Lightning's table of figures, which has a column a loader; `PrintProgress` has them all."""
+        quiet = {} if subcommand == "fit" else {"verbose": False}
+        return super()._prepare_subcommand_kwargs(subcommand) | quiet
 
     def _parse_ckpt_path(self) -> None:
         """Keeps what was typed, where LightningCLI would lay the checkpoint's options over it (Lightning #21455).
@@ -192,14 +198,6 @@ class TrainerCLI(LightningCLI):
         ckpt_path = self.config_init[self.subcommand].ckpt_path
         if ckpt_path is not None:
             self.model.restore_from(read_checkpoint(ckpt_path)[RECORD])
-
-
-def name_run(config: Path) -> str:
-    """What runs of a config are called: by its file, or, for the ``config.yaml`` of a run, as that run was."""
-    if config.name != "config.yaml":
-        return config.stem
-    folder = config.resolve().parent
-    return folder.parent.name if folder.name.startswith("version_") else folder.name
 
 
 def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:

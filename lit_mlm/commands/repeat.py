@@ -9,7 +9,7 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
-from lit_mlm.checkpointing import write_json
+from lit_mlm.checkpointing import name_run, write_json
 from lit_mlm.commands import CommandParser
 from lit_mlm.errors import InputError
 from lit_mlm.option_checks import check_folder, check_seed
@@ -42,7 +42,7 @@ def main(args: Sequence[str]) -> None:
     check_rest(rest)
     if options.run_dir is not None:
         check_folder("--run_dir", options.run_dir)
-    folder = Path(options.run_dir) if options.run_dir else find_folder(Path("runs") / Path(options.config[0]).stem)
+    folder = Path(options.run_dir) if options.run_dir else find_folder(Path("runs") / name_run(Path(options.config[0])))
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"--run_dir {folder} is not empty; give another folder")
     configs = [part for config in options.config for part in ("--config", config)]
