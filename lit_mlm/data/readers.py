@@ -126,9 +126,8 @@ def _read_json_lines(path: Path, lines: Iterable[Line]) -> Iterator[Row | Proble
             try:
                 yield _make_row(place, json.loads(line))
             except json.JSONDecodeError as error:
-                yield Problem(
-                    f"{place}: no JSON object: {error.msg.removesuffix(' at')} at place {error.pos + 1}: {_shorten(line)}"
-                )
+                found = f"{error.msg.removesuffix(' at')} at place {error.pos + 1}"
+                yield Problem(f"{place}: no JSON object: {found}: {_shorten(line)}")
             except (ValueError, RecursionError) as error:  # a number too long, an object too deep
                 yield Problem(f"{place}: no JSON object: {error}: {_shorten(line)}")
 
