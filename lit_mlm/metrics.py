@@ -27,8 +27,9 @@ class SumMetric(Metric):
 
 
 def add_up(metrics: Sequence[SumMetric]) -> SumMetric:
-    """The metric of all that several metrics of one kind have seen; these stay as they are."""
+    """The metric of all that several metrics of one kind have seen, sums or lists; these stay as they are."""
     total = copy.deepcopy(metrics[0])
+    total._computed = None  # the first one's figures, if it has computed them, are not the total's
     for metric in metrics[1:]:
         for name in total._defaults:
             setattr(total, name, getattr(total, name) + getattr(metric, name))

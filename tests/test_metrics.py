@@ -113,4 +113,5 @@ def test_sum_of_metrics_is_the_metric_of_all_they_saw() -> None:
         whole.update(logits[rows], labels[rows])
     assert add_up(parts).compute() == pytest.approx(whole.compute())
     assert add_up(parts[:1]).compute() == parts[0].compute()
+    assert add_up(parts).compute() == pytest.approx(whole.compute())  # the first one's figures have been computed
     assert parts[0].compute()["num_scored_tokens"] == 10
