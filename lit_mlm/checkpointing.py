@@ -1,4 +1,4 @@
-"""What a checkpoint of lit-mlm holds beside Lightning's own, and how files reach the disk whole."""
+"""What a checkpoint holds beside Lightning's own, what runs are called, and how files reach the disk whole."""
 
 import json
 import math
@@ -54,6 +54,14 @@ def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any])
                 f"{section}.{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would take its "
                 "place; give the checkpoint's value, or start from its hf folder instead"
             )
+
+
+def name_run(config: Path) -> str:
+    """What runs of a config are called: by its file, or, for the ``config.yaml`` of a run, as that run was."""
+    if config.name != "config.yaml":
+        return config.stem
+    folder = config.resolve().parent
+    return folder.parent.name if folder.name.startswith("version_") else folder.name
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

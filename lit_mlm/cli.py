@@ -35,6 +35,8 @@ def main(args: Sequence[str] | None = None) -> None:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # every process of a node makes the same mistake
             print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as shells do: 128 and the number of the signal
 
 
 def run_command(args: Sequence[str]) -> None:
@@ -51,6 +53,8 @@ def run_command(args: Sequence[str]) -> None:
     elif args[0] == "--version":
         print(f"lit-mlm {__version__}")
     elif args[0] in OTHER_COMMANDS:
+        if args[0] == "repeat":
+            find_configs(args)  # before the first training starts
         importlib.import_module(OTHER_COMMANDS[args[0]][0]).main(args[1:])
     elif args[0] in TRAINER_COMMANDS:
         # Imported here, so that help and version cost nothing.

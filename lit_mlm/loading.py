@@ -42,8 +42,12 @@ def check_name(name: str) -> None:
         raise InputError(f"there is no folder {name}, and it is no name on the Hub (NAME or USER/NAME) either")
 
 
+CONFIG_ERRORS = (KeyError, TypeError, AttributeError, errors.StrictDataclassError)
+"""What the code of `transformers` ends with where a file lacks something, or has it in another type."""
+
+
 @contextmanager
-def loading(name: str) -> Iterator[None]:
+def loading(name: str, revision: str | None = None) -> Iterator[None]:
     """`quiet`, and what `transformers` can't load ends with the reason, in place of its advice.
 
     Raises:
@@ -51,10 +55,14 @@ def loading(name: str) -> Iterator[None]:
             the system, such as a full disk, are none of these.
     """
     check_name(name)
+    if revision not in (None, "main") and Path(name).is_dir():  # which is the default, so it asks for nothing
+        raise InputError(
+            f"revision {revision} has no effect on {name}, which is a folder, not of the Hub: leave it out"
+        )
     try:
         with quiet():
             yield
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError, *CONFIG_ERRORS) as error:
         if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
             raise
         reason = None if Path(name).is_dir() else explain_hub(error)
@@ -79,6 +87,10 @@ def explain_files(folder: Path, error: Exception) -> str:
 
 def explain(error: Exception) -> str:
     """The first sentence of an error of `transformers`, without the modules of its classes."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing or unknown"[:200]
+    if isinstance(error, errors.StrictDataclassError):
+        return " ".join(str(error).split())[:200]
     return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", shorten(error)).partition(". ")[0][:200]
 
 

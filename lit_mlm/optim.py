@@ -25,6 +25,10 @@ def check_options(
     warmup_fraction: float | None,
     decay_fraction: float | None,
     layer_decay: float,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
 ) -> None:
     """Refuses options of `TransformerModule` that are out of range or exclude each other.
 
@@ -35,6 +39,10 @@ def check_options(
     is_wsd = schedule == "warmup_stable_decay"
     rules = {
         f"schedule ({schedule}) must be one of {', '.join(get_args(Schedule))}": schedule in get_args(Schedule),
+        f"lr ({lr}) must be a number of at least 0": 0 <= lr < math.inf,
+        f"weight_decay ({weight_decay}) must be a number of at least 0": 0 <= weight_decay < math.inf,
+        f"betas ({list(betas)}) must be at least 0 and below 1": all(0 <= beta < 1 for beta in betas),
+        f"eps ({eps}) must be a number of at least 0": 0 <= eps < math.inf,
         f"num_warmup_steps ({num_warmup_steps}) must be at least 0": num_warmup_steps >= 0,
         f"warmup_fraction ({warmup}) must be between 0 and 1": 0 <= warmup <= 1,
         f"decay_fraction ({decay}) must be above 0 and at most 1": 0 < decay <= 1,
@@ -178,7 +186,7 @@ def make_schedule(
         decay_fraction: share of `num_steps` in which ``warmup_stable_decay`` goes down, rounded up, `DECAY_FRACTION` if
             None; it is cut to what the warm-up leaves.
     """
-    if num_warmup_steps > num_steps:
+    if num_warmup_steps > num_steps >= 0:  # Lightning's number is negative where no batches are asked for
         warnings.warn(
             f"model.num_warmup_steps is {num_warmup_steps}, but the training has {num_steps} optimizer steps: "
             "the learning rate never reaches its peak",

@@ -8,16 +8,18 @@ import ast
 import difflib
 import inspect
 import re
+import traceback
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, NoReturn, get_args, get_type_hints
+from itertools import pairwise
+from typing import Any, NoReturn, get_type_hints
 
-import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lit_mlm.class_paths import find_subclasses, find_types, locate, try_import
 from lit_mlm.cli import TRAINER_COMMANDS
-from lit_mlm.errors import InputError, follow_causes, shorten, suggest
+from lit_mlm.config_files import find_origin, list_class_paths
+from lit_mlm.errors import InputError, suggest
 
 MAX_LISTED = 8
 """So many valid names are listed; of more, the nearest alone."""
@@ -42,6 +44,9 @@ class TrainerParser(LightningArgumentParser):
     configs: Sequence[str] = ()
     """The files that the command line names."""
 
+    typed: Sequence[str] = ()
+    """The command line."""
+
     command: "TrainerParser | None" = None
     """The parser that knows the options of the command that was typed, where this is the one of all commands."""
 
@@ -60,20 +65,22 @@ class TrainerParser(LightningArgumentParser):
         Raises:
             ClassOptionError: in the parser of a class.
             InputError: in the parser of a command.
+            Exception: what a file of the user's own raises when it is imported.
         """
         if not self.exit_on_error:
             raise ClassOptionError(message, [action.dest for action in self._actions]) from ex
         raise InputError((self.command or self)._explain(message, ex)) from ex
 
     def _explain(self, message: str, ex: Exception | None) -> str:
-        chain = list(follow_causes(ex))
+        chain = list(follow_branches(ex))
         cause = str(chain[-1]) if chain else message
         keys = [match[1] for error in chain if (match := re.match(r'Parser key "(.+?)"', str(error)))]
         key = ".".join(dict.fromkeys(keys))
         if match := re.search(r"(?:Group '(.+?)' .*)?\b[Oo]ption '(.+?)'", cause):
             of_class = [error.options for error in chain if isinstance(error, ClassOptionError)]
             name = strip_command(".".join(filter(None, (key, match[1], match[2]))))
-            return self._explain_unknown(name, [f"{key}.{option}" for option in of_class[-1]] if of_class else [])
+            options = [f"{strip_command(key)}.{option}" for option in of_class[-1]] if of_class else []
+            return self._explain_unknown(name, options, find_class_name(chain))
         if match := re.match(r"unrecognized arguments: (.+)", cause):
             return self._explain_unrecognized(match[1].split())
         if match := re.search(r"the following arguments are required: (.+)", cause):
@@ -81,21 +88,31 @@ class TrainerParser(LightningArgumentParser):
             return f"missing: {', '.join(f'--{name}' for name in missing)}; give a --config that has it, or type it"
         if match := re.match(r"argument (--\S+): expected one argument", cause):
             return f"{match[1]}, or an option below it, has no value"
-        key = strip_command(key)
+        key = strip_command(key) or next((o[2:-5] for o, _ in pairwise(self.typed) if o.endswith(".help")), "")
         return self._explain_class(key, cause, chain) or self._explain_value(key, cause, chain) or trim(key, message)
 
-    def _explain_unknown(self, name: str, of_class: list[str]) -> str:
-        """About an option in a config, or one that the class of its section doesn't have."""
+    def _explain_unknown(self, name: str, of_class: list[str], used: str) -> str:
+        """About an option in a config, or one that the class of its section, which is in use, doesn't have."""
         origin, section = find_origin(self.configs, name), name.partition(".")[0]
         if name == f"{section}.class_path" and section in self.sections:
             return f"{origin}{section}: an option stands beside class_path; those of the class go below init_args"
         name = re.split(r"\.(?:class_path|init_args)\b", name)[0]
+        if any(arg.partition("=")[0] == f"--{name}" for arg in self.typed):
+            origin = ""
         valid = self._list_options()
+        if section in self.sections and used == self.sections[section].__name__:
+            used = ""  # the base, as no class is given
         if of_class and name in valid:
-            return f"{origin}{name} is of another class; give --{section} CLASS before it{self._list_classes(section)}"
-        near = suggest_option(name, of_class) or suggest_option(name, valid)
-        if not near and of_class:
-            near = f"; there are {', '.join(option.rpartition('.')[2] for option in of_class if '.help' not in option)}"
+            others = [cls for cls in self._find_classes(section) if cls != used and name in self._list_options(cls)]
+            of = f"no option of {used}" if used else "of another class"
+            return f"{origin}{name} is {of}; give --{section} CLASS before it{format_names(others)}"
+        options = [option for option in of_class if not option.endswith(".help")]
+        if of_class and not options:
+            key = name.rpartition(".")[0]
+            return f"{origin}{name} needs a class before it: --{key}+ CLASS{format_names(self._find_classes(key))}"
+        near = suggest_option(name, options) or suggest_option(name, valid)
+        if not near and options:
+            near = f"; there are {', '.join(option.rpartition('.')[2] for option in options)}"
         return f"{origin}there is no option {name}{near or '; --help lists them'}"
 
     def _explain_unrecognized(self, args: list[str]) -> str:
@@ -108,19 +125,32 @@ class TrainerParser(LightningArgumentParser):
 
     def _explain_class(self, key: str, cause: str, chain: list[BaseException]) -> str:
         """About a `class_path`: none, no such class, a class of another kind, or one that can't be imported."""
-        if "Expected an instantiatable class" in cause:
-            return f"{key} needs a class before its options: --{key} CLASS{self._list_classes(key)}"
-        given = [match[1] for e in chain if (match := re.match(r"Problem with given class_path '(.+?)'", str(e)))]
-        if given and isinstance(chain[-1], ImportError | AttributeError):
-            return f"{find_origin(self.configs, key, given[-1])}{key}: can't import {given[-1]}: {cause}"
+        classes = format_names(self._find_classes(key))
+        paths = self._find_paths(key)
+        for path in paths:
+            if reason := try_import(path):
+                return f"{find_origin(self.configs, key, path)}{key}: can't import {path}: {reason}"
+        if match := re.match(r"Expected an instantiatable class, but (\S+) is abstract", cause):
+            if match[1] not in paths:
+                return f"{key} needs a class before its options: --{key} CLASS{classes}"
+            lacks = sorted(getattr(locate(match[1]), "__abstractmethods__", ()))
+            return f"{key}: {match[1]} is abstract: it lacks {', '.join(lacks)}{classes and f'; take another{classes}'}"
         if match := re.match(r"Import path (\S+) does not correspond to a subclass of (\w+)", cause):
             return f"{find_origin(self.configs, key, match[1])}{key} must be a {match[2]}, which {match[1]} is not"
-        match = re.match(r"Expected a dot import path string: (.+)", cause)
+        match = re.match(r"(?:Expected a dot import path string|Unexpected import path format): ?(.*)", cause)
         if not match:
             return ""
         near = suggest(match[1], self._find_classes(key)) or "; one of yours goes by its full name, my_file.MyClass"
         origin = find_origin(self.configs, key, match[1])
-        return f"{origin}{key}: there is no class {match[1]}{self._list_classes(key)}{near}"
+        return f"{origin}{key}: there is no class {match[1] or repr('')}{classes}{near}"
+
+    def _find_paths(self, key: str) -> list[str]:
+        """The class paths that were typed for an option or stand in a config."""
+        options = (f"--{key}", f"--{key}+")
+        typed = [value for option, value in pairwise(self.typed) if option in options]
+        typed += [arg.partition("=")[2] for arg in self.typed if arg.partition("=")[0] in options]
+        paths = [*typed, *list_class_paths(self.configs)]
+        return [path for path in dict.fromkeys(paths) if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path)]
 
     def _explain_value(self, key: str, cause: str, chain: list[BaseException]) -> str:
         """About a value of another type than the option's, or none of its choices."""
@@ -128,7 +158,8 @@ class TrainerParser(LightningArgumentParser):
         if not match:
             return ""
         union = str(chain[-2]) if len(chain) > 1 and "of the Union subtypes" in str(chain[-2]) else ""
-        types = re.findall(r"^ +- Expected an? (.+)$", union, re.MULTILINE) or [match[1]]
+        # It cuts the value out of these lines, for the value 'a' the article too.
+        types = re.findall(r"^ +- Expected (?:an? )?(.+?)(?:\. Got value.*)?$", union, re.MULTILINE) or [match[1]]
         names, choices = read_types(types)
         found = match[2] if len(match[2]) <= 80 else f"{match[2][:80]}..."
         origin = find_origin(self.configs, key, match[2])
@@ -136,13 +167,14 @@ class TrainerParser(LightningArgumentParser):
         expected = f"{', '.join(others)} or {last}" if others else last
         return f"{origin}{key} is {found!r}, expected {expected}{suggest(found, choices)}"
 
-    def _list_options(self) -> list[str]:
-        """The options of the command, and those of the classes that may stand in its sections."""
+    def _list_options(self, of: str = "") -> list[str]:
+        """The options of the command, and those of the classes that may stand in its sections, or of one alone."""
         names = [option.lstrip("-") for action in self._actions for option in action.option_strings]
         for section, base in self.sections.items():
             for cls in find_subclasses(base):
                 inits = [vars(part)["__init__"] for part in cls.__mro__[:-1] if "__init__" in vars(part)]
-                names += [f"{section}.{name}" for init in inits for name in inspect.signature(init).parameters]
+                found = [f"{section}.{name}" for init in inits for name in inspect.signature(init).parameters]
+                names = found if cls.__name__ == of else names if of else names + found
         return names
 
     def _find_classes(self, key: str) -> list[str]:
@@ -153,9 +185,35 @@ class TrainerParser(LightningArgumentParser):
             hint = get_type_hints(vars(hint)["__init__"]).get(option) if isinstance(hint, type) else None
         return sorted({cls.__name__ for base in find_types(hint) for cls in find_subclasses(base)})
 
-    def _list_classes(self, key: str) -> str:
-        names = self._find_classes(key)
-        return f" ({', '.join(names)})" if 0 < len(names) <= MAX_LISTED else ""
+
+def format_names(names: Sequence[str]) -> str:
+    """Names in brackets, unless there are none, or too many to read."""
+    return f" ({', '.join(names)})" if 0 < len(names) <= MAX_LISTED else ""
+
+
+def follow_branches(error: BaseException | None) -> Iterator[BaseException]:
+    """`follow_causes`, and where none of several types took a value into the one that came closest to it.
+
+    jsonargparse names the first alone as the cause; the others are in the frame that raised.
+    """
+    while error is not None:
+        yield error
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        unions = [frame for frame in frames if frame.f_code.co_name == "raise_union_unexpected_value"]
+        branches = [e for e in unions[-1].f_locals["exceptions"] if isinstance(e, Exception)] if unions else []
+        error = max(branches, key=rate_branch) if branches else error.__cause__
+
+
+def rate_branch(error: Exception) -> tuple[bool, int]:
+    """How much an error of one of several types tells: more than that the value is of another, and how deep."""
+    chain = list(follow_branches(error))
+    return not re.match(r"Expected an? (?!dot import)|Not a valid subclass", str(chain[-1])), len(chain)
+
+
+def find_class_name(chain: Iterable[BaseException]) -> str:
+    """The class that the last of a chain of errors is about."""
+    found = [match[1] for e in chain if (match := re.match(r"Problem with given class_path '(.+?)'", str(e)))]
+    return found[-1].rpartition(".")[2] if found else ""
 
 
 def suggest_option(name: str, valid: Iterable[str], prefix: str = "") -> str:
@@ -171,8 +229,9 @@ def suggest_option(name: str, valid: Iterable[str], prefix: str = "") -> str:
     siblings = {full.rpartition(".")[2]: full for full in valid if full.rpartition(".")[0] == section}
     # Compared in full, two names of one section are near for their section alone.
     first = (last, siblings) if section and siblings else (name, {full: full for full in valid})
-    for part, table in (first, (last, by_last)):
-        if near := difflib.get_close_matches(part, table, n=1):
+    # Within a section that is right, the name of another one's option must be right too.
+    for part, table, cutoff in ((*first, 0.6), (last, by_last, 1.0 if section and siblings else 0.6)):
+        if near := [match for match in difflib.get_close_matches(part, table, 1, cutoff) if table[match] != name]:
             return f"; did you mean {prefix}{table[near[0]]}?"
     return ""
 
@@ -200,59 +259,3 @@ def read_types(types: Iterable[str]) -> tuple[list[str], list[str]]:
             name = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")
             names.append("null" if name == "NoneType" else name)
     return list(dict.fromkeys(names)), list(dict.fromkeys(choices))
-
-
-def find_types(hint: Any) -> Iterator[type]:
-    """The classes in a type annotation, without Python's own."""
-    for part in get_args(hint):
-        yield from find_types(part)
-    if isinstance(hint, type) and hint.__module__ != "builtins":
-        yield hint
-
-
-def find_subclasses(base: type) -> Iterator[type]:
-    """The classes below a class that objects can be made of."""
-    subclasses: list[type] = type.__subclasses__(base)
-    for cls in subclasses:
-        if not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
-            yield cls
-        yield from find_subclasses(cls)
-
-
-def check_yaml(path: str) -> None:
-    """Refuses a config that is no YAML or has no options.
-
-    Raises:
-        InputError: with the line and what stands there.
-    """
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path}{place}: this is no YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: this is no YAML: {shorten(error)}") from error
-    if not isinstance(content, dict | None):
-        raise InputError(f"{path}: a config has options, as in 'trainer: ...'; this one is {str(content)[:40]!r}")
-
-
-def find_origin(configs: Sequence[str], key: str, found: str | None = None) -> str:
-    """The config that an option stands in, as the beginning of a message; nothing if it was typed.
-
-    Args:
-        configs: the files, in the order in which they are laid over each other.
-        key: the option's full name.
-        found: its value, if that is what is wrong.
-    """
-    for path in reversed(configs):
-        nodes = [yaml.safe_load(Path(path).read_text())]
-        for part in key.split("."):
-            nodes = [entry for node in nodes for entry in (node if isinstance(node, list) else [node])]
-            nodes = [{**node, **(node.get("init_args") or {})} for node in nodes if isinstance(node, dict)]
-            nodes = [node[part] for node in nodes if part in node]
-        nodes += [entry for node in nodes if isinstance(node, list) for entry in node]
-        nodes += [node.get("class_path") for node in nodes if isinstance(node, dict)]
-        if nodes and (found is None or found in map(str, nodes)):
-            return f"{path}: "
-    return ""

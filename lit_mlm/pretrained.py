@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from lit_mlm.errors import InputError, suggest
-from lit_mlm.loading import explain, loading, quiet
+from lit_mlm.loading import CONFIG_ERRORS, explain, loading, quiet
 
 
 def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
@@ -34,7 +34,7 @@ def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
     Raises:
         InputError: see `loading`.
     """
-    with loading(name):
+    with loading(name, revision):
         config: PretrainedConfig = AutoConfig.from_pretrained(name, revision=revision)
     return config
 
@@ -115,16 +115,26 @@ def load_net(
         InputError: see `loading`.
     """
     if labels is not None:
-        options |= {"config": load_config(name, revision), "ignore_mismatched_sizes": True}
+        options["config"] = load_config(name, revision)
         set_labels(options["config"], labels)
-    with loading(name):
+    with loading(name, revision):
         net, info = auto_class.from_pretrained(
-            name, revision=revision, dtype=torch.float32, output_loading_info=True, **options
+            name,
+            revision=revision,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below: its own error names none of them
+            **options,
         )
     missing = set(info["missing_keys"])
-    if labels is not None:
-        missing |= _renew_head(auto_class, net, missing)
-    return net, sorted(missing)
+    head = set() if labels is None else _renew_head(auto_class, net, missing)
+    for weight, found, expected in sorted(info["mismatched_keys"]):
+        if weight not in head:
+            raise InputError(
+                f"the weights of {name} are not those of its config: {weight} has the shape {list(found)}, and by the "
+                f"config {list(expected)}"
+            )
+    return net, sorted(missing | head)
 
 
 def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:
@@ -164,7 +174,7 @@ def build_net(auto_class: Any, config: PretrainedConfig, **options: Any) -> PreT
     with quiet():
         try:
             net: PreTrainedModel = auto_class.from_config(config, dtype=torch.float32, **options)
-        except ValueError as error:
+        except (ValueError, ImportError, *CONFIG_ERRORS) as error:
             raise InputError(f"transformers can't build this {config.model_type}: {explain(error)}") from error
     return net
 
@@ -205,7 +215,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     Raises:
         InputError: if it can't be loaded, or is a slow tokenizer, which knows no words and no offsets.
     """
-    with loading(name):
+    with loading(name, revision):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, revision=revision)
     vocab = tokenizer.get_vocab()
     if set(vocab) <= set(tokenizer.all_special_tokens):  # what `transformers` makes of a folder without its files

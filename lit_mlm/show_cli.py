@@ -27,6 +27,8 @@ class ShowCLI(TrainerCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         options, data = self.config[subcommand], self.datamodule
+        if options.num_blocks < 0:
+            raise InputError(f"--num_blocks must be at least 0, got {options.num_blocks}")
         if not isinstance(data, BlocksDataModule):
             raise InputError(f"show prints documents in blocks, which {type(data).__name__} has none of")
         data.attach(cast(Any, self.model))

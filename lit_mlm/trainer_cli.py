@@ -1,12 +1,11 @@
 """`fit`, `validate` and `test`: one LightningCLI, the only place that knows data modules and Lightning modules."""
 
 import importlib
+import inspect
 import logging
 import os
 import pkgutil
-import re
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,11 +15,9 @@ from typing import Any, cast
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.strategies import StrategyRegistry
 
 import lit_mlm.callbacks
 import lit_mlm.data
@@ -28,17 +25,25 @@ import lit_mlm.modules
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_best import SaveBest
 from lit_mlm.callbacks.save_results import SaveResults
-from lit_mlm.checkpointing import RECORD, read_checkpoint
+from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
-from lit_mlm.errors import InputError, follow_causes, suggest
+from lit_mlm.config_files import check_yaml
+from lit_mlm.errors import InputError
+from lit_mlm.mistakes import check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
-from lit_mlm.parser import TrainerParser, check_yaml
+from lit_mlm.option_checks import check_folder, check_seed
+from lit_mlm.parser import TrainerParser
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
     "log_every_n_steps": 10,
     "num_sanity_val_steps": -1,  # the figures before the first step, on the full set
 }
+
+DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer.__init__).parameters.items()} | (
+    TRAINER_DEFAULTS
+)
+"""What the Trainer's options are where nobody gives them."""
 
 FALSE_ALARMS = (
     r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
@@ -73,9 +78,9 @@ class TrainerCLI(LightningCLI):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().__init__(*args, **kwargs)
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException) as error:
             options = self.config[self.subcommand].trainer.as_dict() if hasattr(self, "subcommand") else {}
-            mistake = find_mistake(error, options)
+            mistake = find_mistake(error, {key: v for key, v in options.items() if v != DEFAULTS.get(key)})
             if mistake is None:
                 raise
             raise InputError(mistake) from error
@@ -84,10 +89,12 @@ class TrainerCLI(LightningCLI):
         """Parses the command line; a mistake in it is told from one in a config."""
         command = cast(TrainerParser, self._subcommand_parsers[args[0]])
         command.configs = [value for option, value in pairwise(args) if option == "--config"]
+        command.typed = args
         cast(TrainerParser, parser).command = command
         for path in command.configs:
             check_yaml(path)
         super().parse_arguments(parser, args)
+        check_seed("--seed_everything", self.config[args[0]].seed_everything)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds ``--run_dir``."""
@@ -101,7 +108,13 @@ class TrainerCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The Trainer's methods that are commands."""
-        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in TRAINER_COMMANDS}
+        methods = LightningCLI.subcommands()
+        return {name: methods[name] | {"verbose"} for name in TRAINER_COMMANDS}
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Leaves out Lightning's table of figures, which has a column a loader; `PrintProgress` has them all."""
+        quiet = {} if subcommand == "fit" else {"verbose": False}
+        return super()._prepare_subcommand_kwargs(subcommand) | quiet
 
     def _parse_ckpt_path(self) -> None:
         """Keeps what was typed, where LightningCLI would lay the checkpoint's options over it (Lightning #21455).
@@ -113,9 +126,12 @@ class TrainerCLI(LightningCLI):
         """Finds the checkpoint, and refuses a run folder that holds something else."""
         config, is_fit = self.config[self.subcommand], self.subcommand == "fit"
         run_dir = None if config.run_dir is None else Path(config.run_dir)
-        for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
-            if config.trainer[name] is not None and config.trainer[name] < 1:
-                raise InputError(f"trainer.{name} must be at least 1, got {config.trainer[name]}")
+        check_trainer_options(config.trainer)
+        if config.run_dir is not None:
+            check_folder("--run_dir", config.run_dir)
+        cache_dir = config.get("data.init_args.cache_dir")
+        if cache_dir is not None and not Path(cache_dir).expanduser().is_dir():  # one that is full may be read-only
+            check_folder("data.cache_dir", cache_dir)
         if config.ckpt_path in ("best", "last"):
             if run_dir is None:
                 raise InputError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
@@ -166,6 +182,9 @@ class TrainerCLI(LightningCLI):
         added = [SaveResults(), PrintProgress(), SaveBest()]
         self.trainer_defaults["callbacks"] = [PrintProgress()] if options.enable_checkpointing is False else added
         asked = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
+        for callback in asked:
+            if type(callback) in map(type, added):
+                raise InputError(f"trainer.callbacks: every run has {type(callback).__name__} already; leave it out")
         has_own_bar = any(isinstance(callback, ProgressBar) for callback in asked)
         # A log file has the lines alone. Lightning's choice of a bar, where rich is installed, draws over them.
         shows_bar: bool | None = options.enable_progress_bar
@@ -179,55 +198,6 @@ class TrainerCLI(LightningCLI):
         ckpt_path = self.config_init[self.subcommand].ckpt_path
         if ckpt_path is not None:
             self.model.restore_from(read_checkpoint(ckpt_path)[RECORD])
-
-
-def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
-    """The user's mistake that an error tells of; None if it is a fault, which keeps its traceback.
-
-    Args:
-        error: what a run ended with. jsonargparse raises errors of its own from those of the classes that it makes.
-        options: of the Trainer.
-    """
-    for cause in follow_causes(error):
-        if isinstance(cause, InputError):
-            return str(cause)
-        if isinstance(cause, MisconfigurationException):
-            return name_option(str(cause), options)
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    raised_by_lightning = str(frames[-1].f_globals.get("__name__")).startswith("lightning.")
-    named = name_option(str(error), options)
-    return named if raised_by_lightning and named.startswith("trainer.") else None
-
-
-def name_option(complaint: str, options: dict[str, Any]) -> str:
-    """A complaint of Lightning's on one line, after the option and the value that it is about, where it has them.
-
-    Args:
-        complaint: the message.
-        options: of the Trainer; the first that the complaint names is meant, or else the one whose value it has.
-    """
-    complaint = " ".join(complaint.split())
-    words = re.findall(r"\w[\w-]*", complaint)
-    values = {value: name for name, value in options.items() if isinstance(value, str)}
-    found = [word for word in words if word in options] or [values[word] for word in words if word in values]
-    if not found:
-        return complaint
-    name, value = found[0], options[found[0]]
-    valid = {
-        "strategy": ["auto", *StrategyRegistry.available_strategies()],
-        "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
-    }
-    if str(value) not in valid.get(name, [str(value)]):
-        complaint = complaint.partition(". ")[0].rstrip(".") + suggest(str(value), valid[name])
-    return f"trainer.{name} is {value!r}: {complaint}"
-
-
-def name_run(config: Path) -> str:
-    """What runs of a config are called: by its file, or, for the ``config.yaml`` of a run, as that run was."""
-    if config.name != "config.yaml":
-        return config.stem
-    folder = config.resolve().parent
-    return folder.parent.name if folder.name.startswith("version_") else folder.name
 
 
 def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:

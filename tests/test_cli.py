@@ -14,7 +14,7 @@ import yaml
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from lit_mlm import MaskedLM, __version__
-from lit_mlm.checkpointing import read_checkpoint
+from lit_mlm.checkpointing import name_run, read_checkpoint
 from lit_mlm.cli import (
     OTHER_COMMANDS,
     TRAINER_COMMANDS,
@@ -25,7 +25,6 @@ from lit_mlm.cli import (
     run_command,
 )
 from lit_mlm.errors import InputError
-from lit_mlm.trainer_cli import name_run
 from tests.conftest import FIXTURES, imdb_args
 
 CONFIGS = sorted(str(path.relative_to(get_config_folder())) for path in get_config_folder().rglob("*.yaml"))
@@ -73,7 +72,7 @@ def test_config_is_looked_up_here_first(tmp_path: Path, monkeypatch: pytest.Monk
     Path("imdb.yaml").touch()
     assert find_config("imdb.yaml") == "imdb.yaml"
     with pytest.raises(
-        ValueError, match=r"there is no config imbd.yaml here.*mean imdb.yaml\?\nthere are imdb.yaml.*quickst"
+        ValueError, match=r"there is no config imbd.yaml here.*mean imdb.yaml\?\nthere are .*imdb.yaml.*quickst"
     ):
         find_config("imbd.yaml")
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from transformers import PreTrainedTokenizerFast
 
@@ -29,6 +31,26 @@ YAML = {
     "tab.yaml": "model:\n\tclass_path: MaskedLM",
     "text.yaml": "just text",
     "latin.yaml": "model: \xe9",
+    "empty.yaml": "# trainer: 3",
+    "empty_section.yaml": "model:\ntrainer:\n  # max_epochs: 3",
+    "command.yaml": "fit: {trainer: {max_epochs: 2}}",
+    "trainer_list.yaml": "trainer:\n- max_epochs: 3",
+    "trainer_text.yaml": "trainer: foo",
+    "data_list.yaml": "data:\n- batch_size: 3",
+    "number.yaml": "trainer: {1: 2}",
+    "twice.yaml": "trainer: {max_epochs: 1}\n\ntrainer: {max_epochs: 2}",
+    "class_path.yaml": "data: {clas_path: IMDBDataModule}",
+    "init_arg.yaml": "trainer: {callbacks: [{class_path: StopEarly, init_arg: {patience: 1}}]}",
+    "init_list.yaml": "trainer: {callbacks: [{class_path: StopEarly, init_args: [3]}]}",
+    "logger_option.yaml": "trainer: {logger: [{class_path: CSVLogger, init_args: {save_dir: x, nam: y}}]}",
+    "logger_missing.yaml": "trainer: {logger: [{class_path: CSVLogger, init_args: {name: y}}]}",
+    "logger_type.yaml": "trainer: {logger: [{class_path: CSVLogger, init_args: {save_dir: x, name: [3]}}]}",
+    "logger_class.yaml": "trainer: {logger: [{class_path: TensorBoardLogger}, {class_path: CSVLoger}]}",
+}
+
+FILES = {
+    "abstract_data.py": "from lit_mlm.data.blocks import BlocksDataModule\nclass Mine(BlocksDataModule): pass",
+    "no_class.py": "",
 }
 
 
@@ -40,11 +62,14 @@ def fail(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Fail:
-    """Runs a command that must fail as a mistake does, in a folder with all of `YAML`; returns what it printed."""
+    """Runs a command that must fail as a mistake does, in a folder with `YAML` and `FILES`; returns what it printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["lit_mlm"])
     for name, content in YAML.items():
         Path(name).write_bytes(content.encode("latin-1"))
+    for name, content in FILES.items():
+        Path(name).write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
 
     def run(command: str, *args: str) -> str:
         base = [] if command == "fill" else imdb_args(tiny_bert, cache_dir)
@@ -74,7 +99,7 @@ def fail(
         ("--trainer.max_epochs three", "trainer.max_epochs is 'three', expected int or null"),
         ("--model.schedule liner", "; did you mean linear?"),
         ("--trainer.precision 17", "trainer.precision is '17', expected 64, 32, 16, transformer-engine, "),
-        ("--data IMDBDataModul", "data: there is no class IMDBDataModul (CoNLL"),
+        ("--data IMDBDataModul", "data: there is no class IMDBDataModul ("),
         ("--data IMDBDataModul", "did you mean IMDBDataModule?"),
         ("--trainer.logger CSVLoger", "trainer.logger: there is no class CSVLoger"),
         ("--model no_file.MyClass", "model: can't import no_file.MyClass: No module named 'no_file'"),
@@ -87,8 +112,8 @@ def fail(
             "--config trainer.yaml",
             "trainer.yaml: there is no option trainer.max_epoch; did you mean trainer.max_epochs?",
         ),
-        ("--config class.yaml", "class.yaml: data: there is no class IMDBDataModul (CoNLL"),
-        ("--config other_class.yaml", "other_class.yaml: data: there is no class MaskedLM (CoNLL"),
+        ("--config class.yaml", "class.yaml: data: there is no class IMDBDataModul ("),
+        ("--config other_class.yaml", "other_class.yaml: data: there is no class MaskedLM ("),
         ("--config beside.yaml", "beside.yaml: data: an option stands beside class_path; those of the class go below"),
         ("--config callback.yaml", "callback.yaml: there is no option trainer.callbacks.monitr; did you mean trainer"),
         ("--config type.yaml", "type.yaml: data.batch_size is 'many', expected int"),
@@ -118,6 +143,85 @@ def fail(
             "`mode` can be min, max, got mni",
         ),
         ("--data.data_dir nowhere", "data.data_dir nowhere"),
+        ("--trainer.gradient_clip_val -1", "trainer.gradient_clip_val must be at least 0, got -1"),
+        ("--trainer.val_check_interval 0", "trainer.val_check_interval must be above 0, got 0"),
+        ("--trainer.barebones true", "trainer.barebones leaves out all that a run keeps"),
+        ("--model.lr -1", "model.lr (-1.0) must be a number of at least 0"),
+        ("--model.attn_implementation flash_attention_2", "package for FlashAttention2 doesn't seem to be installed"),
+        ("--model.revision abc", "revision abc has no effect on "),
+        ("--trainer.logger WandbLogger", "Requirement 'wandb>="),
+        ("--trainer.accelerator tpu", "Requirement 'torch_xla>="),
+        ("--trainer.precision transformer-engine", "Requirement 'transformer_engine>="),
+        ("--run_dir text.yaml", "--run_dir text.yaml: "),
+        ("--run_dir text.yaml/x", "text.yaml is a file, not a folder; give another path"),
+        ("--run_dir=", "--run_dir is empty; give the path of a folder, or leave it out"),
+        ("--data.cache_dir text.yaml", "data.cache_dir text.yaml: "),
+        ("--seed_everything -4", "--seed_everything must be between 0 and 4294967295, got -4"),
+        ("--seed_everything 99999999999", "--seed_everything must be between 0 and 4294967295, got 99999999999"),
+        (
+            "--trainer.callbacks+ EarlyStopping --trainer.callbacks.monitor val/lossx",
+            "trainer.callbacks: Early stopping conditioned on metric `val/lossx` which is not available.",
+        ),
+        (
+            "--config overlays/early_stopping.yaml --trainer.callbacks+ StopEarly",
+            "trainer.callbacks has StopEarly twice; leave one out",
+        ),
+        ("--trainer.callbacks+ SaveBest", "trainer.callbacks: every run has SaveBest already; leave it out"),
+        ("--data.mask_prob 3", "data.mask_prob must be above 0 and at most 1, got 3.0"),
+        ("--config empty.yaml", "empty.yaml is empty; give it options, or leave it out"),
+        ("--config empty_section.yaml", "empty_section.yaml, line 1: model is empty; give it options, or"),
+        (
+            "--config command.yaml",
+            "command.yaml, line 1: a config is the same for all commands: lift what is below 'fit'",
+        ),
+        (
+            "--config trainer_list.yaml",
+            "trainer_list.yaml, line 1: trainer must be options, as in 'max_epochs: 3', not a",
+        ),
+        (
+            "--config trainer_text.yaml",
+            "trainer_text.yaml, line 1: trainer must be options, as in 'max_epochs: 3', not 'f",
+        ),
+        (
+            "--config data_list.yaml",
+            "data_list.yaml, line 1: data must be options, as in 'class_path: ...', not a list",
+        ),
+        ("--config number.yaml", "number.yaml, line 1: the name of an option must be text, which '1' is not"),
+        (
+            "--config twice.yaml",
+            "twice.yaml, line 3: trainer stands here a second time; the first would have no effect",
+        ),
+        ("--config class_path.yaml", "class_path.yaml, line 1: there is no data.clas_path; did you mean class_path?"),
+        (
+            "--config init_arg.yaml",
+            "init_arg.yaml, line 1: there is no trainer.callbacks.init_arg; did you mean init_args?",
+        ),
+        ("--config init_list.yaml", "trainer.callbacks.init_args must be options, as in 'patience: 3', not a list"),
+        ("--config logger_option.yaml", "there is no option trainer.logger.nam; did you mean trainer.logger.name?"),
+        ("--config logger_missing.yaml", "missing: --trainer.logger.save_dir"),
+        ("--config logger_type.yaml", "logger_type.yaml: trainer.logger.name is '[3]', expected str or null"),
+        ("--config logger_class.yaml", "logger_class.yaml: trainer.logger: there is no class CSVLoger"),
+        (
+            "--data abstract_data.Mine",
+            "data: abstract_data.Mine is abstract: it lacks load_documents; take another (",
+        ),
+        ("--model lit_mlm.modules.base.TransformerModule", "is abstract: it lacks make_metrics, sum_loss, update_metr"),
+        ("--data no_class.Mine", "data: can't import no_class.Mine: no_class has no Mine"),
+        (
+            "--data lit_mlm.data.imbd.Mine",
+            "data: can't import lit_mlm.data.imbd.Mine: No module named 'lit_mlm.data.imbd'",
+        ),
+        ("--data .", "data: there is no class . ("),
+        ("--data.train_files x", "is no option of IMDBDataModule; give --data CLASS before it (TextFilesDataModule)"),
+        (
+            "--trainer.callbacks.patience 3",
+            "trainer.callbacks.patience needs a class before it: --trainer.callbacks+ CLASS",
+        ),
+        ("--trainer.callbacks MaskedLM", "trainer.callbacks: there is no class MaskedLM"),
+        ("--trainer.callbacks.help StopEarl", "trainer.callbacks: there is no class StopEarl; did you mean StopEarly?"),
+        ("--model.help MaskedLMM", "model: there is no class MaskedLMM (MaskedLM"),
+        ("--data.new_words [3]", "data.new_words is '3', expected str or null"),
+        ("--trainer.gradient_clip_val a", "trainer.gradient_clip_val is 'a', expected int, float or null"),
         ("--data.block_size 65", "65"),
         ("--ckpt_path nowhere.ckpt", "--ckpt_path: there is no checkpoint nowhere.ckpt"),
         ("--ckpt_path text.yaml", "text.yaml is not a checkpoint of lit-mlm"),
@@ -132,12 +236,12 @@ def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("fti", "there is no command fti (but fit, validate, test, fill"),
+        ("fti", "there is no command fti (but fit, validate, test, show, fill"),
         ("fit", "missing: --data, --model; give a --config that has it, or type it"),
-        ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM, TokenClassification)"),
+        ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM"),
         (
             "fit --model MaskedLM --data.batch_size 3",
-            "data.batch_size is of another class; give --data CLASS before",
+            "data.batch_size is of another class; give --data CLASS before it (",
         ),
         ("fill text", "the following arguments are required: --model"),
         ("fill --model x --topk 3 text", "unrecognized arguments: --topk; did you mean --top_k?"),
@@ -185,6 +289,59 @@ def test_faults_keep_their_traceback(
         main(["fit", *imdb_args(tiny_bert, cache_dir)])
     assert caught.value is error
     assert caught.traceback[-1].name == "fault"
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("raise ValueError('at import')", ValueError),
+        ("def f(:", SyntaxError),
+        ("import os\nos.nosuch", AttributeError),
+        ("import nosuchpackage", ModuleNotFoundError),
+    ],
+)
+@pytest.mark.parametrize("args", ["--data faulty.Mine", "--config faulty.yaml"])
+def test_file_that_can_not_be_imported_keeps_its_traceback(
+    content: str, error: type[Exception], args: str, tiny_bert: str, cache_dir: str, tmp_path: Path, fail: Fail
+) -> None:
+    (tmp_path / "faulty.py").write_text(content)
+    (tmp_path / "faulty.yaml").write_text("trainer: {callbacks: [{class_path: faulty.Mine}]}")
+    with pytest.raises(error):
+        main(["fit", *imdb_args(tiny_bert, cache_dir), *args.split()])
+
+
+HOOKS = {
+    "on_fit_start": ("self.log('strategy', 1.0)", "on_fit_start"),
+    "training_step": ("return 'text'", "must return a Tensor"),
+    "on_train_batch_start": (
+        "self.log('max_epochs', 1.0, on_epoch=False); self.log('max_epochs', 1.0, on_epoch=True)",
+        "twice in `on_train_batch_start`",
+    ),
+    "configure_optimizers": ("return 'text'", "Unknown configuration for model optimizers"),
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_complaint_of_the_user_s_code_keeps_its_traceback(
+    hook: str, tiny_bert: str, cache_dir: str, tmp_path: Path, fail: Fail
+) -> None:
+    body, message = HOOKS[hook]
+    (tmp_path / f"task_{hook}.py").write_text(
+        "from lit_mlm.modules.masked_lm import MaskedLM\n"
+        f"class Task(MaskedLM):\n    def {hook}(self, *args):\n        {body}\n"
+    )
+    with pytest.raises(MisconfigurationException, match=message):
+        main(["fit", *imdb_args(tiny_bert, cache_dir), "--model", f"task_{hook}.Task", "--trainer.max_epochs", "3"])
+
+
+def test_interrupt_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lit_mlm.cli.run_command", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(SystemExit) as stop:
+        main(["fit"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_fault_of_a_class_that_is_made_keeps_its_traceback(

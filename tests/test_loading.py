@@ -73,6 +73,9 @@ def test_faults_are_not_taken_for_mistakes(error: Exception) -> None:
         ({"config.json": '{"model_type": "bertt"}'}, r"an unknown model_type bertt; did you mean bert\?"),
         ({"config.json": json.dumps(BERT)}, "Error no file named model.safetensors"),
         ({"config.json": json.dumps(BERT), "model.safetensors": "junk"}, "Error while deserializing header"),
+        ({"config.json": "[]"}, "it has no config.json with a model_type"),
+        ({"config.json": json.dumps(BERT | {"num_hidden_layers": "2"})}, "'num_hidden_layers' expected int, got str"),
+        ({"config.json": json.dumps(BERT | {"hidden_act": "foo"}), "model.safetensors": ""}, "'foo' is missing or un"),
         (
             {"config.json": '{"model_type": "gpt2"}'},
             "Unrecognized configuration class GPT2Config for this kind",
@@ -87,6 +90,33 @@ def test_folders_that_are_no_models(files: dict[str, str], reason: str, tmp_path
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "shapes"),
+    [
+        ("hidden_size", 16, r"bert.embeddings.LayerNorm.bias has the shape \[8\], and by the config \[16\]"),
+        ("vocab_size", 5, r"word_embeddings.weight has the shape \[9, 8\], and by the config \[5, 8\]"),
+    ],
+)
+def test_weights_of_another_shape_are_told(field: str, value: int, shapes: str, tmp_path: Path) -> None:
+    build_net(AutoModelForMaskedLM, make_config(BERT)).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {field: value}))
+    with pytest.raises(InputError, match=f"the weights of {tmp_path} are not those of its config: .*{shapes}"):
+        load_net(AutoModelForMaskedLM, str(tmp_path))
+
+
+def test_broken_tokenizer_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(BERT))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=f"transformers can't read {tmp_path}: 'added_tokens' is missing or unknown"):
+        load_tokenizer(str(tmp_path))
+
+
+def test_revision_of_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"revision abc has no effect on {tmp_path}, which is a folder"):
+        load_config(str(tmp_path), "abc")
+
+
 def test_folder_without_a_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"transformers can't read {tmp_path}: it has no tokenizer"):
         load_tokenizer(str(tmp_path))
@@ -97,6 +127,7 @@ def test_folder_without_a_tokenizer(tmp_path: Path) -> None:
     [
         ({"model_type": "bertt"}, r"no model_type 'bertt'; did you mean bert\?"),
         ({"hidden_size": "big"}, "model.config is no bert config: Validation error for field 'hidden_size'"),
+        ({"hidden_act": "foo"}, "can't build this bert: 'foo' is missing or unknown"),
         ({"hidden_size": 9}, r"can't build this bert: The hidden size \(9\) is not a multiple"),
     ],
 )

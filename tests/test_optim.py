@@ -175,6 +175,12 @@ def test_steps_are_rounded_as_transformers_rounds_them(fraction: float) -> None:
             {"schedule": "warmup_stable_decay", "warmup_fraction": 0.95},
             r"\(0.95\) and model.decay_fraction \(0.1\) are",
         ),
+        ({"lr": -1.0}, r"model.lr \(-1.0\) must be a number of at least 0"),
+        ({"lr": math.nan}, r"model.lr \(nan\) must be"),
+        ({"lr": math.inf}, r"model.lr \(inf\) must be"),
+        ({"betas": (0.9, 1.5)}, r"model.betas \(\[0.9, 1.5\]\) must be at least 0 and below 1"),
+        ({"eps": -1.0}, r"model.eps \(-1.0\) must be"),
+        ({"weight_decay": -0.1}, r"model.weight_decay \(-0.1\) must be"),
         ({"layer_decay": 0.0}, r"model.layer_decay \(0.0\) must be above 0 and at most 1"),
         ({"layer_decay": 1.1}, r"model.layer_decay \(1.1\) must be above 0 and at most 1"),
     ],
@@ -195,6 +201,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
 def test_warmup_longer_than_the_training_is_warned_of() -> None:
     with pytest.warns(UserWarning, match="num_warmup_steps is 30, but the training has 25 optimizer steps"):
         make_schedule(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0), "linear", 30, 25)
+    make_schedule(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0), "linear", 0, -1)  # of no training at all
 
 
 def test_gradients_are_rescaled_in_place() -> None:

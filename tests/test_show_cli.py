@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lit_mlm.cli import main
+from lit_mlm.errors import InputError
 from tests.conftest import imdb_args
 
 
@@ -38,3 +39,8 @@ def test_unknown_options_name_the_nearest(capsys: pytest.CaptureFixture[str]) ->
         main(["show", "--config", "imdb.yaml", "--num_exampels", "3"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == "error: there is no option --num_exampels; did you mean --num_examples?\n"
+
+
+def test_negative_number_of_blocks_is_refused(tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="--num_blocks must be at least 0, got -2"):
+        run_cli("show", *imdb_args(tiny_bert, cache_dir), "--num_blocks", -2)

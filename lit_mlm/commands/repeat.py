@@ -5,13 +5,14 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
-from lit_mlm.checkpointing import write_json
+from lit_mlm.checkpointing import name_run, write_json
 from lit_mlm.commands import CommandParser
 from lit_mlm.errors import InputError
+from lit_mlm.option_checks import check_folder, check_seed
 
 
 def make_parser() -> CommandParser:
@@ -23,7 +24,7 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument("--seeds", type=int, nargs="+", required=True, help="of weights, order, dropout and masks")
     parser.add_argument("--config", "-c", action="append", required=True, help="as for fit")
-    parser.add_argument("--run_dir", type=Path, help="folder of the runs; by default runs/<config>/repeat_<N>")
+    parser.add_argument("--run_dir", help="folder of the runs; by default runs/<config>/repeat_<N>")
     return parser
 
 
@@ -36,10 +37,12 @@ def main(args: Sequence[str]) -> None:
     options, rest = make_parser().parse_known_args(args)
     if len(set(options.seeds)) < len(options.seeds) or len(options.seeds) < 2:
         raise InputError(f"--seeds must be two or more different numbers, got {' '.join(map(str, options.seeds))}")
-    taken = [arg for arg in rest if arg.partition("=")[0] in ("--seed_everything", "--ckpt_path")]
-    if taken:
-        raise InputError(f"{taken[0]} has no place in repeat: it gives each training its own seed, from the start")
-    folder = options.run_dir or find_folder(Path("runs") / Path(options.config[0]).stem)
+    for seed in options.seeds:
+        check_seed("--seeds", seed)
+    check_rest(rest)
+    if options.run_dir is not None:
+        check_folder("--run_dir", options.run_dir)
+    folder = Path(options.run_dir) if options.run_dir else find_folder(Path("runs") / name_run(Path(options.config[0])))
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"--run_dir {folder} is not empty; give another folder")
     configs = [part for config in options.config for part in ("--config", config)]
@@ -50,7 +53,8 @@ def main(args: Sequence[str]) -> None:
         print(f"python -m lit_mlm {' '.join(command)}", flush=True)
         status = subprocess.run([sys.executable, "-m", "lit_mlm", *command], check=False).returncode
         if status:
-            print(f"seed {seed} ended with exit status {status}; finished runs are in {folder}", file=sys.stderr)
+            finished = f"; finished runs are in {folder}" if runs else ""
+            print(f"seed {seed} ended with exit status {status}{finished}", file=sys.stderr)
             sys.exit(status)
         runs[seed] = json.loads((place / "metrics.json").read_text())
         refuse_other_text(runs)
@@ -58,6 +62,22 @@ def main(args: Sequence[str]) -> None:
     write_json(folder / "repeat.json", summary)
     print("\n".join(format_table(summary)))
     print(f"figures: {folder / 'repeat.json'}")
+
+
+def check_rest(args: Sequence[str]) -> None:
+    """Refuses options of ``fit`` under which runs can't be compared.
+
+    Raises:
+        InputError: names the option.
+    """
+    typed = [tuple(arg.split("=", 1)) if "=" in arg else (arg, value) for arg, value in pairwise([*args, ""])]
+    for option, value in typed:
+        if option in ("--seed_everything", "--ckpt_path"):
+            raise InputError(f"{option} has no place in repeat: it gives each training its own seed, from the start")
+        if (option, value) == ("--trainer.enable_checkpointing", "false") or (
+            option == "--trainer.fast_dev_run" and value not in ("false", "0")
+        ):
+            raise InputError(f"{option} {value} has no place in repeat: such a run leaves no figures to compare")
 
 
 def find_folder(parent: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -70,6 +70,10 @@ class TextDataModule(LightningDataModule, ABC):
         require_at_least(0, num_workers=num_workers)
         self.save_hyperparameters(logger=False)  # a run's config.yaml has them; a key of the module's would clash
         self._attached: TokenModel | None = None
+
+    @abstractmethod
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Training examples, in a new order each epoch."""
 
     def attach(self, model: TokenModel) -> None:
         """Has the data made for a model without a trainer: with its tokenizer, no longer than it takes.

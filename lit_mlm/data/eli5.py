@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset
 
 from lit_mlm.data.corpus import CorpusDataModule
-from lit_mlm.data.files import COMPRESSIONS, Problem
+from lit_mlm.data.files import COMPRESSIONS, Problem, find_place
 from lit_mlm.data.readers import Row, is_whole, read_rows
 from lit_mlm.errors import InputError
 
@@ -70,7 +70,9 @@ class ELI5DataModule(CorpusDataModule):
     def _read(self, split: str) -> Iterator[str | Problem]:
         rows: Iterable[Row | Problem]
         if self.hparams["data_dir"] is not None:
-            rows = read_rows(find_file(Path(self.hparams["data_dir"]).expanduser(), split), self.hparams["encoding"])
+            rows = read_rows(
+                find_file(find_place(self.hparams["data_dir"], "data.data_dir"), split), self.hparams["encoding"]
+            )
         else:
             rows = self.read_hub(self.hparams["dataset"] or HUB_ID, split)
         return (row if isinstance(row, Problem) else join_answers(row) for row in rows)

@@ -65,9 +65,7 @@ def find_files(patterns: Sequence[str], option: str) -> list[Path]:
         if not found:
             if path.is_dir():
                 raise InputError(f"{option}: the folder {pattern} has no file that can be read: {', '.join(SUFFIXES)}")
-            beside = [str(file) for file in path.parent.glob("*")] if path.parent.is_dir() else []
-            near = difflib.get_close_matches(str(path), beside, n=1)
-            raise InputError(f"{option}: no file is called {pattern}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise InputError(f"{option}: no file is called {pattern}{_suggest_beside(path)}")
         for file in found:
             if get_kind(file) not in SUFFIXES:
                 raise InputError(
@@ -76,6 +74,24 @@ def find_files(patterns: Sequence[str], option: str) -> list[Path]:
                 )
             files.setdefault(file.resolve(), file)
     return list(files.values())
+
+
+def find_place(path: str, option: str) -> Path:
+    """A folder or file that an option names.
+
+    Raises:
+        InputError: if it is not there; the message has the nearest name beside it.
+    """
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise InputError(f"{option} {path} is not there{_suggest_beside(place)}")
+    return place
+
+
+def _suggest_beside(path: Path) -> str:
+    beside = [str(file) for file in path.parent.glob("*")] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(str(path), beside, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def get_kind(path: Path) -> str:

@@ -9,7 +9,7 @@ from datasets import Dataset, concatenate_datasets
 
 from lit_mlm.data.corpus import CorpusDataModule
 from lit_mlm.data.documents import TEXT
-from lit_mlm.data.files import COMPRESSIONS, Problem
+from lit_mlm.data.files import COMPRESSIONS, Problem, find_place
 from lit_mlm.data.readers import get_text, read_texts
 from lit_mlm.errors import InputError
 
@@ -69,7 +69,7 @@ class IMDBDataModule(CorpusDataModule):
 
     def _read(self, split: str) -> Iterator[str | Problem]:
         if self.hparams["data_dir"] is not None:
-            return read_folder(Path(self.hparams["data_dir"]).expanduser(), split, self.hparams["encoding"])
+            return read_folder(find_place(self.hparams["data_dir"], "data.data_dir"), split, self.hparams["encoding"])
         dataset = self.hparams["dataset"] or HUB_ID
         rows = self.read_hub(dataset, split, HUB_REVISION if dataset == HUB_ID else None, column=TEXT)
         return (get_text(row, TEXT) for row in rows)

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.order import BatchKey
 from lit_mlm.data.stream import SpecialTokens
+from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import BlockTable, IntArray, gather_blocks
 from lit_mlm.text.masking import BoolArray, Masking, fingerprint_masks, mask_tokens
@@ -103,13 +104,19 @@ def make_masking(
         mask_prob: as in `Masking`.
         mask_token_prob: as in `Masking`.
         random_token_prob: as in `Masking`.
+
+    Raises:
+        InputError: as `Masking` does, naming the option.
     """
     ids = list(tokenizer.get_vocab().values())
     is_ordinary = np.zeros(max(ids) + 1, dtype=np.bool_)
     is_ordinary[ids] = True
     is_ordinary[tokenizer.all_special_ids] = False
     is_ordinary[[i for i, token in tokenizer.added_tokens_decoder.items() if token.special]] = False
-    return Masking(tokenizer.mask_token_id, is_ordinary, mask_prob, mask_token_prob, random_token_prob)
+    try:
+        return Masking(tokenizer.mask_token_id, is_ordinary, mask_prob, mask_token_prob, random_token_prob)
+    except InputError as error:
+        raise InputError(f"data.{error}") from error
 
 
 def find_pad_id(tokenizer: PreTrainedTokenizerBase) -> int:

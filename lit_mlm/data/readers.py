@@ -126,7 +126,8 @@ def _read_json_lines(path: Path, lines: Iterable[Line]) -> Iterator[Row | Proble
             try:
                 yield _make_row(place, json.loads(line))
             except json.JSONDecodeError as error:
-                yield Problem(f"{place}: no JSON object: {error.msg} at place {error.pos + 1}: {_shorten(line)}")
+                found = f"{error.msg.removesuffix(' at')} at place {error.pos + 1}"
+                yield Problem(f"{place}: no JSON object: {found}: {_shorten(line)}")
             except (ValueError, RecursionError) as error:  # a number too long, an object too deep
                 yield Problem(f"{place}: no JSON object: {error}: {_shorten(line)}")
 
@@ -144,7 +145,9 @@ def _read_json_array(path: Path, lines: Iterable[Line]) -> Iterator[Row | Proble
     try:
         records = json.loads("\n".join(str(line) for _, line in lines))
     except json.JSONDecodeError as error:
-        yield Problem(f"{path}, line {error.lineno}: no JSON array: {error.msg} at place {error.colno}")
+        yield Problem(
+            f"{path}, line {error.lineno}: no JSON array: {error.msg.removesuffix(' at')} at place {error.colno}"
+        )
     except (ValueError, RecursionError) as error:
         yield Problem(f"{path}: no JSON array: {error}")
     else:

@@ -89,7 +89,8 @@ class TransformerModule(NetModule, ABC):
             )
         if revision is not None and model is None:
             raise InputError(f"model.revision ({revision}) has no effect without model.model")
-        check_options(schedule, num_warmup_steps, warmup_fraction, decay_fraction, layer_decay)
+        warmup = num_warmup_steps, warmup_fraction, decay_fraction
+        check_options(schedule, *warmup, layer_decay, lr, weight_decay, betas, eps)
         self.save_hyperparameters()
         self.train_loss = MeanLoss()
         # A list for each split: one metric for each loader, which are draws of the same text's masks. They are made

@@ -53,24 +53,40 @@ def test_three_seeds(
 
 def test_failing_run_ends_it_with_its_status(run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        run_cli("repeat", "--seeds", 1, 2, "--config", "nowhere.yaml")
+        run_cli("repeat", "--seeds", 1, 2, "--config", "imdb.yaml", "--trainer.max_epoch", 3)
     assert stop.value.code not in (0, None)
-    assert "seed 1 ended with exit status" in capsys.readouterr().err
+    assert "seed 1 ended with exit status 2\n" in capsys.readouterr().err  # and no word of finished runs
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--seeds", "1", "--config", "x"], "--seeds must be two or more different numbers, got 1"),
-        (["--seeds", "1", "1", "--config", "x"], "--seeds must be two or more different numbers, got 1 1"),
-        (["--seeds", "1", "2", "--config", "x", "--seed_everything=3"], "--seed_everything=3 has no place in repeat"),
-        (["--seeds", "1", "2", "--config", "x", "--run_dir", "full"], "--run_dir full is not empty"),
+        (["--seeds", "1", "--config", "imdb.yaml"], "--seeds must be two or more different numbers, got 1"),
+        (["--seeds", "1", "1", "--config", "imdb.yaml"], "--seeds must be two or more different numbers, got 1 1"),
+        (
+            ["--seeds", "1", "2", "--config", "imdb.yaml", "--seed_everything=3"],
+            "--seed_everything has no place in repeat",
+        ),
+        (["--seeds", "1", "2", "--config", "imdb.yaml", "--run_dir", "full"], "--run_dir full is not empty"),
+        (["--seeds", "-1", "2", "--config", "imdb.yaml"], "--seeds must be between 0 and 4294967295, got -1"),
+        (["--seeds", "1", "2", "--config", "imbd.yaml"], "there is no config imbd.yaml here"),
+        (["--seeds", "1", "2", "--config", "imdb.yaml", "--run_dir", "file/x"], "file is a file, not a folder"),
+        (["--seeds", "1", "2", "--config", "imdb.yaml", "--run_dir="], "--run_dir is empty; give the path of a"),
+        (
+            ["--seeds", "1", "2", "--config", "imdb.yaml", "--trainer.fast_dev_run", "true"],
+            "--trainer.fast_dev_run true has no place in repeat",
+        ),
+        (
+            ["--seeds", "1", "2", "--config", "imdb.yaml", "--trainer.enable_checkpointing=false"],
+            "--trainer.enable_checkpointing false has no place in repeat",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(
     args: list[str], message: str, run_cli: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "full" / "seed_1").mkdir(parents=True)
+    (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=message):
         run_cli("repeat", *args)
 

@@ -81,3 +81,8 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "aclImdb" / "train" / "neg", tmp_path / "train" / "neg")
     with pytest.raises(ValueError, match=r"the train split needs \*\.txt files in .*train/pos"):
         load({"train"}, data_dir=str(tmp_path))
+
+
+def test_place_that_is_not_there_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"data.data_dir .*/aclImbd is not there; did you mean .*/aclImdb\?"):
+        load({"train"}, data_dir=str(FIXTURES / "aclImbd"))

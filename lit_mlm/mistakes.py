@@ -1,0 +1,91 @@
+"""Mistakes in the options of Lightning's Trainer: those that it complains of, and those that it lets pass."""
+
+import math
+import re
+import traceback
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.strategies import StrategyRegistry
+
+from lit_mlm.errors import InputError, follow_causes, suggest
+
+OURS = ("lightning", "lit_mlm.")
+"""What the names of modules begin with whose code is not the user's."""
+
+
+def check_trainer_options(options: Any) -> None:
+    """Refuses options that the Trainer takes and then fails at, or makes something else of.
+
+    Args:
+        options: of the Trainer.
+
+    Raises:
+        InputError: names the option and its value.
+    """
+    for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        if options[name] is not None and options[name] < 1:
+            raise InputError(f"trainer.{name} must be at least 1, got {options[name]}")
+    clip, interval = options.gradient_clip_val, options.val_check_interval
+    if clip is not None and not 0 <= clip < math.inf:
+        raise InputError(f"trainer.gradient_clip_val must be at least 0, got {clip}: a negative one turns gradients")
+    if isinstance(interval, int | float) and not interval > 0:
+        raise InputError(f"trainer.val_check_interval must be above 0, got {interval}")
+    if options.barebones:
+        raise InputError("trainer.barebones leaves out all that a run keeps, its checkpoints too: leave it out")
+
+
+def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
+    """The user's mistake that an error tells of; None if it is a fault, which keeps its traceback.
+
+    Lightning complains of options as it complains of code. Of options it does before anything runs; later on a
+    complaint is of an option only if it names one that was given, or if a callback of Lightning's own has it. Below
+    code of the user's own it is of that code.
+
+    Args:
+        error: what a run ended with. jsonargparse raises errors of its own from those of the classes that it makes.
+        options: those of the Trainer that are not the defaults.
+    """
+    chain = list(follow_causes(error))
+    mistake = next((str(cause) for cause in chain if isinstance(cause, InputError)), None)
+    frames = [frame for cause in chain for frame, _ in traceback.walk_tb(cause.__traceback__)]
+    raised_in = str(frames[-1].f_globals.get("__name__"))
+    if mistake is not None or not raised_in.startswith("lightning"):
+        return mistake
+    hooked = [f for f in frames if isinstance(f.f_locals.get("self"), LightningModule | LightningDataModule | Callback)]
+    if any(not str(frame.f_globals.get("__name__")).startswith(OURS) for frame in hooked):
+        return None
+    complaint = " ".join(str(chain[-1]).split())
+    if any(frame.f_code is Trainer._run.__code__ for frame in frames):
+        if raised_in.startswith("lightning.pytorch.callbacks."):
+            return f"trainer.callbacks: {complaint}"
+        is_complaint = isinstance(chain[-1], MisconfigurationException | ValueError)
+        return name_option(complaint, {}, options) if is_complaint else None
+    if twice := re.match(r"Found more than one stateful callback of type `(\w+)`", complaint):
+        return f"trainer.callbacks has {twice[1]} twice; leave one out"
+    values = {value: name for name, value in options.items() if isinstance(value, str)}
+    return name_option(complaint, values, options) or complaint
+
+
+def name_option(complaint: str, values: dict[str, str], options: dict[str, Any]) -> str | None:
+    """A complaint of Lightning's after the option and the value that it is about; None if it is about none of them.
+
+    Args:
+        complaint: the message, on one line.
+        values: the option of each value that may stand for it, where the complaint names no option as code.
+        options: of the Trainer; the first that the complaint names is meant.
+    """
+    named = [word for word in re.findall(r"(?:`|Trainer\()(\w+)(?=[=`])", complaint) if word in options]
+    found = named or [values[word] for word in re.findall(r"\w[\w-]*", complaint) if word in values]
+    if not found:
+        return None
+    name, value = found[0], options[found[0]]
+    valid = {
+        "strategy": ["auto", *StrategyRegistry.available_strategies()],
+        "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
+    }
+    if str(value) not in valid.get(name, [str(value)]):
+        complaint = complaint.partition(". ")[0].rstrip(".") + suggest(str(value), valid[name])
+    return f"trainer.{name} is {value!r}: {complaint}"
