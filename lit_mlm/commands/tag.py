@@ -66,10 +66,14 @@ def _tag_columns(options: Any) -> None:
     """Prints a column file of words and predicted tags, with the sentences and documents of the one that it reads."""
     # Imported here: tagging a text need not wait for what data sets are read with.
     from lit_mlm.data.columns import DOCUMENT_BORDER, read_columns
-    from lit_mlm.data.files import collect
+    from lit_mlm.data.files import Problem
     from lit_mlm.data.sentences import number_documents
 
-    sentences, _ = collect(read_columns(Path(options.columns).expanduser(), "first"), skip=False)
+    sentences = []
+    for found in read_columns(Path(options.columns).expanduser(), "first"):
+        if isinstance(found, Problem):
+            raise InputError(f"--columns {found.message}")
+        sentences.append(found)
     if not sentences:
         raise InputError(f"--columns {options.columns} has no words")
     net, tokenizer = load_tagger(options.model, options.revision)

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from lit_mlm.cli import run_command
 from lit_mlm.data.columns import read_columns
 from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.errors import InputError
+from lit_mlm.modules.token_classification import TokenClassification
 from tests.conftest import FIXTURES
 
 VALID = FIXTURES / "conll" / "valid.txt"
@@ -91,13 +92,11 @@ def test_texts(tagger: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     assert lines[1].endswith(first["text"])
 
 
-def test_the_run_says_how_to_tag(
-    tagger: Path, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    from lit_mlm.modules.token_classification import TokenClassification
-
+def test_the_run_says_how_to_tag(tagger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert TokenClassification.next_command is not None
-    assert TokenClassification.next_command.startswith('python -m lit_mlm tag --model {model} "')
+    command = shlex.split(TokenClassification.next_command.format(model=tagger / "hf"))
+    assert command[:4] == ["python", "-m", "lit_mlm", "tag"]
+    assert run(capsys, *command[4:])[0] == command[-1]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,8 @@ def test_the_run_says_how_to_tag(
     [
         (None, "nothing.txt"),
         ("a b\nc\n", "line 2: 1 column separated by spaces, expected 2, as line 1 has"),
-        ("\n", "has no words"),
+        ("\n", "--columns .*nothing.txt is empty$"),
+        ("-DOCSTART-\n", "has no words"),
     ],
 )
 def test_bad_files_are_refused(tagger: Path, tmp_path: Path, content: str | None, message: str) -> None:
@@ -119,5 +119,5 @@ def test_nothing_to_tag_and_two_sources_are_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     with pytest.raises(InputError, match="no text to tag"):
         run_command(["tag", "--model", "any"])
-    with pytest.raises(InputError, match="--columns and texts exclude each other, got a.txt and 'one'"):
+    with pytest.raises(InputError, match=r"--columns and texts exclude each other, got a\.txt and 'one'"):
         run_command(["tag", "--model", "any", "--columns", "a.txt", "one"])

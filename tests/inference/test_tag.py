@@ -1,5 +1,6 @@
 """Tagging, with nets whose labels are known or against the pieces of one window."""
 
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -20,7 +22,7 @@ from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 ODD = [
-    "\U0001f468\u200d\U0001f469\u200d\U0001f467 cafe\u0301 \u5317\u4eac\u5f88\u597d! \U0001f1eb\U0001f1f7\u00ad x\u0000y",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467 cafe\u0301 \u5317\u4eac\u5f88\u597d! \U0001f1eb\u00ad x\u0000y",
     "\u0301lone \u0928\u092e\u0938\u094d\u0924\u0947\t a\u2028b  ",
     "na\u00efve \u0130stanbul \ufb01n \U0001f600\U0001f600",
 ]
@@ -40,6 +42,10 @@ def save_tagger(folder: Path, model: str, labels: list[str] = LABELS, auto: Any 
     net.save_pretrained(folder)
     AutoTokenizer.from_pretrained(model).save_pretrained(folder)
     return str(folder)
+
+
+def get_ids(tokenizer: Any, *words: str) -> list[int]:
+    return [int(tokenizer.convert_tokens_to_ids(word)) for word in words]
 
 
 class Speller(torch.nn.Module):
@@ -72,7 +78,7 @@ def test_offsets_are_exact_on_odd_text(model: str, tmp_path: Path) -> None:
         assert entities
         for found in (entities, words):
             assert all(text[entity["start"] : entity["end"]] == entity["text"] for entity in found)
-            assert all(a["end"] <= b["start"] for a, b in zip(found, found[1:], strict=False))
+            assert all(a["end"] <= b["start"] for a, b in pairwise(found))
         assert "".join(word["text"] for word in words) == "".join(text.split())  # each word, once
     assert tag_texts(net, tokenizer, ["", " \n", "a"])[:2] == [[], []]
     assert tag_texts(net, tokenizer, []) == []
@@ -80,7 +86,7 @@ def test_offsets_are_exact_on_odd_text(model: str, tmp_path: Path) -> None:
 
 def test_entities_are_grouped(tiny_bert: str, tmp_path: Path) -> None:
     net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert))
-    ids = [tokenizer.convert_tokens_to_ids(token) for token in ("the", "was", "a", ".")]
+    ids = get_ids(tokenizer, "the", "was", "a", ".")
     speller: Any = Speller(net, dict(zip(ids, [1, 2, 4, 0], strict=True)), certainty=2.0)
     entities = tag_texts(speller, tokenizer, ["the was  was. a the"])[0]
     assert [(e["type"], e["text"]) for e in entities] == [("PER", "the was  was"), ("LOC", "a"), ("PER", "the")]
@@ -92,7 +98,7 @@ def test_entities_are_grouped(tiny_bert: str, tmp_path: Path) -> None:
 def test_a_text_of_2000_words_loses_none(tiny_bert: str, tmp_path: Path, window: int | None) -> None:
     net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=window, overlap=3, scheme="IOB2"))
     words = ["the", "was", "a"]
-    label_of = {int(tokenizer.convert_tokens_to_ids(word)): i for word, i in zip(words, (1, 3, 0), strict=True)}
+    label_of = dict(zip(get_ids(tokenizer, *words), (1, 3, 0), strict=True))
     speller: Any = Speller(net, label_of)
     drawn = np.random.default_rng(0).integers(0, 3, size=2000)
     text = " ".join(words[i] for i in drawn)
@@ -102,23 +108,15 @@ def test_a_text_of_2000_words_loses_none(tiny_bert: str, tmp_path: Path, window:
     assert len(tag_texts(speller, tokenizer, [text])[0]) == sum(tag != "O" for tag in expected)
 
 
-def test_short_sentences_get_the_labels_of_their_first_pieces(model: str, tmp_path: Path) -> None:
+def test_labels_are_those_of_first_pieces(model: str, tmp_path: Path) -> None:
     net, tokenizer = load_tagger(save_tagger(tmp_path, model))
     sentences = [["story", "bright"], ["The", "cast", "was", "boring", "."], ["dull"]]
+    texts = AutoTokenizer.from_pretrained(model, add_prefix_space=True)  # BERT's takes no notice
     for words, tags in zip(sentences, tag_words(net, tokenizer, sentences), strict=True):
-        # The text as one string: words that a space parts have the pieces that they have by themselves.
-        prefix = (
-            " "
-            if tokenizer("a a", add_special_tokens=False).input_ids[0] != tokenizer.convert_tokens_to_ids("a")
-            else ""
-        )
-        encoded = tokenizer(
-            " " + " ".join(words) if model.count("roberta") else prefix + " ".join(words), return_tensors="pt"
-        )
+        encoded = texts(words, is_split_into_words=True, return_tensors="pt")
         with torch.inference_mode():
-            logits = net(**encoded).logits[0]
-        word_ids = encoded.word_ids()
-        first = [word_ids.index(i) for i in range(len(words))]
+            logits: torch.Tensor = net.forward(**encoded).logits[0]
+        first = [encoded.word_ids().index(i) for i in range(len(words))]
         assert tags == [LABELS[i] for i in logits[first].argmax(-1).tolist()]
 
 
@@ -129,8 +127,9 @@ def test_decoding_of_the_config_holds(tiny_bert: str, tmp_path: Path) -> None:
         net, tokenizer = load_tagger(
             save_tagger(tmp_path / decoding, tiny_bert, scheme="IOB2", window=16, overlap=2, decoding=decoding)
         )
-        ids = [int(tokenizer.convert_tokens_to_ids(word)) for word in words[0]]
-        found[decoding] = tag_words(Speller(net, dict(zip(ids, (0, 2, 0), strict=True))), tokenizer, words)[0]  # type: ignore[arg-type]
+        ids = get_ids(tokenizer, *words[0])
+        speller: Any = Speller(net, dict(zip(ids, (0, 2, 0), strict=True)))
+        found[decoding] = tag_words(speller, tokenizer, words)[0]
     assert found["argmax"] == ["O", "I-PER", "O"]
     assert found["viterbi"][1] != "I-PER" or found["viterbi"][0] in ("B-PER", "I-PER")
 
@@ -154,10 +153,10 @@ def test_nets_without_a_head_are_refused(tiny_bert: str, tmp_path: Path) -> None
         load_tagger(sequence)
     config = AutoConfig.from_pretrained(tiny_bert)
     config.architectures = None
-    net = pretrained.load_net(AutoModelForTokenClassification, tiny_bert)[0].base_model
-    net.save_pretrained(tmp_path / "body")
+    body: Any = AutoModel.from_pretrained(tiny_bert)
+    body.save_pretrained(tmp_path / "body")
     config.save_pretrained(tmp_path / "body")
-    with pytest.raises(InputError, match="lacks 2 weights of a token classifier.*classifier.bias"):
+    with pytest.raises(InputError, match=r"lacks 2 weights of a token classifier.*classifier.bias"):
         load_tagger(str(tmp_path / "body"))
 
 
