@@ -1,5 +1,6 @@
 """Tagging, with nets whose labels are known or against the pieces of one window."""
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,6 +106,8 @@ def test_a_text_of_2000_words_loses_none(tiny_bert: str, tmp_path: Path, window:
     expected = [("B-PER", "B-LOC", "O")[i] for i in drawn]
     assert tag_words(speller, tokenizer, [text.split(" "), [], ["was"]]) == [expected, [], ["B-LOC"]]
     assert max(speller.lengths) == (window or 64)
+    size = (window or 64) - 2
+    assert len(speller.lengths) == 1 + math.ceil((2000 - size) / (size - 3)) + 1  # neighbours share 3 words
     assert len(tag_texts(speller, tokenizer, [text])[0]) == sum(tag != "O" for tag in expected)
 
 
