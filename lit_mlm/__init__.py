@@ -17,6 +17,7 @@ _PUBLIC = {
     "PythonDocsDataModule": "lit_mlm.data.python_docs",
     "TextFilesDataModule": "lit_mlm.data.text_files",
     "fill_masks": "lit_mlm.inference.fill",
+    "tag_texts": "lit_mlm.inference.tag",
 }
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "TokenClassification",
     "__version__",
     "fill_masks",
+    "tag_texts",
 ]
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from lit_mlm.data.python_docs import PythonDocsDataModule
     from lit_mlm.data.text_files import TextFilesDataModule
     from lit_mlm.inference.fill import fill_masks
+    from lit_mlm.inference.tag import tag_texts
     from lit_mlm.modules.masked_lm import MaskedLM
     from lit_mlm.modules.token_classification import TokenClassification
 

@@ -19,6 +19,7 @@ SHOW_COMMANDS = {
 }
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.commands.fill", "fill the masks of texts"),
+    "tag": ("lit_mlm.commands.tag", "tag the words of texts or of a column file"),
     "repeat": ("lit_mlm.commands.repeat", "train a model once for each of several seeds"),
 }
 

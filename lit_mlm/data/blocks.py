@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader
 
 from lit_mlm.data.base import SPLITS_OF_STAGE, require_at_least
 from lit_mlm.data.documents import split_lines
-from lit_mlm.data.masked_blocks import MaskedBlocks, find_pad_id, make_masking
+from lit_mlm.data.masked_blocks import MaskedBlocks, make_masking
 from lit_mlm.data.samples import sample_apart, sample_blocks
-from lit_mlm.data.stream import SpecialTokens, find_special_tokens
 from lit_mlm.data.tokenized import DocumentsDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents
+from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens
 
 BlockPolicy = Literal["stream", "document", "line"]
 

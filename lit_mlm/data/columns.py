@@ -15,7 +15,7 @@ Line = tuple[int, list[str]]
 
 
 def read_columns(
-    path: Path, column: Literal["second", "third", "last"] = "last", encoding: str = "utf-8"
+    path: Path, column: Literal["first", "second", "third", "last"] = "last", encoding: str = "utf-8"
 ) -> Iterator[TaggedSentence | Problem]:
     """The sentences of a file, which a blank line stands between.
 
@@ -26,7 +26,7 @@ def read_columns(
 
     Args:
         path: compressed or not.
-        column: which one is the tag.
+        column: which one is the tag; the first one, the word itself, where there may be no tags.
         encoding: of the file.
 
     Yields:
@@ -36,7 +36,7 @@ def read_columns(
     if isinstance(content, Problem):
         yield content
         return
-    place = {"second": 1, "third": 2, "last": -1}[column]
+    place = {"first": 0, "second": 1, "third": 2, "last": -1}[column]
     words: list[str] = []
     tags: list[str] = []
     first, problem = 0, None
@@ -64,7 +64,7 @@ def _split_lines(
     """The columns of each line with its number, none of a blank line; one more of these stands at the end."""
     number, separator = 0, ""
     num_columns = first = 0
-    least = 3 if column == "third" else 2
+    least = {"first": 1, "third": 3}.get(column, 2)
     for number, line in lines:
         if isinstance(line, Problem) or not line.strip(" \t"):
             yield number, line if isinstance(line, Problem) else []

@@ -59,12 +59,6 @@ def find_labels(sentences: Iterable[TaggedSentence], scheme: Scheme | None) -> l
     return ["O", *(f"{prefix}-{kind}" if kind else prefix for kind in ordered for prefix in prefixes)]
 
 
-def guess_scheme(labels: Iterable[str]) -> Scheme:
-    """The scheme that a label set is of; IOB1 and IOB2 have the same ones, and IOB2 stands for both."""
-    prefixes = {split_tag(label)[0] for label in labels}
-    return "BIOES" if prefixes & {"E", "S"} else "BILOU" if prefixes & {"L", "U"} else "IOB2"
-
-
 def require_same_labels(ours: Sequence[str], given: Sequence[str]) -> None:
     """Refuses labels that are given and differ from those of the model in more than order.
 

@@ -14,11 +14,11 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.order import BatchKey
-from lit_mlm.data.stream import SpecialTokens
 from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import BlockTable, IntArray, gather_blocks
 from lit_mlm.text.masking import BoolArray, Masking, fingerprint_masks, mask_tokens
+from lit_mlm.text.special_tokens import SpecialTokens
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,3 @@ def make_masking(
         return Masking(tokenizer.mask_token_id, is_ordinary, mask_prob, mask_token_prob, random_token_prob)
     except InputError as error:
         raise InputError(f"data.{error}") from error
-
-
-def find_pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """What stands on padding; without a token of its own that of the end, or the mask: nothing reads it."""
-    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id)
-    return next(int(token_id) for token_id in ids if token_id is not None)

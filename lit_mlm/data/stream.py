@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.documents import TEXT, iterate_texts
 from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.special_tokens import find_special_tokens
 
 INPUT_IDS = "input_ids"
 
@@ -32,31 +33,6 @@ class TokenStream:
     document_lengths: IntArray
     num_bytes: int
     num_text_tokens: int
-
-
-@dataclass(frozen=True)
-class SpecialTokens:
-    """What a tokenizer puts around one sequence.
-
-    Attributes:
-        prefix: ids before the text, for example that of ``[CLS]``.
-        suffix: ids after the text, for example that of ``[SEP]``.
-    """
-
-    prefix: list[int]
-    suffix: list[int]
-
-    def __len__(self) -> int:
-        return len(self.prefix) + len(self.suffix)
-
-
-def find_special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
-    """What `tokenizer` puts around a sequence, found by giving it one."""
-    bare: list[int] = tokenizer("a", add_special_tokens=False)[INPUT_IDS]
-    full: list[int] = tokenizer("a")[INPUT_IDS]
-    num_added = len(full) - len(bare)
-    num_before = next(i for i in range(num_added + 1) if full[i : i + len(bare)] == bare)
-    return SpecialTokens(full[:num_before], full[num_before + len(bare) :])
 
 
 def tokenize_batch(

@@ -13,16 +13,15 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, require_at_least
-from lit_mlm.data.labels import convert_sentences, find_labels, guess_scheme, number_tags, require_same_labels
+from lit_mlm.data.labels import convert_sentences, find_labels, number_tags, require_same_labels
 from lit_mlm.data.length_order import LengthOrder
-from lit_mlm.data.masked_blocks import find_pad_id
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
-from lit_mlm.data.stream import find_special_tokens
 from lit_mlm.data.tagged_windows import TaggedWindows, count_words, cut_sentences, join_pieces, widen
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.alignment import encode_words, make_inside_table
-from lit_mlm.text.tagging import Scheme, find_scheme
+from lit_mlm.text.special_tokens import find_pad_id, find_special_tokens
+from lit_mlm.text.tagging import Scheme, find_scheme, guess_scheme
 
 Facts = dict[str, float | int | str]
 

@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 
 from lit_mlm.data.order import BatchKey
 from lit_mlm.data.sentences import TaggedSentence
-from lit_mlm.data.stream import SpecialTokens
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.alignment import NO_WORD, EncodedWords, align_labels, find_first_pieces
 from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.special_tokens import SpecialTokens
 from lit_mlm.text.tagging import find_spans
 from lit_mlm.text.windows import add_context, cut_windows
 

@@ -39,9 +39,9 @@ class TokenClassification(TransformerModule):
     """
 
     auto_class = AutoModelForTokenClassification
+    next_command = 'python -m lit_mlm tag --model {model} "My name is Sylvain and I work at Hugging Face in Brooklyn."'
     monitor_mode = "max"
     headline = ("f1", "f1_low", "f1_high", "precision", "recall", "accuracy", "f1_strict", "f1_pieces", "loss")
-
 
     def __init__(
         self,

@@ -83,6 +83,12 @@ def find_scheme(sentences: Iterable[Sequence[str]]) -> Scheme | None:
     return min(misfits, key=lambda scheme: misfits[scheme])
 
 
+def guess_scheme(labels: Iterable[str]) -> Scheme:
+    """The scheme that a label set is of; IOB1 and IOB2 have the same ones, and IOB2 stands for both."""
+    prefixes = {split_tag(label)[0] for label in labels}
+    return "BIOES" if prefixes & {"E", "S"} else "BILOU" if prefixes & {"L", "U"} else "IOB2"
+
+
 def find_problem(tags: Sequence[str], scheme: Scheme | None) -> tuple[int, str] | None:
     """The first tag of a sentence that is misspelt, or that can't stand where it stands.
 

@@ -124,3 +124,9 @@ def test_empty_and_missing_files(fail: Any, tmp_path: Path) -> None:
     (problem,) = read_columns(tmp_path / "no.txt")
     assert isinstance(problem, Problem)
     assert "can't be read: No such file" in problem.message
+
+
+def test_words_alone_are_their_own_tags(read: Any, fail: Any) -> None:
+    assert [(s.words, s.tags) for s in read("a\nb\n\nc\n", "first")] == [(["a", "b"], ["a", "b"]), (["c"], ["c"])]
+    assert read("a B-X\n", "first")[0].tags == ["a"]
+    assert fail("a\n") == [", line 1: 1 column separated by spaces, expected at least 2, a word and its tags: 'a'"]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from lit_mlm.data.labels import convert_sentences, find_labels, guess_scheme, number_tags, require_same_labels
+from lit_mlm.data.labels import convert_sentences, find_labels, number_tags, require_same_labels
 from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.errors import InputError
-from lit_mlm.text.tagging import Scheme
+from lit_mlm.text.tagging import Scheme, guess_scheme
 
 
 def make(*tags: str, line: int | None = 5) -> TaggedSentence:

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from lit_mlm.data.order import BatchKey
 from lit_mlm.data.sentences import TaggedSentence
-from lit_mlm.data.stream import SpecialTokens
 from lit_mlm.data.tagged_windows import TaggedWindows, count_words, cut_sentences, join_pieces, widen
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.alignment import NO_WORD, EncodedWords
 from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.special_tokens import SpecialTokens
 
 INSIDE = np.array([0, 2, 2])
 AROUND = SpecialTokens([101, 102], [103])

@@ -1,0 +1,251 @@
+"""Tagging: the label of each word of a text, and the entities that these mark, in texts of any length.
+
+Words are split, cut into windows and decoded as in the evaluation of `TokenClassification`, with the options that it
+leaves in the config. Shapes: W words of a sentence, T tokens, L labels.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_mlm import pretrained
+from lit_mlm.errors import InputError
+from lit_mlm.text.alignment import EncodedWords, encode_words, find_first_pieces
+from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.special_tokens import find_pad_id, find_special_tokens
+from lit_mlm.text.tagging import Scheme, Span, decode_tags, find_scheme, find_spans, guess_scheme
+from lit_mlm.text.windows import add_context, cut_windows, join_windows
+from lit_mlm.text.words import split_text
+
+ROWS_PER_BATCH = 32
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class Entity(TypedDict):
+    """An entity, or a word where tags are plain, as parts of speech are.
+
+    `type` is that of the entity, or the word's tag; `score` the mean probability of its words' labels, each from the
+    softmax of its word; `text` what stands in the text from character `start` up to but not including `end`.
+    """
+
+    type: str
+    score: float
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What a tagger does with words: what `TokenClassification` wrote into the config, or the defaults.
+
+    Attributes:
+        scheme: of the labels; None for plain tags.
+        window: tokens, special tokens included; None if there is no limit.
+        overlap: pieces that neighbouring windows share; None for a quarter of a window.
+        context_pieces: of neighbouring sentences, shown beside each one.
+        decoding: ``argmax`` or ``viterbi``.
+    """
+
+    scheme: Scheme | None
+    window: int | None
+    overlap: int | None
+    context_pieces: int
+    decoding: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A window: the pieces `start` up to `end` of the stream of all, and where in it its words' first pieces stand."""
+
+    start: int
+    end: int
+    first_pieces: IntArray
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+def load_tagger(model: str, revision: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Loads a token classifier and its tokenizer, ready for inference.
+
+    Args:
+        model: name on the Hub, a folder, or the folder of a run, whose ``hf`` is taken.
+        revision: of a model on the Hub.
+
+    Raises:
+        InputError: if the model is none that was trained to tag words.
+    """
+    exported = Path(model) / "hf"
+    name = str(exported) if exported.is_dir() else model
+    advice = "take a model that was trained to tag words, such as the hf folder of a run with TokenClassification"
+    architectures = pretrained.load_config(name, revision).architectures or []
+    # A classifier of sequences may have a head of the same name and shape, which would load without a word.
+    if architectures and not any(found.endswith("ForTokenClassification") for found in architectures):
+        raise InputError(f"{name} is a {', '.join(architectures)}, which has no head that tags words; {advice}")
+    net, missing = pretrained.load_net(AutoModelForTokenClassification, name, revision)
+    if missing:
+        raise InputError(
+            f"{name} lacks {len(missing)} weights of a token classifier, so it would tag words at random: "
+            f"{', '.join(missing)}; {advice}"
+        )
+    return net, pretrained.load_tokenizer(name, revision)
+
+
+def tag_texts(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[Entity]]:
+    """Finds the entities of texts, each of any length.
+
+    Args:
+        net: a token classifier; it is run in eval mode, without dropout.
+        tokenizer: its tokenizer.
+        texts: split into words by `lit_mlm.text.words.split_text`.
+
+    Returns:
+        For each text its entities from left to right, as `find_spans` groups the words; every word if tags are plain.
+
+    Raises:
+        InputError: if the net's options don't fit it or its tokenizer.
+    """
+    words = [split_text(text) for text in texts]
+    sentences = [[word for word, _, _ in found] for found in words]
+    entities: list[list[Entity]] = []
+    for text, places, (tags, scores) in zip(texts, words, _tag(net, tokenizer, sentences), strict=True):
+        spans = find_spans(tags)
+        if _get_options(net).scheme is None:
+            spans = [Span(tag, i, i + 1) for i, tag in enumerate(tags)]
+        entities.append([])
+        for span in spans:
+            start, end = places[span.start][1], places[span.end - 1][2]
+            score = float(scores[span.start : span.end].mean())
+            entities[-1].append(Entity(type=span.type, score=score, text=text[start:end], start=start, end=end))
+    return entities
+
+
+def tag_words(
+    net: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[Sequence[str]],
+    documents: Sequence[int] | None = None,
+) -> list[list[str]]:
+    """Finds the label of each word.
+
+    Args:
+        net: a token classifier; it is run in eval mode, without dropout.
+        tokenizer: its tokenizer.
+        sentences: the words of each, any number of them.
+        documents: a number for each sentence, the same for neighbours of one document; with it a net that was
+            evaluated with context (``context_pieces``) is shown the same.
+
+    Returns:
+        For each sentence the labels of its words.
+
+    Raises:
+        InputError: if the net's options don't fit it or its tokenizer.
+    """
+    return [tags for tags, _ in _tag(net, tokenizer, sentences, documents)]
+
+
+def _get_options(net: PreTrainedModel) -> _Options:
+    stored: dict[str, Any] = getattr(net.config, "lit_mlm", None) or {}
+    labels = pretrained.get_labels(net.config)
+    is_plain = find_scheme([label] for label in labels) is None
+    limit, window = pretrained.get_max_length(net), stored.get("window")
+    return _Options(
+        scheme=stored.get("scheme", None if is_plain else guess_scheme(labels)),
+        window=limit if window is None else window,
+        overlap=stored.get("overlap"),
+        context_pieces=stored.get("context_pieces", 0),
+        decoding=stored.get("decoding", "argmax"),
+    )
+
+
+def _tag(
+    net: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[Sequence[str]],
+    documents: Sequence[int] | None = None,
+) -> Iterator[tuple[list[str], FloatArray]]:
+    """The labels of each sentence's words and their probabilities, shape (W,)."""
+    options, labels = _get_options(net), pretrained.get_labels(net.config)
+    for logits in _compute_logits(net, tokenizer, sentences, documents, options):
+        scores = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
+        viterbi = options.decoding == "viterbi"
+        best = decode_tags(scores, labels, options.scheme) if viterbi else logits.argmax(axis=-1)
+        yield [labels[i] for i in best.tolist()], np.exp(scores[np.arange(len(best)), best])
+
+
+def _compute_logits(
+    net: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[Sequence[str]],
+    documents: Sequence[int] | None,
+    options: _Options,
+) -> list[FloatArray]:
+    """Logits of each sentence's words, each from the window that owns the word, shape (W, L)."""
+    num_special = len(find_special_tokens(tokenizer))
+    size = sys.maxsize if options.window is None else options.window - num_special
+    if size < 1:
+        raise InputError(f"a window of {options.window} tokens leaves no room beside {num_special} special ones")
+    encoded = encode_words(tokenizer, sentences, size)
+    overlap = size // 4 if options.overlap is None else options.overlap
+    windows = [cut_windows(sentence.word_of_piece, size, overlap) for sentence in encoded]
+    offsets = np.cumsum([0, *(len(sentence.ids) for sentence in encoded)])
+    context = _find_context(encoded, documents, options.context_pieces, size)
+    rows = []
+    for i, (table, sentence) in enumerate(zip(windows, encoded, strict=True)):
+        first_pieces = find_first_pieces(sentence.word_of_piece)
+        for start, end, first, last in zip(table.starts, table.ends, table.first_words, table.end_words, strict=True):
+            # A sentence of several windows has no context.
+            borders = (start + offsets[i], end + offsets[i]) if context is None or len(table) > 1 else context[i]
+            rows.append(_Row(int(borders[0]), int(borders[1]), first_pieces[first:last] + offsets[i]))
+    stream = np.concatenate([np.zeros(0, dtype=np.int64), *(sentence.ids for sentence in encoded)])
+    values = iter(_run_rows(net, tokenizer, stream, rows))
+    num_labels = len(pretrained.get_labels(net.config))
+    return [join_windows(table, [next(values) for _ in table.starts]).reshape(-1, num_labels) for table in windows]
+
+
+def _find_context(
+    encoded: Sequence[EncodedWords], documents: Sequence[int] | None, num_pieces: int, size: int
+) -> IntArray | None:
+    """Start and end of each sentence with its context in the stream of all pieces, shape (S, 2); None without any."""
+    if documents is None or not num_pieces or not encoded:
+        return None
+    words = [sentence.word_of_piece for sentence in encoded]
+    return np.stack(add_context(words, np.array(documents, dtype=np.int64), num_pieces, size), axis=1)
+
+
+def _run_rows(
+    net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stream: IntArray, rows: Sequence[_Row]
+) -> list[FloatArray]:
+    """Logits of each row's words, in the order of the rows, computed in batches of about the same length."""
+    around, pad_id = find_special_tokens(tokenizer), find_pad_id(tokenizer)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    found: dict[int, FloatArray] = {}
+    was_training = net.training
+    net.eval()
+    try:
+        for first in range(0, len(order), ROWS_PER_BATCH):
+            batch = order[first : first + ROWS_PER_BATCH]
+            length = len(rows[batch[-1]]) + len(around)
+            input_ids = torch.full((len(batch), length), pad_id)
+            mask = torch.zeros_like(input_ids)
+            for place, i in enumerate(batch):
+                ids = [*around.prefix, *stream[rows[i].start : rows[i].end].tolist(), *around.suffix]
+                input_ids[place, : len(ids)] = torch.tensor(ids)
+                mask[place, : len(ids)] = 1
+            with torch.inference_mode():
+                logits = net(input_ids=input_ids.to(net.device), attention_mask=mask.to(net.device)).logits
+            scores = cast(FloatArray, logits.float().cpu().numpy())
+            for place, i in enumerate(batch):
+                found[i] = scores[place, rows[i].first_pieces - rows[i].start + len(around.prefix)]
+    finally:
+        net.train(was_training)
+    return [found[i] for i in range(len(rows))]

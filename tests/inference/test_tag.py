@@ -1,0 +1,168 @@
+"""Tagging, with nets whose labels are known or against the pieces of one window."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+
+from lit_mlm import pretrained
+from lit_mlm.errors import InputError
+from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
+
+LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+ODD = [
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467 cafe\u0301 \u5317\u4eac\u5f88\u597d! \U0001f1eb\u00ad x\u0000y",
+    "\u0301lone \u0928\u092e\u0938\u094d\u0924\u0947\t a\u2028b  ",
+    "na\u00efve \u0130stanbul \ufb01n \U0001f600\U0001f600",
+]
+
+
+def save_tagger(folder: Path, model: str, labels: list[str] = LABELS, auto: Any = None, **stored: Any) -> str:
+    """A net with a random head; `stored` is what `TokenClassification` leaves in the config."""
+    config = AutoConfig.from_pretrained(model)
+    pretrained.set_labels(config, labels)
+    if stored:
+        config.lit_mlm = stored
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = (auto or AutoModelForTokenClassification).from_config(config)
+        for parameter in net.parameters():
+            parameter.data.normal_(std=0.5)
+    net.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    return str(folder)
+
+
+def get_ids(tokenizer: Any, *words: str) -> list[int]:
+    return [int(tokenizer.convert_tokens_to_ids(word)) for word in words]
+
+
+class Speller(torch.nn.Module):
+    """A net that gives each token the label of its id, and counts the tokens of each of its calls."""
+
+    def __init__(self, net: Any, label_of: dict[int, int], certainty: float = 20.0) -> None:
+        super().__init__()
+        self.net, self.config, self.device = net, net.config, torch.device("cpu")
+        self.label_of, self.certainty, self.lengths = label_of, certainty, list[int]()
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        self.lengths += attention_mask.sum(dim=1).tolist()
+        logits = torch.zeros(*input_ids.shape, len(self.config.id2label))
+        for token, label in self.label_of.items():
+            logits[..., label] += self.certainty * (input_ids == token)
+        return SimpleNamespace(logits=logits)
+
+
+@pytest.fixture(params=["tiny_bert", "tiny_roberta"])
+def model(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param))
+
+
+def test_offsets_are_exact_on_odd_text(model: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path / "ner", model))
+    plain, _ = load_tagger(save_tagger(tmp_path / "pos", model, ["NN", "VB", "O"]))
+    for text, entities, words in zip(
+        ODD, tag_texts(net, tokenizer, ODD), tag_texts(plain, tokenizer, ODD), strict=True
+    ):
+        assert entities
+        for found in (entities, words):
+            assert all(text[entity["start"] : entity["end"]] == entity["text"] for entity in found)
+            assert all(a["end"] <= b["start"] for a, b in pairwise(found))
+        assert "".join(word["text"] for word in words) == "".join(text.split())  # each word, once
+    assert tag_texts(net, tokenizer, ["", " \n", "a"])[:2] == [[], []]
+    assert tag_texts(net, tokenizer, []) == []
+
+
+def test_entities_are_grouped(tiny_bert: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert))
+    ids = get_ids(tokenizer, "the", "was", "a", ".")
+    speller: Any = Speller(net, dict(zip(ids, [1, 2, 4, 0], strict=True)), certainty=2.0)
+    entities = tag_texts(speller, tokenizer, ["the was  was. a the"])[0]
+    assert [(e["type"], e["text"]) for e in entities] == [("PER", "the was  was"), ("LOC", "a"), ("PER", "the")]
+    sure = float(np.exp(2) / (np.exp(2) + 4))
+    assert [e["score"] for e in entities] == pytest.approx([sure] * 3)
+
+
+@pytest.mark.parametrize("window", [None, 10])
+def test_a_text_of_2000_words_loses_none(tiny_bert: str, tmp_path: Path, window: int | None) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=window, overlap=3, scheme="IOB2"))
+    words = ["the", "was", "a"]
+    label_of = dict(zip(get_ids(tokenizer, *words), (1, 3, 0), strict=True))
+    speller: Any = Speller(net, label_of)
+    drawn = np.random.default_rng(0).integers(0, 3, size=2000)
+    text = " ".join(words[i] for i in drawn)
+    expected = [("B-PER", "B-LOC", "O")[i] for i in drawn]
+    assert tag_words(speller, tokenizer, [text.split(" "), [], ["was"]]) == [expected, [], ["B-LOC"]]
+    assert max(speller.lengths) == (window or 64)
+    size = (window or 64) - 2
+    assert len(speller.lengths) == 1 + math.ceil((2000 - size) / (size - 3)) + 1  # neighbours share 3 words
+    assert len(tag_texts(speller, tokenizer, [text])[0]) == sum(tag != "O" for tag in expected)
+
+
+def test_labels_are_those_of_first_pieces(model: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, model))
+    sentences = [["story", "bright"], ["The", "cast", "was", "boring", "."], ["dull"]]
+    texts = AutoTokenizer.from_pretrained(model, add_prefix_space=True)  # BERT's takes no notice
+    for words, tags in zip(sentences, tag_words(net, tokenizer, sentences), strict=True):
+        encoded = texts(words, is_split_into_words=True, return_tensors="pt")
+        with torch.inference_mode():
+            logits: torch.Tensor = net.forward(**encoded).logits[0]
+        first = [encoded.word_ids().index(i) for i in range(len(words))]
+        assert tags == [LABELS[i] for i in logits[first].argmax(-1).tolist()]
+
+
+def test_decoding_of_the_config_holds(tiny_bert: str, tmp_path: Path) -> None:
+    words = [["was", "the", "a"]]
+    found = {}
+    for decoding in ("argmax", "viterbi"):
+        net, tokenizer = load_tagger(
+            save_tagger(tmp_path / decoding, tiny_bert, scheme="IOB2", window=16, overlap=2, decoding=decoding)
+        )
+        ids = get_ids(tokenizer, *words[0])
+        speller: Any = Speller(net, dict(zip(ids, (0, 2, 0), strict=True)))
+        found[decoding] = tag_words(speller, tokenizer, words)[0]
+    assert found["argmax"] == ["O", "I-PER", "O"]
+    assert found["viterbi"][1] != "I-PER" or found["viterbi"][0] in ("B-PER", "I-PER")
+
+
+def test_context_of_the_document_is_shown(tiny_bert: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=12, overlap=2, context_pieces=4))
+    speller: Any = Speller(net, {})
+    sentences = [["the"] * 3, ["was"] * 2, ["a"]]
+    tag_words(speller, tokenizer, sentences)
+    assert sorted(speller.lengths) == [3, 4, 5]
+    speller.lengths.clear()
+    tag_words(speller, tokenizer, sentences, documents=[0, 0, 1])
+    assert sorted(speller.lengths) == [3, 7, 7]  # the last one has a document of its own
+
+
+def test_nets_without_a_head_are_refused(tiny_bert: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a BertForMaskedLM, which has no head that tags words"):
+        load_tagger(tiny_bert)
+    sequence = save_tagger(tmp_path / "seq", tiny_bert, auto=AutoModelForSequenceClassification)
+    with pytest.raises(InputError, match="is a BertForSequenceClassification, which has no head"):
+        load_tagger(sequence)
+    config = AutoConfig.from_pretrained(tiny_bert)
+    config.architectures = None
+    body: Any = AutoModel.from_pretrained(tiny_bert)
+    body.save_pretrained(tmp_path / "body")
+    config.save_pretrained(tmp_path / "body")
+    with pytest.raises(InputError, match=r"lacks 2 weights of a token classifier.*classifier.bias"):
+        load_tagger(str(tmp_path / "body"))
+
+
+def test_the_folder_of_a_run_stands_for_its_export(tiny_bert: str, tmp_path: Path) -> None:
+    save_tagger(tmp_path / "hf", tiny_bert)
+    assert pretrained.get_labels(load_tagger(str(tmp_path))[0].config) == LABELS
