@@ -178,12 +178,13 @@ class TrainerParser(LightningArgumentParser):
         return names
 
     def _find_classes(self, key: str) -> list[str]:
-        """The names of the classes that may stand in a section, or in an option of the Trainer."""
+        """The names of ours and Lightning's classes that may stand in a section, or in an option of the Trainer."""
         section, _, option = key.partition(".")
         hint = self.sections.get(section)
         if option:
             hint = get_type_hints(vars(hint)["__init__"]).get(option) if isinstance(hint, type) else None
-        return sorted({cls.__name__ for base in find_types(hint) for cls in find_subclasses(base)})
+        classes = {cls for base in find_types(hint) for cls in find_subclasses(base)}
+        return sorted({cls.__name__ for cls in classes if cls.__module__.startswith(("lit_mlm.", "lightning."))})
 
 
 def format_names(names: Sequence[str]) -> str:

@@ -205,7 +205,7 @@ def fail(
             "--data abstract_data.Mine",
             "data: abstract_data.Mine is abstract: it lacks load_documents; take another (",
         ),
-        ("--model lit_mlm.modules.base.TransformerModule", "is abstract: it lacks make_metrics, sum_loss, update_metr"),
+        ("--model lit_mlm.modules.base.TransformerModule", "is abstract: it lacks make_metrics, monitor, "),
         ("--data no_class.Mine", "data: can't import no_class.Mine: no_class has no Mine"),
         (
             "--data lit_mlm.data.imbd.Mine",
