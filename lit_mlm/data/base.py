@@ -70,6 +70,34 @@ class TextDataModule(LightningDataModule, ABC):
         require_at_least(0, num_workers=num_workers)
         self.save_hyperparameters(logger=False)  # a run's config.yaml has them; a key of the module's would clash
         self._attached: TokenModel | None = None
+        self._prepared_stage: str | None = None
+
+    @abstractmethod
+    def _load(self, stage: str) -> None:
+        """Reads the text of the splits that a stage uses, and loads the tokenizer."""
+
+    @abstractmethod
+    def _make_splits(self, stage: str) -> None:
+        """Makes the examples of the splits that a stage uses, of what `_load` has read."""
+
+    def prepare_data(self) -> None:
+        """Downloads and tokenises, once a node, so that `setup` finds it in the cache."""
+        self._prepared_stage = self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
+        try:
+            self._load(self._prepared_stage)
+        except InputError:  # `setup` meets it again, on every rank: none is left waiting for this one
+            self._prepared_stage = None
+
+    def setup(self, stage: str) -> None:
+        """Makes the examples of the splits that `stage` (fit, validate or test) uses.
+
+        Raises:
+            InputError: if the text, the tokenizer and the options don't fit together; the message names them.
+        """
+        if self._prepared_stage != stage:
+            self._load(stage)
+        self._prepared_stage = None
+        self._make_splits(stage)
 
     @abstractmethod
     def train_dataloader(self) -> DataLoader[Any]:

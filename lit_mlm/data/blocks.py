@@ -92,27 +92,10 @@ class BlocksDataModule(DocumentsDataModule):
         self.save_hyperparameters(logger=False)
         self.examples: dict[str, MaskedBlocks] = {}
         self._mask_fingerprints: dict[tuple[str, range], str] = {}
-        self._prepared_stage: str | None = None
 
-    def prepare_data(self) -> None:
-        """Downloads and tokenises, once a node, so that `setup` finds it in the cache."""
-        self._prepared_stage = self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
-        try:
-            self._load(self._prepared_stage)
-        except InputError:  # `setup` meets it again, on every rank: none is left waiting for this one
-            self._prepared_stage = None
-
-    def setup(self, stage: str) -> None:
-        """Makes the examples of the splits that `stage` (fit, validate or test) uses.
-
-        Raises:
-            InputError: if the text, the tokenizer and the options don't fit together; the message names them.
-        """
-        if self._prepared_stage != stage:
-            self._load(stage)
+    def _make_splits(self, stage: str) -> None:
         if self.tokenizer.mask_token_id is None:
             raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
-        self._prepared_stage = None
         splits = SPLITS_OF_STAGE[stage]
         tables = {source: self._cut(source) for source in map(self._get_source, splits)}
         self.examples |= {split: self._make_examples(split, tables[self._get_source(split)]) for split in splits}

@@ -77,7 +77,6 @@ class TaggedDataModule(TextDataModule):
         self.sentences: dict[str, list[TaggedSentence]] = {}
         self.examples: dict[str, TaggedWindows] = {}
         self._read: dict[str, list[TaggedSentence]] = {}
-        self._prepared_stage: str | None = None
         self._counts: dict[str, Facts] = {}
         self._hashes: dict[str, str] = {}
 
@@ -96,23 +95,7 @@ class TaggedDataModule(TextDataModule):
         """The scheme of the tags as they are in the files, None for plain ones."""
         return find_scheme(sentence.tags for sentence in sentences)
 
-    def prepare_data(self) -> None:
-        """Downloads, once a node, so that `setup` finds the data in the cache."""
-        self._prepared_stage = self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
-        try:
-            self._load(self._prepared_stage)
-        except InputError:  # `setup` meets it again, on every rank: none is left waiting for this one
-            self._prepared_stage = None
-
-    def setup(self, stage: str) -> None:
-        """Makes the examples of the splits that `stage` (fit, validate or test) uses.
-
-        Raises:
-            InputError: if the sentences, the tokenizer and the options don't fit together; the message names them.
-        """
-        if self._prepared_stage != stage:
-            self._load(stage)
-        self._prepared_stage = None
+    def _make_splits(self, stage: str) -> None:
         source = self.find_scheme(self._read.get("train") or list(chain(*self._read.values())))
         self.scheme = self._choose_scheme(source)
         read = {split: convert_sentences(sentences, source, self.scheme) for split, sentences in self._read.items()}
