@@ -26,6 +26,13 @@ class MaskedLM(TransformerModule):
     )
     next_command = 'python -m lit_mlm fill --model {model} "Write a text with a [MASK] in it."'
 
+    def configure_model(self) -> None:
+        """Builds the net, for data that has masks."""
+        if getattr(self._data_module, "labels", None) is not None:
+            name = type(self._data_module).__name__
+            raise InputError(f"MaskedLM fills masks, which {name} has none of: take --model TokenClassification for it")
+        super().configure_model()
+
     def make_metrics(self) -> SumMetric:
         """Loss, perplexity and accuracy at masked positions."""
         return MaskedTokenMetrics()

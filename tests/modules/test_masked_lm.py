@@ -13,6 +13,7 @@ from scipy import stats
 from transformers import AutoModelForMaskedLM
 
 from lit_mlm import IMDBDataModule, MaskedLM
+from lit_mlm.errors import InputError
 from tests.conftest import FIXTURES, imdb_args
 
 
@@ -105,3 +106,10 @@ def test_part_of_a_split_has_no_facts_of_the_whole(
     metrics = json.loads((folder / "out" / "metrics.json").read_text())
     names = {"mask_fingerprint", "data_fingerprint", "num_blocks", "num_blocks_shared_with_train"}
     assert not {f"val/{name}" for name in names} & set(metrics)
+
+
+def test_data_of_the_other_task_is_refused(cache_dir: str, run_cli: Callable[..., Path]) -> None:
+    """Label ids are no tokens."""
+    sample = ("--config", "ner-sample.yaml", "--data.data_dir", FIXTURES / "conll", "--data.cache_dir", cache_dir)
+    with pytest.raises(InputError, match="MaskedLM fills masks, which CoNLLDataModule has none of"):
+        run_cli("fit", *sample, "--model", "MaskedLM")
