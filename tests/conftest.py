@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from lit_mlm.cli import run_command
@@ -92,6 +93,22 @@ def tiny_roberta(tmp_path_factory: pytest.TempPathFactory, bpe: PreTrainedTokeni
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A cache that all tests of a session share."""
     return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
+    """A quiet trainer of one epoch on the CPU, unless options say otherwise."""
+
+    def make(**options: Any) -> Trainer:
+        quiet: dict[str, Any] = {
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "logger": False,
+            "accelerator": "cpu",
+        }
+        return Trainer(**(quiet | {"max_epochs": 1, "default_root_dir": tmp_path, "log_every_n_steps": 1} | options))
+
+    return make
 
 
 @pytest.fixture

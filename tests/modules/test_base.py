@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
 from transformers import AutoModelForMaskedLM
 
@@ -27,20 +26,6 @@ def make_data(cache_dir: str) -> Callable[..., IMDBDataModule]:
             "cache_dir": cache_dir,
         }
         return IMDBDataModule(**(defaults | options))
-
-    return make
-
-
-@pytest.fixture
-def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
-    def make(**options: Any) -> Trainer:
-        quiet: dict[str, Any] = {
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "logger": False,
-            "accelerator": "cpu",
-        }
-        return Trainer(**(quiet | {"max_epochs": 1, "default_root_dir": tmp_path, "log_every_n_steps": 1} | options))
 
     return make
 

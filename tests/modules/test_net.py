@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch import Tensor
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -28,15 +27,6 @@ def make_data(cache_dir: str) -> Callable[[], IMDBDataModule]:
             dict[str, Any]({"new_words": WORDS, "block_size": 32, "batch_size": 8, "cache_dir": cache_dir}) | options
         )
         return IMDBDataModule(data_dir=folder, **options)
-
-    return make
-
-
-@pytest.fixture
-def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
-    def make(**options: Any) -> Trainer:
-        quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-        return Trainer(**(quiet | {"max_epochs": 1, "default_root_dir": tmp_path, "accelerator": "cpu"} | options))
 
     return make
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch.nn import functional as F
 from transformers import (
     AutoConfig,
@@ -34,15 +33,6 @@ from tests.modules.tagged_data import TaggedData, draw_sentences
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 SHUFFLED = ["I-LOC", "B-PER", "O", "B-LOC", "I-PER"]
 NO_DROPOUT = TINY_BERT | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-
-
-@pytest.fixture
-def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
-    def make(**options: Any) -> Trainer:
-        quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-        return Trainer(**(quiet | {"max_epochs": 1, "default_root_dir": tmp_path, "accelerator": "cpu"} | options))
-
-    return make
 
 
 @pytest.fixture
