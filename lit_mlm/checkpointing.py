@@ -1,8 +1,11 @@
 """What a checkpoint holds beside Lightning's own, what runs are called, and how files reach the disk whole."""
 
+import hashlib
 import json
 import math
-import tempfile
+import os
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,17 +18,26 @@ from lit_mlm.errors import InputError, shorten
 RECORD = "lit_mlm"
 """The key of our record in a checkpoint: what it takes to restore the net with neither Hub nor first model."""
 
+CHECKSUM = ".sha256"
+"""What stands behind the name of a checkpoint in that of the file with its checksum."""
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint without running code from it; tensors stay on disk until they are used.
+
+def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
+    """Reads a checkpoint without running code from it.
+
+    Args:
+        path: of the file.
+        mmap: leaves tensors on disk until they are used.
 
     Raises:
-        InputError: if there is no such file, or lit-mlm did not write it.
+        InputError: if there is no such file, it is not what was written, or lit-mlm did not write it.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise InputError(f"there is no checkpoint {path}")
+    verify_checkpoint(path)
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except (RuntimeError, UnpicklingError, EOFError) as error:  # what torch raises for files that it didn't write
         state = f"damaged ({shorten(error)[:120]})" if is_zipfile(path) else "cut off, or something else"
         raise InputError(f"{path} is not a checkpoint of lit-mlm: it is {state}") from error
@@ -33,6 +45,85 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         found = f"the keys {', '.join(sorted(map(str, checkpoint)))}" if isinstance(checkpoint, dict) else "no keys"
         raise InputError(f"{path} is not a checkpoint of lit-mlm: it has {found[:200]}")
     return checkpoint
+
+
+def verify_checkpoint(path: Path) -> None:
+    """Compares a checkpoint with the checksum beside it; one without is taken as it is.
+
+    Raises:
+        InputError: if they differ.
+    """
+    checksum, state = _get_checksum_path(path), path.stat()
+    if checksum.is_file():
+        expected = checksum.read_text().split()
+        found = _hash_file(path, state.st_mtime_ns, state.st_size)
+        if found not in expected:
+            raise InputError(
+                f"{path} is damaged: its SHA-256 is {found[:12]}..., but {checksum.name} has "
+                f"{', '.join(f'{digest[:12]}...' for digest in expected) or 'none'}; take another checkpoint"
+            )
+
+
+def write_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Writes a checkpoint whole, and its checksum beside it, or leaves both as they were.
+
+    Raises:
+        InputError: if it can't be written; the message has the reason.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = _get_unfinished_path(path)
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        with unfinished.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        _replace_both(unfinished, path, digest)
+    except (OSError, RuntimeError) as error:  # torch's writer turns the system's errors into its own
+        unfinished.unlink(missing_ok=True)
+        kept = "; the one that is there is intact" if path.exists() else ""
+        raise InputError(
+            f"the checkpoint {path} can't be written{kept}: {shorten(error)[:200]}; make room there, then give the "
+            "same command with the same --run_dir"
+        ) from error
+
+
+def link_checkpoint(source: Path, path: Path) -> None:
+    """Gives a checkpoint a second name, in place of what had it; the two stay apart when one is written anew."""
+    if path.exists() and path.samefile(source):
+        return
+    unfinished = _get_unfinished_path(path)
+    unfinished.unlink(missing_ok=True)
+    try:
+        os.link(source, unfinished)
+    except OSError:  # a file system without links
+        unfinished.write_bytes(source.read_bytes())
+    _replace_both(unfinished, path, _get_checksum_path(source).read_text().split()[-1])
+
+
+def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint of a run that can be read.
+
+    Args:
+        folder: holds the checkpoints of a run.
+
+    Returns:
+        Its path, None if there is none, and what is wrong with the ones that can't be read.
+    """
+    problems, found = [], []
+    for path in folder.glob("*.ckpt"):
+        try:
+            found.append((int(read_checkpoint(path)["global_step"]), path.name == "last.ckpt", path))
+        except InputError as error:
+            problems.append(str(error))
+    return max(found, default=(0, False, None))[2], problems
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a run that was killed left half-written."""
+    for path in folder.glob(".*.unfinished"):
+        path.unlink()
 
 
 def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any]) -> None:
@@ -66,12 +157,50 @@ def name_run(config: Path) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all; infinities and NaN become null, which JSON can hold."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     finite = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
     }
-    text = json.dumps(finite, indent=2, allow_nan=False)  # before the file is there: a failure leaves none
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        file.write(text + "\n")
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
+    write_lines(path, [json.dumps(finite, indent=2, allow_nan=False)])
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes a text file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = _get_unfinished_path(path)
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def _get_unfinished_path(path: Path) -> Path:
+    """Where a file lies while it is written: always the same place, so that at most one is left by a kill."""
+    return path.with_name(f".{path.name}.unfinished")
+
+
+def _get_checksum_path(path: Path) -> Path:
+    return path.with_name(path.name + CHECKSUM)
+
+
+def _replace_both(unfinished: Path, path: Path, digest: str) -> None:
+    """Puts a checkpoint in its place; until it is there the checksum's file has both the old one's and its own."""
+    checksum = _get_checksum_path(path)
+    old = checksum.read_text().split()[-1:] if checksum.is_file() and path.exists() else []
+    if path.exists() and not old:  # without a checksum: it would not be taken for damaged
+        old = [_hash_file(path, path.stat().st_mtime_ns, path.stat().st_size)]
+    write_lines(checksum, [*old, digest])
+    unfinished.replace(path)
+    write_lines(checksum, [digest])
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@lru_cache(maxsize=16)
+def _hash_file(path: Path, changed_ns: int, size: int) -> str:
+    """SHA-256 (hex) of a file as it was at a time; each is read once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ import lit_mlm.callbacks
 import lit_mlm.data
 import lit_mlm.modules
 from lit_mlm.callbacks.print_progress import PrintProgress
-from lit_mlm.callbacks.save_best import SaveBest
+from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
@@ -104,6 +104,18 @@ class TrainerCLI(LightningCLI):
             default=None,
             help="folder of the run; by default a new runs/<name of the first config>/version_<N>",
         )
+        parser.add_argument(
+            "--save_every_n_steps", type=int | None, default=None, help="optimizer steps between checkpoints of fit"
+        )
+        parser.add_argument(
+            "--save_every_n_minutes", type=float | None, default=None, help="minutes between checkpoints of fit"
+        )
+        parser.add_argument(
+            "--allow_changes",
+            type=bool,
+            default=False,
+            help="go on with other data, batches or options than the checkpoint's, from the next epoch",
+        )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -178,8 +190,10 @@ class TrainerCLI(LightningCLI):
 
     def _add_callbacks(self) -> bool:
         """Adds what saves and prints to the callbacks that are asked for; returns whether there is a progress bar."""
-        options = self.config_init[self.subcommand].trainer
-        added = [SaveResults(), PrintProgress(), SaveBest()]
+        config = self.config_init[self.subcommand]
+        options = config.trainer
+        saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
+        added = [SaveResults(), PrintProgress(), saver]
         self.trainer_defaults["callbacks"] = [PrintProgress()] if options.enable_checkpointing is False else added
         asked = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         for callback in asked:

@@ -98,7 +98,9 @@ def test_a_run_leaves_what_it_promises(run_folder: Path, tiny_bert: str) -> None
     names = {path.name for path in run_folder.iterdir()}
     assert {"config.yaml", "checkpoints", "hf", "metrics.json"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
-    assert {path.name for path in (run_folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (run_folder / "checkpoints").iterdir()} == {
+        f"{name}.ckpt{suffix}" for name in ("best", "last") for suffix in ("", ".sha256")
+    }
     assert yaml.safe_load((run_folder / "config.yaml").read_text())["model"]["init_args"]["model"] == tiny_bert
     metrics = json.loads((run_folder / "metrics.json").read_text())
     for prefix in ("start/val", "val", "last/val"):

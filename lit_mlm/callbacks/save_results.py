@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from lit_mlm.callbacks.save_best import SaveBest
+from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.checkpointing import RECORD, read_checkpoint, write_json
 from lit_mlm.inference.export import export_checkpoint
 
@@ -28,7 +28,7 @@ class SaveResults(Callback):
         Of a run that went on, the test figures are kept as long as its best checkpoint is the same.
         """
         folder = get_run_folder(trainer)
-        saver = next((c for c in trainer.callbacks if isinstance(c, SaveBest)), None)
+        saver = next((c for c in trainer.callbacks if isinstance(c, SaveCheckpoints)), None)
         path = saver and (saver.best_model_path or saver.last_model_path)
         if not path or not trainer.is_global_zero:
             return

@@ -13,7 +13,7 @@ from lit_mlm.errors import InputError
 class StopEarly(EarlyStopping):
     """Stops when the task's figure has not got better for some validations in a row, or is no number any more.
 
-    What is better the task says, by its `monitor` and `monitor_mode`, as for `SaveBest`, which keeps the best
+    What is better the task says, by its `monitor` and `monitor_mode`, as for `SaveCheckpoints`, which keeps the best
     checkpoint. Each validation within the training counts, those within an epoch too. A run that goes on from a
     checkpoint goes on counting; one that had stopped stays so, unless the patience is raised.
 

@@ -148,7 +148,9 @@ class TextDataModule(LightningDataModule, ABC):
     ) -> DataLoader[Any]:
         """A loader in a new order each epoch, or, without `order_seed`, in that of the data, for evaluation."""
         size = self._get_batch_size(is_training=order_seed is not None)
-        return self._load_in_order(examples, BatchOrder(num_examples, size, *self._find_rank(), order_seed, get_draw))
+        get_start = int if order_seed is None else self._count_seen_batches
+        order = BatchOrder(num_examples, size, *self._find_rank(), order_seed, get_draw, get_start)
+        return self._load_in_order(examples, order)
 
     def _get_batch_size(self, is_training: bool) -> int:
         size: int = self.hparams["batch_size"]
@@ -158,10 +160,15 @@ class TextDataModule(LightningDataModule, ABC):
         """The number of this process, from 0, and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
+    def _count_seen_batches(self) -> int:
+        """The batches of this epoch that the run has seen: 0, unless it goes on from a checkpoint within the epoch."""
+        is_training = self.trainer is not None and self.trainer.training
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready if is_training else 0
+
     def _load_in_order(self, examples: Dataset[dict[str, Tensor]], order: DistributedSampler[Any]) -> DataLoader[Any]:
         """A loader that makes the batches whose keys a sampler gives."""
         trainer, workers = self.trainer, self.hparams["num_workers"]
-        return DataLoader(
+        return LateLoader(
             examples,
             batch_size=None,
             sampler=order,
@@ -170,6 +177,17 @@ class TextDataModule(LightningDataModule, ABC):
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             generator=torch.Generator(),
         )
+
+
+class LateLoader(DataLoader[Any]):
+    """Begins an epoch when its first batch is asked for.
+
+    Lightning asks for the iterator of a training before it has restored the epoch that the training goes on in
+    (Lightning #20550), and workers would begin at once.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        yield from super().__iter__()
 
 
 def refuse_without(master: str, value: object, **dependents: object) -> None:

@@ -1,6 +1,6 @@
 """Which rows make which batch where rows are grouped by length: a pure function of (seed, epoch)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class LengthOrder(DistributedSampler[Any]):
         max_tokens: tokens in a batch, padding included, in place of `batch_size`; a group that has more is a batch by
             itself.
         by_length: False leaves the order of training to chance alone, and that of evaluation as it is.
+        get_start: as in `BatchOrder`.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class LengthOrder(DistributedSampler[Any]):
         groups: IntArray | None = None,
         max_tokens: int | None = None,
         by_length: bool = True,
+        get_start: Callable[[], int] = int,
     ) -> None:
         super().__init__(range(len(lengths)), num_replicas=num_ranks, rank=rank, shuffle=seed is not None)  # type: ignore[arg-type]
         self.order_seed = seed
+        self.get_start = get_start
         self.lengths = lengths
         self._firsts = np.arange(len(lengths))
         if groups is not None:
@@ -60,8 +63,12 @@ class LengthOrder(DistributedSampler[Any]):
         return max(1, -(-(len(self._borders) - 1) // self.num_replicas))
 
     def __iter__(self) -> Iterator[BatchKey]:
+        return self.iterate(self.get_start())
+
+    def iterate(self, start: int = 0) -> Iterator[BatchKey]:
+        """The batches of this rank in the epoch, from number `start` on."""
         batches = self._make_batches()
-        for i in range(self.rank, len(self) * self.num_replicas, self.num_replicas):
+        for i in range(start * self.num_replicas + self.rank, len(self) * self.num_replicas, self.num_replicas):
             rows = batches[i] if i < len(batches) else np.zeros(0, dtype=np.int64)
             yield BatchKey(self.epoch if self.shuffle else 0, rows)
 

@@ -41,6 +41,8 @@ class BatchOrder(DistributedSampler[Any]):
         num_ranks: number of processes.
         seed: chooses a new permutation for each epoch; without it, in evaluation, the order is that of the data.
         get_draw: gives the number of the mask draw of an evaluation when this starts.
+        get_start: gives the number of this rank's batches that an epoch leaves out when it starts: those that a run
+            which goes on has seen.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class BatchOrder(DistributedSampler[Any]):
         num_ranks: int,
         seed: int | None = None,
         get_draw: Callable[[], int] = int,
+        get_start: Callable[[], int] = int,
     ) -> None:
         super().__init__(range(num_examples), num_replicas=num_ranks, rank=rank, shuffle=seed is not None)  # type: ignore[arg-type]
         self.order_seed = seed
         self.get_draw = get_draw
+        self.get_start = get_start
         self.num_examples = num_examples
         self.batch_size = batch_size
         self.num_batches = max(1, -(-num_examples // (batch_size * num_ranks)))
@@ -63,11 +67,15 @@ class BatchOrder(DistributedSampler[Any]):
         return self.num_batches
 
     def __iter__(self) -> Iterator[BatchKey]:
+        return self.iterate(self.get_start())
+
+    def iterate(self, start: int = 0) -> Iterator[BatchKey]:
+        """The batches of this rank in the epoch, from number `start` on."""
         epoch, order = self.epoch, np.arange(self.num_examples)
         if self.order_seed is None:
             epoch = self.get_draw()
         else:
             order = np.random.default_rng((self.order_seed, epoch)).permutation(self.num_examples)
-        for i in range(self.num_batches):
-            start = (i * self.num_replicas + self.rank) * self.batch_size
-            yield BatchKey(epoch, order[start : start + self.batch_size])
+        for i in range(start, self.num_batches):
+            first = (i * self.num_replicas + self.rank) * self.batch_size
+            yield BatchKey(epoch, order[first : first + self.batch_size])

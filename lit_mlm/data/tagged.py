@@ -252,6 +252,7 @@ class TaggedDataModule(TextDataModule):
             groups=None if is_training else examples.table.sentences,
             max_tokens=budget,
             by_length=options["group_by_length"] or not is_training,
+            get_start=self._count_seen_batches if is_training else int,
         )
 
     def _fingerprint(self, splits: Collection[str]) -> str:

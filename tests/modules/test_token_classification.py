@@ -20,7 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATIO
 
 from lit_mlm import MaskedLM, TokenClassification
 from lit_mlm.callbacks.print_progress import PrintProgress
-from lit_mlm.callbacks.save_best import SaveBest
+from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.callbacks.stop_early import StopEarly
 from lit_mlm.checkpointing import RECORD, read_checkpoint
@@ -86,7 +86,7 @@ def test_a_masked_language_model_becomes_a_tagger(
     with caplog.at_level(logging.INFO, "lit_mlm"):
         module, data = TokenClassification(tiny_bert, lr=8e-3), make_data()
         assert module.label_names is None
-        saver = SaveBest()
+        saver = SaveCheckpoints()
         callbacks = [SaveResults(), PrintProgress(), saver]
         trainer = make_trainer(max_epochs=10, num_sanity_val_steps=-1, callbacks=callbacks, enable_checkpointing=True)
         trainer.fit(module, data)
@@ -361,7 +361,7 @@ def test_words_that_were_not_scored_are_a_fault(tagger: Any, make_data: Any, mak
 def test_plain_tags_go_by_accuracy(
     tiny_bert: str, make_data: Any, make_trainer: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saver, stopper = SaveBest(), StopEarly(patience=9)
+    saver, stopper = SaveCheckpoints(), StopEarly(patience=9)
     callbacks = [SaveResults(), PrintProgress(), saver, stopper]
     module, data = TokenClassification(tiny_bert, lr=1e-2, decoding="viterbi"), make_data(scheme=None)
     make_trainer(max_epochs=2, callbacks=callbacks, enable_checkpointing=True).fit(module, data)

@@ -1,0 +1,265 @@
+"""Keeps the best and the last checkpoint, from which a run goes on exactly."""
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+from lit_mlm.checkpoint_io import SafeCheckpointIO
+from lit_mlm.checkpointing import link_checkpoint, remove_unfinished
+from lit_mlm.errors import InputError
+from lit_mlm.resuming import (
+    PROGRESS,
+    choose_random_state,
+    describe_progress,
+    restore_progress,
+    set_random_state,
+    settle_progress,
+)
+
+BYTES_PER_PARAMETER = 12
+"""Of a checkpoint: a weight and AdamW's two moments in float32."""
+
+
+class SaveCheckpoints(Checkpoint):
+    """Writes ``checkpoints/last.ckpt`` and, where a validation was the best one, ``checkpoints/best.ckpt``.
+
+    What is best the task says, by its `monitor` and `monitor_mode`. Checkpoints are written after each validation, at
+    the end of a training, and at the intervals that are asked for; each lies on an optimizer step. The end of a
+    training is always validated, so that the last checkpoint has figures.
+
+    Args:
+        every_n_steps: optimizer steps from a checkpoint to the next; None for those of validations alone.
+        every_n_minutes: the same in minutes.
+        allow_changes: goes on although data or global batch differ from those of the checkpoint, from the next epoch.
+    """
+
+    def __init__(
+        self, every_n_steps: int | None = None, every_n_minutes: float | None = None, allow_changes: bool = False
+    ) -> None:
+        for name, value in (("every_n_steps", every_n_steps), ("every_n_minutes", every_n_minutes)):
+            if value is not None and value <= 0:
+                raise InputError(f"--save_{name} must be above 0, got {value}")
+        self.every_n_steps = every_n_steps
+        self.every_n_minutes = every_n_minutes
+        self.allow_changes = allow_changes
+        self.best_model_path = self.last_model_path = ""
+        self.best_score: float | None = None
+        self._best_step = 0
+        self._io: SafeCheckpointIO | None = None
+        self._folder: Path | None = None
+        self.monitor, self.mode = "", "min"
+        self._saved_step = 0
+        self._saved_at = time.monotonic()
+        self._is_due = False
+        self._loaded_step, self._loaded_path = 0, Path()
+        self._max_steps = -1
+        self._random_state: dict[str, Any] | None = None
+        self._continues_its_own_run = False
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Takes figure and direction from the task, and writes checkpoints as lit-mlm does.
+
+        Raises:
+            InputError: if nothing can be written where they are to lie.
+        """
+        self._folder = Path(str(trainer.log_dir or trainer.default_root_dir)) / "checkpoints"
+        self._io = trainer.strategy.checkpoint_io = SafeCheckpointIO()
+        if stage != "fit" or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        self.monitor, self.mode = pl_module.monitor, pl_module.monitor_mode
+        self._on_first_rank(trainer, check_writable, self._folder)
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Checks that there is room for the best one, the last one, and the next one while it is written."""
+        if trainer.fast_dev_run:
+            return
+        num_parameters = sum(parameter.numel() for parameter in pl_module.parameters())
+        self._on_first_rank(trainer, check_space, self._get_folder(), 3 * BYTES_PER_PARAMETER * num_parameters)
+        if self._is_due and self._loaded_step >= trainer.max_steps > 0:
+            # Nothing is left to be trained, and Lightning would end here; `on_train_start` has a validation to run.
+            self._max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Runs the validation that the checkpoint which the run goes on from was written before."""
+        self._validate_at_the_end(trainer)
+        self._saved_at = time.monotonic()
+        if self._is_due:
+            loop = trainer.fit_loop.epoch_loop
+            trainer.validating = True
+            loop.val_loop.run()
+            trainer.training = True
+            loop.val_loop.restarting = loop.val_loop._has_run = False  # so that the loop sees that it is restarted
+        if self._max_steps > 0:
+            trainer.fit_loop.epoch_loop.max_steps, self._max_steps = self._max_steps, -1
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Has the last epoch validated, where only some are."""
+        self._validate_at_the_end(trainer)
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
+        """Continues the random numbers where the checkpoint left them: whatever drew some until now is forgotten."""
+        if self._random_state is not None:
+            set_random_state(self._random_state)
+            self._random_state = None
+            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step  # what loggers take for the step
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
+        """Writes a checkpoint where it is time; asks for a validation at the last batch.
+
+        Lightning validates where it is told to stop.
+        """
+        is_last_batch = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        if is_last_batch or trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True
+        is_step = not trainer.fit_loop.epoch_loop._should_accumulate()
+        if is_step and not trainer.fast_dev_run and self._is_time(trainer):
+            self.save(trainer)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Writes the last checkpoint, and the best one where it is that."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking or trainer.fast_dev_run:
+            return
+        if self.monitor not in trainer.callback_metrics:
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise InputError(f"the task's monitor is {self.monitor}, but there are only the figures {known}")
+        score = float(trainer.callback_metrics[self.monitor])
+        is_best = self.best_score is None or math.isnan(self.best_score)
+        is_best = is_best or (score > self.best_score if self.mode == "max" else score < self.best_score)  # type: ignore[operator]
+        if is_best:
+            self.best_score, self.best_model_path = score, str(self._get_folder() / "best.ckpt")
+            self._best_step = trainer.global_step
+        self.save(trainer, is_validated=True)
+        if is_best and trainer.is_global_zero:
+            link_checkpoint(Path(self.last_model_path), Path(self.best_model_path))
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Writes the last checkpoint of a run that was not validated; nothing in a run that is only tried out."""
+        if self._saved_step != trainer.global_step and not trainer.fast_dev_run:
+            self.save(trainer, is_validated=True)
+
+    def save(self, trainer: Any, is_validated: bool = False) -> None:
+        """Writes the last checkpoint, on all ranks; the end of an optimizer step must be the last thing that was.
+
+        Args:
+            trainer: in training, or in a validation within it.
+            is_validated: whether the validation that is due at this step, if one is, has been.
+
+        Raises:
+            InputError: if it can't be written.
+        """
+        self._is_due = not is_validated and (trainer.validating or _is_validation_due(trainer))
+        path = self._get_folder() / "last.ckpt"
+        self.last_model_path = str(path)
+        trainer.save_checkpoint(path)
+        self._is_due = False
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        failure = trainer.strategy.broadcast(self._io.failure if self._io else None)
+        if failure is not None:
+            raise failure
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is the best one, and whether the last one was written before a validation that was due."""
+        return {"best_score": self.best_score, "best_step": self._best_step, "is_due": self._is_due}
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Writes down where the training stands, in the one form that `restore_progress` takes up."""
+        settle_progress(checkpoint["loops"]["fit_loop"])
+        checkpoint[PROGRESS] = describe_progress(trainer)
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Finds the place in the training; notes whether the checkpoint lies in this run's folder."""
+        self._continues_its_own_run = Path(str(trainer.ckpt_path)).resolve().parent == self._get_folder().resolve()
+        if trainer.state.fn == "fit" and PROGRESS in checkpoint:
+            restore_progress(checkpoint, trainer, self.allow_changes)
+            self._loaded_step, self._loaded_path = checkpoint["global_step"], Path(str(trainer.ckpt_path))
+            place = (trainer.global_rank, trainer.world_size, self._loaded_step)
+            self._random_state = choose_random_state(checkpoint[PROGRESS], *place)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remembers the best checkpoint of this run; that of another run is none of this one."""
+        self._is_due = state_dict["is_due"]
+        if not self._continues_its_own_run:
+            return
+        best, self.last_model_path = self._get_folder() / "best.ckpt", str(self._get_folder() / "last.ckpt")
+        self.best_score, self._best_step = state_dict["best_score"], state_dict["best_step"]
+        if self._best_step and self._best_step == self._loaded_step and rank_zero_only.rank == 0:
+            link_checkpoint(self._loaded_path, best)  # the run may have been killed before it did
+        self.best_model_path = str(best) if self._best_step else ""
+
+    def _on_first_rank(self, trainer: Any, check: Callable[..., None], *args: Any) -> None:
+        """Runs a check on the first rank, and raises on all of them what it raises there."""
+        found = None
+        if trainer.is_global_zero:
+            try:
+                check(*args)
+            except InputError as error:
+                found = error
+        found = trainer.strategy.broadcast(found)
+        if found is not None:
+            raise found
+
+    def _is_time(self, trainer: Any) -> bool:
+        if self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0:
+            return True
+        if self.every_n_minutes is None:
+            return False
+        is_late = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
+        return bool(trainer.strategy.broadcast(is_late))
+
+    def _get_folder(self) -> Path:
+        if self._folder is None:
+            raise RuntimeError("the folder of a run is known from setup on")
+        return self._folder
+
+    @staticmethod
+    def _validate_at_the_end(trainer: Any) -> None:
+        if trainer.check_val_every_n_epoch is not None and trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
+
+def check_space(folder: Path, num_bytes: int) -> None:
+    """Checks that checkpoints fit on a disk, those that are there counted.
+
+    Args:
+        folder: of the checkpoints.
+        num_bytes: of all that are to lie there at once.
+
+    Raises:
+        InputError: if they don't; the message names the folder.
+    """
+    there = sum(path.stat().st_size for path in folder.glob("*.ckpt"))
+    needed, free = num_bytes - there, shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder} has {free / 2**20:,.0f} MiB left, and checkpoints need {needed / 2**20:,.0f}: make room there, "
+            "or give --run_dir on another disk"
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Writes a file into a folder, takes it away, and with it what a run that was killed left half-written there.
+
+    Raises:
+        InputError: if it can't be; the message names the folder.
+    """
+    probe = folder / ".probe.unfinished"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"\0" * 4096)
+        remove_unfinished(folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder} can't be written to ({error.strerror}): no checkpoint could be kept; give another --run_dir, or "
+            "change its permissions"
+        ) from error
+
+
+def _is_validation_due(trainer: Any) -> bool:
+    return bool(trainer.fit_loop.epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher))
