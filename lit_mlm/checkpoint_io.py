@@ -9,8 +9,10 @@ from lit_mlm.errors import InputError
 
 
 class SafeCheckpointIO(CheckpointIO):
-    """Replaces Lightning's, which stages in a temporary folder elsewhere and destroys the old file where the disk is
-    full (Lightning #21253), and which loads damaged ones.
+    """Writes and reads as `lit_mlm.checkpointing` does.
+
+    Lightning's own stages in a temporary folder elsewhere, destroys the old file where the disk is full
+    (Lightning #21253), and loads damaged ones.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,9 @@
 """Where a training stands, written down so that another process goes on from there exactly."""
 
+import math
 import os
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -95,10 +97,10 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
 def get_random_state() -> dict[str, Any]:
     """The state of every generator of this process, in types that are read back without running code."""
     version, keys, gauss = random.getstate()
-    name, array, place, has_gauss, cached = np.random.get_state(legacy=True)
+    name, array, place, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002 (what others draw from)
     return {
         "python": (version, torch.tensor(keys, dtype=torch.int64), gauss),
-        "numpy": (str(name), torch.from_numpy(np.asarray(array, dtype=np.int64)), place, has_gauss, cached),  # type: ignore[call-overload]
+        "numpy": (str(name), torch.from_numpy(np.asarray(array, dtype=np.int64)), place, has_gauss, cached),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
@@ -109,7 +111,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     version, keys, gauss = state["python"]
     random.setstate((version, tuple(keys.tolist()), gauss))
     name, array, place, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, array.numpy().astype(np.uint32), place, has_gauss, cached))
+    np.random.set_state((name, array.numpy().astype(np.uint32), place, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
@@ -123,7 +125,7 @@ def choose_random_state(progress: dict[str, Any], rank: int, world_size: int, st
     before = get_random_state()
     seed = int(np.random.SeedSequence((int(progress["seed"] or 0), step, rank)).generate_state(1)[0])
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
     chosen = get_random_state()
     set_random_state(before)
@@ -142,7 +144,9 @@ def _describe_order(trainer: Any) -> dict[str, Any]:
     }
 
 
-def _find_differences(saved: dict[str, Any], now: dict[str, Any], checkpoint: dict[str, Any], data: Any) -> Any:
+def _find_differences(
+    saved: dict[str, Any], now: dict[str, Any], checkpoint: dict[str, Any], data: Any
+) -> Iterator[tuple[str, Any, Any]]:
     """What differs in a way that breaks the order or the examples: a name, the checkpoint's value, ours."""
     if saved["seed"] != now["seed"]:
         yield "--seed_everything", saved["seed"], now["seed"]
@@ -156,11 +160,11 @@ def _find_differences(saved: dict[str, Any], now: dict[str, Any], checkpoint: di
     for name, value in now["order_options"].items():
         if saved["order_options"].get(name) != value:
             yield f"data.{name}", repr(saved["order_options"].get(name)), repr(value)
-    if None not in (saved["batch_size"], now["batch_size"]):
-        parts = ("batch_size", "world_size", "accumulate_grad_batches")
-        old, new = ([side[part] for part in parts] for side in (saved, now))
-        if np.prod(old) != np.prod(new):
-            yield "the global batch", *(" x ".join(map(str, [*n[:1], *n[1:]])) + f" = {np.prod(n)}" for n in (old, new))
+    parts = ("batch_size", "world_size", "accumulate_grad_batches")
+    old_batch, new_batch = ([side[part] for part in parts] for side in (saved, now))
+    if None not in (*old_batch, *new_batch) and math.prod(old_batch) != math.prod(new_batch):
+        ours, theirs = (f"{' x '.join(map(str, b))} = {math.prod(b)}" for b in (new_batch, old_batch))
+        yield "a global batch (batch x devices x accumulation) of", theirs, ours
 
 
 def _begin_next_epoch(loops: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer
@@ -24,8 +25,8 @@ import lit_mlm.data
 import lit_mlm.modules
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
-from lit_mlm.callbacks.save_results import SaveResults
-from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
+from lit_mlm.callbacks.save_results import SaveResults, get_run_folder
+from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint, write_lines
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
@@ -33,6 +34,7 @@ from lit_mlm.mistakes import check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
 from lit_mlm.parser import TrainerParser
+from lit_mlm.run_folder import choose_evaluated, choose_run, hold_folder, release_folders
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -55,13 +57,21 @@ FALSE_ALARMS = (
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the configuration of a run; where it lies and what it went on from is no part of it."""
+    """Saves the configuration of a run, whole; where it lies and what it went on from is no part of it."""
 
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, **options: Any) -> None:
-        saved = config.clone()
-        if options["config_filename"] == "config.yaml":
-            saved.ckpt_path = saved.run_dir = None
-        super().__init__(parser, saved, **options)
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, config_filename: str = "config.yaml"):
+        super().__init__(parser, config, config_filename, save_to_log_dir=False)
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Saves on the first rank."""
+        self._folder = get_run_folder(trainer)
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.save_config(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Takes the folder for this process, and writes the file."""
+        hold_folder(self._folder)
+        write_lines(self._folder / self.config_filename, [dump_config(self.parser, self.config).rstrip("\n")])
 
 
 class TrainerCLI(LightningCLI):
@@ -137,33 +147,21 @@ class TrainerCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Finds the checkpoint, and refuses a run folder that holds something else."""
         config, is_fit = self.config[self.subcommand], self.subcommand == "fit"
-        run_dir = None if config.run_dir is None else Path(config.run_dir)
         check_trainer_options(config.trainer)
         if config.run_dir is not None:
             check_folder("--run_dir", config.run_dir)
         cache_dir = config.get("data.init_args.cache_dir")
         if cache_dir is not None and not Path(cache_dir).expanduser().is_dir():  # one that is full may be read-only
             check_folder("data.cache_dir", cache_dir)
-        if config.ckpt_path in ("best", "last"):
-            if run_dir is None:
-                raise InputError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
-            config.ckpt_path = str(run_dir / "checkpoints" / f"{config.ckpt_path}.ckpt")
-        if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
-            raise InputError(f"--ckpt_path: there is no checkpoint {config.ckpt_path}")
-        if run_dir and is_fit and (run_dir / "config.yaml").exists() and not config.ckpt_path:
-            raise InputError(
-                f"--run_dir {run_dir} holds a run already; give another folder, or continue it with --ckpt_path last"
-            )
-        best = run_dir and run_dir / "checkpoints" / "best.ckpt"
-        if best and not is_fit and best.exists() and Path(config.ckpt_path or "").resolve() != best.resolve():
-            raise InputError(
-                f"the figures in {run_dir} are those of its best checkpoint: give --ckpt_path best, or leave --run_dir "
-                f"out to score {config.ckpt_path or 'another model'} in a folder of its own"
-            )
-        self.save_config_kwargs = {
-            "config_filename": "config.yaml" if is_fit else f"{self.subcommand}.yaml",
-            "overwrite": not is_fit or bool(config.ckpt_path),
-        }
+        if is_fit:
+            content = yaml.safe_load(dump_config(self._parser(self.subcommand), config))
+            choose_run(config, self._name_run(config), content)
+        else:
+            choose_evaluated(config)
+        self.save_config_kwargs = {"config_filename": "config.yaml" if is_fit else f"{self.subcommand}.yaml"}
+
+    def _name_run(self, config: Namespace) -> str:
+        return name_run(Path(str(config.config[0]))) if config.config else "run"
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Puts the run in its folder, which TensorBoard's logger makes, unless another logger is asked for."""
@@ -172,10 +170,11 @@ class TrainerCLI(LightningCLI):
         if run_dir is not None and root is not None:
             raise InputError(f"--run_dir {run_dir} and trainer.default_root_dir {root} exclude each other")
         if config.trainer.logger in (None, True):
-            name = name_run(Path(str(config.config[0]))) if config.config else "run"
-            place: dict[str, Any] = {"save_dir": root or "runs", "name": name}
+            place: dict[str, Any] = {"save_dir": root or "runs", "name": self._name_run(config)}
             if run_dir is not None:
                 place = {"save_dir": run_dir, "name": "", "version": ""}
+                if self.subcommand == "fit" and config.ckpt_path is not None:  # curves go on where the weights do
+                    place["purge_step"] = read_checkpoint(config.ckpt_path)["global_step"] + 1
             kwargs["logger"] = TensorBoardLogger(**place, default_hp_metric=False)
         elif config.trainer.logger is False:
             if run_dir is None and root is None and not config.trainer.fast_dev_run:
@@ -214,6 +213,13 @@ class TrainerCLI(LightningCLI):
             self.model.restore_from(read_checkpoint(ckpt_path)[RECORD])
 
 
+def dump_config(parser: Any, config: Namespace) -> str:
+    """A configuration as YAML, without where the run lies and what it goes on from."""
+    saved = config.clone()
+    saved.ckpt_path = saved.run_dir = None
+    return str(parser.dump(saved, skip_none=False))
+
+
 def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
     """Runs a command of the Trainer.
 
@@ -229,6 +235,13 @@ def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lit_mlm").setLevel(logging.INFO)
+    try:
+        _call(cli_class, args)
+    finally:
+        release_folders()
+
+
+def _call(cli_class: type[TrainerCLI], args: Sequence[str]) -> None:
     cli_class(
         TransformerModule,
         LightningDataModule,

@@ -184,11 +184,11 @@ def test_checkpoint_does_not_override_what_is_typed(
 
 
 def test_run_folder_in_use_is_refused(run_folder: Path, tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
-    with pytest.raises(ValueError, match="holds a run already"):
-        run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", run_folder)
+    with pytest.raises(ValueError, match=r"holds a run with another config: model.lr 0.003, not 0.1"):
+        run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", run_folder, "--model.lr", 0.1)
     with pytest.raises(ValueError, match=r"there is no checkpoint .*nowhere.ckpt"):
         run_cli("validate", *imdb_args(tiny_bert, cache_dir), "--run_dir", run_folder, "--ckpt_path", "nowhere.ckpt")
-    with pytest.raises(ValueError, match="--ckpt_path last needs --run_dir"):
+    with pytest.raises(ValueError, match="--ckpt_path last: runs/imdb holds no unfinished run of this config"):
         run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--ckpt_path", "last")
 
 

@@ -166,7 +166,10 @@ def fail(
             "--config overlays/early_stopping.yaml --trainer.callbacks+ StopEarly",
             "trainer.callbacks has StopEarly twice; leave one out",
         ),
-        ("--trainer.callbacks+ SaveCheckpoints", "trainer.callbacks: every run has SaveCheckpoints already; leave it out"),
+        (
+            "--trainer.callbacks+ SaveCheckpoints",
+            "every run has SaveCheckpoints already; leave it out",
+        ),
         ("--data.mask_prob 3", "data.mask_prob must be above 0 and at most 1, got 3.0"),
         ("--config empty.yaml", "empty.yaml is empty; give it options, or leave it out"),
         ("--config empty_section.yaml", "empty_section.yaml, line 1: model is empty; give it options, or"),

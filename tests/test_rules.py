@@ -25,7 +25,10 @@ BELOW = {
         | {"metrics", "entity_metrics", "word_metrics"}
         for part in ("data", "modules", "inference")
     },
-    "callbacks": {"inference", "checkpointing", "pretrained"},
+    "checkpoint_io": {"checkpointing"},
+    "resuming": set(),
+    "run_folder": {"checkpointing"},
+    "callbacks": {"inference", "checkpointing", "checkpoint_io", "pretrained", "resuming"},
     "commands": {"inference", "data", "checkpointing", "option_checks"},
     "cli": {"commands", "trainer_cli", "show_cli"},
     "class_paths": set(),
@@ -44,6 +47,7 @@ BELOW = {
         "modules",
         "callbacks",
         "checkpointing",
+        "run_folder",
     },
     "__main__": {"cli"},
     "__init__": {"data", "modules", "inference"},
@@ -54,7 +58,7 @@ FENCES = {
     "datasets": {"data"},
     "seqeval": set(),  # the reference of the tests
     "jsonargparse": {"trainer_cli", "commands"},
-    "lightning": {"data", "modules", "callbacks", "mistakes", "parser", "show_cli", "trainer_cli"},
+    "lightning": {"data", "modules", "callbacks", "checkpoint_io", "mistakes", "parser", "show_cli", "trainer_cli"},
 }
 """Which parts may import a library."""
 

@@ -17,6 +17,12 @@ class PrintProgress(Callback):
         """Model, parameters, device, precision and data."""
         _say(trainer, _describe_run(trainer, pl_module))
 
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Where a run goes on."""
+        if trainer.ckpt_path is not None:
+            place = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+            _say(trainer, f"goes on from {trainer.ckpt_path}: {place}")
+
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
         """The same, where there is no training."""
         if trainer.state.fn == "validate":

@@ -9,7 +9,6 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities import rank_zero_only
 
 from lit_mlm.checkpoint_io import SafeCheckpointIO
 from lit_mlm.checkpointing import link_checkpoint, remove_unfinished
@@ -53,6 +52,7 @@ class SaveCheckpoints(Checkpoint):
         self.best_score: float | None = None
         self._best_step = 0
         self._io: SafeCheckpointIO | None = None
+        self._is_first = False
         self._folder: Path | None = None
         self.monitor, self.mode = "", "min"
         self._saved_step = 0
@@ -71,6 +71,7 @@ class SaveCheckpoints(Checkpoint):
         """
         self._folder = Path(str(trainer.log_dir or trainer.default_root_dir)) / "checkpoints"
         self._io = trainer.strategy.checkpoint_io = SafeCheckpointIO()
+        self._is_first = trainer.is_global_zero
         if stage != "fit" or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self.monitor, self.mode = pl_module.monitor, pl_module.monitor_mode
@@ -189,7 +190,7 @@ class SaveCheckpoints(Checkpoint):
             return
         best, self.last_model_path = self._get_folder() / "best.ckpt", str(self._get_folder() / "last.ckpt")
         self.best_score, self._best_step = state_dict["best_score"], state_dict["best_step"]
-        if self._best_step and self._best_step == self._loaded_step and rank_zero_only.rank == 0:
+        if self._best_step and self._best_step == self._loaded_step and self._is_first:
             link_checkpoint(self._loaded_path, best)  # the run may have been killed before it did
         self.best_model_path = str(best) if self._best_step else ""
 

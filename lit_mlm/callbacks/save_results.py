@@ -39,6 +39,7 @@ class SaveResults(Callback):
             **{f"last/{key}": value for key, value in _flatten(pl_module.results, "val", "train").items()},
             "epoch": best[RECORD]["epoch"],
             "step": best["global_step"],
+            "last/step": trainer.global_step,
             **_describe(trainer),
         }
         there = _read(folder / "metrics.json")

@@ -162,8 +162,8 @@ class TextDataModule(LightningDataModule, ABC):
 
     def _count_seen_batches(self) -> int:
         """The batches of this epoch that the run has seen: 0, unless it goes on from a checkpoint within the epoch."""
-        is_training = self.trainer is not None and self.trainer.training
-        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready if is_training else 0
+        trainer = self.trainer
+        return trainer.fit_loop.epoch_loop.batch_progress.current.ready if trainer and trainer.training else 0
 
     def _load_in_order(self, examples: Dataset[dict[str, Tensor]], order: DistributedSampler[Any]) -> DataLoader[Any]:
         """A loader that makes the batches whose keys a sampler gives."""

@@ -61,7 +61,7 @@ def test_resumed_run_keeps_its_best_wherever_it_was_moved(diverging: list[str], 
     run_cli("test", *diverging, "--run_dir", "run", "--ckpt_path", "best")
     shutil.move(folder / "run", folder / "moved")
     config = (folder / "moved" / "config.yaml").read_text()
-    run_cli("fit", *diverging, "--trainer.max_epochs", 6, "--run_dir", "moved", "--ckpt_path", "last")
+    run_cli("fit", *diverging, "--trainer.max_epochs", 6, "--run_dir", "moved", "--allow_changes", "true")
     assert read_step(folder / "moved", "last") == 36
     assert read_loss(folder / "moved", "best") == best
     metrics = json.loads((folder / "moved" / "metrics.json").read_text())

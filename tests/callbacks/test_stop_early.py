@@ -56,7 +56,9 @@ def test_stops_and_leaves_the_best(diverging: list[str], run_cli: Run, capsys: p
     assert "class_path: lit_mlm.callbacks.stop_early.StopEarly" in (folder / "config.yaml").read_text()
 
 
-def test_resumed_run_goes_on_counting(diverging: list[str], run_cli: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resumed_run_goes_on_counting(
+    diverging: list[str], run_cli: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     run_cli("fit", *diverging, "--run_dir", "whole")
     whole = read_figures(capsys.readouterr().out)
     assert len(whole) >= 5
@@ -65,12 +67,13 @@ def test_resumed_run_goes_on_counting(diverging: list[str], run_cli: Run, capsys
     assert "stopped early" not in capsys.readouterr().out
 
     def resume(*options: object) -> str:
-        run_cli("fit", *diverging, "--run_dir", "run", "--ckpt_path", "last", *options)
+        run_cli("fit", *diverging, "--run_dir", "run", "--ckpt_path", "last", "--allow_changes", "true", *options)
         return capsys.readouterr().out
 
     output = resume()
     assert [step for step, _ in read_figures(output)] == [whole[-1][0]]
     assert f"stopped early, at step {whole[-1][0]}: val/loss has not got better" in output
+    (tmp_path / "run" / "metrics.json").unlink()  # as a kill before the end would leave it
     output = resume()  # stays stopped
     assert read_figures(output) == []
     assert f"stopped early, at step {whole[-1][0]}: val/loss has not got better" in output

@@ -1,0 +1,231 @@
+"""Which folder a run lies in, and whether it may go on there.
+
+A folder belongs to one config: the same command with the same ``--run_dir`` goes on with a run that was interrupted.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from lit_mlm.checkpointing import find_checkpoint, read_checkpoint
+from lit_mlm.errors import InputError
+
+log = logging.getLogger(__name__)
+
+LOCK = ".lock"
+
+FREE_OPTIONS = (
+    *("config", "run_dir", "ckpt_path", "allow_changes", "save_every_n_steps", "save_every_n_minutes"),
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.sync_batchnorm"),
+    *("trainer.accumulate_grad_batches", "trainer.logger", "trainer.default_root_dir", "trainer.profiler"),
+    *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.barebones"),
+    *("trainer.num_sanity_val_steps", "trainer.benchmark", "trainer.deterministic", "trainer.use_distributed_sampler"),
+    *("model.init_args.attn_implementation", "model.init_args.gradient_checkpointing"),
+    *("data.init_args.batch_size", "data.init_args.eval_batch_size", "data.init_args.num_workers"),
+    *("data.init_args.num_proc", "data.init_args.cache_dir", "data.init_args.data_dir"),
+)
+"""The options that may change while a run goes on: where and how it runs. The global batch is compared by itself."""
+
+_held: dict[Path, IO[str]] = {}
+
+
+def hold_folder(folder: Path) -> None:
+    """Keeps a run's folder for this process until it ends; each process of a run may ask, the first one holds it.
+
+    Raises:
+        InputError: if another run's process holds it; the message says which.
+    """
+    folder = folder.resolve()
+    if folder in _held or int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("SLURM_PROCID", "0")):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / LOCK).open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        owner = file.read().strip() or "another process"
+        file.close()
+        raise InputError(
+            f"the run folder {folder} is in use by {owner}: wait for it, stop it, or give another --run_dir"
+        ) from error
+    except OSError:  # a file system without locks
+        file.close()
+        return
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    _held[folder] = file
+
+
+def release_folders() -> None:
+    """Gives back the folders that this process holds."""
+    for folder, file in _held.items():
+        (folder / LOCK).unlink(missing_ok=True)
+        file.close()
+    _held.clear()
+
+
+def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
+    """Finds the run that goes on and the checkpoint that it goes on from; a run that is finished ends the process.
+
+    Args:
+        config: of ``fit``; `run_dir` and `ckpt_path` are filled in.
+        name: of the runs of this config.
+        content: the config, as `yaml.safe_load` gives it.
+
+    Raises:
+        InputError: if the folder holds another run, or there is no such checkpoint.
+    """
+    if config.run_dir is None and config.ckpt_path == "last":
+        runs = Path(config.trainer.default_root_dir or "runs") / name
+        config.run_dir, config.trainer.default_root_dir = str(find_unfinished_run(runs, content)), None
+    if config.run_dir is None:
+        _require_checkpoint(config)
+        return
+    run_dir = Path(config.run_dir)
+    hold_folder(run_dir)
+    if not (run_dir / "config.yaml").is_file():
+        if config.ckpt_path in ("best", "last"):
+            raise InputError(f"--ckpt_path {config.ckpt_path}: --run_dir {run_dir} holds no run")
+        _require_checkpoint(config)
+        return
+    if not config.allow_changes:
+        refuse_differences(run_dir, content)
+    if config.ckpt_path in (None, "last"):
+        if is_finished(run_dir) and not find_differences(run_dir, content):
+            log.info("the run in %s is finished; give another --run_dir to train anew", run_dir)
+            sys.exit(0)
+        path, problems = find_last(run_dir)
+        for problem in problems:
+            log.warning("%s is taken in its place: %s", path, problem)
+        config.ckpt_path = None if path is None else str(path)
+    elif config.ckpt_path == "best":
+        config.ckpt_path = str(run_dir / "checkpoints" / "best.ckpt")
+    _require_checkpoint(config)
+    if config.ckpt_path and Path(config.ckpt_path).resolve().parent != (run_dir / "checkpoints").resolve():
+        raise InputError(
+            f"--run_dir {run_dir} holds a run already, and --ckpt_path {config.ckpt_path} is none of its own; give "
+            "another folder"
+        )
+
+
+def choose_evaluated(config: Any) -> None:
+    """Finds the checkpoint to evaluate; refuses a run folder whose figures are those of another one.
+
+    Args:
+        config: of a command that evaluates; `ckpt_path` is filled in.
+
+    Raises:
+        InputError: if there is no such checkpoint, or the folder holds another's figures.
+    """
+    run_dir = None if config.run_dir is None else Path(config.run_dir)
+    if config.ckpt_path in ("best", "last"):
+        if run_dir is None:
+            raise InputError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
+        config.ckpt_path = str(run_dir / "checkpoints" / f"{config.ckpt_path}.ckpt")
+    _require_checkpoint(config)
+    if run_dir is None:
+        return
+    hold_folder(run_dir)
+    best = run_dir / "checkpoints" / "best.ckpt"
+    if best.exists() and Path(config.ckpt_path or "").resolve() != best.resolve():
+        raise InputError(
+            f"the figures in {run_dir} are those of its best checkpoint: give --ckpt_path best, or leave --run_dir "
+            f"out to score {config.ckpt_path or 'another model'} in a folder of its own"
+        )
+
+
+def _require_checkpoint(config: Any) -> None:
+    if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
+        raise InputError(f"--ckpt_path: there is no checkpoint {config.ckpt_path}")
+
+
+def find_unfinished_run(runs: Path, config: dict[str, Any]) -> Path:
+    """The newest run of a config that was interrupted.
+
+    Args:
+        runs: folder with the versions.
+        config: of the run, as `yaml.safe_load` gives it.
+
+    Raises:
+        InputError: if there is none.
+    """
+    versions = [path for path in runs.glob("version_*") if path.name.removeprefix("version_").isdigit()]
+    for folder in sorted(versions, key=lambda path: -int(path.name.removeprefix("version_"))):
+        saved = folder / "config.yaml"
+        if saved.is_file() and not find_differences(folder, config) and not is_finished(folder):
+            return folder
+    raise InputError(
+        f"--ckpt_path last: {runs} holds no unfinished run of this config; leave it out to begin one, or name a run's "
+        "folder with --run_dir"
+    )
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run's figures are those of its last checkpoint."""
+    last, metrics = folder / "checkpoints" / "last.ckpt", folder / "metrics.json"
+    if not (last.is_file() and metrics.is_file() and (folder / "hf").is_dir()):
+        return False
+    try:
+        step = int(read_checkpoint(last)["global_step"])
+    except InputError:  # damaged: there is work left
+        return False
+    return bool(json.loads(metrics.read_text()).get("last/step") == step)
+
+
+def find_differences(folder: Path, config: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The options of a run that a config has other values for: name, the run's value, the config's.
+
+    Args:
+        folder: of the run.
+        config: as `yaml.safe_load` gives it.
+    """
+    saved = _flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+    ours = _flatten(config)
+    names = [name for name in saved | ours if not name.startswith(FREE_OPTIONS)]
+    return [(name, saved.get(name), ours.get(name)) for name in names if saved.get(name) != ours.get(name)]
+
+
+def refuse_differences(folder: Path, config: dict[str, Any]) -> None:
+    """Refuses to go on with a run under another config.
+
+    Raises:
+        InputError: with the options that differ and both values.
+    """
+    found = find_differences(folder, config)
+    if found:
+        rows = [f"{name.replace('.init_args', '')} {old!r}, not {new!r}" for name, old, new in found[:3]]
+        more = f", and {len(found) - 3} more" if len(found) > 3 else ""
+        raise InputError(
+            f"--run_dir {folder} holds a run with another config: {'; '.join(rows)}{more}; give another folder, the "
+            "run's own values, or --allow_changes true to go on from its next epoch all the same"
+        )
+
+
+def find_last(folder: Path) -> tuple[Path | None, list[str]]:
+    """The checkpoint that a run goes on from, None if it has written none, and what is wrong with damaged ones.
+
+    Raises:
+        InputError: if all that are there are damaged.
+    """
+    path, problems = find_checkpoint(folder / "checkpoints")
+    if path is None and problems:
+        raise InputError(f"--run_dir {folder} has no checkpoint that can be read: {'; '.join(problems)}")
+    return path, problems
+
+
+def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(config, dict) or not config:
+        return {prefix: config}
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
