@@ -15,7 +15,7 @@ TRAINER_COMMANDS = {
     "test": "score a model on the test split",
 }
 SHOW_COMMANDS = {
-    "show": "print documents, their blocks and masks, without training",
+    "show": "print documents with their masks, or sentences with their labels, without training",
 }
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.commands.fill", "fill the masks of texts"),

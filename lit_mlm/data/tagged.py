@@ -3,18 +3,20 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
 from abc import abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, require_at_least
+from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, choose_examples, require_at_least
 from lit_mlm.data.labels import convert_sentences, find_labels, number_tags, require_same_labels
 from lit_mlm.data.length_order import LengthOrder
+from lit_mlm.data.sentence_inspection import LEGEND, describe_sentence
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
 from lit_mlm.data.tagged_windows import TaggedWindows, count_words, cut_sentences, join_pieces, widen
 from lit_mlm.errors import InputError
@@ -173,6 +175,29 @@ class TaggedDataModule(TextDataModule):
         if "train" in self.examples:
             parts.append(f"{self._make_order('train').padding_fraction:.1%} of a training batch is padding")
         return ", ".join(parts)
+
+    def describe_examples(
+        self,
+        split: str,
+        indices: Sequence[int] | None = None,
+        num_examples: int | None = None,
+        num_blocks: int | None = None,
+    ) -> Iterator[str]:
+        """Sentences, their words over their labels, and the pieces of their windows over theirs, wide as the terminal.
+
+        Raises:
+            InputError: if there are no such sentences, or `num_blocks` is given.
+        """
+        if num_blocks is not None:
+            raise InputError(f"--num_blocks {num_blocks} has no effect on tagged words, which are not cut into blocks")
+        sentences, width = self.sentences[split], shutil.get_terminal_size((120, 24)).columns
+        chosen = choose_examples(split, "sentences", len(sentences), indices, num_examples)
+        yield self.describe()
+        yield LEGEND
+        for number in chosen:
+            yield ""
+            examples = (self.examples[split], self.labels, number)
+            yield from describe_sentence(self.tokenizer, *examples, sentences[number], width)
 
     def facts(self, split: str) -> Facts:
         """What belongs to the results of a split: its sentences, words and entities, and what truncation would lose.

@@ -8,12 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.processors import BertProcessing
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.data.tagged import TaggedDataModule
@@ -61,20 +57,6 @@ class SentencesDataModule(TaggedDataModule):
     def load_sentences(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
         self.asked += sorted(splits)
         return {split: self.splits[split] for split in splits}
-
-
-@pytest.fixture(scope="session")
-def conll_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A WordPiece tokenizer that cuts CoNLL's first sentences as that of bert-base-cased does."""
-    pieces = "[PAD] [UNK] [CLS] [SEP] [MASK] EU rejects German call to boycott British la ##mb . Peter Black ##burn a"
-    words = [*pieces.split(), "BRUSSELS", "1996", "-", "08", "22", "b", "c", "d", "##a", "##b", "##c", "##d"]
-    tokenizer = Tokenizer(WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    tokenizer.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    folder = str(tmp_path_factory.mktemp("conll_tokenizer"))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", **special).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
