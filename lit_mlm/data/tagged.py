@@ -5,14 +5,15 @@ import json
 import os
 import sys
 from abc import abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, require_at_least
+from lit_mlm.data.base import TextDataModule, require_at_least
 from lit_mlm.data.labels import convert_sentences, find_labels, number_tags, require_same_labels
 from lit_mlm.data.length_order import LengthOrder
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
@@ -96,20 +97,31 @@ class TaggedDataModule(TextDataModule):
         return find_scheme(sentence.tags for sentence in sentences)
 
     def _make_splits(self, stage: str) -> None:
-        source = self.find_scheme(self._read.get("train") or list(chain(*self._read.values())))
+        known = self._label_names or self.hparams["labels"]
+        has_tags = stage != "predict" or not known
+        if not has_tags:  # what is predicted need not be there, nor be right
+            blank = "O" if "O" in known else known[0]
+            self._read = {
+                split: [replace(s, tags=[blank] * len(s.words)) for s in read] for split, read in self._read.items()
+            }
+        tagged = self._read.get("train") or list(chain(*self._read.values()))
+        source = self.find_scheme(tagged) if has_tags else find_scheme([label] for label in known)
         self.scheme = self._choose_scheme(source)
         read = {split: convert_sentences(sentences, source, self.scheme) for split, sentences in self._read.items()}
         self.labels = self._choose_labels(stage, read.get("train"))
         owner = "data.labels" if self.hparams["labels"] else "the training split" if "train" in read else "the model"
-        for split in SPLITS_OF_STAGE[stage]:
+        for split in self._find_splits(stage):
             self.sentences[split] = read[split]
             self._hashes[split] = hash_sentences(read[split])  # the same whichever scheme the files have
-            self.examples[split] = self._make_examples(split, owner)
+            self.examples[split] = self._make_examples(split, owner, has_entities=has_tags and self.scheme is not None)
         self._read = {}
+
+    def _find_splits(self, stage: str) -> tuple[str, ...]:
+        return (self.predict_split,) if stage == "predict" else super()._find_splits(stage)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training windows, in a new order each epoch."""
-        return self._load_in_order(self.examples["train"], self._make_order("train"))
+        return self._load_in_order(self.examples["train"], self._make_order("train", is_training=True))
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Batches of validation windows, those of a sentence in one batch, in an order that never changes."""
@@ -118,6 +130,15 @@ class TaggedDataModule(TextDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         """Batches of test windows, those of a sentence in one batch, in an order that never changes."""
         return self._load_in_order(self.examples["test"], self._make_order("test"))
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Batches of the windows of `predict_split`, in the order of an evaluation."""
+        return self._load_in_order(self.examples[self.predict_split], self._make_order(self.predict_split))
+
+    @property
+    def predicted_words(self) -> list[Sequence[str]]:
+        """The words of each sentence of `predict_split`, in the order of the input."""
+        return [sentence.words for sentence in self.sentences[self.predict_split]]
 
     @property
     def window(self) -> int | None:
@@ -171,7 +192,9 @@ class TaggedDataModule(TextDataModule):
             num_long = sum(int((np.bincount(e.table.sentences) > 1).sum()) for e in self.examples.values())
             parts.append(f"{num_long:,} sentences longer than a window of {self.window}")
         if "train" in self.examples:
-            parts.append(f"{self._make_order('train').padding_fraction:.1%} of a training batch is padding")
+            parts.append(
+                f"{self._make_order('train', is_training=True).padding_fraction:.1%} of a training batch is padding"
+            )
         return ", ".join(parts)
 
     def facts(self, split: str) -> Facts:
@@ -187,7 +210,7 @@ class TaggedDataModule(TextDataModule):
 
     def _load(self, stage: str) -> None:
         """Reads what a stage needs, and the training split where the labels or the tokenizer come from it."""
-        splits = set(SPLITS_OF_STAGE[stage])
+        splits = set(self._find_splits(stage))
         has_labels = self._label_names is not None or self.hparams["labels"] is not None
         if not has_labels or self.hparams["vocab_size"] is not None:
             splits.add("train")
@@ -223,7 +246,7 @@ class TaggedDataModule(TextDataModule):
         found: list[str] = given or find_labels(train or [], self.scheme)
         return list(found if names is None or set(names) != set(found) else names)
 
-    def _make_examples(self, split: str, owner: str) -> TaggedWindows:
+    def _make_examples(self, split: str, owner: str, has_entities: bool) -> TaggedWindows:
         sentences, size, options = self.sentences[split], self._size, self.hparams
         word_labels = np.array(number_tags(sentences, self.labels, owner), dtype=np.int64)
         encoded = encode_words(self.tokenizer, [sentence.words for sentence in sentences], size)
@@ -232,12 +255,12 @@ class TaggedDataModule(TextDataModule):
         if options["context_pieces"]:
             table = widen(table, encoded, number_documents(sentences), options["context_pieces"], size)
         # Of the files, before tags were converted: what is scored is held against them.
-        self._counts[split] = count_words(self._read[split], encoded, self.scheme is not None, self.truncation)
+        self._counts[split] = count_words(self._read[split], encoded, has_entities, self.truncation)
         around, pad_id = find_special_tokens(self.tokenizer), find_pad_id(self.tokenizer)
         return TaggedWindows(*join_pieces(encoded, word_labels, inside), table, around, pad_id)
 
-    def _make_order(self, split: str) -> LengthOrder:
-        examples, options, is_training = self.examples[split], self.hparams, split == "train"
+    def _make_order(self, split: str, is_training: bool = False) -> LengthOrder:
+        examples, options = self.examples[split], self.hparams
         budget, longest = options["max_tokens_per_batch"], int(self.examples[split].lengths.max())
         if budget is not None and budget < longest:
             raise InputError(
