@@ -3,6 +3,7 @@
 import json
 import math
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -66,12 +67,22 @@ def name_run(config: Path) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all; infinities and NaN become null, which JSON can hold."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     finite = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
     }
-    text = json.dumps(finite, indent=2, allow_nan=False)  # before the file is there: a failure leaves none
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        file.write(text + "\n")
+    write_lines(path, [json.dumps(finite, indent=2, allow_nan=False)])
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes a UTF-8 text file whole or not at all; halves of characters, which UTF-8 lacks, become escapes of JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", errors="backslashreplace", dir=path.parent, prefix=f".{path.name}-", delete=False
+    ) as file:
+        try:
+            file.writelines(f"{line}\n" for line in lines)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
     Path(file.name).chmod(0o644)
     Path(file.name).replace(path)

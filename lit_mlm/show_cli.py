@@ -12,6 +12,11 @@ from lit_mlm.trainer_cli import TrainerCLI
 class ShowCLI(TrainerCLI):
     """Takes the options of ``fit``, and prints examples in its place."""
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """That whose options are taken."""
+        return {"fit": TrainerCLI.subcommands()["fit"]}
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what to print."""
         super().add_arguments_to_parser(parser)

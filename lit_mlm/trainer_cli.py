@@ -1,4 +1,4 @@
-"""`fit`, `validate` and `test`: one LightningCLI, the only place that knows data modules and Lightning modules."""
+"""`fit`, `validate`, `test` and `predict`: one LightningCLI, the only place that knows data and modules."""
 
 import importlib
 import inspect
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -24,6 +24,7 @@ import lit_mlm.data
 import lit_mlm.modules
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_best import SaveBest
+from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
@@ -85,6 +86,13 @@ class TrainerCLI(LightningCLI):
                 raise
             raise InputError(mistake) from error
 
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """Adds to ``predict`` which split it is of."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "predict":
+            parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="to predict")
+        return parser
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line; a mistake in it is told from one in a config."""
         command = cast(TrainerParser, self._subcommand_parsers[args[0]])
@@ -109,11 +117,12 @@ class TrainerCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         """The Trainer's methods that are commands."""
         methods = LightningCLI.subcommands()
-        return {name: methods[name] | {"verbose"} for name in TRAINER_COMMANDS}
+        return {name: methods[name] | {"verbose", "return_predictions"} for name in TRAINER_COMMANDS}
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Leaves out Lightning's table of figures, which has a column a loader; `PrintProgress` has them all."""
-        quiet = {} if subcommand == "fit" else {"verbose": False}
+        quiet = {"verbose": False} if subcommand in ("validate", "test") else {}
+        quiet |= {"return_predictions": False} if subcommand == "predict" else {}  # `SavePredictions` keeps them
         return super()._prepare_subcommand_kwargs(subcommand) | quiet
 
     def _parse_ckpt_path(self) -> None:
@@ -143,7 +152,10 @@ class TrainerCLI(LightningCLI):
                 f"--run_dir {run_dir} holds a run already; give another folder, or continue it with --ckpt_path last"
             )
         best = run_dir and run_dir / "checkpoints" / "best.ckpt"
-        if best and not is_fit and best.exists() and Path(config.ckpt_path or "").resolve() != best.resolve():
+        if best and best.exists() and self.subcommand == "predict" and not config.ckpt_path:
+            raise InputError(f"--run_dir {run_dir} holds a run: give --ckpt_path best to predict with its net")
+        is_scored = self.subcommand in ("validate", "test")
+        if best and is_scored and best.exists() and Path(config.ckpt_path or "").resolve() != best.resolve():
             raise InputError(
                 f"the figures in {run_dir} are those of its best checkpoint: give --ckpt_path best, or leave --run_dir "
                 f"out to score {config.ckpt_path or 'another model'} in a folder of its own"
@@ -179,8 +191,10 @@ class TrainerCLI(LightningCLI):
     def _add_callbacks(self) -> bool:
         """Adds what saves and prints to the callbacks that are asked for; returns whether there is a progress bar."""
         options = self.config_init[self.subcommand].trainer
-        added = [SaveResults(), PrintProgress(), SaveBest()]
-        self.trainer_defaults["callbacks"] = [PrintProgress()] if options.enable_checkpointing is False else added
+        writers = [SavePredictions()] if self.subcommand == "predict" else []
+        added = [SaveResults(), PrintProgress(), SaveBest(), *writers]
+        has_checkpoints = options.enable_checkpointing is not False
+        self.trainer_defaults["callbacks"] = added if has_checkpoints else [PrintProgress(), *writers]
         asked = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         for callback in asked:
             if type(callback) in map(type, added):
@@ -198,6 +212,12 @@ class TrainerCLI(LightningCLI):
         ckpt_path = self.config_init[self.subcommand].ckpt_path
         if ckpt_path is not None:
             self.model.restore_from(read_checkpoint(ckpt_path)[RECORD])
+        if self.subcommand == "predict":
+            self.datamodule.predict_split = self.config[self.subcommand].split
+            if hasattr(self.model, "label_names") and self.model.label_names is None:
+                raise InputError(
+                    "there is nothing trained to predict with: give --ckpt_path, or a trained tagger as model.model"
+                )
 
 
 def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:

@@ -43,6 +43,9 @@ class TextDataModule(LightningDataModule, ABC):
 
     tokenizer: PreTrainedTokenizerBase
 
+    predict_split: str = "test"
+    """The split that `Trainer.predict` goes through: train, val or test."""
+
     def __init__(
         self,
         tokenizer: str | None = None,
@@ -89,7 +92,7 @@ class TextDataModule(LightningDataModule, ABC):
             self._prepared_stage = None
 
     def setup(self, stage: str) -> None:
-        """Makes the examples of the splits that `stage` (fit, validate or test) uses.
+        """Makes the examples of the splits that `stage` (fit, validate, test or predict) uses.
 
         Raises:
             InputError: if the text, the tokenizer and the options don't fit together; the message names them.
@@ -133,6 +136,19 @@ class TextDataModule(LightningDataModule, ABC):
             model: a Lightning module of lit-mlm.
         """
         self._attached = model
+
+    def _find_splits(self, stage: str) -> tuple[str, ...]:
+        """The splits that a stage uses.
+
+        Raises:
+            InputError: in prediction, which only data of tagged words has something for.
+        """
+        if stage == "predict":
+            raise InputError(
+                f"{type(self).__name__} has nothing to predict: predict tags words, as those of CoNLLDataModule; to "
+                "fill the masks of texts use fill"
+            )
+        return SPLITS_OF_STAGE[stage]
 
     @property
     def _model(self) -> TokenModel | None:

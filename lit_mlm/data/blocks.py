@@ -10,7 +10,7 @@ from typing import Any, Literal
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.base import SPLITS_OF_STAGE, choose_examples, require_at_least
+from lit_mlm.data.base import choose_examples, require_at_least
 from lit_mlm.data.document_inspection import LEGEND, describe_document
 from lit_mlm.data.documents import TEXT, split_lines
 from lit_mlm.data.masked_blocks import MaskedBlocks, make_masking
@@ -97,7 +97,7 @@ class BlocksDataModule(DocumentsDataModule):
     def _make_splits(self, stage: str) -> None:
         if self.tokenizer.mask_token_id is None:
             raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
-        splits = SPLITS_OF_STAGE[stage]
+        splits = self._find_splits(stage)
         tables = {source: self._cut(source) for source in map(self._get_source, splits)}
         self.examples |= {split: self._make_examples(split, tables[self._get_source(split)]) for split in splits}
 

@@ -13,8 +13,15 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, choose_examples, require_at_least
-from lit_mlm.data.labels import convert_sentences, find_labels, number_tags, require_same_labels
+from lit_mlm.data.base import TextDataModule, choose_examples, require_at_least
+from lit_mlm.data.labels import (
+    blank_tags,
+    choose_scheme,
+    convert_sentences,
+    find_labels,
+    number_tags,
+    require_same_labels,
+)
 from lit_mlm.data.length_order import LengthOrder
 from lit_mlm.data.sentence_inspection import LEGEND, describe_sentence
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
@@ -23,7 +30,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.alignment import encode_words, make_inside_table
 from lit_mlm.text.special_tokens import find_pad_id, find_special_tokens
-from lit_mlm.text.tagging import Scheme, find_scheme, guess_scheme
+from lit_mlm.text.tagging import Scheme, find_scheme
 
 Facts = dict[str, float | int | str]
 
@@ -98,20 +105,28 @@ class TaggedDataModule(TextDataModule):
         return find_scheme(sentence.tags for sentence in sentences)
 
     def _make_splits(self, stage: str) -> None:
-        source = self.find_scheme(self._read.get("train") or list(chain(*self._read.values())))
-        self.scheme = self._choose_scheme(source)
+        known = self._label_names or self.hparams["labels"]
+        has_tags = stage != "predict" or not known
+        if not has_tags:  # what is predicted need not be there, nor be right
+            self._read = {split: blank_tags(read, known) for split, read in self._read.items()}
+        tagged = self._read.get("train") or list(chain(*self._read.values()))
+        source = self.find_scheme(tagged) if has_tags else find_scheme([label] for label in known)
+        self.scheme = choose_scheme(source, self.hparams["scheme"], known or ())
         read = {split: convert_sentences(sentences, source, self.scheme) for split, sentences in self._read.items()}
-        self.labels = self._choose_labels(stage, read.get("train"))
+        self.labels = self._choose_labels(stage, read.get("train", []))
         owner = "data.labels" if self.hparams["labels"] else "the training split" if "train" in read else "the model"
-        for split in SPLITS_OF_STAGE[stage]:
+        for split in self._find_splits(stage):
             self.sentences[split] = read[split]
             self._hashes[split] = hash_sentences(read[split])  # the same whichever scheme the files have
-            self.examples[split] = self._make_examples(split, owner)
+            self.examples[split] = self._make_examples(split, owner, has_entities=has_tags and self.scheme is not None)
         self._read = {}
+
+    def _find_splits(self, stage: str) -> tuple[str, ...]:
+        return (self.predict_split,) if stage == "predict" else super()._find_splits(stage)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training windows, in a new order each epoch."""
-        return self._load_in_order(self.examples["train"], self._make_order("train"))
+        return self._load_in_order(self.examples["train"], self._make_order("train", is_training=True))
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Batches of validation windows, those of a sentence in one batch, in an order that never changes."""
@@ -120,6 +135,15 @@ class TaggedDataModule(TextDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         """Batches of test windows, those of a sentence in one batch, in an order that never changes."""
         return self._load_in_order(self.examples["test"], self._make_order("test"))
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Batches of the windows of `predict_split`, in the order of an evaluation."""
+        return self._load_in_order(self.examples[self.predict_split], self._make_order(self.predict_split))
+
+    @property
+    def predicted_words(self) -> list[Sequence[str]]:
+        """The words of each sentence of `predict_split`, in the order of the input."""
+        return [sentence.words for sentence in self.sentences[self.predict_split]]
 
     @property
     def window(self) -> int | None:
@@ -173,7 +197,9 @@ class TaggedDataModule(TextDataModule):
             num_long = sum(int((np.bincount(e.table.sentences) > 1).sum()) for e in self.examples.values())
             parts.append(f"{num_long:,} sentences longer than a window of {self.window}")
         if "train" in self.examples:
-            parts.append(f"{self._make_order('train').padding_fraction:.1%} of a training batch is padding")
+            parts.append(
+                f"{self._make_order('train', is_training=True).padding_fraction:.1%} of a training batch is padding"
+            )
         return ", ".join(parts)
 
     def describe_examples(
@@ -212,7 +238,7 @@ class TaggedDataModule(TextDataModule):
 
     def _load(self, stage: str) -> None:
         """Reads what a stage needs, and the training split where the labels or the tokenizer come from it."""
-        splits = set(SPLITS_OF_STAGE[stage])
+        splits = set(self._find_splits(stage))
         has_labels = self._label_names is not None or self.hparams["labels"] is not None
         if not has_labels or self.hparams["vocab_size"] is not None:
             splits.add("train")
@@ -231,24 +257,17 @@ class TaggedDataModule(TextDataModule):
         """The labels that the model was made for, by id; None if it is made for whatever the data has."""
         return getattr(self._model, "label_names", None)
 
-    def _choose_scheme(self, source: Scheme | None) -> Scheme | None:
-        typed: Scheme | None = self.hparams["scheme"]
-        if source is None and typed is not None:
-            raise InputError(f"data.scheme {typed} has no effect: the tags are plain, and none opens with B- or I-")
-        known = self._label_names or self.hparams["labels"] or ()
-        return None if source is None else typed or guess_scheme(known)
-
-    def _choose_labels(self, stage: str, train: list[TaggedSentence] | None) -> list[str]:
+    def _choose_labels(self, stage: str, train: list[TaggedSentence]) -> list[str]:
         """The labels, in the model's order where it has the same ones; training may give a model others."""
         names, given = self._label_names, self.hparams["labels"]
         if names is not None and stage != "fit":
             if given is not None:
                 require_same_labels(names, given)
             return list(names)
-        found: list[str] = given or find_labels(train or [], self.scheme)
+        found: list[str] = given or find_labels(train, self.scheme)
         return list(found if names is None or set(names) != set(found) else names)
 
-    def _make_examples(self, split: str, owner: str) -> TaggedWindows:
+    def _make_examples(self, split: str, owner: str, has_entities: bool) -> TaggedWindows:
         sentences, size, options = self.sentences[split], self._size, self.hparams
         word_labels = np.array(number_tags(sentences, self.labels, owner), dtype=np.int64)
         encoded = encode_words(self.tokenizer, [sentence.words for sentence in sentences], size)
@@ -257,12 +276,12 @@ class TaggedDataModule(TextDataModule):
         if options["context_pieces"]:
             table = widen(table, encoded, number_documents(sentences), options["context_pieces"], size)
         # Of the files, before tags were converted: what is scored is held against them.
-        self._counts[split] = count_words(self._read[split], encoded, self.scheme is not None, self.truncation)
+        self._counts[split] = count_words(self._read[split], encoded, has_entities, self.truncation)
         around, pad_id = find_special_tokens(self.tokenizer), find_pad_id(self.tokenizer)
         return TaggedWindows(*join_pieces(encoded, word_labels, inside), table, around, pad_id)
 
-    def _make_order(self, split: str) -> LengthOrder:
-        examples, options, is_training = self.examples[split], self.hparams, split == "train"
+    def _make_order(self, split: str, is_training: bool = False) -> LengthOrder:
+        examples, options = self.examples[split], self.hparams
         budget, longest = options["max_tokens_per_batch"], int(self.examples[split].lengths.max())
         if budget is not None and budget < longest:
             raise InputError(

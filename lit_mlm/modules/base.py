@@ -242,6 +242,17 @@ class TransformerModule(NetModule, ABC):
         """Logs the figures of the whole split."""
         self._finish("test", "test")
 
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Any:
+        """What `predict` writes of a batch; a task that has nothing to write refuses.
+
+        Raises:
+            InputError: always; a task that predicts overrides it.
+        """
+        raise InputError(
+            f"{type(self).__name__} has nothing to predict: predict tags words, with TokenClassification; to fill the "
+            "masks of texts use fill"
+        )
+
     def _scores_part(self, split: str) -> bool:
         """Whether the Trainer was told to evaluate a part of the split only."""
         limit = getattr(self.trainer, f"limit_{split}_batches")
