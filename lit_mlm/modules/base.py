@@ -112,8 +112,9 @@ class TransformerModule(NetModule, ABC):
     def make_metrics(self) -> SumMetric:
         """New metrics for one split.
 
-        `compute` must return a dictionary. Its floats are logged by their names, but for those with a slash in them,
-        which stand for a part of the tokens (``f1/PER``): all are in ``metrics.json``.
+        `compute` must return a dictionary. Its floats are logged by their names; those with a slash in them, which
+        stand for a part of the tokens (``f1/PER``), only beside the whole's figure if that is the first of `headline`.
+        All are in ``metrics.json``.
         """
 
     @abstractmethod
@@ -275,8 +276,11 @@ class TransformerModule(NetModule, ABC):
         figures = self.compute_figures(split)
         self._reset_metrics(split)
         self.results[prefix] = figures
+        whole = {figure for figure in self.headline[:1] if figure in figures}
         logged = {
-            f"{split}/{name}": value for name, value in figures.items() if isinstance(value, float) and "/" not in name
+            f"{split}/{name}": value
+            for name, value in figures.items()
+            if isinstance(value, float) and ("/" not in name or name.partition("/")[0] in whole)
         }
         self.log_dict(logged, sync_dist=True)
         if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
