@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import shutil
-import sys
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
@@ -13,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.base import TextDataModule, choose_examples, require_at_least
+from lit_mlm.data.base import choose_examples
 from lit_mlm.data.labels import (
     blank_tags,
     choose_scheme,
@@ -22,10 +20,10 @@ from lit_mlm.data.labels import (
     number_tags,
     require_same_labels,
 )
-from lit_mlm.data.length_order import LengthOrder
 from lit_mlm.data.sentence_inspection import LEGEND, describe_sentence
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
 from lit_mlm.data.tagged_windows import TaggedWindows, count_words, cut_sentences, join_pieces, widen
+from lit_mlm.data.windows import WindowsDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.alignment import encode_words, make_inside_table
@@ -35,7 +33,7 @@ from lit_mlm.text.tagging import Scheme, find_scheme
 Facts = dict[str, float | int | str]
 
 
-class TaggedDataModule(TextDataModule):
+class TaggedDataModule(WindowsDataModule):
     """Cuts sentences into windows and labels their pieces.
 
     A new data set is a subclass with one method, `load_sentences`.
@@ -46,13 +44,7 @@ class TaggedDataModule(TextDataModule):
         labels: the label set, in the order of the ids; by default that of the training split, ``O`` first.
         label_later_pieces: what is learned at a word's pieces after the first: ``inside``, the I-X of its entity, or
             nothing (``ignore``). A word's prediction is that of its first piece.
-        window: tokens in a window, special tokens included; by default the most that the model takes.
-        overlap: pieces that neighbouring windows of a long sentence share; a quarter of a window by default.
-        context_pieces: shows this many pieces of the sentences around each one, of the same document, as far as the
-            window allows; none of them is scored.
-        group_by_length: has training batches hold sentences of about the same length, in an order of chance;
-            evaluation goes by length, too. False leaves batches to chance.
-        max_tokens_per_batch: tokens in a batch, padding included, in place of `batch_size` and `eval_batch_size`.
+        kwargs: the options of `WindowsDataModule` and of `TextDataModule`.
     """
 
     labels: list[str]
@@ -66,25 +58,15 @@ class TaggedDataModule(TextDataModule):
         scheme: Scheme | None = None,
         labels: list[str] | None = None,
         label_later_pieces: Literal["inside", "ignore"] = "inside",
-        window: int | None = None,
-        overlap: int | None = None,
-        context_pieces: int = 0,
-        group_by_length: bool = True,
-        max_tokens_per_batch: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_at_least(1, window=window, max_tokens_per_batch=max_tokens_per_batch)
-        require_at_least(0, overlap=overlap, context_pieces=context_pieces)
         if labels is not None and (not labels or len(set(labels)) < len(labels)):
             raise InputError(f"data.labels must name at least one label, each once, got {labels}")
-        if max_tokens_per_batch is not None and self.hparams["eval_batch_size"] is not None:
-            raise InputError("data.eval_batch_size and data.max_tokens_per_batch exclude each other: both size a batch")
         if self.hparams["num_proc"] is not None:
             raise InputError("data.num_proc has no effect here: each distinct word is tokenised once, by this process")
         self.save_hyperparameters(logger=False)
         self.sentences: dict[str, list[TaggedSentence]] = {}
-        self.examples: dict[str, TaggedWindows] = {}
         self._read: dict[str, list[TaggedSentence]] = {}
         self._counts: dict[str, Facts] = {}
         self._hashes: dict[str, str] = {}
@@ -144,29 +126,6 @@ class TaggedDataModule(TextDataModule):
     def predicted_words(self) -> list[Sequence[str]]:
         """The words of each sentence of `predict_split`, in the order of the input."""
         return [sentence.words for sentence in self.sentences[self.predict_split]]
-
-    @property
-    def window(self) -> int | None:
-        """Tokens in a window at most, special tokens included; None if there is no limit, and sentences stay whole."""
-        limit = self._model.max_length if self._model else None
-        typed: int | None = self.hparams["window"]
-        if typed is not None and limit is not None and typed > limit:
-            raise InputError(f"data.window is {typed}, but the model takes at most {limit} tokens")
-        return limit if typed is None else typed
-
-    @property
-    def overlap(self) -> int:
-        """Pieces that neighbouring windows of a sentence share at most."""
-        size, typed = self._size, self.hparams["overlap"]
-        if typed is not None and typed >= size:
-            raise InputError(f"data.overlap {typed} must be less than the {size} pieces of a window")
-        return size // 4 if typed is None else int(typed)
-
-    @property
-    def truncation(self) -> int | None:
-        """Pieces of a sentence that cutting it at the model's limit would leave; None if there is no limit."""
-        limit = (self._model.max_length if self._model else None) or self.window
-        return None if limit is None else limit - len(find_special_tokens(self.tokenizer))
 
     @property
     def tagging_options(self) -> dict[str, Any]:
@@ -280,35 +239,8 @@ class TaggedDataModule(TextDataModule):
         around, pad_id = find_special_tokens(self.tokenizer), find_pad_id(self.tokenizer)
         return TaggedWindows(*join_pieces(encoded, word_labels, inside), table, around, pad_id)
 
-    def _make_order(self, split: str, is_training: bool = False) -> LengthOrder:
-        examples, options = self.examples[split], self.hparams
-        budget, longest = options["max_tokens_per_batch"], int(self.examples[split].lengths.max())
-        if budget is not None and budget < longest:
-            raise InputError(
-                f"data.max_tokens_per_batch {budget} is less than the longest sequence of the {split} split, {longest} "
-                "tokens; raise it or lower data.window"
-            )
-        return LengthOrder(
-            examples.lengths,
-            self._get_batch_size(is_training),
-            *self._find_rank(),
-            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")) if is_training else None,
-            groups=None if is_training else examples.table.sentences,
-            max_tokens=budget,
-            by_length=options["group_by_length"] or not is_training,
-        )
-
     def _fingerprint(self, splits: Collection[str]) -> str:
         options = [self.labels, self.hparams["label_later_pieces"], self.window, self.overlap]
         hashes = {split: self._hashes[split] for split in splits}
         parts = [hashes, hash_tokenizer(self.tokenizer), options, self.hparams["context_pieces"]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def _size(self) -> int:
-        """Pieces in a window, without special tokens."""
-        num_special = len(find_special_tokens(self.tokenizer))
-        size = sys.maxsize if self.window is None else self.window - num_special
-        if size < 1:
-            raise InputError(f"data.window {self.window} leaves no room beside {num_special} special tokens")
-        return size
