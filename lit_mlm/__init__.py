@@ -17,7 +17,9 @@ _PUBLIC = {
     "PythonDocsDataModule": "lit_mlm.data.python_docs",
     "TextFilesDataModule": "lit_mlm.data.text_files",
     "fill_masks": "lit_mlm.inference.fill",
+    "load_tagger": "lit_mlm.inference.tag",
     "tag_texts": "lit_mlm.inference.tag",
+    "tag_words": "lit_mlm.inference.tag",
 }
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "TokenClassification",
     "__version__",
     "fill_masks",
+    "load_tagger",
     "tag_texts",
+    "tag_words",
 ]
 
 if TYPE_CHECKING:
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
     from lit_mlm.data.python_docs import PythonDocsDataModule
     from lit_mlm.data.text_files import TextFilesDataModule
     from lit_mlm.inference.fill import fill_masks
-    from lit_mlm.inference.tag import tag_texts
+    from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
     from lit_mlm.modules.masked_lm import MaskedLM
     from lit_mlm.modules.token_classification import TokenClassification
 

@@ -164,10 +164,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Writes a text file whole or not at all."""
+    """Writes a UTF-8 text file whole or not at all; halves of characters, which UTF-8 lacks, become escapes of JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _get_unfinished_path(path)
-    with unfinished.open("w", encoding="utf-8") as file:
+    with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.writelines(f"{line}\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())

@@ -13,9 +13,10 @@ TRAINER_COMMANDS = {
     "fit": "train a model",
     "validate": "score a model on the validation split",
     "test": "score a model on the test split",
+    "predict": "write the tags and entities of a split's sentences",
 }
 SHOW_COMMANDS = {
-    "show": "print documents, their blocks and masks, without training",
+    "show": "print documents with their masks, or sentences with their labels, without training",
 }
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.commands.fill", "fill the masks of texts"),

@@ -86,7 +86,7 @@ class TrainerParser(LightningArgumentParser):
         if match := re.search(r"the following arguments are required: (.+)", cause):
             missing = [strip_command(".".join(filter(None, (key, name)))) for name in match[1].split(", ")]
             return f"missing: {', '.join(f'--{name}' for name in missing)}; give a --config that has it, or type it"
-        if match := re.match(r"argument (--\S+): expected one argument", cause):
+        if match := re.match(r"argument (--\S+): expected (?:at least )?one argument", cause):
             return f"{match[1]}, or an option below it, has no value"
         key = strip_command(key) or next((o[2:-5] for o, _ in pairwise(self.typed) if o.endswith(".help")), "")
         return self._explain_class(key, cause, chain) or self._explain_value(key, cause, chain) or trim(key, message)

@@ -117,11 +117,12 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
         )
 
 
-def choose_evaluated(config: Any) -> None:
+def choose_evaluated(config: Any, is_scored: bool) -> None:
     """Finds the checkpoint to evaluate; refuses a run folder whose figures are those of another one.
 
     Args:
         config: of a command that evaluates; `ckpt_path` is filled in.
+        is_scored: whether it adds figures to the run's, as ``predict`` does not.
 
     Raises:
         InputError: if there is no such checkpoint, or the folder holds another's figures.
@@ -136,7 +137,9 @@ def choose_evaluated(config: Any) -> None:
         return
     hold_folder(run_dir)
     best = run_dir / "checkpoints" / "best.ckpt"
-    if best.exists() and Path(config.ckpt_path or "").resolve() != best.resolve():
+    if best.exists() and not (is_scored or config.ckpt_path):
+        raise InputError(f"--run_dir {run_dir} holds a run: give --ckpt_path best to predict with its net")
+    if best.exists() and is_scored and Path(config.ckpt_path or "").resolve() != best.resolve():
         raise InputError(
             f"the figures in {run_dir} are those of its best checkpoint: give --ckpt_path best, or leave --run_dir "
             f"out to score {config.ckpt_path or 'another model'} in a folder of its own"

@@ -1,12 +1,10 @@
-"""`show`: what the data module of a config makes of its documents, without training."""
+"""`show`: what the data module of a config makes of its texts, without training."""
 
 from typing import Any, Literal, cast
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_mlm.data.base import STAGE_OF_SPLIT
-from lit_mlm.data.blocks import BlocksDataModule
-from lit_mlm.data.inspection import describe_examples
+from lit_mlm.data.base import STAGE_OF_SPLIT, TextDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.trainer_cli import TrainerCLI
 
@@ -14,12 +12,19 @@ from lit_mlm.trainer_cli import TrainerCLI
 class ShowCLI(TrainerCLI):
     """Takes the options of ``fit``, and prints examples in its place."""
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """That whose options are taken."""
+        return {"fit": TrainerCLI.subcommands()["fit"]}
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what to print."""
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--split", type=Literal["train", "val", "test"], default="train", help="of the data")
-        parser.add_argument("--num_examples", type=int, default=3, help="documents to print")
-        parser.add_argument("--num_blocks", type=int, default=2, help="blocks of each document to write out")
+        add = parser.add_argument
+        add("--split", type=Literal["train", "val", "test"], default="train", help="of the data")
+        add("--indices", type=int, nargs="+", default=None, help="numbers of the documents or sentences, from 0")
+        add("--num_examples", type=int | None, default=None, help="the first ones, in place of --indices; by default 3")
+        add("--num_blocks", type=int | None, default=None, help="blocks of each document to write out; by default 2")
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """There is none."""
@@ -27,11 +32,9 @@ class ShowCLI(TrainerCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         options, data = self.config[subcommand], self.datamodule
-        if options.num_blocks < 0:
-            raise InputError(f"--num_blocks must be at least 0, got {options.num_blocks}")
-        if not isinstance(data, BlocksDataModule):
-            raise InputError(f"show prints documents in blocks, which {type(data).__name__} has none of")
+        if not isinstance(data, TextDataModule):
+            raise InputError(f"show prints the examples of a TextDataModule, which {type(data).__name__} is not")
         data.attach(cast(Any, self.model))
         data.setup(STAGE_OF_SPLIT[options.split])
-        for line in describe_examples(data, options.split, options.num_examples, options.num_blocks):
+        for line in data.describe_examples(options.split, options.indices, options.num_examples, options.num_blocks):
             print(line)

@@ -1,4 +1,4 @@
-"""`fit`, `validate` and `test`: one LightningCLI, the only place that knows data modules and Lightning modules."""
+"""`fit`, `validate`, `test` and `predict`: one LightningCLI, the only place that knows data and modules."""
 
 import importlib
 import inspect
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import yaml
 from jsonargparse import Namespace
@@ -27,6 +27,7 @@ from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_results import SaveResults, get_run_folder
 from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint, write_lines
+from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
@@ -95,6 +96,13 @@ class TrainerCLI(LightningCLI):
                 raise
             raise InputError(mistake) from error
 
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """Adds to ``predict`` which split it is of."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "predict":
+            parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="to predict")
+        return parser
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line; a mistake in it is told from one in a config."""
         command = cast(TrainerParser, self._subcommand_parsers[args[0]])
@@ -131,11 +139,12 @@ class TrainerCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         """The Trainer's methods that are commands."""
         methods = LightningCLI.subcommands()
-        return {name: methods[name] | {"verbose"} for name in TRAINER_COMMANDS}
+        return {name: methods[name] | {"verbose", "return_predictions"} for name in TRAINER_COMMANDS}
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Leaves out Lightning's table of figures, which has a column a loader; `PrintProgress` has them all."""
-        quiet = {} if subcommand == "fit" else {"verbose": False}
+        quiet = {"verbose": False} if subcommand in ("validate", "test") else {}
+        quiet |= {"return_predictions": False} if subcommand == "predict" else {}  # `SavePredictions` keeps them
         return super()._prepare_subcommand_kwargs(subcommand) | quiet
 
     def _parse_ckpt_path(self) -> None:
@@ -157,7 +166,7 @@ class TrainerCLI(LightningCLI):
             content = yaml.safe_load(dump_config(self._parser(self.subcommand), config))
             choose_run(config, self._name_run(config), content)
         else:
-            choose_evaluated(config)
+            choose_evaluated(config, is_scored=self.subcommand != "predict")
         self.save_config_kwargs = {"config_filename": "config.yaml" if is_fit else f"{self.subcommand}.yaml"}
 
     def _name_run(self, config: Namespace) -> str:
@@ -192,8 +201,10 @@ class TrainerCLI(LightningCLI):
         config = self.config_init[self.subcommand]
         options = config.trainer
         saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
-        added = [SaveResults(), PrintProgress(), saver]
-        self.trainer_defaults["callbacks"] = [PrintProgress()] if options.enable_checkpointing is False else added
+        writers = [SavePredictions()] if self.subcommand == "predict" else []
+        added = [SaveResults(), PrintProgress(), saver, *writers]
+        has_checkpoints = options.enable_checkpointing is not False
+        self.trainer_defaults["callbacks"] = added if has_checkpoints else [PrintProgress(), *writers]
         asked = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         for callback in asked:
             if type(callback) in map(type, added):
@@ -211,6 +222,12 @@ class TrainerCLI(LightningCLI):
         ckpt_path = self.config_init[self.subcommand].ckpt_path
         if ckpt_path is not None:
             self.model.restore_from(read_checkpoint(ckpt_path)[RECORD])
+        if self.subcommand == "predict":
+            self.datamodule.predict_split = self.config[self.subcommand].split
+            if hasattr(self.model, "label_names") and self.model.label_names is None:
+                raise InputError(
+                    "there is nothing trained to predict with: give --ckpt_path, or a trained tagger as model.model"
+                )
 
 
 def dump_config(parser: Any, config: Namespace) -> str:

@@ -4,7 +4,7 @@ Shapes: B rows, T pieces of one, L labels.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,12 +13,55 @@ from lit_mlm.entity_metrics import EntityMetrics, TagMetrics
 from lit_mlm.metrics import MeanLoss, SumMetric
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.alignment import find_first_pieces
-from lit_mlm.text.tagging import Scheme, decode_tags
+from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.decoding import Decoding, FloatArray, decode_logits
+from lit_mlm.text.tagging import Scheme
 from lit_mlm.text.windows import find_owned_pieces
 
-Decoding = Literal["argmax", "viterbi"]
-
 PIECE_FIGURES = ("precision", "recall", "f1", "accuracy")
+
+
+class DecodedSentence(NamedTuple):
+    """The labels of a sentence of W words, whose P pieces lie in the windows of a batch.
+
+    Attributes:
+        pieces: where they are in the flattened batch, each in the window that owns its word, shape (P,).
+        first_pieces: those of them that are the first of their word, shape (W,).
+        labels: ids, shape (W,).
+        scores: the probability of each, in [0, 1], shape (W,).
+    """
+
+    pieces: IntArray
+    first_pieces: IntArray
+    labels: IntArray
+    scores: FloatArray
+
+
+def decode_batch(
+    logits: Tensor, batch: dict[str, Tensor], labels: Sequence[str], scheme: Scheme | None, decoding: Decoding
+) -> dict[int, DecodedSentence]:
+    """The labels of the words of a batch: of each the label of its first piece, in the window that owns it.
+
+    Args:
+        logits: shape (B, T, L), of any floating type; computed on in float32.
+        batch: of tagged words, see `lit_mlm.text`.
+        labels: by id, shape (L,).
+        scheme: of the labels; None for plain tags.
+        decoding: of words: each by itself, or the best sequence that the scheme allows.
+
+    Returns:
+        Sentences by their index in the split; none of those without words.
+
+    Raises:
+        RuntimeError: if the rows of a sentence don't have each of its words once, in order.
+    """
+    words, sentences = (batch[name].cpu().numpy() for name in ("words", "sentences"))
+    flat = logits.float().flatten(0, 1).cpu().numpy()
+    decoded = {}
+    for sentence, pieces in find_owned_pieces(words, sentences).items():
+        first = pieces[find_first_pieces(words.reshape(-1)[pieces])]
+        decoded[sentence] = DecodedSentence(pieces, first, *decode_logits(flat[first], labels, scheme, decoding))
+    return decoded
 
 
 class WordMetrics(SumMetric):
@@ -66,15 +109,11 @@ class WordMetrics(SumMetric):
         gold = batch["labels"].flatten()
         nats = F.cross_entropy(flat, gold, ignore_index=IGNORE_INDEX, reduction="sum")
         self.loss.update(nats, (gold != IGNORE_INDEX).sum())
-        labels, words, sentences = (batch[name].cpu().numpy() for name in ("labels", "words", "sentences"))
-        labels, best = labels.reshape(-1), flat.argmax(dim=-1).cpu().numpy()
-        scores = flat.log_softmax(dim=-1).cpu().numpy() if self.decoding == "viterbi" else None
+        labels, best = gold.cpu().numpy(), flat.argmax(dim=-1).cpu().numpy()
         of_words, of_pieces = [], []
-        for places in find_owned_pieces(words, sentences).values():
-            first = places[find_first_pieces(words.reshape(-1)[places])]
-            found = best[first] if scores is None else decode_tags(scores[first], self.labels, self.scheme)
-            of_words.append((found, labels[first]))
-            kept = places[: self.truncation]
+        for sentence in decode_batch(logits, batch, self.labels, self.scheme, self.decoding).values():
+            of_words.append((sentence.labels, labels[sentence.first_pieces]))
+            kept = sentence.pieces[: self.truncation]
             kept = kept[labels[kept] != IGNORE_INDEX]
             of_pieces.append((best[kept], labels[kept]))
         for metric, pairs in ((self.words, of_words), (self.pieces, of_pieces)):

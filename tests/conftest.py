@@ -16,8 +16,11 @@ import torch
 from lightning.pytorch import Trainer
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
+from lit_mlm import CoNLLDataModule, TokenClassification
 from lit_mlm.cli import run_command
 from lit_mlm.data.tokenizer_training import train_tokenizer
+from lit_mlm.inference.export import export_checkpoint
+from tests.families import make_families
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -29,6 +32,7 @@ TINY_BERT: dict[str, Any] = {
     "intermediate_size": 64,
     "max_position_embeddings": 64,
 }
+NO_DROPOUT = TINY_BERT | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 TINY_ROBERTA: dict[str, Any] = TINY_BERT | {
     "model_type": "roberta",
     "num_hidden_layers": 1,
@@ -59,6 +63,14 @@ def wordpiece(reviews: list[str]) -> PreTrainedTokenizerFast:
 def bpe(reviews: list[str]) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer of 380 tokens."""
     return train_tokenizer(iter(reviews), "bpe", 380)
+
+
+@pytest.fixture(scope="session")
+def families(
+    wordpiece: PreTrainedTokenizerFast, bpe: PreTrainedTokenizerFast, reviews: list[str]
+) -> dict[str, PreTrainedTokenizerFast]:
+    """A tokenizer of each of `tests.families.FAMILIES`."""
+    return make_families(wordpiece, bpe, reviews)
 
 
 def save_model(folder: Path, fields: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> str:
@@ -109,6 +121,24 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
         return Trainer(**(quiet | {"max_epochs": 1, "default_root_dir": tmp_path, "log_every_n_steps": 1} | options))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def news_tagger(tmp_path_factory: pytest.TempPathFactory, cache_dir: str) -> str:
+    """The folder of a token classifier without dropout, trained on the sample news until it is right now and then."""
+    folder = tmp_path_factory.mktemp("news_tagger")
+    words = [line.split(" ")[0] for line in (FIXTURES / "conll" / "train.txt").read_text().splitlines()]
+    tokenizer = train_tokenizer(iter(words), "wordpiece", 200, lowercase=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = TokenClassification(save_model(folder / "start", NO_DROPOUT, tokenizer), lr=3e-3)
+        data = CoNLLDataModule(data_dir=str(FIXTURES / "conll"), cache_dir=cache_dir, batch_size=16)
+        quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+        trainer = Trainer(accelerator="cpu", max_epochs=4, default_root_dir=folder, enable_checkpointing=False, **quiet)
+        trainer.fit(module, data)
+        trainer.save_checkpoint(folder / "last.ckpt")
+    export_checkpoint(folder / "last.ckpt", folder / "hf")
+    return str(folder / "hf")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_mlm.checkpointing import write_json
+from lit_mlm.checkpointing import write_json, write_lines
 
 
 def test_infinities_become_null(tmp_path: Path) -> None:
@@ -21,4 +21,14 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_lines_that_fail_midway_leave_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    write_lines(path, ["caf\u00e9", "\ud800"])
+    assert path.read_bytes() == b"caf\xc3\xa9\n\\ud800\n"
+    with pytest.raises(ZeroDivisionError):
+        write_lines(path, (str(1 // i) for i in (1, 0)))
+    assert path.read_text().endswith("\\ud800\n")
     assert list(tmp_path.iterdir()) == [path]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, AutoTokenizer
 
 from lit_mlm import MaskedLM, __version__
 from lit_mlm.checkpointing import name_run, read_checkpoint
@@ -127,6 +127,26 @@ def test_exported_folder_gives_the_checkpoint_s_logits_bit_for_bit(run_folder: P
     card = (run_folder / "hf" / "README.md").read_text()
     assert "pipeline_tag: fill-mask" in card
     assert "perplexity" in card
+
+
+def test_an_adapted_model_is_a_start_for_tagging(run_folder: Path, cache_dir: str, run_cli: Run) -> None:
+    """With a learning rate of 0 the tagger's body is that of the masked language model, to the last bit."""
+    args = ("--config", "conll.yaml", "--config", "overlays/cpu.yaml", "--trainer.enable_progress_bar", "false")
+    data = ("--data.data_dir", FIXTURES / "conll", "--data.cache_dir", cache_dir)
+    model, lengths = run_folder / "hf", ("--trainer.max_steps", 2, "--trainer.max_epochs", 1)
+    folder = run_cli("fit", *args, *data, "--model.model", model, *lengths, "--model.lr", 0, "--run_dir", "tagger")
+    start = AutoModelForMaskedLM.from_pretrained(model)
+    net = AutoModelForTokenClassification.from_pretrained(folder / "tagger" / "hf")
+    weights = net.state_dict()
+    assert torch.equal(net.get_input_embeddings().weight, start.get_input_embeddings().weight)
+    shared = {name: weight for name, weight in start.state_dict().items() if name in weights}
+    assert set(weights) - set(shared) == {"classifier.weight", "classifier.bias"}
+    assert all(torch.equal(weights[name], weight) for name, weight in shared.items())
+    assert AutoTokenizer.from_pretrained(folder / "tagger" / "hf").get_vocab() == (
+        AutoTokenizer.from_pretrained(model).get_vocab()
+    )
+    metrics = json.loads((folder / "tagger" / "metrics.json").read_text())
+    assert metrics["val/num_gold_entities"] == 192
 
 
 def test_validate_and_test_add_their_figures(run_folder: Path, tiny_bert: str, cache_dir: str, run_cli: Run) -> None:

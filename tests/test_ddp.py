@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoModelForMaskedLM
+import torch
+from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification
 
 from lit_mlm.checkpointing import read_checkpoint
-from tests.conftest import TINY_BERT, imdb_args
-
-NO_DROPOUT = TINY_BERT | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+from tests.conftest import NO_DROPOUT, imdb_args
+from tests.tagging_processes import VALIDATIONS
 
 
 def run(folder: Path, *args: object, num_processes: int = 1) -> Path:
@@ -75,3 +75,42 @@ def test_ranks_times_accumulation_give_the_same_weights(base_args: list[str], tm
     start = AutoModelForMaskedLM.from_pretrained(base_args[base_args.index("--model.model") + 1]).state_dict()
     assert max(float((weights[1][f"net.{name}"] - weight).abs().max()) for name, weight in start.items()) > 1e-3
     print(f"largest difference {largest:.1e}")
+
+
+@pytest.fixture(scope="module")
+def tagging_folder(news_tagger: str, cache_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `tests.tagging_processes` leaves."""
+    folder = tmp_path_factory.mktemp("tagging")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-m", "tests.tagging_processes", news_tagger, cache_dir]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def test_tagging_is_validated_the_same_on_one_two_and_three_processes(tagging_folder: Path) -> None:
+    """The same counts, and so the same figures; the loss is a sum of floats in another order."""
+    expected, *others = (
+        json.loads((tagging_folder / f"validate-{i}" / "metrics.json").read_text()) for i in range(len(VALIDATIONS))
+    )
+    assert 0.2 < expected["val/f1_low"] < expected["val/f1"] < expected["val/f1_high"] < 1
+    assert expected["val/num_windows"] > expected["val/num_sentences"]
+    for found in others:
+        assert found.pop("val/loss") == pytest.approx(expected["val/loss"], rel=1e-6)
+        del found["val/padding_fraction"]
+        assert found == {name: expected[name] for name in found}
+        assert len(found) == len(expected) - 2
+
+
+@pytest.mark.parametrize("by_length", [True, False])
+def test_tagging_is_trained_the_same_by_ranks_and_accumulation(
+    tagging_folder: Path, news_tagger: str, by_length: bool
+) -> None:
+    """2 processes x 2 batches see what 1 x 4 see in a step, though a batch of theirs may be another one of the four."""
+    one, two = (torch.load(tagging_folder / f"fit-{num}-{by_length}.pt") for num in (1, 2))
+    assert one["step"] == two["step"] > 8
+    start = AutoModelForTokenClassification.from_pretrained(news_tagger).state_dict()
+    assert max(float((weight - start[name]).abs().max()) for name, weight in one["weights"].items()) > 1e-3
+    largest = max(float((two["weights"][name] - weight).abs().max()) for name, weight in one["weights"].items())
+    print(f"{one['step']} steps, largest difference {largest:.1e}")
+    assert largest < 1e-5

@@ -7,7 +7,7 @@ import pytest
 
 from lit_mlm.cli import main
 from lit_mlm.errors import InputError
-from tests.conftest import imdb_args
+from tests.conftest import FIXTURES, imdb_args
 
 
 def test_documents_and_masked_blocks(
@@ -22,6 +22,46 @@ def test_documents_and_masked_blocks(
         assert sum(line.startswith("  block ") for line in lines) == number
         assert any("-> [MASK]}" in line for line in lines)
         assert not list(folder.iterdir())  # nothing is trained or written
+
+
+def test_documents_by_number(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_cli("show", *imdb_args(tiny_bert, cache_dir), "--indices", 5, 2, "--num_blocks", 1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("document ")] == ["document 5", "document 2"]
+
+
+def test_tagged_sentences(
+    cache_dir: str, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    options = ("--config", "ner-sample.yaml", "--data.data_dir", FIXTURES / "conll", "--data.cache_dir", cache_dir)
+    folder = run_cli("show", *options, "--split", "val", "--indices", 0, 4)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("420 train sentences (3,702 words, 860 entities), 100 val sentences (848 words, ")
+    valid = FIXTURES / "conll" / "valid.txt"
+    assert lines[3] == f"sentence 0 ({valid}, line 3): 4 words, 4 pieces"
+    assert lines[9:] == [
+        f"sentence 4 ({valid}, line 41): 6 words, 6 pieces",
+        "  Duarte joined Siemag in Osaka .",
+        "  B-PER  O      B-ORG  O  B-LOC O",
+        "  [CLS] Duarte joined Siemag in Osaka . [SEP]",
+        "  -100  B-PER  O      B-ORG  O  B-LOC O -100",
+    ]
+    assert not list(folder.iterdir())
+    run_cli("show", *options)
+    assert sum(line.startswith("sentence ") for line in capsys.readouterr().out.splitlines()) == 3
+
+
+def test_trained_tagger_s_labels_and_window_are_those_of_its_checkpoint(
+    cache_dir: str, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--config", "ner-sample.yaml", "--data.data_dir", FIXTURES / "conll", "--data.cache_dir", cache_dir)
+    run_cli("fit", *options, "--data.scheme", "BIOES", "--trainer.max_steps", 1, "--run_dir", "out")
+    capsys.readouterr()
+    run_cli("show", *options, "--ckpt_path", "out/checkpoints/last.ckpt", "--num_examples", 1)
+    assert "E-PER" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_trained_model_s_tokenizer_is_that_of_its_checkpoint(
@@ -39,6 +79,28 @@ def test_unknown_options_name_the_nearest(capsys: pytest.CaptureFixture[str]) ->
         main(["show", "--config", "imdb.yaml", "--num_exampels", "3"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == "error: there is no option --num_exampels; did you mean --num_examples?\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--indices", 0, 99), "--indices 99: the train split has 22 documents, numbered from 0 to 21"),
+        (("--indices", 0, "--num_examples", 3), "--indices and --num_examples exclude each other: "),
+        (("--indices",), "--indices, or an option below it, has no value"),
+        (("--indices", "a"), "indices is 'a', expected int"),
+    ],
+)
+def test_numbers_that_do_not_fit(
+    options: tuple[object, ...], message: str, tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run_cli("show", *imdb_args(tiny_bert, cache_dir), *options)
+
+
+def test_other_data_is_refused(run_cli: Callable[..., Path]) -> None:
+    other = ("--data", "lightning.pytorch.demos.boring_classes.BoringDataModule")
+    with pytest.raises(InputError, match="show prints the examples of a TextDataModule, which BoringDataModule is not"):
+        run_cli("show", "--model", "TokenClassification", "--model.config.model_type", "bert", *other)
 
 
 def test_negative_number_of_blocks_is_refused(tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]) -> None:

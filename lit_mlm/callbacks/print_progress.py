@@ -6,6 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
 
+from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import get_run_folder
 from lit_mlm.pretrained import count_parameters
 
@@ -29,6 +30,10 @@ class PrintProgress(Callback):
             _say(trainer, _describe_run(trainer, pl_module))
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """The same, where there is no training."""
+        _say(trainer, _describe_run(trainer, pl_module))
+
+    def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
         """The same, where there is no training."""
         _say(trainer, _describe_run(trainer, pl_module))
 
@@ -62,7 +67,10 @@ class PrintProgress(Callback):
             _say(trainer, f"next:        {pl_module.next_command.format(model=folder / 'hf')}")
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """The figures of `validate` and `test`, once they are written."""
+        """The figures of `validate` and `test`, or where the predictions are, once they are written."""
+        saver = next((c for c in trainer.callbacks if isinstance(c, SavePredictions)), None)  # type: ignore[attr-defined]
+        if saver is not None and saver.num_sentences:
+            _say(trainer, f"predictions: {saver.path} ({saver.num_sentences:,} sentences)")
         prefix = {"validate": "val", "test": "test"}.get(stage)
         if prefix and prefix in pl_module.results:
             folder = get_run_folder(trainer)

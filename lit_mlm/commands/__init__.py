@@ -1,7 +1,10 @@
 """Commands that need no Trainer: each parses its arguments and calls a function of `inference` or `data`."""
 
+import json
+import os
+import sys
 from argparse import ArgumentParser
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lit_mlm.errors import InputError, suggest
 
@@ -19,3 +22,26 @@ class CommandParser(ArgumentParser):
         options = [option for action in self._actions for option in action.option_strings]
         near = suggest(found.partition(" ")[0].partition("=")[0], options) if kind == "unrecognized arguments" else ""
         raise InputError(message + near)
+
+
+def print_result(text: str) -> None:
+    """Prints text at once; characters that standard output can't take become escapes.
+
+    Where the reader has gone (``| head``) it ends the program with the status that shells give for it.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
+        sys.exit(141)  # as shells do: 128 and the number of the signal
+
+
+def format_json(record: dict[str, Any]) -> str:
+    """A JSON object on one line, in ASCII where standard output can't take what is in it."""
+    text = json.dumps(record, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(record)
+    return text

@@ -1,10 +1,9 @@
 """`python -m lit_mlm fill`: the most probable tokens for the masks of a text."""
 
-import json
 import sys
 from collections.abc import Sequence
 
-from lit_mlm.commands import CommandParser
+from lit_mlm.commands import CommandParser, format_json, print_result
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import Candidate, fill_masks, load_masked_lm
 
@@ -34,8 +33,7 @@ def main(args: Sequence[str]) -> None:
     net, tokenizer = load_masked_lm(options.model, options.revision, options.allow_new_head)
     for text in texts:  # one by one, so that a bad one doesn't take the others along
         (masks,) = fill_masks(net, tokenizer, [text], options.top_k)
-        as_json = options.json and json.dumps({"text": text, "masks": masks}, ensure_ascii=False)
-        print(as_json or format_text(text, masks), flush=True)
+        print_result(format_json({"text": text, "masks": masks}) if options.json else format_text(text, masks))
 
 
 def format_text(text: str, masks: list[list[Candidate]]) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,6 +42,9 @@ class TextDataModule(LightningDataModule, ABC):
     """
 
     tokenizer: PreTrainedTokenizerBase
+
+    predict_split: str = "test"
+    """The split that `Trainer.predict` goes through: train, val or test."""
 
     def __init__(
         self,
@@ -89,7 +92,7 @@ class TextDataModule(LightningDataModule, ABC):
             self._prepared_stage = None
 
     def setup(self, stage: str) -> None:
-        """Makes the examples of the splits that `stage` (fit, validate or test) uses.
+        """Makes the examples of the splits that `stage` (fit, validate, test or predict) uses.
 
         Raises:
             InputError: if the text, the tokenizer and the options don't fit together; the message names them.
@@ -103,6 +106,29 @@ class TextDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Any]:
         """Training examples, in a new order each epoch."""
 
+    @abstractmethod
+    def describe_examples(
+        self,
+        split: str,
+        indices: Sequence[int] | None = None,
+        num_examples: int | None = None,
+        num_blocks: int | None = None,
+    ) -> Iterator[str]:
+        """What a split holds, and what is made of some of its texts, as text for a terminal.
+
+        Args:
+            split: train, val or test; the data is set up for its stage.
+            indices: the numbers of the texts, from 0, in any order.
+            num_examples: the first ones, this many, in place of `indices`; 3 by default.
+            num_blocks: blocks of each text to write out, where there are any; 2 by default.
+
+        Yields:
+            The lines.
+
+        Raises:
+            InputError: if an option is out of range, or has no effect on this kind of data.
+        """
+
     def attach(self, model: TokenModel) -> None:
         """Has the data made for a model without a trainer: with its tokenizer, no longer than it takes.
 
@@ -110,6 +136,19 @@ class TextDataModule(LightningDataModule, ABC):
             model: a Lightning module of lit-mlm.
         """
         self._attached = model
+
+    def _find_splits(self, stage: str) -> tuple[str, ...]:
+        """The splits that a stage uses.
+
+        Raises:
+            InputError: in prediction, which only data of tagged words has something for.
+        """
+        if stage == "predict":
+            raise InputError(
+                f"{type(self).__name__} has nothing to predict: predict tags words, as those of CoNLLDataModule; to "
+                "fill the masks of texts use fill"
+            )
+        return SPLITS_OF_STAGE[stage]
 
     @property
     def _model(self) -> TokenModel | None:
@@ -210,3 +249,33 @@ def require_at_least(least: int, **options: int | None) -> None:
     for name, value in options.items():
         if value is not None and value < least:
             raise InputError(f"data.{name} must be at least {least}, got {value}")
+
+
+def choose_examples(
+    split: str, kind: str, num: int, indices: Sequence[int] | None, num_examples: int | None
+) -> Sequence[int]:
+    """The numbers of the texts that `show` prints.
+
+    Args:
+        split: that they are of, for messages.
+        kind: what they are, in the plural, for messages.
+        num: how many there are.
+        indices: those that are asked for.
+        num_examples: the first ones, this many, in place of `indices`; 3 by default.
+
+    Raises:
+        InputError: if there is no such number, or both are given.
+    """
+    if indices is not None and num_examples is not None:
+        raise InputError(
+            f"--indices and --num_examples exclude each other: the first picks {kind} by number, the second takes the "
+            f"first {num_examples}"
+        )
+    if num_examples is not None and num_examples < 1:
+        raise InputError(f"--num_examples must be at least 1, got {num_examples}")
+    if indices is None:
+        return range(min(num, num_examples or 3))
+    for index in indices:
+        if not 0 <= index < num:
+            raise InputError(f"--indices {index}: the {split} split has {num} {kind}, numbered from 0 to {num - 1}")
+    return indices

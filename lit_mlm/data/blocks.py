@@ -3,15 +3,16 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.base import SPLITS_OF_STAGE, require_at_least
-from lit_mlm.data.documents import split_lines
+from lit_mlm.data.base import choose_examples, require_at_least
+from lit_mlm.data.document_inspection import LEGEND, describe_document
+from lit_mlm.data.documents import TEXT, split_lines
 from lit_mlm.data.masked_blocks import MaskedBlocks, make_masking
 from lit_mlm.data.samples import sample_apart, sample_blocks
 from lit_mlm.data.tokenized import DocumentsDataModule
@@ -96,7 +97,7 @@ class BlocksDataModule(DocumentsDataModule):
     def _make_splits(self, stage: str) -> None:
         if self.tokenizer.mask_token_id is None:
             raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
-        splits = SPLITS_OF_STAGE[stage]
+        splits = self._find_splits(stage)
         tables = {source: self._cut(source) for source in map(self._get_source, splits)}
         self.examples |= {split: self._make_examples(split, tables[self._get_source(split)]) for split in splits}
 
@@ -141,6 +142,29 @@ class BlocksDataModule(DocumentsDataModule):
         if self.vocabulary.get("facts"):
             parts.append(self.describe_vocabulary())
         return ", ".join(parts)
+
+    def describe_examples(
+        self,
+        split: str,
+        indices: Sequence[int] | None = None,
+        num_examples: int | None = None,
+        num_blocks: int | None = None,
+    ) -> Iterator[str]:
+        """Documents, their lengths, the borders of their blocks, and these as the first epoch or evaluation masks them.
+
+        Raises:
+            InputError: if there are no such documents, or `num_blocks` is negative.
+        """
+        if num_blocks is not None and num_blocks < 0:
+            raise InputError(f"--num_blocks must be at least 0, got {num_blocks}")
+        lengths, documents = self.get_document_lengths(split), self.read_documents(split)
+        chosen = choose_examples(split, "documents", len(documents), indices, num_examples)
+        yield f"{split}: {len(documents):,} documents, {int(lengths.sum()):,} tokens; {self.describe()}"
+        yield LEGEND
+        for number, text in zip(chosen, documents.select(chosen)[TEXT], strict=True):
+            yield ""
+            place = (self.examples[split], lengths, number)
+            yield from describe_document(self.tokenizer, *place, text, 2 if num_blocks is None else num_blocks)
 
     def facts(self, split: str) -> dict[str, float | int | str]:
         """Adds the masks and the blocks of a split."""

@@ -13,16 +13,11 @@ DOCUMENT_BORDER = "-DOCSTART-"
 Line = tuple[int, list[str]]
 """The number of a line, from 1, and its columns; none of a line that ends a sentence."""
 
+Column = Literal["first", "second", "third", "last"]
 
-def read_columns(
-    path: Path, column: Literal["first", "second", "third", "last"] = "last", encoding: str = "utf-8"
-) -> Iterator[TaggedSentence | Problem]:
-    """The sentences of a file, which a blank line stands between.
 
-    Columns are separated by tabs if the first word's line has one, else by spaces, one or more; only a tab lets a word
-    hold spaces. The first column is the word. Each line has as many columns as the first one. Lines with
-    `DOCUMENT_BORDER` in place of the word are neither words nor part of a sentence; in a file that has none the borders
-    of documents are not known.
+def read_columns(path: Path, column: Column = "last", encoding: str = "utf-8") -> Iterator[TaggedSentence | Problem]:
+    """The sentences of a file, as `parse_columns` finds them.
 
     Args:
         path: compressed or not.
@@ -35,7 +30,27 @@ def read_columns(
     content = read_bytes(path)
     if isinstance(content, Problem):
         yield content
-        return
+    else:
+        yield from parse_columns(path, content, column, encoding)
+
+
+def parse_columns(path: Path, content: bytes, column: Column, encoding: str) -> Iterator[TaggedSentence | Problem]:
+    """The sentences of the content of a file, which a blank line stands between.
+
+    Columns are separated by tabs if the first word's line has one, else by spaces, one or more; only a tab lets a word
+    hold spaces. The first column is the word. Each line has as many columns as the first one. Lines with
+    `DOCUMENT_BORDER` in place of the word are neither words nor part of a sentence; in a file that has none the borders
+    of documents are not known.
+
+    Args:
+        path: for messages.
+        content: of the file, decompressed.
+        column: as of `read_columns`.
+        encoding: of the content.
+
+    Yields:
+        As `read_columns`.
+    """
     place = {"first": 0, "second": 1, "third": 2, "last": -1}[column]
     words: list[str] = []
     tags: list[str] = []
@@ -56,6 +71,32 @@ def read_columns(
             words, tags, problem = [], [], None
             if fields:
                 document = 0 if document is None else document + 1
+
+
+def append_column(content: bytes, tags: Iterable[str], encoding: str) -> Iterator[str]:
+    """The lines of a file that `parse_columns` reads without a problem, with one more column.
+
+    Args:
+        content: of the file, decompressed.
+        tags: of all its words; lines that open a document get ``O``.
+        encoding: of the content.
+    """
+    lines = [str(line) for _, line in decode_lines(Path(), content, encoding)]
+    rest, is_border = iter(tags), [line.split(maxsplit=1)[:1] == [DOCUMENT_BORDER] for line in lines]
+    separator = next(
+        (
+            "\t" if "\t" in line else " "
+            for line, border in zip(lines, is_border, strict=True)
+            if line.strip() and not border
+        ),
+        " ",
+    )
+    for line, border in zip(lines if lines[-1] else lines[:-1], is_border, strict=False):
+        if not line.strip(" \t"):
+            yield ""
+            continue
+        fields = line.split("\t") if separator == "\t" else [field for field in line.split(" ") if field]
+        yield separator.join([*fields, "O" if border else next(rest)])
 
 
 def _split_lines(

@@ -99,8 +99,12 @@ def get_kind(path: Path) -> str:
     return (path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
 
 
-def check_encoding(encoding: str) -> None:
+def check_encoding(encoding: str, option: str = "data.encoding") -> None:
     """Refuses an encoding that Python does not know.
+
+    Args:
+        encoding: its name.
+        option: where it stands, for messages.
 
     Raises:
         InputError: naming it.
@@ -108,7 +112,7 @@ def check_encoding(encoding: str) -> None:
     try:
         "".encode(encoding)
     except LookupError as error:
-        raise InputError(f"data.encoding {encoding} is no encoding of text; latin-1 and cp1252 are") from error
+        raise InputError(f"{option} {encoding} is no encoding of text; latin-1 and cp1252 are") from error
 
 
 def collect(rows: Iterable[T | Problem], skip: bool) -> tuple[list[T], list[Problem]]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from datasets import Dataset
 
 from lit_mlm.checkpointing import refuse_changes
-from lit_mlm.data.base import SPLITS_OF_STAGE, TextDataModule, refuse_without, require_at_least
+from lit_mlm.data.base import TextDataModule, refuse_without, require_at_least
 from lit_mlm.data.documents import hash_texts, iterate_texts, split_documents
 from lit_mlm.data.files import Problem, decode_lines, read_bytes
 from lit_mlm.data.stream import TokenStream, tokenize_documents
@@ -127,7 +127,7 @@ class DocumentsDataModule(TextDataModule):
         return {split: loaded[split] for split in sorted(splits)}
 
     def _load(self, stage: str) -> None:
-        splits = {self._get_source(split) for split in SPLITS_OF_STAGE[stage]}
+        splits = {self._get_source(split) for split in self._find_splits(stage)}
         has_words = self._model is not None and self._model.has_final_tokenizer and self.hparams["tokenizer"] is None
         finds_words = self.hparams["num_new_words"] is not None and not has_words
         learns = self.hparams["vocab_size"] is not None or finds_words

@@ -8,10 +8,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,14 +18,13 @@ from lit_mlm import pretrained
 from lit_mlm.errors import InputError
 from lit_mlm.text.alignment import EncodedWords, encode_words, find_first_pieces
 from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.decoding import Decoding, FloatArray, decode_logits
 from lit_mlm.text.special_tokens import find_pad_id, find_special_tokens
-from lit_mlm.text.tagging import Scheme, Span, decode_tags, find_scheme, find_spans, guess_scheme
+from lit_mlm.text.tagging import Scheme, Span, find_scheme, find_spans, guess_scheme
 from lit_mlm.text.windows import add_context, cut_windows, join_windows
-from lit_mlm.text.words import split_text
+from lit_mlm.text.words import join_words, split_at_spaces, split_text
 
 ROWS_PER_BATCH = 32
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class Entity(TypedDict):
@@ -41,6 +39,22 @@ class Entity(TypedDict):
     text: str
     start: int
     end: int
+
+
+class TaggedText(NamedTuple):
+    """A text or a sentence of words with what was found in it.
+
+    Attributes:
+        text: as given; of words that were given, these with a space between two of them.
+        words: of the text.
+        tags: one for each word.
+        entities: from left to right, as `find_spans` groups the words; every word if tags are plain.
+    """
+
+    text: str
+    words: list[str]
+    tags: list[str]
+    entities: list[Entity]
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,7 @@ class _Options:
     window: int | None
     overlap: int | None
     context_pieces: int
-    decoding: str
+    decoding: Decoding
 
 
 @dataclass(frozen=True)
@@ -100,33 +114,37 @@ def load_tagger(model: str, revision: str | None = None) -> tuple[PreTrainedMode
     return net, pretrained.load_tokenizer(name, revision)
 
 
-def tag_texts(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[Entity]]:
-    """Finds the entities of texts, each of any length.
+def find_tags(
+    net: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str | Sequence[str]],
+    documents: Sequence[int] | None = None,
+    is_split: bool = False,
+) -> list[TaggedText]:
+    """Finds the tag of each word, and the entities that these mark.
 
     Args:
         net: a token classifier; it is run in eval mode, without dropout.
         tokenizer: its tokenizer.
-        texts: split into words by `lit_mlm.text.words.split_text`.
-
-    Returns:
-        For each text its entities from left to right, as `find_spans` groups the words; every word if tags are plain.
+        texts: each of any length: a text, or the words of a sentence.
+        documents: a number for each text, the same for neighbours of one document; with it a net that was evaluated
+            with context (``context_pieces``) is shown the same.
+        is_split: cuts texts into words at white space alone, in place of `lit_mlm.text.words.split_text`.
 
     Raises:
         InputError: if the net's options don't fit it or its tokenizer.
     """
-    words = [split_text(text) for text in texts]
-    sentences = [[word for word, _, _ in found] for found in words]
-    entities: list[list[Entity]] = []
-    for text, places, (tags, scores) in zip(texts, words, _tag(net, tokenizer, sentences), strict=True):
-        spans = find_spans(tags)
-        if _get_options(net).scheme is None:
-            spans = [Span(tag, i, i + 1) for i, tag in enumerate(tags)]
-        entities.append([])
-        for span in spans:
-            start, end = places[span.start][1], places[span.end - 1][2]
-            score = float(scores[span.start : span.end].mean())
-            entities[-1].append(Entity(type=span.type, score=score, text=text[start:end], start=start, end=end))
-    return entities
+    split = split_at_spaces if is_split else split_text
+    placed = [(text, split(text)) if isinstance(text, str) else join_words(text) for text in texts]
+    words = [[word for word, _, _ in places] for _, places in placed]
+    is_plain = _get_options(net).scheme is None
+    tagged = _tag(net, tokenizer, words, documents)
+    return [_group(*place, *found, is_plain) for place, found in zip(placed, tagged, strict=True)]
+
+
+def tag_texts(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[Entity]]:
+    """The entities of each text, every word if tags are plain; `find_tags` has more."""
+    return [found.entities for found in find_tags(net, tokenizer, texts)]
 
 
 def tag_words(
@@ -135,22 +153,32 @@ def tag_words(
     sentences: Sequence[Sequence[str]],
     documents: Sequence[int] | None = None,
 ) -> list[list[str]]:
-    """Finds the label of each word.
+    """The tag of each word of sentences that are given as words; `find_tags` has more."""
+    return [tags for tags, _ in _tag(net, tokenizer, sentences, documents)]
+
+
+def group_words(words: Sequence[str], tags: Sequence[str], scores: FloatArray, is_plain: bool) -> TaggedText:
+    """What tags say of a sentence that is given as W words.
 
     Args:
-        net: a token classifier; it is run in eval mode, without dropout.
-        tokenizer: its tokenizer.
-        sentences: the words of each, any number of them.
-        documents: a number for each sentence, the same for neighbours of one document; with it a net that was
-            evaluated with context (``context_pieces``) is shown the same.
-
-    Returns:
-        For each sentence the labels of its words.
-
-    Raises:
-        InputError: if the net's options don't fit it or its tokenizer.
+        words: of the sentence.
+        tags: of the words.
+        scores: the probability of each tag, shape (W,).
+        is_plain: whether the tags have no scheme, as parts of speech.
     """
-    return [tags for tags, _ in _tag(net, tokenizer, sentences, documents)]
+    return _group(*join_words(words), tags, scores, is_plain)
+
+
+def _group(
+    text: str, places: Sequence[tuple[str, int, int]], tags: Sequence[str], scores: FloatArray, is_plain: bool
+) -> TaggedText:
+    spans = [Span(tag, i, i + 1) for i, tag in enumerate(tags)] if is_plain else find_spans(tags)
+    entities = []
+    for span in spans:
+        start, end = places[span.start][1], places[span.end - 1][2]
+        score = float(scores[span.start : span.end].mean())
+        entities.append(Entity(type=span.type, score=score, text=text[start:end], start=start, end=end))
+    return TaggedText(text, [word for word, _, _ in places], list(tags), entities)
 
 
 def _get_options(net: PreTrainedModel) -> _Options:
@@ -176,10 +204,8 @@ def _tag(
     """The labels of each sentence's words and their probabilities, shape (W,)."""
     options, labels = _get_options(net), pretrained.get_labels(net.config)
     for logits in _compute_logits(net, tokenizer, sentences, documents, options):
-        scores = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
-        viterbi = options.decoding == "viterbi"
-        best = decode_tags(scores, labels, options.scheme) if viterbi else logits.argmax(axis=-1)
-        yield [labels[i] for i in best.tolist()], np.exp(scores[np.arange(len(best)), best])
+        best, scores = decode_logits(logits, labels, options.scheme, options.decoding)
+        yield [labels[i] for i in best.tolist()], scores
 
 
 def _compute_logits(

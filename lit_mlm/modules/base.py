@@ -112,8 +112,9 @@ class TransformerModule(NetModule, ABC):
     def make_metrics(self) -> SumMetric:
         """New metrics for one split.
 
-        `compute` must return a dictionary. Its floats are logged by their names, but for those with a slash in them,
-        which stand for a part of the tokens (``f1/PER``): all are in ``metrics.json``.
+        `compute` must return a dictionary. Its floats are logged by their names; those with a slash in them, which
+        stand for a part of the tokens (``f1/PER``), only beside the whole's figure if that is the first of `headline`.
+        All are in ``metrics.json``.
         """
 
     @abstractmethod
@@ -242,6 +243,17 @@ class TransformerModule(NetModule, ABC):
         """Logs the figures of the whole split."""
         self._finish("test", "test")
 
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Any:
+        """What `predict` writes of a batch; a task that has nothing to write refuses.
+
+        Raises:
+            InputError: always; a task that predicts overrides it.
+        """
+        raise InputError(
+            f"{type(self).__name__} has nothing to predict: predict tags words, with TokenClassification; to fill the "
+            "masks of texts use fill"
+        )
+
     def _scores_part(self, split: str) -> bool:
         """Whether the Trainer was told to evaluate a part of the split only."""
         limit = getattr(self.trainer, f"limit_{split}_batches")
@@ -264,8 +276,11 @@ class TransformerModule(NetModule, ABC):
         figures = self.compute_figures(split)
         self._reset_metrics(split)
         self.results[prefix] = figures
+        whole = {figure for figure in self.headline[:1] if figure in figures}
         logged = {
-            f"{split}/{name}": value for name, value in figures.items() if isinstance(value, float) and "/" not in name
+            f"{split}/{name}": value
+            for name, value in figures.items()
+            if isinstance(value, float) and ("/" not in name or name.partition("/")[0] in whole)
         }
         self.log_dict(logged, sync_dist=True)
         if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:

@@ -16,8 +16,9 @@ from lit_mlm.metrics import SumMetric
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.optim import find_depths
 from lit_mlm.text import IGNORE_INDEX, TaggedSource
+from lit_mlm.text.decoding import Decoding
 from lit_mlm.text.tagging import Scheme
-from lit_mlm.word_metrics import Decoding, WordMetrics
+from lit_mlm.word_metrics import WordMetrics, decode_batch
 
 
 class TokenClassification(TransformerModule):
@@ -139,6 +140,19 @@ class TokenClassification(TransformerModule):
     def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
         """Adds the words of a batch."""
         metrics.update(self.compute_logits(batch), batch)
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[int, tuple[list[str], list[float]]]:
+        """Tags of the words of each sentence of a batch, and the probability of each, decoded as in evaluation.
+
+        Returns:
+            By the sentence's index in its split; none of a sentence without words.
+        """
+        labels, scheme = self._tags.labels, cast(Scheme | None, self._tags.scheme)
+        decoded = decode_batch(self.compute_logits(batch), batch, labels, scheme, self.hparams["decoding"])
+        return {
+            index: ([labels[i] for i in found.labels.tolist()], found.scores.tolist())
+            for index, found in decoded.items()
+        }
 
     def compute_figures(self, split: str) -> dict[str, Any]:
         """Adds the facts of the split, which the words and entities that were scored must equal."""

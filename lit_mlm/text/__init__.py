@@ -20,6 +20,7 @@ in evaluation the windows of a sentence are in one batch, in order, and each of 
 module asks of the Lightning module that it feeds is the protocol `TokenModel`. Neither imports the other.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 IGNORE_INDEX = -100
@@ -93,6 +94,9 @@ class TaggedSource(TextSource, Protocol):
 
     truncation: int | None
     """How many pieces of a sentence, without special tokens, truncation would leave; need not be there."""
+
+    predicted_words: list[Sequence[str]]
+    """The words of each sentence of the split that is predicted; need be there for `predict` alone."""
 
     tagging_options: dict[str, Any]
     """What a tagger must do with words to be what its evaluation was, in YAML's types; need not be there."""

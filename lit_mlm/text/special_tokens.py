@@ -31,6 +31,6 @@ def find_special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
 
 
 def find_pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """What stands on padding; without a token of its own that of the end, or the mask: nothing reads it."""
-    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id)
+    """What stands on padding; without a token of its own that of the end, the mask, or 0: nothing reads it."""
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id, 0)
     return next(int(token_id) for token_id in ids if token_id is not None)

@@ -1,7 +1,8 @@
-"""Raw text cut into words by one rule, the same for every tokenizer."""
+"""Raw text cut into words by one rule, the same for every tokenizer, and words that are given put in a text."""
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Kana and Han: scripts written without spaces, in which a run of letters is a clause, not a word."""
@@ -41,3 +42,17 @@ def split_text(text: str) -> list[tuple[str, int, int]]:
             spans.append([start, end])
             is_run = is_letters
     return [(text[start:end], start, end) for start, end in spans]
+
+
+def split_at_spaces(text: str) -> list[tuple[str, int, int]]:
+    """Cuts text that is in words already: at white space alone; places are those of `split_text`."""
+    return [(match[0], *match.span()) for match in re.finditer(r"\S+", text)]
+
+
+def join_words(words: Sequence[str]) -> tuple[str, list[tuple[str, int, int]]]:
+    """The text of words that are given: each behind one space, but the first; and their places, as of `split_text`."""
+    places, start = [], 0
+    for word in words:
+        places.append((word, start, start + len(word)))
+        start += len(word) + 1
+    return " ".join(words), places

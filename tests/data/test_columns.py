@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lit_mlm.data.columns import read_columns
+from lit_mlm.data.columns import append_column, parse_columns, read_columns
 from lit_mlm.data.files import Problem
 from lit_mlm.data.sentences import TaggedSentence
 
@@ -130,3 +130,31 @@ def test_words_alone_are_their_own_tags(read: Any, fail: Any) -> None:
     assert [(s.words, s.tags) for s in read("a\nb\n\nc\n", "first")] == [(["a", "b"], ["a", "b"]), (["c"], ["c"])]
     assert read("a B-X\n", "first")[0].tags == ["a"]
     assert fail("a\n") == [", line 1: 1 column separated by spaces, expected at least 2, a word and its tags: 'a'"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a X\nb  Y\r\n\nc Z\n", "a X 1\nb Y 2\n\nc Z 3"),
+        ("-DOCSTART- -X-\n\na X\n \t\n\nb Y", "-DOCSTART- -X- O\n\na X 1\n\n\nb Y 2"),
+        ("-DOCSTART-\tO\n\nNew York\tX\nb\tY\n", "-DOCSTART-\tO\tO\n\nNew York\tX\t1\nb\tY\t2"),
+        ("a\n\nb\n\n", "a 1\n\nb 2\n"),
+        ("\ufeffa X\n", "a X 1"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_column_is_added(content: str, expected: str, encoding: str) -> None:
+    """What comes out is read as what went in, with the new column as the tags."""
+    if encoding == "utf-16" and content.startswith("\ufeff"):
+        content = content[1:]
+    raw = content.encode(encoding)
+    lines = list(append_column(raw, iter("123"), encoding))
+    assert "\n".join(lines) == expected
+    before = [s for s in parse_columns(Path("a"), raw, "first", encoding) if isinstance(s, TaggedSentence)]
+    after = [
+        s
+        for s in parse_columns(Path("b"), "\n".join(lines).encode(encoding), "last", encoding)
+        if isinstance(s, TaggedSentence)
+    ]
+    assert [s.words for s in after] == [s.words for s in before]
+    assert "".join(tag for s in after for tag in s.tags) == "123"[: sum(len(s.words) for s in before)]

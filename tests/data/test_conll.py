@@ -77,6 +77,73 @@ def test_counts_are_those_of_the_files(make_data: Any, folder: str) -> None:
             assert facts["num_gold_entities"] == sum(line.split()[3].startswith("B-") for line in words)
 
 
+ORIGINAL = """-DOCSTART- -X- O O
+
+EU NNP I-NP I-ORG
+rejects VBZ I-VP O
+German JJ I-NP I-MISC
+call NN I-NP O
+to TO I-VP O
+boycott VB I-VP O
+British JJ I-NP I-MISC
+lamb NN I-NP O
+. . O O
+
+-DOCSTART- -X- -X- O
+
+Bonn NNP I-NP I-LOC
+Reuter NNP B-NP I-ORG
+Telekom NNP B-NP B-ORG
+AG NNP I-NP I-ORG
+Peter NNP I-NP I-PER
+Novak NNP I-NP I-PER
+Anna NNP B-NP B-PER
+- : O O
+U.S. NNP I-NP I-LOC
+'s POS B-NP O
+week NN I-NP O
+ago RB I-ADVP O
+that IN I-SBAR O
+if IN B-SBAR O
+
+Anna NNP I-NP I-PER
+"""
+"""As eng.train is written: in IOB1, with a B only where another entity, or chunk, of the same type ends right before;
+an entity may open with I after one of another type, or at the start of a sentence."""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+@pytest.mark.parametrize("tail", ["", "\n\n\n", "-DOCSTART- -X- O O\n\n"], ids=["none", "blank", "border"])
+def test_the_original_layout(make_data: Any, tmp_path: Path, end: str, tail: str) -> None:
+    for name in ("eng.train", "eng.testa"):
+        (tmp_path / name).write_bytes((ORIGINAL + tail).replace("\n", end).encode())
+    entities, chunks = (make_data(data_dir=str(tmp_path), task=task) for task in ("ner", "chunk"))
+    for data, expected in (
+        (
+            entities,
+            [
+                "B-ORG O B-MISC O O O B-MISC O O",
+                "B-LOC B-ORG B-ORG I-ORG B-PER I-PER B-PER O B-LOC O O O O O",
+                "B-PER",
+            ],
+        ),
+        (
+            chunks,
+            [
+                "B-NP B-VP B-NP I-NP B-VP I-VP B-NP I-NP O",
+                "B-NP B-NP B-NP I-NP I-NP I-NP B-NP O B-NP B-NP I-NP B-ADVP B-SBAR B-SBAR",
+                "B-NP",
+            ],
+        ),
+    ):
+        for split in ("train", "val"):
+            assert [" ".join(sentence.tags) for sentence in data.sentences[split]] == expected
+            assert [sentence.document for sentence in data.sentences[split]] == [1, 2, 2]
+        assert data.facts("val")["num_words"] == 24
+        assert data.facts("val")["num_gold_entities"] == sum(tags.count("B-") for tags in expected)
+    assert entities.labels == ["O", *(f"{prefix}-{kind}" for kind in TYPES for prefix in "BI")]
+
+
 def test_documents_are_kept(make_data: Any) -> None:
     numbers = [sentence.document for sentence in load(data_dir=IOB2)]
     assert len(set(numbers)) == -(-NEWS_COUNTS["train"] // 7)

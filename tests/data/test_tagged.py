@@ -1,6 +1,7 @@
 """The base data module for tagged words: labels, schemes, windows, batches, facts and fingerprints."""
 
 import json
+import random
 from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
@@ -8,12 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.processors import BertProcessing
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.data.tagged import TaggedDataModule
@@ -21,6 +18,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.alignment import NO_WORD
 from lit_mlm.text.tagging import Scheme, find_spans, write_tags
+from tests.families import FAMILIES, SPACED, draw_sentence, encode_slowly, is_surrogate
 
 CoNLL = {
     "EU rejects German call to boycott British lamb .": "B-ORG O B-MISC O O O B-MISC O O",
@@ -61,20 +59,6 @@ class SentencesDataModule(TaggedDataModule):
     def load_sentences(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
         self.asked += sorted(splits)
         return {split: self.splits[split] for split in splits}
-
-
-@pytest.fixture(scope="session")
-def conll_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A WordPiece tokenizer that cuts CoNLL's first sentences as that of bert-base-cased does."""
-    pieces = "[PAD] [UNK] [CLS] [SEP] [MASK] EU rejects German call to boycott British la ##mb . Peter Black ##burn a"
-    words = [*pieces.split(), "BRUSSELS", "1996", "-", "08", "22", "b", "c", "d", "##a", "##b", "##c", "##d"]
-    tokenizer = Tokenizer(WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    tokenizer.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    folder = str(tmp_path_factory.mktemp("conll_tokenizer"))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", **special).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -132,6 +116,69 @@ def test_ids_are_those_of_the_tokenizer(make_data: Any, conll_tokenizer: str) ->
         expected = tokenizer(data.sentences["val"][number].words, is_split_into_words=True)["input_ids"]
         assert batch["input_ids"][row][batch["attention_mask"][row] == 1].tolist() == expected
     assert data.sequence_length == 12
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pieces_and_labels_of_any_words_equal_those_of_the_tokenizer(
+    make_data: Any, families: dict[str, PreTrainedTokenizerFast], family: str
+) -> None:
+    """Word by word; windows cut the sentences, and longer words keep the pieces that fit one."""
+    tokenizer, rng = families[family], random.Random(family)
+    drawn = [draw_sentence(rng, rng.randrange(1, 40)) for _ in range(25)]
+    tags = [[rng.choice(["O", "B-PER", "B-LOC"]) for _ in words] for words in drawn]
+    sentences = [TaggedSentence(*pair, "train.txt") for pair in zip(drawn, tags, strict=True)]
+    model = {"load_tokenizer": lambda: tokenizer, "max_length": 30}
+    data = make_data(dict.fromkeys(("train", "val"), sentences), model=model, tokenizer=None, batch_size=5)
+    size = 30 - tokenizer.num_special_tokens_to_add()
+    expected, whole = {}, []
+    for number, (words, its_tags) in enumerate(zip(drawn, tags, strict=True)):
+        pieces = [encode_slowly(tokenizer, family, word)[:size] for word in words]
+        whole.append([piece for its_pieces in pieces for piece in its_pieces])
+        for word, (ids, tag) in enumerate(zip(pieces, its_tags, strict=True)):
+            labels = [tag] + [tag.replace("B-", "I-")] * (len(ids) - 1)
+            expected[number, word] = (ids, [data.labels.index(label) for label in labels])
+    assert collect(data) == expected
+    assert collect(data, "train") == expected
+    num_rows = 0
+    for batch in data.val_dataloader():
+        for row, number in enumerate(batch["sentences"].tolist()):
+            ids = batch["input_ids"][row][batch["attention_mask"][row] == 1].tolist()
+            middle = ids[0 if family.startswith("unigram") else 1 : -1]
+            length = len(middle)
+            assert any(whole[number][i : i + length] == middle for i in range(len(whole[number]) - length + 1))
+            num_rows += 1
+    assert num_rows > 2 * len(sentences)
+
+
+@pytest.mark.parametrize("family", sorted({*FAMILIES} - SPACED))
+def test_words_equal_the_library_s(make_data: Any, families: dict[str, PreTrainedTokenizerFast], family: str) -> None:
+    """Labels by `word_ids` of `tokenizer(words, is_split_into_words=True)`, of words that this doesn't swallow."""
+    tokenizer, rng = families[family], random.Random(family)
+    sentences: list[TaggedSentence] = []
+    while len(sentences) < 20:
+        words = ["".join(c for c in word if not is_surrogate(c)) for word in draw_sentence(rng, rng.randrange(1, 9))]
+        words = [
+            word for word in words if tokenizer([word], is_split_into_words=True, add_special_tokens=False)["input_ids"]
+        ]
+        if words:
+            sentences.append(TaggedSentence(words, [rng.choice(["O", "B-PER"]) for _ in words], "train.txt"))
+    data = make_data(
+        dict.fromkeys(("train", "val"), sentences), model={"load_tokenizer": lambda: tokenizer}, tokenizer=None
+    )
+    for batch in data.val_dataloader():
+        for row, number in enumerate(batch["sentences"].tolist()):
+            encoded = tokenizer(sentences[number].words, is_split_into_words=True)
+            ids, before = encoded.word_ids(), None
+            labels = []
+            for word in ids:
+                tag = "" if word is None else sentences[number].tags[word]
+                tag = tag.replace("B-", "I-") if word == before else tag
+                labels.append(data.labels.index(tag) if tag else IGNORE_INDEX)
+                before = word
+            length = len(encoded["input_ids"])
+            assert int(batch["attention_mask"][row].sum()) == length
+            assert batch["input_ids"][row][:length].tolist() == encoded["input_ids"]
+            assert batch["labels"][row][:length].tolist() == labels
 
 
 @pytest.mark.parametrize("scheme", ["IOB1", "IOB2", "BIOES", "BILOU"])

@@ -1,6 +1,7 @@
 """Tagging, with nets whose labels are known or against the pieces of one window."""
 
 import math
+import random
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from transformers import (
 from lit_mlm import pretrained
 from lit_mlm.errors import InputError
 from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
+from tests.families import FAMILIES, draw_sentence, encode_slowly
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 ODD = [
@@ -83,6 +85,79 @@ def test_offsets_are_exact_on_odd_text(model: str, tmp_path: Path) -> None:
         assert "".join(word["text"] for word in words) == "".join(text.split())  # each word, once
     assert tag_texts(net, tokenizer, ["", " \n", "a"])[:2] == [[], []]
     assert tag_texts(net, tokenizer, []) == []
+
+
+class Modulo(Speller):
+    """Gives each token the label that is its id modulo the number of labels."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        num_labels = len(self.config.id2label)
+        return SimpleNamespace(logits=torch.nn.functional.one_hot(input_ids % num_labels, num_labels).float())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_and_offsets_of_any_text(family: str, families: Any, tiny_bert: str, tmp_path: Path) -> None:
+    """Each word once, with its place in the text and the label of its first piece, whatever the windows."""
+    labels = ["NN", "VB", "JJ", "DT", "IN"]
+    net, _ = load_tagger(save_tagger(tmp_path, tiny_bert, labels, window=13, overlap=4, scheme=None))
+    tokenizer, rng, stub = families[family], random.Random(family), Modulo(net, {})
+    texts = [" ".join(draw_sentence(rng, rng.randrange(40))) for _ in range(20)]
+    num_words = 0
+    for text, words in zip(texts, tag_texts(stub, tokenizer, texts), strict=True):  # type: ignore[arg-type]
+        end = 0
+        for word in words:
+            assert not text[end : word["start"]].strip()
+            assert text[word["start"] : word["end"]] == word["text"]
+            assert word["type"] == labels[encode_slowly(tokenizer, family, word["text"])[0] % 5]
+            end = word["end"]
+        assert not text[end:].strip()
+        num_words += len(words)
+    assert num_words > 500
+
+
+class Oracle(Speller):
+    """Gives each piece of a text the label that it has in the whole, in whichever window it stands."""
+
+    def __init__(self, net: Any, pieces: list[int], labels: list[int]) -> None:
+        super().__init__(net, {})
+        self.pieces, self.labels = pieces, labels
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        logits = torch.zeros(*input_ids.shape, len(self.config.id2label))
+        for row, ids in enumerate(input_ids.tolist()):
+            middle = ids[1 : int(attention_mask[row].sum()) - 1]
+            size = len(middle)
+            (start,) = (i for i in range(len(self.pieces)) if self.pieces[i : i + size] == middle)
+            for place, label in enumerate(self.labels[start : start + size], start=1):
+                logits[row, place, label] = 9.0
+        self.lengths += attention_mask.sum(dim=1).tolist()
+        return SimpleNamespace(logits=logits)
+
+
+@pytest.mark.parametrize("window", [None, 24])
+@pytest.mark.parametrize("family", ["bpe", "bpe_with_prefix_space", "bpe_roberta"])
+def test_byte_level_entities_keep_their_borders(
+    family: str, window: int | None, families: Any, tiny_roberta: str, tmp_path: Path
+) -> None:
+    """Where the pipelines of `transformers` glue "Paris/London," together: from the right labels the right entities."""
+    names = ["O", *(f"{prefix}-{kind}" for kind in ("PER", "LOC", "ORG") for prefix in "BI")]
+    text = "Angela visited Paris/London, met Siemens."
+    words = ["Angela", "visited", "Paris", "/", "London", ",", "met", "Siemens", "."]
+    types = {"Angela": "PER", "Paris": "LOC", "London": "LOC", "Siemens": "ORG"}
+    net, _ = load_tagger(save_tagger(tmp_path, tiny_roberta, names, window=window, overlap=5, scheme="IOB2"))
+    tokenizer = families[family]
+    pieces, labels = [], []
+    for word in words:
+        ids = encode_slowly(tokenizer, family, word)
+        tags = [f"{prefix}-{types[word]}" if word in types else "O" for prefix in "B" + "I" * (len(ids) - 1)]
+        pieces += ids
+        labels += [names.index(tag) for tag in tags]
+    oracle: Any = Oracle(net, pieces, labels)
+    entities = tag_texts(oracle, tokenizer, [text])[0]
+    assert [(e["type"], e["text"], e["start"], e["end"]) for e in entities] == [
+        *(("PER", "Angela", 0, 6), ("LOC", "Paris", 15, 20), ("LOC", "London", 21, 27), ("ORG", "Siemens", 33, 40)),
+    ]
+    assert (len(oracle.lengths) > 1) == (window is not None)
 
 
 def test_entities_are_grouped(tiny_bert: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
 
-from lit_mlm import MaskedLM, TokenClassification
+from lit_mlm import CoNLLDataModule, MaskedLM, TokenClassification
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_results import SaveResults
@@ -26,13 +26,13 @@ from lit_mlm.callbacks.stop_early import StopEarly
 from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.errors import InputError
 from lit_mlm.inference.export import export_checkpoint
-from tests.conftest import TINY_BERT
+from tests.conftest import FIXTURES, NO_DROPOUT
 from tests.modules.architectures import TINY
 from tests.modules.tagged_data import TaggedData, draw_sentences
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+TYPES = ["PER", "ORG", "LOC", "MISC"]
 SHUFFLED = ["I-LOC", "B-PER", "O", "B-LOC", "I-PER"]
-NO_DROPOUT = TINY_BERT | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
 @pytest.fixture
@@ -100,7 +100,8 @@ def test_a_masked_language_model_becomes_a_tagger(
         assert metrics[f"val/{name}"] == fact
     assert metrics["val/num_words_lost_by_truncation"] > 0
     assert "val/f1" in trainer.callback_metrics
-    assert not [name for name in trainer.callback_metrics if name.count("/") > 1]
+    parts = {name: float(value) for name, value in trainer.callback_metrics.items() if name.count("/") > 1}
+    assert parts == pytest.approx({f"val/f1/{kind}": metrics[f"last/val/f1/{kind}"] for kind in ("PER", "LOC")})
     assert saver.monitor == "val/f1"
     assert saver.mode == "max"
 
@@ -345,6 +346,63 @@ def test_figures_do_not_depend_on_batches_or_overlap_ends(tagger: Any, make_data
         assert module.results["test"] == pytest.approx(expected)
 
 
+@pytest.fixture
+def validate(news_tagger: str, cache_dir: str, make_trainer: Any) -> Callable[..., dict[str, Any]]:
+    """All figures of the validation of sample news, most of whose sentences are longer than a window."""
+
+    def validate(**options: Any) -> dict[str, Any]:
+        defaults: dict[str, Any] = {
+            "data_dir": str(FIXTURES / "conll"),
+            "cache_dir": cache_dir,
+            "window": 14,
+            "overlap": 3,
+        }
+        module, data = TokenClassification(news_tagger), CoNLLDataModule(**(defaults | options))
+        make_trainer().validate(module, data, verbose=False)
+        return module.results["val"]
+
+    return validate
+
+
+def test_validation_is_the_same_for_any_batches_and_workers(validate: Any) -> None:
+    """All figures but the share of padding."""
+    expected = validate(batch_size=7, num_workers=2)
+    assert expected["num_windows"] > 2 * expected["num_sentences"]
+    assert 0.2 < expected["f1_low"] < expected["f1"] < expected["f1_high"] < 1
+    for options in (
+        *({"batch_size": 1}, {"batch_size": 64}, {"max_tokens_per_batch": 512}),
+        *({"max_tokens_per_batch": 150, "num_workers": 2}, {"batch_size": 1000, "group_by_length": False}),
+    ):
+        found = validate(**options)
+        assert found.pop("padding_fraction") != expected["padding_fraction"]
+        assert found.pop("loss") == pytest.approx(expected["loss"], rel=1e-6)
+        assert found == {name: expected[name] for name in found}
+        assert len(found) == len(expected) - 2
+
+
+def test_both_layouts_of_the_files_give_the_same_figures(validate: Any) -> None:
+    assert validate(data_dir=str(FIXTURES / "conll_iob1")) == validate()
+
+
+def test_a_sentence_of_2000_words_loses_nothing(validate: Any, news_tagger: str, tmp_path: Path) -> None:
+    """What is scored is what the file holds; what truncation would lose, `transformers` says."""
+    (tmp_path / "2000").mkdir()
+    lines = (FIXTURES / "conll" / "valid.txt").read_text().splitlines()
+    rows = [line for line in lines if line and not line.startswith("-DOCSTART-")] * 3
+    words, tags = ([row.split()[column] for row in rows[:2000]] for column in (0, -1))
+    (tmp_path / "2000" / "valid.txt").write_text("\n".join(rows[:2000]))
+    figures = validate(data_dir=str(tmp_path / "2000"), window=None, overlap=None)
+    starts = [i for i, tag in enumerate(tags) if tag.startswith("B-")]
+    assert (figures["num_sentences"], figures["num_words"], len(words)) == (1, 2000, 2000)
+    assert figures["num_gold_entities"] == sum(figures[f"num_gold/{kind}"] for kind in TYPES) == len(starts) > 300
+    tokenizer = AutoTokenizer.from_pretrained(news_tagger)
+    kept = tokenizer(words, is_split_into_words=True, truncation=True, max_length=64).word_ids()[1:-1]
+    assert figures["num_words_lost_by_truncation"] == 2000 - 1 - kept[-1] > 1900
+    ends = [next(j for j in range(i + 1, 2001) if not [*tags, "O"][j].startswith("I-")) for i in starts]
+    assert figures["num_entities_lost_by_truncation"] == sum(end > kept[-1] + 1 for end in ends) > 300
+    assert figures["num_windows"] > 2000 / 62
+
+
 def test_words_that_were_not_scored_are_a_fault(tagger: Any, make_data: Any, make_trainer: Any) -> None:
     folder, *_ = tagger
     for name in ("num_words", "num_gold_entities"):
@@ -364,8 +422,11 @@ def test_plain_tags_go_by_accuracy(
     saver, stopper = SaveCheckpoints(), StopEarly(patience=9)
     callbacks = [SaveResults(), PrintProgress(), saver, stopper]
     module, data = TokenClassification(tiny_bert, lr=1e-2, decoding="viterbi"), make_data(scheme=None)
-    make_trainer(max_epochs=2, callbacks=callbacks, enable_checkpointing=True).fit(module, data)
+    trainer = make_trainer(max_epochs=2, callbacks=callbacks, enable_checkpointing=True)
+    trainer.fit(module, data)
     assert saver.monitor == stopper.monitor == "val/accuracy"
+    assert "f1/O" in module.results["val"]
+    assert not [name for name in trainer.callback_metrics if name.count("/") > 1]  # there are too many tags
     assert "f1" not in module.results["val"]
     assert "val/accuracy: " in capsys.readouterr().out
     lines = module.describe_results(module.results["val"])

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from lit_mlm.text.words import split_text
+from lit_mlm.text.words import join_words, split_at_spaces, split_text
 
 ALPHABET = (
     "aZé9٣ß_.,-/'\u00ad\u0301\u093f\u20e3\ufe0f\u200d\u200c\u200b \t\n\u00a0\u3000漢字かナक한😀👩²½ſ\x00\x1c\ud800"
@@ -60,3 +60,19 @@ def test_words_equal_a_reference_and_lose_nothing(seed: int) -> None:
 )
 def test_words_of_a_text(text: str, words: str) -> None:
     assert [word for word, _, _ in split_text(text)] == words.split()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_words_that_are_given_keep_their_places(seed: int) -> None:
+    text = "".join(random.Random(seed).choices(ALPHABET, k=60))
+    placed = split_at_spaces(text)
+    assert [word for word, _, _ in placed] == text.split()
+    assert all(text[start:end] == word for word, start, end in placed)
+    joined, places = join_words(text.split())
+    assert joined == " ".join(text.split())
+    assert places == split_at_spaces(joined)
+
+
+def test_joined_words_may_hold_spaces() -> None:
+    assert join_words(["a b", "c"]) == ("a b c", [("a b", 0, 3), ("c", 4, 5)])
+    assert join_words([]) == ("", [])

@@ -1,56 +1,47 @@
-"""What a data module makes of its documents, as text for a terminal."""
+"""What is made of a document, as text for a terminal."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from lit_mlm.data.blocks import BlocksDataModule
-from lit_mlm.data.documents import TEXT
 from lit_mlm.data.masked_blocks import MaskedBlocks
 from lit_mlm.data.order import BatchKey
-from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
 
 LEGEND = "{a -> b}: a is to be predicted where b stands; {a}: where it stands itself; | : a document begins"
 
+NUM_CHARACTERS = 400
+"""Of the raw text to show."""
 
-def describe_examples(
-    data: BlocksDataModule, split: str = "train", num_examples: int = 3, num_blocks: int = 2, num_characters: int = 400
+
+def describe_document(
+    tokenizer: Any, examples: MaskedBlocks, lengths: IntArray, number: int, text: str, num_blocks: int
 ) -> Iterator[str]:
-    """The first documents of a split, their lengths, the borders of their blocks, and these as they are masked.
+    """The lengths of a document, the borders of its blocks, and these as they are masked.
 
     Args:
-        data: set up for the stage of the split.
-        split: train, val or test.
-        num_examples: documents, at least 1.
-        num_blocks: blocks of each document to write out.
-        num_characters: of the raw text to show.
+        tokenizer: that the tokens are of.
+        examples: of the document's split.
+        lengths: tokens of each document of the split, shape (num_documents,).
+        number: of the document in its split, from 0.
+        text: of the document.
+        num_blocks: blocks to write out, at least 0.
 
     Yields:
         The lines. Masks are those of the first epoch, or of the first evaluation.
-
-    Raises:
-        InputError: if `num_examples` is below 1.
     """
-    if num_examples < 1:
-        raise InputError(f"--num_examples must be at least 1, got {num_examples}")
-    examples, lengths, documents = data.examples[split], data.get_document_lengths(split), data.read_documents(split)
     ends = np.cumsum(lengths)
-    yield f"{split}: {len(documents):,} documents, {int(lengths.sum()):,} tokens; {data.describe()}"
-    yield LEGEND
-    for number, text in enumerate(documents.select(range(min(num_examples, len(documents))))[TEXT]):
-        start, end = int(ends[number] - lengths[number]), int(ends[number])
-        sizes = (len(text), len(text.encode("utf-8", "surrogatepass")), len(text.split()), end - start)
-        yield ""
-        yield "document {}: {:,} characters, {:,} bytes, {:,} words, {:,} tokens".format(number, *sizes)
-        yield f"  {text[:num_characters]!r}{'...' if len(text) > num_characters else ''}"
-        table = examples.table
-        blocks = np.flatnonzero((table.starts < end) & (table.ends > start))
-        yield f"  {_format_borders(blocks, table.ends[blocks] - start)}"
-        for block in blocks[:num_blocks]:
-            yield f"  block {block}: {_format_block(data.tokenizer, examples, int(block), ends - lengths)}"
+    start, end = int(ends[number] - lengths[number]), int(ends[number])
+    sizes = (len(text), len(text.encode("utf-8", "surrogatepass")), len(text.split()), end - start)
+    yield "document {}: {:,} characters, {:,} bytes, {:,} words, {:,} tokens".format(number, *sizes)
+    yield f"  {text[:NUM_CHARACTERS]!r}{'...' if len(text) > NUM_CHARACTERS else ''}"
+    table = examples.table
+    blocks = np.flatnonzero((table.starts < end) & (table.ends > start))
+    yield f"  {_format_borders(blocks, table.ends[blocks] - start)}"
+    for block in blocks[:num_blocks]:
+        yield f"  block {block}: {_format_block(tokenizer, examples, int(block), ends - lengths)}"
 
 
 def _format_borders(blocks: IntArray, ends: IntArray) -> str:

@@ -1,0 +1,82 @@
+"""Writes ``predictions.jsonl``: the tags and entities of each sentence of a split, in the order of the input."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Callback, Trainer
+from torch import distributed
+
+from lit_mlm.callbacks.save_results import get_run_folder
+from lit_mlm.checkpointing import write_lines
+from lit_mlm.errors import InputError
+from lit_mlm.inference.tag import group_words
+
+Tagged = tuple[list[str], list[float]]
+"""The tags of a sentence's words, and the probability of each."""
+
+
+class SavePredictions(Callback):
+    """Writes the file at the end of a prediction, a line for each sentence.
+
+    A line has ``words``, ``tags`` and ``entities``, each with ``type``, ``score``, ``text``, ``start`` and ``end``. The
+    last two are characters of the words with one space between two of them, as of ``tag`` where it is given words. A
+    sentence without words has a line, too.
+    """
+
+    path: Path
+    """The file; known once it is written."""
+
+    num_sentences = 0
+    """The lines that were written."""
+
+    def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Starts anew; refuses to leave sentences out.
+
+        Raises:
+            InputError: if the Trainer was told to go through a part of the split only.
+        """
+        limit = trainer.limit_predict_batches
+        if isinstance(limit, int) or limit < 1.0:
+            option = "fast_dev_run" if trainer.fast_dev_run else "limit_predict_batches"  # type: ignore[attr-defined]
+            raise InputError(f"trainer.{option} would leave sentences without a prediction: leave it out")
+        self._found: dict[int, Tagged] = {}
+
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
+        """Keeps what was found in a batch."""
+        self._found |= outputs
+
+    def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
+        """Brings the sentences of all ranks together, each on one of them, and writes them."""
+        self.path = get_run_folder(trainer) / "predictions.jsonl"
+        parts: list[Any] = [self._found]
+        if trainer.world_size > 1:
+            parts = [None] * trainer.world_size
+            distributed.all_gather_object(parts, self._found)
+        found = {index: tagged for part in parts for index, tagged in part.items()}
+        words = trainer.datamodule.predicted_words
+        self.num_sentences = len(words)
+        if trainer.is_global_zero:
+            write_lines(self.path, format_sentences(words, found, is_plain=trainer.datamodule.scheme is None))
+
+
+def format_sentences(words: Sequence[Sequence[str]], found: dict[int, Tagged], is_plain: bool) -> Iterator[str]:
+    """A JSON object for each sentence.
+
+    Args:
+        words: of each sentence.
+        found: by the sentence's index; none of a sentence without words.
+        is_plain: whether the tags have no scheme.
+
+    Raises:
+        RuntimeError: if a sentence with words was not found.
+    """
+    for index, sentence in enumerate(words):
+        tags, scores = found.get(index, ([], []))
+        if len(tags) != len(sentence):
+            raise RuntimeError(f"sentence {index} has {len(sentence)} words, but {len(tags)} tags were predicted")
+        tagged = group_words(sentence, tags, np.array(scores, dtype=np.float32), is_plain)
+        record = {"words": tagged.words, "tags": tagged.tags, "entities": tagged.entities}
+        yield json.dumps(record, ensure_ascii=False)
