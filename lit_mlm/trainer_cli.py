@@ -25,9 +25,10 @@ import lit_mlm.data
 import lit_mlm.modules
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
-from lit_mlm.callbacks.save_results import SaveResults, get_run_folder
-from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint, write_lines
 from lit_mlm.callbacks.save_predictions import SavePredictions
+from lit_mlm.callbacks.save_results import SaveResults, get_run_folder
+from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
+from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint, write_lines
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
@@ -202,9 +203,9 @@ class TrainerCLI(LightningCLI):
         options = config.trainer
         saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
         writers = [SavePredictions()] if self.subcommand == "predict" else []
-        added = [SaveResults(), PrintProgress(), saver, *writers]
+        added = [SaveResults(), PrintProgress(), saver, StopOnSignal(), *writers]
         has_checkpoints = options.enable_checkpointing is not False
-        self.trainer_defaults["callbacks"] = added if has_checkpoints else [PrintProgress(), *writers]
+        self.trainer_defaults["callbacks"] = added if has_checkpoints else [PrintProgress(), StopOnSignal(), *writers]
         asked = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         for callback in asked:
             if type(callback) in map(type, added):
@@ -252,10 +253,11 @@ def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lit_mlm").setLevel(logging.INFO)
-    try:
-        _call(cli_class, args)
-    finally:
-        release_folders()
+    with handle_signals():
+        try:
+            _call(cli_class, args)
+        finally:
+            release_folders()
 
 
 def _call(cli_class: type[TrainerCLI], args: Sequence[str]) -> None:

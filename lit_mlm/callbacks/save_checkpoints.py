@@ -116,8 +116,7 @@ class SaveCheckpoints(Checkpoint):
 
         Lightning validates where it is told to stop.
         """
-        is_last_batch = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
-        if is_last_batch or trainer.global_step == trainer.max_steps:
+        if _is_at_the_end(trainer):
             trainer.should_stop = True
         is_step = not trainer.fit_loop.epoch_loop._should_accumulate()
         if is_step and not trainer.fast_dev_run and self._is_time(trainer):
@@ -262,5 +261,12 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
+def _is_at_the_end(trainer: Any) -> bool:
+    is_last_batch = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+    return bool(is_last_batch or trainer.global_step == trainer.max_steps)
+
+
 def _is_validation_due(trainer: Any) -> bool:
-    return bool(trainer.fit_loop.epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher))
+    loop = trainer.fit_loop.epoch_loop
+    is_last = _is_at_the_end(trainer) and loop._should_check_val_epoch()
+    return bool(is_last or loop._should_check_val_fx(trainer.fit_loop._data_fetcher))
