@@ -24,12 +24,13 @@ import lit_mlm.data
 import lit_mlm.modules
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_best import SaveBest
-from lit_mlm.callbacks.save_results import SaveResults
+from lit_mlm.callbacks.save_results import SaveResults, get_run_folder
+from lit_mlm.callbacks.take_back import TakeBack
 from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
-from lit_mlm.mistakes import check_trainer_options, find_mistake
+from lit_mlm.mistakes import check_port, check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
 from lit_mlm.parser import TrainerParser
@@ -154,7 +155,10 @@ class TrainerCLI(LightningCLI):
         }
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Puts the run in its folder, which TensorBoard's logger makes, unless another logger is asked for."""
+        """Puts the run in its folder, which TensorBoard's logger makes, unless another logger is asked for.
+
+        A run that is refused leaves none.
+        """
         config = self.config[self.subcommand]
         run_dir, root = config.run_dir, config.trainer.default_root_dir
         if run_dir is not None and root is not None:
@@ -174,7 +178,12 @@ class TrainerCLI(LightningCLI):
         if self.subcommand == "fit" and config.ckpt_path is not None:
             kwargs["num_sanity_val_steps"] = 0  # the figures of the start are in the checkpoint
         kwargs["enable_progress_bar"] = self._add_callbacks()
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        check_port(trainer)
+        # Before the ranks are connected the folder is no collective call; it must be known before anything is in it.
+        if trainer.is_global_zero and not config.trainer.fast_dev_run:
+            cast(Any, trainer).callbacks.append(TakeBack(get_run_folder(trainer)))
+        return trainer
 
     def _add_callbacks(self) -> bool:
         """Adds what saves and prints to the callbacks that are asked for; returns whether there is a progress bar."""
