@@ -4,6 +4,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.order import BatchOrder
 from lit_mlm.data.tokenizer_training import Algorithm, load_or_train_tokenizer
+from lit_mlm.data.vocabulary import require_same_vocabulary
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import load_tokenizer
 from lit_mlm.text import TokenModel
@@ -127,9 +129,11 @@ class TextDataModule(LightningDataModule, ABC):
             kind = algorithm, options["vocab_size"], options["lowercase"] in (None, True)
             key = hashlib.sha256(json.dumps([text_hash, kind]).encode()).hexdigest()[:32]
             self.tokenizer = load_or_train_tokenizer(iterate_train_texts(), *kind, self._cache_dir / "tokenizers" / key)
+            self._check_vocabulary("data.vocab_size", options["vocab_size"])
             return
         if options["tokenizer"] is not None:
             self.tokenizer = load_tokenizer(options["tokenizer"], options["tokenizer_revision"])
+            self._check_vocabulary("data.tokenizer", options["tokenizer"])
             return
         tokenizer = self._model.load_tokenizer() if self._model else None
         if tokenizer is None:
@@ -138,6 +142,17 @@ class TextDataModule(LightningDataModule, ABC):
                 "or have one trained with data.vocab_size"
             )
         self.tokenizer = cast(PreTrainedTokenizerBase, tokenizer)
+
+    def _check_vocabulary(self, option: str, value: object) -> None:
+        """Refuses a tokenizer whose ids mean something else to the weights that a model starts with.
+
+        A checkpoint's is held against its hash, when the net is there.
+        """
+        own, model = None, self._model
+        with suppress(InputError):  # a model that has no tokenizer of its own
+            own = model.load_tokenizer() if model and not model.has_final_tokenizer else None
+        if own is not None:
+            require_same_vocabulary(self.tokenizer, cast(PreTrainedTokenizerBase, own), f"{option} {value}")
 
     def _make_loader(
         self,
@@ -149,6 +164,12 @@ class TextDataModule(LightningDataModule, ABC):
         """A loader in a new order each epoch, or, without `order_seed`, in that of the data, for evaluation."""
         size = self._get_batch_size(is_training=order_seed is not None)
         return self._load_in_order(examples, BatchOrder(num_examples, size, *self._find_rank(), order_seed, get_draw))
+
+    def _describe_small(self, num_examples: int) -> list[str]:
+        """A note on training examples that are too few for one step: it is still one, of those that there are."""
+        size, num_ranks = self._get_batch_size(is_training=True), self._find_rank()[1]
+        step = f"a batch of {size}" + (f" on each of {num_ranks} devices" if num_ranks > 1 else "")
+        return [f"{num_examples:,} for training are fewer than {step}"] if num_examples < size * num_ranks else []
 
     def _get_batch_size(self, is_training: bool) -> int:
         size: int = self.hparams["batch_size"]

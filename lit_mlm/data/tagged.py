@@ -172,6 +172,8 @@ class TaggedDataModule(TextDataModule):
             parts.append(f"{num_long:,} sentences longer than a window of {self.window}")
         if "train" in self.examples:
             parts.append(f"{self._make_order('train').padding_fraction:.1%} of a training batch is padding")
+            if self.hparams["max_tokens_per_batch"] is None:
+                parts += self._describe_small(len(self.examples["train"]))
         return ", ".join(parts)
 
     def facts(self, split: str) -> Facts:
@@ -195,7 +197,7 @@ class TaggedDataModule(TextDataModule):
         self._read = {split: loaded[split] for split in sorted(splits)}
         for split, sentences in self._read.items():
             if not any(sentence.words for sentence in sentences):
-                raise InputError(f"the {split} split has no words")
+                raise InputError(f"the {split} split has no words: no line of it has a word and its tag")
         self._load_tokenizer(self._iterate_train_texts, hash_sentences(self._read.get("train", [])))
 
     def _iterate_train_texts(self) -> Iterator[str]:

@@ -63,6 +63,10 @@ class SentencesDataModule(TaggedDataModule):
         return {split: self.splits[split] for split in splits}
 
 
+MODEL = {"max_length": None, "has_final_tokenizer": False, "load_tokenizer": lambda: None}
+"""What data asks of a model built from scratch."""
+
+
 @pytest.fixture(scope="session")
 def conll_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A WordPiece tokenizer that cuts CoNLL's first sentences as that of bert-base-cased does."""
@@ -88,7 +92,7 @@ def make_data(conll_tokenizer: str, cache_dir: str) -> Any:
         defaults = {"tokenizer": conll_tokenizer, "cache_dir": cache_dir, "batch_size": 4}
         data = SentencesDataModule(splits, **(defaults | options))
         if model is not None:
-            data.attach(SimpleNamespace(**({"max_length": None, "has_final_tokenizer": False} | model)))
+            data.attach(SimpleNamespace(**(MODEL | model)))
         data.setup(stage)
         return data
 
