@@ -2,6 +2,7 @@
 
 import logging
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from transformers import CONFIG_MAPPING
 from transformers.utils import logging as transformers_logging
+from transformers.utils.import_utils import is_protobuf_available, is_sentencepiece_available
 
 from lit_mlm.errors import InputError, follow_causes, shorten, suggest
 
@@ -80,9 +82,29 @@ def explain_files(folder: Path, error: Exception) -> str:
         return "it has no tokenizer"
     if "Unrecognized model in" in str(error):
         return f"it has no config.json{' with a model_type' if (folder / 'config.json').exists() else ''}"
+    if lacking := find_lacking_packages(error):
+        return lacking
     if match := re.search(r"model type `(.+?)` but Transformers does not recognize", str(error)):
         return f"its config.json has an unknown model_type {match[1]}{suggest(match[1], CONFIG_MAPPING.keys())}"
     return explain(error)
+
+
+def find_lacking_packages(error: Exception) -> str:
+    """The packages that a tokenizer's file takes and that are not installed; nothing if an error has another cause.
+
+    `transformers` asks for tiktoken whatever is missing: a file that it can't read as one of SentencePiece is one of
+    tiktoken's to it.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    files = [f.f_locals.get("vocab_file") for f in frames if f.f_code.co_name == "_convert_from_tiktoken"]
+    if not files or "`tiktoken` is required" not in str(error):
+        return ""
+    file, lacking = Path(str(files[-1])).name, []
+    if file != "tiktoken.model":
+        there = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
+        lacking = [name for name, is_there in there.items() if not is_there]
+    packages = " ".join(lacking or ["tiktoken"])
+    return f"its tokenizer is in {file}, which takes packages that are not installed: pip install {packages}"
 
 
 def explain(error: Exception) -> str:

@@ -1,10 +1,13 @@
 """Mistakes in the options of Lightning's Trainer: those that it complains of, and those that it lets pass."""
 
 import math
+import os
 import re
+import socket
 import traceback
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry
@@ -35,6 +38,57 @@ def check_trainer_options(options: Any) -> None:
         raise InputError(f"trainer.val_check_interval must be above 0, got {interval}")
     if options.barebones:
         raise InputError("trainer.barebones leaves out all that a run keeps, its checkpoints too: leave it out")
+    check_device(options.accelerator, str(options.precision))
+
+
+def check_device(accelerator: Any, precision: str) -> None:
+    """Refuses a GPU where there is none, and bfloat16 on one that only emulates it.
+
+    Args:
+        accelerator: of the Trainer.
+        precision: of the Trainer.
+
+    Raises:
+        InputError: names the option and what to give in its place.
+    """
+    has_cuda = torch.cuda.is_available()
+    has_gpu = has_cuda or (accelerator == "gpu" and torch.backends.mps.is_available())
+    if accelerator in ("cuda", "gpu") and not has_gpu:
+        build = "" if torch.version.cuda or torch.version.hip else ", which is built without CUDA,"
+        raise InputError(
+            f"trainer.accelerator is {accelerator!r}, but torch {torch.__version__}{build} finds no GPU here; "
+            "--config overlays/cpu.yaml trains on the CPU"
+        )
+    takes_cuda = has_cuda and accelerator in ("auto", "cuda", "gpu")
+    # Asked otherwise torch says yes for a GPU such as a T4, too.
+    if takes_cuda and "bf16" in precision and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise InputError(
+            f"trainer.precision is {precision!r}, which {torch.cuda.get_device_name()} only emulates, slowly; take "
+            "16-mixed (--config overlays/fp16.yaml)"
+        )
+
+
+def check_port(trainer: Trainer) -> None:
+    """Refuses a port that something else listens on, before the processes are started that would wait at it.
+
+    Only where `MASTER_PORT` was given and this process starts the others: Lightning finds a free port by itself, and
+    launchers such as torchrun have the port in their own hands.
+
+    Raises:
+        InputError: names the port.
+    """
+    environment, port = getattr(trainer.strategy, "cluster_environment", None), os.environ.get("MASTER_PORT")
+    if port is None or environment is None or environment.creates_processes_externally or environment.node_rank() != 0:
+        return
+    advice = "give another one, or unset it: a free one is found then"
+    if not port.isdigit() or int(port) > 65535:
+        raise InputError(f"MASTER_PORT={port} is no port; {advice}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as torch does: an ended run holds none
+        try:
+            probe.bind(("", int(port)))
+        except OSError as error:
+            raise InputError(f"MASTER_PORT={port} can't be listened on ({error.strerror}); {advice}") from error
 
 
 def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:

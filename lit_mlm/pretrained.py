@@ -271,7 +271,10 @@ def check_fit(
     num_ids = max(tokenizer.get_vocab().values()) + 1
     num_rows = len(cast(Tensor, net.get_input_embeddings().weight))
     if num_ids > num_rows:
-        raise InputError(f"the tokenizer has {num_ids} tokens, but the net's vocabulary only {num_rows}")
+        raise InputError(
+            f"the tokenizer has {num_ids} tokens, but the net's vocabulary only {num_rows}; leave data.tokenizer out "
+            "to take the model's own, or build a net for it with model.config"
+        )
     found = hash_tokenizer(tokenizer)
     if expected_hash not in (None, found):
         raise InputError(

@@ -33,7 +33,8 @@ FREE_OPTIONS = (
 )
 """The options that may change while a run goes on: where and how it runs. The global batch is compared by itself."""
 
-_held: dict[Path, IO[str]] = {}
+_held: dict[Path, tuple[IO[str], list[Path]]] = {}
+"""The lock of each folder that this process holds, and the folders that had to be made for it."""
 
 
 def hold_folder(folder: Path) -> None:
@@ -45,6 +46,7 @@ def hold_folder(folder: Path) -> None:
     folder = folder.resolve()
     if folder in _held or int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("SLURM_PROCID", "0")):
         return
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / LOCK).open("a+", encoding="utf-8")
     try:
@@ -62,14 +64,17 @@ def hold_folder(folder: Path) -> None:
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
-    _held[folder] = file
+    _held[folder] = file, new_folders
 
 
 def release_folders() -> None:
-    """Gives back the folders that this process holds."""
-    for folder, file in _held.items():
+    """Gives back the folders that this process holds; those that it has made and that are empty are removed."""
+    for folder, (file, new_folders) in _held.items():
         (folder / LOCK).unlink(missing_ok=True)
         file.close()
+        for path in new_folders:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
     _held.clear()
 
 
@@ -91,12 +96,12 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
         _require_checkpoint(config)
         return
     run_dir = Path(config.run_dir)
-    hold_folder(run_dir)
     if not (run_dir / "config.yaml").is_file():
         if config.ckpt_path in ("best", "last"):
             raise InputError(f"--ckpt_path {config.ckpt_path}: --run_dir {run_dir} holds no run")
         _require_checkpoint(config)
         return
+    hold_folder(run_dir)
     if not config.allow_changes:
         refuse_differences(run_dir, content)
     if config.ckpt_path in (None, "last"):
@@ -135,7 +140,8 @@ def choose_evaluated(config: Any, is_scored: bool) -> None:
     _require_checkpoint(config)
     if run_dir is None:
         return
-    hold_folder(run_dir)
+    if run_dir.is_dir():
+        hold_folder(run_dir)
     best = run_dir / "checkpoints" / "best.ckpt"
     if best.exists() and not (is_scored or config.ckpt_path):
         raise InputError(f"--run_dir {run_dir} holds a run: give --ckpt_path best to predict with its net")

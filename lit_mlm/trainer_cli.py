@@ -28,11 +28,12 @@ from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import SaveResults, get_run_folder
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
+from lit_mlm.callbacks.take_back import TakeBack
 from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint, write_lines
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
-from lit_mlm.mistakes import check_trainer_options, find_mistake
+from lit_mlm.mistakes import check_port, check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
 from lit_mlm.parser import TrainerParser
@@ -71,8 +72,7 @@ class SaveConfig(SaveConfigCallback):
             self.save_config(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Takes the folder for this process, and writes the file."""
-        hold_folder(self._folder)
+        """Writes the file."""
         write_lines(self._folder / self.config_filename, [dump_config(self.parser, self.config).rstrip("\n")])
 
 
@@ -174,7 +174,10 @@ class TrainerCLI(LightningCLI):
         return name_run(Path(str(config.config[0]))) if config.config else "run"
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Puts the run in its folder, which TensorBoard's logger makes, unless another logger is asked for."""
+        """Puts the run in its folder, which TensorBoard's logger makes, unless another logger is asked for.
+
+        A run that is refused leaves none.
+        """
         config = self.config[self.subcommand]
         run_dir, root = config.run_dir, config.trainer.default_root_dir
         if run_dir is not None and root is not None:
@@ -195,7 +198,14 @@ class TrainerCLI(LightningCLI):
         if self.subcommand == "fit" and config.ckpt_path is not None:
             kwargs["num_sanity_val_steps"] = 0  # the figures of the start are in the checkpoint
         kwargs["enable_progress_bar"] = self._add_callbacks()
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        check_port(trainer)
+        # Before the ranks are connected the folder is no collective call; it must be known before anything is in it.
+        if trainer.is_global_zero and not config.trainer.fast_dev_run:
+            folder = get_run_folder(trainer)
+            cast(Any, trainer).callbacks.append(TakeBack(folder))
+            hold_folder(folder)
+        return trainer
 
     def _add_callbacks(self) -> bool:
         """Adds what saves and prints to the callbacks that are asked for; returns whether there is a progress bar."""

@@ -28,7 +28,7 @@ BELOW = {
     "checkpoint_io": {"checkpointing"},
     "resuming": set(),
     "run_folder": {"checkpointing"},
-    "callbacks": {"inference", "checkpointing", "checkpoint_io", "pretrained", "resuming"},
+    "callbacks": {"inference", "checkpointing", "checkpoint_io", "pretrained", "resuming", "run_folder"},
     "commands": {"inference", "data", "checkpointing", "option_checks"},
     "cli": {"commands", "trainer_cli", "show_cli"},
     "class_paths": set(),

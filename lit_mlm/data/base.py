@@ -4,6 +4,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.data.order import BatchOrder
+from lit_mlm.data.order import BatchOrder, LateLoader
 from lit_mlm.data.tokenizer_training import Algorithm, load_or_train_tokenizer
+from lit_mlm.data.vocabulary import require_same_vocabulary
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import load_tokenizer
 from lit_mlm.text import TokenModel
@@ -166,9 +168,11 @@ class TextDataModule(LightningDataModule, ABC):
             kind = algorithm, options["vocab_size"], options["lowercase"] in (None, True)
             key = hashlib.sha256(json.dumps([text_hash, kind]).encode()).hexdigest()[:32]
             self.tokenizer = load_or_train_tokenizer(iterate_train_texts(), *kind, self._cache_dir / "tokenizers" / key)
+            self._check_vocabulary("data.vocab_size", options["vocab_size"])
             return
         if options["tokenizer"] is not None:
             self.tokenizer = load_tokenizer(options["tokenizer"], options["tokenizer_revision"])
+            self._check_vocabulary("data.tokenizer", options["tokenizer"])
             return
         tokenizer = self._model.load_tokenizer() if self._model else None
         if tokenizer is None:
@@ -177,6 +181,17 @@ class TextDataModule(LightningDataModule, ABC):
                 "or have one trained with data.vocab_size"
             )
         self.tokenizer = cast(PreTrainedTokenizerBase, tokenizer)
+
+    def _check_vocabulary(self, option: str, value: object) -> None:
+        """Refuses a tokenizer whose ids mean something else to the weights that a model starts with.
+
+        A checkpoint's is held against its hash, when the net is there.
+        """
+        own, model = None, self._model
+        with suppress(InputError):  # a model that has no tokenizer of its own
+            own = model.load_tokenizer() if model and not model.has_final_tokenizer else None
+        if own is not None:
+            require_same_vocabulary(self.tokenizer, cast(PreTrainedTokenizerBase, own), f"{option} {value}")
 
     def _make_loader(
         self,
@@ -190,6 +205,12 @@ class TextDataModule(LightningDataModule, ABC):
         get_start = int if order_seed is None else self._count_seen_batches
         order = BatchOrder(num_examples, size, *self._find_rank(), order_seed, get_draw, get_start)
         return self._load_in_order(examples, order)
+
+    def _describe_small(self, num_examples: int) -> list[str]:
+        """A note on training examples that are too few for one step: it is still one, of those that there are."""
+        size, num_ranks = self._get_batch_size(is_training=True), self._find_rank()[1]
+        step = f"a batch of {size}" + (f" on each of {num_ranks} devices" if num_ranks > 1 else "")
+        return [f"{num_examples:,} for training are fewer than {step}"] if num_examples < size * num_ranks else []
 
     def _get_batch_size(self, is_training: bool) -> int:
         size: int = self.hparams["batch_size"]
@@ -216,17 +237,6 @@ class TextDataModule(LightningDataModule, ABC):
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             generator=torch.Generator(),
         )
-
-
-class LateLoader(DataLoader[Any]):
-    """Begins an epoch when its first batch is asked for.
-
-    Lightning asks for the iterator of a training before it has restored the epoch that the training goes on in
-    (Lightning #20550), and workers would begin at once.
-    """
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        yield from super().__iter__()
 
 
 def refuse_without(master: str, value: object, **dependents: object) -> None:

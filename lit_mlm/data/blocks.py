@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -94,9 +94,17 @@ class BlocksDataModule(DocumentsDataModule):
         self.examples: dict[str, MaskedBlocks] = {}
         self._mask_fingerprints: dict[tuple[str, range], str] = {}
 
-    def _make_splits(self, stage: str) -> None:
+    def _load_tokenizer(self, iterate_train_texts: Callable[[], Iterator[str]], text_hash: str) -> None:
+        """Checks the tokenizer and the block size before hours of text are tokenised for them."""
+        super()._load_tokenizer(iterate_train_texts, text_hash)
         if self.tokenizer.mask_token_id is None:
-            raise InputError(f"the tokenizer {self.tokenizer.name_or_path} has no mask token: it can't be used here")
+            raise InputError(
+                f"the tokenizer {self.tokenizer.name_or_path} has no mask token, which masks are made of; take the "
+                "tokenizer of a masked language model, or have one trained with data.vocab_size"
+            )
+        self._find_room()
+
+    def _make_splits(self, stage: str) -> None:
         splits = self._find_splits(stage)
         tables = {source: self._cut(source) for source in map(self._get_source, splits)}
         self.examples |= {split: self._make_examples(split, tables[self._get_source(split)]) for split in splits}
@@ -136,6 +144,7 @@ class BlocksDataModule(DocumentsDataModule):
         for split, examples in self.examples.items():
             if examples.table.num_dropped_tokens and self._get_source(split) == split:
                 parts.append(f"{examples.table.num_dropped_tokens:,} tokens of {split} dropped")
+        parts += self._describe_small(len(self.examples["train"])) if "train" in self.examples else []
         num_shared = self._count_shared("val") if "val" in self.examples else 0
         if num_shared:
             parts.append(f"{num_shared:,} val blocks share a document with training")
@@ -188,20 +197,25 @@ class BlocksDataModule(DocumentsDataModule):
         return documents
 
     def _cut(self, split: str) -> BlockTable:
-        options, stream = self.hparams, self._streams[split]
-        size = self._block_size - len(self._around)
-        if size < 1:
-            raise InputError(
-                f"data.block_size {self._block_size} leaves no room beside {len(self._around)} special tokens"
-            )
+        options, stream, size = self.hparams, self._streams[split], self._find_room()
         group_size = options["map_batch_size"] if options["block_policy"] == "stream" else 1
         table = cut_blocks(stream.document_lengths, size, group_size, options["drop_tail"], options["truncate"])
         if len(table) == 0:
             raise InputError(
                 f"the {split} split has no blocks: {len(stream.document_lengths)} documents, {len(stream.ids)} tokens, "
-                f"data.block_size {self._block_size}, data.drop_tail {options['drop_tail']}"
+                f"data.block_size {self._block_size}, data.drop_tail {options['drop_tail']}; give more text or a "
+                "smaller block size"
             )
         return table
+
+    def _find_room(self) -> int:
+        """Tokens of text in a block."""
+        size = self._block_size - len(self._around)
+        if size < 1:
+            raise InputError(
+                f"data.block_size {self._block_size} leaves no room beside {len(self._around)} special tokens"
+            )
+        return size
 
     def _make_examples(self, split: str, table: BlockTable) -> MaskedBlocks:
         return MaskedBlocks(

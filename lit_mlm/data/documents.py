@@ -49,7 +49,10 @@ def split_documents(documents: Dataset, fractions: Sequence[float], seed: int) -
     order = np.random.default_rng(seed).permutation(len(documents))
     sizes = [max(1, round(fraction * len(documents))) if fraction else 0 for fraction in fractions]
     if sum(sizes) >= len(documents):
-        raise InputError(f"{len(documents)} documents leave none after parts of {sizes}")
+        raise InputError(
+            f"{len(documents)} documents are too few to split {sizes} off and train on the rest; give more, or text of "
+            "its own for the other splits, where data.val_fraction has no effect"
+        )
     return [documents.select(np.sort(part)) for part in np.split(order, np.cumsum(sizes))]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from lit_mlm.text.blocks import IntArray
@@ -79,3 +80,14 @@ class BatchOrder(DistributedSampler[Any]):
         for i in range(start, self.num_batches):
             first = (i * self.num_replicas + self.rank) * self.batch_size
             yield BatchKey(epoch, order[first : first + self.batch_size])
+
+
+class LateLoader(DataLoader[Any]):
+    """Begins an epoch when its first batch is asked for.
+
+    Lightning asks for the iterator of a training before it has restored the epoch that the training goes on in
+    (Lightning #20550), and workers would begin at once.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        yield from super().__iter__()

@@ -58,7 +58,8 @@ def read_texts(
 def get_text(row: Row, column: str) -> str | Problem:
     """The text in a column of a row, or what is there in its place."""
     if column not in row.fields:
-        return Problem(f"{row.place}: no column {column!r}, only {_list(row.fields)}")
+        advice = "say which one with data.text_column"
+        return Problem(f"{row.place}: no column {column!r}, only {_list(row.fields)}; {advice}")
     text = row.fields[column]
     if isinstance(text, str) and text.strip():
         return (

@@ -43,5 +43,8 @@ def sample_apart(num_blocks: int, split: str, num_train: int | None, num_val: in
 
 def _take(order: IntArray, split: str, num_wanted: int | None) -> IntArray:
     if not 1 <= (len(order) if num_wanted is None else num_wanted) <= len(order):
-        raise InputError(f"data.num_{split}_blocks is {num_wanted}, but the {split} split has {len(order)} blocks")
+        raise InputError(
+            f"data.num_{split}_blocks is {num_wanted}, but the {split} split has {len(order)} blocks; give a "
+            f"number from 1 to {len(order)}"
+        )
     return order[:num_wanted]

@@ -159,6 +159,8 @@ class TaggedDataModule(WindowsDataModule):
             parts.append(
                 f"{self._make_order('train', is_training=True).padding_fraction:.1%} of a training batch is padding"
             )
+            if self.hparams["max_tokens_per_batch"] is None:
+                parts += self._describe_small(len(self.examples["train"]))
         return ", ".join(parts)
 
     def describe_examples(
@@ -205,7 +207,7 @@ class TaggedDataModule(WindowsDataModule):
         self._read = {split: loaded[split] for split in sorted(splits)}
         for split, sentences in self._read.items():
             if not any(sentence.words for sentence in sentences):
-                raise InputError(f"the {split} split has no words")
+                raise InputError(f"the {split} split has no words: no line of it has a word and its tag")
         self._load_tokenizer(self._iterate_train_texts, hash_sentences(self._read.get("train", [])))
 
     def _iterate_train_texts(self) -> Iterator[str]:

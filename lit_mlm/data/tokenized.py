@@ -132,6 +132,10 @@ class DocumentsDataModule(TextDataModule):
         finds_words = self.hparams["num_new_words"] is not None and not has_words
         learns = self.hparams["vocab_size"] is not None or finds_words
         documents = self._read_documents({*splits, "train"} if learns else splits)
+        for split, texts in documents.items():
+            if len(texts) == 0:
+                advice = "; raise data.val_fraction, or give it text of its own" if split == "val" else ""
+                raise InputError(f"the {split} split has no documents{advice}")
         self._text_hashes |= {name: hash_texts(iterate_texts(texts)) for name, texts in documents.items()}
         self._load_tokenizer(lambda: iterate_texts(documents["train"]), self._text_hashes.get("train", ""))
         if has_words:

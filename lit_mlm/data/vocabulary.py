@@ -137,6 +137,28 @@ def add_words(
     return extended, {new_ids[form]: ids for form, ids in splits.items()}
 
 
+def require_same_vocabulary(tokenizer: PreTrainedTokenizerBase, own: PreTrainedTokenizerBase, option: str) -> None:
+    """Refuses a tokenizer to whose ids a net's weights have learnt other tokens.
+
+    Some tokens may differ: unused ones that were given a meaning, or new ones at the end.
+
+    Args:
+        tokenizer: that the data is to have.
+        own: that the net was trained with.
+        option: what asked for `tokenizer`.
+
+    Raises:
+        InputError: if fewer than half of the tokens have the ids that `own` gives them.
+    """
+    vocab, known = tokenizer.get_vocab(), own.get_vocab()
+    num_same, num = sum(known.get(token) == i for token, i in vocab.items()), min(len(vocab), len(known))
+    if 2 * num_same < num:
+        raise InputError(
+            f"{option} gives another vocabulary than the model was trained with: {num_same:,} of {num:,} tokens have "
+            "the same ids; leave it out to take the model's own, or build a net from scratch with model.config"
+        )
+
+
 def _get_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     backend: Tokenizer = tokenizer.backend_tokenizer
     if backend.pre_tokenizer is None:

@@ -61,6 +61,10 @@ class SentencesDataModule(TaggedDataModule):
         return {split: self.splits[split] for split in splits}
 
 
+MODEL = {"max_length": None, "has_final_tokenizer": False, "load_tokenizer": lambda: None}
+"""What data asks of a model built from scratch."""
+
+
 @pytest.fixture
 def make_data(conll_tokenizer: str, cache_dir: str) -> Any:
     def make(
@@ -72,7 +76,7 @@ def make_data(conll_tokenizer: str, cache_dir: str) -> Any:
         defaults = {"tokenizer": conll_tokenizer, "cache_dir": cache_dir, "batch_size": 4}
         data = SentencesDataModule(splits, **(defaults | options))
         if model is not None:
-            data.attach(SimpleNamespace(**({"max_length": None, "has_final_tokenizer": False} | model)))
+            data.attach(SimpleNamespace(**(MODEL | model)))
         data.setup(stage)
         return data
 

@@ -18,7 +18,14 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from lit_mlm.data.vocabulary import Fertility, add_words, find_split_words, measure_fertility
+from lit_mlm.data.vocabulary import (
+    Fertility,
+    add_words,
+    find_split_words,
+    measure_fertility,
+    require_same_vocabulary,
+)
+from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from tests.conftest import read_reviews
 
@@ -249,3 +256,17 @@ def test_fertility_counts_the_tokenizer_s_own_tokens(kind: str, tokenizers: Any,
     assert after.num_words == expected.num_words
     assert after.fertility < expected.fertility
     assert after.split_fraction < expected.split_fraction
+
+
+def make_word_level(*words: str) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)})))
+
+
+def test_vocabulary_with_half_of_the_model_s_ids_or_more_is_its_own() -> None:
+    """As is that of a tokenizer which gives unused tokens a meaning, and has new ones at the end."""
+    own, new = make_word_level(*"abcdefg"), [f"new{i}" for i in range(20)]
+    for words in ("abcdefg", [*"abcdefg", *new], [*"abcd", *new], "abc"):
+        require_same_vocabulary(make_word_level(*words), own, "data.tokenizer x")
+    for words, num_same in (([*"abc", *new], 3), (new, 0), ("gfedcba", 1)):
+        with pytest.raises(InputError, match=f"data.tokenizer x gives another .*: {num_same} of 7 tokens"):
+            require_same_vocabulary(make_word_level(*words), own, "data.tokenizer x")
