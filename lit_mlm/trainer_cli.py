@@ -7,12 +7,13 @@ import os
 import pkgutil
 import sys
 import warnings
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-from jsonargparse import Namespace
+from jsonargparse import Namespace, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
@@ -33,6 +34,7 @@ from lit_mlm.mistakes import check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
 from lit_mlm.parser import TrainerParser
+from lit_mlm.trust import check_trust, take_trust
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -86,35 +88,54 @@ class TrainerCLI(LightningCLI):
             raise InputError(mistake) from error
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the command line; a mistake in it is told from one in a config."""
+        """Parses the command line; a mistake in it is told from one in a config, and nothing untrusted is imported."""
+        args, trusted = take_trust(args)
+        # It asks this before each import of what a value names, wherever that stands, and makes objects of classes only
+        # where a class is expected.
+        set_parsing_settings(
+            import_path_denylist=["*"], import_path_allowlist=list(trusted), instantiate_subclass_spec_in_any=False
+        )
         command = cast(TrainerParser, self._subcommand_parsers[args[0]])
         command.configs = [value for option, value in pairwise(args) if option == "--config"]
-        command.typed = args
+        command.typed, command.trusted = args, trusted
         cast(TrainerParser, parser).command = command
         for path in command.configs:
             check_yaml(path)
+            check_trust(path, trusted)
         super().parse_arguments(parser, args)
+        typed = any(arg.partition("=")[0] == "--model.trust_remote_code" for arg in args)
+        if self.config[args[0]].get("model.init_args.trust_remote_code") and not typed:
+            raise InputError("a config can't trust a model's code: type --model.trust_remote_code true")
         check_seed("--seed_everything", self.config[args[0]].seed_everything)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds ``--run_dir``."""
+        """Adds ``--run_dir``, and ``--trust`` for its help: `parse_arguments` takes it out, so no config saves it."""
         parser.add_argument(
             "--run_dir",
             type=str | None,
             default=None,
             help="folder of the run; by default a new runs/<name of the first config>/version_<N>",
         )
+        parser.add_argument(
+            "--trust",
+            default=SUPPRESS,
+            metavar="PACKAGE",
+            help="let configs name classes of this package of yours, which is imported; may be given several times",
+        )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The Trainer's methods that are commands."""
         methods = LightningCLI.subcommands()
-        return {name: methods[name] | {"verbose"} for name in TRAINER_COMMANDS}
+        return {name: methods[name] | {"verbose", "weights_only"} for name in TRAINER_COMMANDS}
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Leaves out Lightning's table of figures, which has a column a loader; `PrintProgress` has them all."""
+        """Leaves out Lightning's table of figures, which has a column a loader; `PrintProgress` has them all.
+
+        A checkpoint's pickle is read as data alone, whatever TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD says.
+        """
         quiet = {} if subcommand == "fit" else {"verbose": False}
-        return super()._prepare_subcommand_kwargs(subcommand) | quiet
+        return super()._prepare_subcommand_kwargs(subcommand) | quiet | {"weights_only": True}
 
     def _parse_ckpt_path(self) -> None:
         """Keeps what was typed, where LightningCLI would lay the checkpoint's options over it (Lightning #21455).

@@ -15,13 +15,14 @@ BELOW = {
     "errors": set(),
     "text": set(),
     "loading": set(),
+    "remote_code": {"loading"},
     **{part: {"text"} for part in ("metrics", "optim", "checkpointing")},
     "entity_metrics": {"text", "metrics"},
     "word_metrics": {"text", "metrics", "entity_metrics"},
-    "pretrained": {"text", "loading"},
+    "pretrained": {"text", "loading", "remote_code"},
     "embeddings": {"text", "loading", "pretrained"},
     **{
-        part: {"text", "optim", "checkpointing", "loading", "pretrained", "embeddings"}
+        part: {"text", "optim", "checkpointing", "loading", "remote_code", "pretrained", "embeddings"}
         | {"metrics", "entity_metrics", "word_metrics"}
         for part in ("data", "modules", "inference")
     },
@@ -32,7 +33,8 @@ BELOW = {
     "mistakes": set(),
     "option_checks": set(),
     "config_files": {"cli"},
-    "parser": {"cli", "class_paths", "config_files"},
+    "trust": {"config_files"},
+    "parser": {"cli", "class_paths", "config_files", "trust"},
     "show_cli": {"trainer_cli", "data"},
     "trainer_cli": {
         "cli",
@@ -40,6 +42,7 @@ BELOW = {
         "mistakes",
         "option_checks",
         "parser",
+        "trust",
         "data",
         "modules",
         "callbacks",
