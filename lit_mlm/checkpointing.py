@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import tempfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -32,7 +33,22 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or RECORD not in checkpoint:
         found = f"the keys {', '.join(sorted(map(str, checkpoint)))}" if isinstance(checkpoint, dict) else "no keys"
         raise InputError(f"{path} is not a checkpoint of lit-mlm: it has {found[:200]}")
+    _check_record(path, checkpoint[RECORD])
     return checkpoint
+
+
+def _check_record(path: str | Path, record: Any) -> None:
+    """Refuses a record that lit-mlm did not write, before its values are taken for names and options."""
+    kinds = {"auto_class": str, "config": dict, "options": dict, "tokenizer": dict, "results": dict}
+    fields = record if isinstance(record, dict) else {}
+    wrong = [name for name, kind in kinds.items() if not isinstance(fields.get(name), kind)]
+    if not wrong and not re.fullmatch(r"AutoModel\w*", fields["auto_class"]):
+        wrong = ["auto_class"]
+    files = {} if wrong else fields["tokenizer"]
+    if not all(isinstance(name, str) and isinstance(content, torch.Tensor) for name, content in files.items()):
+        wrong = ["tokenizer"]
+    if wrong:
+        raise InputError(f"{path} is not a checkpoint of lit-mlm: its record has a wrong {', '.join(wrong)}")
 
 
 def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any]) -> None:
