@@ -19,6 +19,10 @@ def make_parser() -> CommandParser:
     parser = CommandParser(prog="python -m lit_mlm tag", description="Tag the words of texts or of a column file.")
     parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
     parser.add_argument("--revision", help="of a model on the Hub")
+    parser.add_argument(
+        "--allow_pickle", action="store_true", help="read pickled weights where there are no safetensors"
+    )
+    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
     parser.add_argument("--json", action="store_true", help="print one JSON object a text or sentence")
     parser.add_argument("--columns", metavar="FILE", help="tag the words in the first column of a file, a word a line")
     parser.add_argument("texts", nargs="*", help="texts; by default the lines of standard input")
@@ -40,7 +44,7 @@ def main(args: Sequence[str]) -> None:
     texts = options.texts or [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
     if not texts:
         raise InputError("no text to tag: give texts as arguments or on standard input, or a file as --columns")
-    net, tokenizer = load_tagger(options.model, options.revision)
+    net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
     for first in range(0, len(texts), TEXTS_AT_A_TIME):
         batch = texts[first : first + TEXTS_AT_A_TIME]
         for text, entities in zip(batch, tag_texts(net, tokenizer, batch), strict=True):
@@ -76,7 +80,7 @@ def _tag_columns(options: Any) -> None:
         sentences.append(found)
     if not sentences:
         raise InputError(f"--columns {options.columns} has no words")
-    net, tokenizer = load_tagger(options.model, options.revision)
+    net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
     has_documents = sentences[0].document is not None
     documents = number_documents(sentences).tolist() if has_documents else None
     words = [sentence.words for sentence in sentences]
