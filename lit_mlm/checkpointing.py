@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +45,7 @@ def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or RECORD not in checkpoint:
         found = f"the keys {', '.join(sorted(map(str, checkpoint)))}" if isinstance(checkpoint, dict) else "no keys"
         raise InputError(f"{path} is not a checkpoint of lit-mlm: it has {found[:200]}")
+    _check_record(path, checkpoint[RECORD])
     return checkpoint
 
 
@@ -126,6 +128,20 @@ def remove_unfinished(folder: Path) -> None:
         path.unlink()
 
 
+def _check_record(path: str | Path, record: Any) -> None:
+    """Refuses a record that lit-mlm did not write, before its values are taken for names and options."""
+    kinds = {"auto_class": str, "config": dict, "options": dict, "tokenizer": dict, "results": dict}
+    fields = record if isinstance(record, dict) else {}
+    wrong = [name for name, kind in kinds.items() if not isinstance(fields.get(name), kind)]
+    if not wrong and not re.fullmatch(r"AutoModel\w*", fields["auto_class"]):
+        wrong = ["auto_class"]
+    files = {} if wrong else fields["tokenizer"]
+    if not all(isinstance(name, str) and isinstance(content, torch.Tensor) for name, content in files.items()):
+        wrong = ["tokenizer"]
+    if wrong:
+        raise InputError(f"{path} is not a checkpoint of lit-mlm: its record has a wrong {', '.join(wrong)}")
+
+
 def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any]) -> None:
     """Compares options with those that a checkpoint was made with, and that loading it would silently put in place.
 
@@ -167,10 +183,14 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Writes a UTF-8 text file whole or not at all; halves of characters, which UTF-8 lacks, become escapes of JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _get_unfinished_path(path)
-    with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.writelines(f"{line}\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        unfinished.unlink()
+        raise
     unfinished.replace(path)
 
 

@@ -78,6 +78,17 @@ def loading(name: str, revision: str | None = None) -> Iterator[None]:
 
 def explain_files(folder: Path, error: Exception) -> str:
     """Why `transformers` can't read the files of a model."""
+    if "custom code" in str(error):
+        return (
+            "it brings code of its own, which is run only if you ask for it: --model.trust_remote_code true, with "
+            "--model.revision COMMIT for a model on the Hub (for fill and tag --trust_remote_code and --revision); "
+            "code of a tokenizer is never run"
+        )
+    if "safetensors" in str(error) and (not folder.is_dir() or any(folder.glob("pytorch_model*.bin"))):
+        return (
+            "it has no safetensors; its weights may be a pickle, which is read only if you ask for it: "
+            "--model.allow_pickle true (for fill and tag --allow_pickle)"
+        )
     if "backend tokenizer" in str(error):
         return "it has no tokenizer"
     if "Unrecognized model in" in str(error):

@@ -6,11 +6,12 @@ import hashlib
 import importlib
 import inspect
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -26,6 +27,7 @@ from transformers import (
 
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.loading import CONFIG_ERRORS, explain, loading, quiet
+from lit_mlm.remote_code import refuse_kernels
 
 
 def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
@@ -35,7 +37,8 @@ def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
         InputError: see `loading`.
     """
     with loading(name, revision):
-        config: PretrainedConfig = AutoConfig.from_pretrained(name, revision=revision)
+        # Left out, it would ask on the terminal; what `load_code` made known needs it no more.
+        config: PretrainedConfig = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     return config
 
 
@@ -90,13 +93,28 @@ def find_special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
 
 
 def restore_config(fields: dict[str, Any]) -> PretrainedConfig:
-    """The configuration that `PretrainedConfig.to_dict` wrote."""
-    restored: PretrainedConfig = type(AutoConfig.for_model(fields["model_type"])).from_dict(fields)
+    """The configuration that `PretrainedConfig.to_dict` wrote.
+
+    Raises:
+        InputError: if `transformers` doesn't know it.
+    """
+    try:
+        restored: PretrainedConfig = type(AutoConfig.for_model(fields["model_type"])).from_dict(fields)
+    except (ValueError, *CONFIG_ERRORS) as error:
+        raise InputError(
+            f"transformers can't read the config of the checkpoint: {explain(error)} (one whose model brings code of "
+            "its own needs trust_remote_code)"
+        ) from error
     return restored
 
 
 def load_net(
-    auto_class: Any, name: str, revision: str | None = None, labels: Sequence[str] | None = None, **options: Any
+    auto_class: Any,
+    name: str,
+    revision: str | None = None,
+    labels: Sequence[str] | None = None,
+    allow_pickle: bool = False,
+    **options: Any,
 ) -> tuple[PreTrainedModel, list[str]]:
     """Loads a pretrained net in float32.
 
@@ -105,6 +123,7 @@ def load_net(
         name: Hub id or folder.
         revision: of a Hub id.
         labels: of a new head, by id; one that the checkpoint has, even for as many labels, is not taken.
+        allow_pickle: reads a pickle of weights, as data alone, where there are no safetensors.
         options: further arguments of `from_pretrained`.
 
     Returns:
@@ -114,13 +133,21 @@ def load_net(
     Raises:
         InputError: see `loading`.
     """
+    config = load_config(name, revision)
     if labels is not None:
-        options["config"] = load_config(name, revision)
-        set_labels(options["config"], labels)
+        set_labels(config, labels)
+    refuse_kernels(config, options)
+    os.environ.setdefault(
+        "DISABLE_SAFETENSORS_CONVERSION", "1"
+    )  # else it asks a bot to send the model's owner a change
     with loading(name, revision):
         net, info = auto_class.from_pretrained(
             name,
+            config=config,
             revision=revision,
+            trust_remote_code=False,
+            use_safetensors=None if allow_pickle else True,
+            weights_only=True,
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told below: its own error names none of them
@@ -171,9 +198,12 @@ def build_net(auto_class: Any, config: PretrainedConfig, **options: Any) -> PreT
     Raises:
         InputError: if `auto_class` has no net of that type, or the values of the config exclude each other.
     """
+    refuse_kernels(config, options)
     with quiet():
         try:
-            net: PreTrainedModel = auto_class.from_config(config, dtype=torch.float32, **options)
+            net: PreTrainedModel = auto_class.from_config(
+                config, dtype=torch.float32, trust_remote_code=False, **options
+            )
         except (ValueError, ImportError, *CONFIG_ERRORS) as error:
             raise InputError(f"transformers can't build this {config.model_type}: {explain(error)}") from error
     return net
@@ -216,7 +246,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         InputError: if it can't be loaded, or is a slow tokenizer, which knows no words and no offsets.
     """
     with loading(name, revision):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, revision=revision)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            name, revision=revision, trust_remote_code=False
+        )
     vocab = tokenizer.get_vocab()
     if set(vocab) <= set(tokenizer.all_special_tokens):  # what `transformers` makes of a folder without its files
         raise InputError(f"{name} has no tokenizer: its vocabulary is {', '.join(vocab) or 'empty'}")
@@ -247,40 +279,16 @@ def pack_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
 
 
 def unpack_tokenizer(files: dict[str, Tensor]) -> PreTrainedTokenizerBase:
-    """The tokenizer that `pack_tokenizer` packed."""
-    with TemporaryDirectory() as folder:
-        for name, content in files.items():
-            (Path(folder) / Path(name).name).write_bytes(content.cpu().numpy().tobytes())
-        return load_tokenizer(folder)
-
-
-def check_fit(
-    net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequence_length: int, expected_hash: str | None
-) -> None:
-    """Checks that a net takes what the data will feed it.
-
-    Args:
-        net: the net.
-        tokenizer: what made the token ids.
-        sequence_length: of the longest sequence, in tokens.
-        expected_hash: `hash_tokenizer` of the tokenizer that the net was trained with; None if it is not known.
+    """The tokenizer that `pack_tokenizer` packed.
 
     Raises:
-        InputError: if the vocabulary, the tokenizer or the length doesn't fit; the message has both values.
+        InputError: if a name would leave the folder that the files are written to.
     """
-    num_ids = max(tokenizer.get_vocab().values()) + 1
-    num_rows = len(cast(Tensor, net.get_input_embeddings().weight))
-    if num_ids > num_rows:
-        raise InputError(
-            f"the tokenizer has {num_ids} tokens, but the net's vocabulary only {num_rows}; leave data.tokenizer out "
-            "to take the model's own, or build a net for it with model.config"
-        )
-    found = hash_tokenizer(tokenizer)
-    if expected_hash not in (None, found):
-        raise InputError(
-            f"the checkpoint was made with the tokenizer of SHA-256 {expected_hash}, the data with {found}; "
-            "leave data.tokenizer and data.vocab_size out to take the checkpoint's own"
-        )
-    limit = get_max_length(net)
-    if limit is not None and sequence_length > limit:
-        raise InputError(f"the data has sequences of {sequence_length} tokens, but the net takes at most {limit}")
+    with TemporaryDirectory() as folder:
+        for name, content in files.items():
+            if not re.fullmatch(r"\w[\w.-]*", name):
+                raise InputError(
+                    f"the checkpoint has a tokenizer's file {name!r}, which is no plain name: don't trust it"
+                )
+            (Path(folder) / name).write_bytes(content.cpu().numpy().tobytes())
+        return load_tokenizer(folder)

@@ -7,17 +7,18 @@ import os
 import pkgutil
 import sys
 import warnings
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import Namespace, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 import lit_mlm.callbacks
@@ -29,7 +30,7 @@ from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import SaveResults, get_run_folder
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
 from lit_mlm.callbacks.take_back import TakeBack
-from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint, write_lines
+from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
@@ -38,6 +39,8 @@ from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
 from lit_mlm.parser import TrainerParser
 from lit_mlm.run_folder import choose_evaluated, choose_run, hold_folder, release_folders
+from lit_mlm.save_config import SaveConfig, dump_config
+from lit_mlm.trust import check_trust, take_trust
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -57,23 +60,6 @@ FALSE_ALARMS = (
     r".*exists and is not empty.*",  # a resumed run writes where it began
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch
 )
-
-
-class SaveConfig(SaveConfigCallback):
-    """Saves the configuration of a run, whole; where it lies and what it went on from is no part of it."""
-
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, config_filename: str = "config.yaml"):
-        super().__init__(parser, config, config_filename, save_to_log_dir=False)
-
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Saves on the first rank."""
-        self._folder = get_run_folder(trainer)
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self.save_config(trainer, pl_module, stage)
-
-    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Writes the file."""
-        write_lines(self._folder / self.config_filename, [dump_config(self.parser, self.config).rstrip("\n")])
 
 
 class TrainerCLI(LightningCLI):
@@ -105,18 +91,28 @@ class TrainerCLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the command line; a mistake in it is told from one in a config."""
+        """Parses the command line; a mistake in it is told from one in a config, and nothing untrusted is imported."""
+        args, trusted = take_trust(args)
+        # It asks this before each import of what a value names, wherever that stands, and makes objects of classes only
+        # where a class is expected.
+        set_parsing_settings(
+            import_path_denylist=["*"], import_path_allowlist=list(trusted), instantiate_subclass_spec_in_any=False
+        )
         command = cast(TrainerParser, self._subcommand_parsers[args[0]])
         command.configs = [value for option, value in pairwise(args) if option == "--config"]
-        command.typed = args
+        command.typed, command.trusted = args, trusted
         cast(TrainerParser, parser).command = command
         for path in command.configs:
             check_yaml(path)
+            check_trust(path, trusted)
         super().parse_arguments(parser, args)
+        typed = any(arg.partition("=")[0] == "--model.trust_remote_code" for arg in args)
+        if self.config[args[0]].get("model.init_args.trust_remote_code") and not typed:
+            raise InputError("a config can't trust a model's code: type --model.trust_remote_code true")
         check_seed("--seed_everything", self.config[args[0]].seed_everything)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds ``--run_dir``."""
+        """Adds ``--run_dir``, and ``--trust`` for its help: `parse_arguments` takes it out, so no config saves it."""
         parser.add_argument(
             "--run_dir",
             type=str | None,
@@ -135,18 +131,27 @@ class TrainerCLI(LightningCLI):
             default=False,
             help="go on with other data, batches or options than the checkpoint's, from the next epoch",
         )
+        parser.add_argument(
+            "--trust",
+            default=SUPPRESS,
+            metavar="PACKAGE",
+            help="let configs name classes of this package of yours, which is imported; may be given several times",
+        )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The Trainer's methods that are commands."""
         methods = LightningCLI.subcommands()
-        return {name: methods[name] | {"verbose", "return_predictions"} for name in TRAINER_COMMANDS}
+        return {name: methods[name] | {"verbose", "return_predictions", "weights_only"} for name in TRAINER_COMMANDS}
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Leaves out Lightning's table of figures, which has a column a loader; `PrintProgress` has them all."""
+        """Leaves out Lightning's table of figures, which has a column a loader; `PrintProgress` has them all.
+
+        A checkpoint's pickle is read as data alone, whatever TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD says.
+        """
         quiet = {"verbose": False} if subcommand in ("validate", "test") else {}
         quiet |= {"return_predictions": False} if subcommand == "predict" else {}  # `SavePredictions` keeps them
-        return super()._prepare_subcommand_kwargs(subcommand) | quiet
+        return super()._prepare_subcommand_kwargs(subcommand) | quiet | {"weights_only": True}
 
     def _parse_ckpt_path(self) -> None:
         """Keeps what was typed, where LightningCLI would lay the checkpoint's options over it (Lightning #21455).
@@ -239,13 +244,6 @@ class TrainerCLI(LightningCLI):
                 raise InputError(
                     "there is nothing trained to predict with: give --ckpt_path, or a trained tagger as model.model"
                 )
-
-
-def dump_config(parser: Any, config: Namespace) -> str:
-    """A configuration as YAML, without where the run lies and what it goes on from."""
-    saved = config.clone()
-    saved.ckpt_path = saved.run_dir = None
-    return str(parser.dump(saved, skip_none=False))
 
 
 def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:

@@ -3,10 +3,13 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from lit_mlm.checkpointing import write_json, write_lines
+from lit_mlm.checkpointing import RECORD, read_checkpoint, write_json, write_lines
+from lit_mlm.errors import InputError
 
 
 def test_infinities_become_null(tmp_path: Path) -> None:
@@ -32,3 +35,28 @@ def test_lines_that_fail_midway_leave_the_old_file_alone(tmp_path: Path) -> None
         write_lines(path, (str(1 // i) for i in (1, 0)))
     assert path.read_text().endswith("\\ud800\n")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("changed", "wrong"),
+    [
+        ({"auto_class": "pipeline"}, "auto_class"),
+        ({"auto_class": "AutoModel.from_config"}, "auto_class"),
+        ({"config": "bert", "results": []}, "config, results"),
+        ({"tokenizer": {"tokenizer.json": "text"}}, "tokenizer"),
+        ({"tokenizer": {1: torch.zeros(1)}}, "tokenizer"),
+    ],
+)
+def test_records_of_another_make_are_refused(changed: dict[str, Any], wrong: str, tmp_path: Path) -> None:
+    good: dict[str, Any] = {"auto_class": "AutoModelForMaskedLM"}
+    good |= {name: {} for name in ("config", "options", "tokenizer", "results")}
+    path = tmp_path / "a.ckpt"
+    torch.save({RECORD: good}, path)
+    assert read_checkpoint(path)[RECORD] == good
+    for record in (good | changed, list(good)):
+        torch.save({RECORD: record}, path)
+        expected = wrong if isinstance(record, dict) else "auto_class, config, options, tokenizer, results"
+        with pytest.raises(
+            InputError, match=f"{path} is not a checkpoint of lit-mlm: its record has a wrong {expected}$"
+        ):
+            read_checkpoint(path)

@@ -303,7 +303,7 @@ def test_faults_keep_their_traceback(
         ("import nosuchpackage", ModuleNotFoundError),
     ],
 )
-@pytest.mark.parametrize("args", ["--data faulty.Mine", "--config faulty.yaml"])
+@pytest.mark.parametrize("args", ["--data faulty.Mine", "--config faulty.yaml --trust faulty"])
 def test_file_that_can_not_be_imported_keeps_its_traceback(
     content: str, error: type[Exception], args: str, tiny_bert: str, cache_dir: str, tmp_path: Path, fail: Fail
 ) -> None:

@@ -105,7 +105,8 @@ def test_contributing_guide_s_examples_run_together(
         "trainer: {max_epochs: 1, accelerator: cpu}\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    options = ("--model.model", tiny_bert, "--data.cache_dir", "cache", "--run_dir", "out")
+    options = ["--model.model", tiny_bert, "--data.cache_dir", "cache", "--run_dir", "out"]
+    options += ["--trust", "news", "--trust=smoothed"]
     run_cli("fit", "--config", "own.yaml", *options)
     run_cli("test", "--config", "own.yaml", *options, "--ckpt_path", "best")
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())

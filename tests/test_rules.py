@@ -15,19 +15,21 @@ BELOW = {
     "errors": set(),
     "text": set(),
     "loading": set(),
+    "remote_code": {"loading"},
     **{part: {"text"} for part in ("metrics", "optim", "checkpointing")},
     "entity_metrics": {"text", "metrics"},
     "word_metrics": {"text", "metrics", "entity_metrics"},
-    "pretrained": {"text", "loading"},
+    "pretrained": {"text", "loading", "remote_code"},
     "embeddings": {"text", "loading", "pretrained"},
     **{
-        part: {"text", "optim", "checkpointing", "loading", "pretrained", "embeddings"}
+        part: {"text", "optim", "checkpointing", "loading", "remote_code", "pretrained", "embeddings"}
         | {"metrics", "entity_metrics", "word_metrics"}
         for part in ("data", "modules", "inference")
     },
     "checkpoint_io": {"checkpointing"},
     "resuming": set(),
     "run_folder": {"checkpointing"},
+    "save_config": {"callbacks", "checkpointing"},
     "callbacks": {"inference", "checkpointing", "checkpoint_io", "pretrained", "resuming", "run_folder"},
     "commands": {"inference", "data", "checkpointing", "option_checks"},
     "cli": {"commands", "trainer_cli", "show_cli"},
@@ -35,7 +37,8 @@ BELOW = {
     "mistakes": set(),
     "option_checks": set(),
     "config_files": {"cli"},
-    "parser": {"cli", "class_paths", "config_files"},
+    "trust": {"config_files"},
+    "parser": {"cli", "class_paths", "config_files", "trust"},
     "show_cli": {"trainer_cli", "data"},
     "trainer_cli": {
         "cli",
@@ -43,11 +46,13 @@ BELOW = {
         "mistakes",
         "option_checks",
         "parser",
+        "trust",
         "data",
         "modules",
         "callbacks",
         "checkpointing",
         "run_folder",
+        "save_config",
     },
     "__main__": {"cli"},
     "__init__": {"data", "modules", "inference"},
@@ -57,8 +62,18 @@ BELOW = {
 FENCES = {
     "datasets": {"data"},
     "seqeval": set(),  # the reference of the tests
-    "jsonargparse": {"trainer_cli", "commands"},
-    "lightning": {"data", "modules", "callbacks", "checkpoint_io", "mistakes", "parser", "show_cli", "trainer_cli"},
+    "jsonargparse": {"save_config", "trainer_cli", "commands"},
+    "lightning": {
+        "data",
+        "modules",
+        "callbacks",
+        "checkpoint_io",
+        "mistakes",
+        "parser",
+        "save_config",
+        "show_cli",
+        "trainer_cli",
+    },
 }
 """Which parts may import a library."""
 

@@ -14,6 +14,10 @@ def make_parser() -> CommandParser:
     parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
     parser.add_argument("--revision", help="of a model on the Hub")
     parser.add_argument("--top_k", type=int, default=5, help="candidates a mask")
+    parser.add_argument(
+        "--allow_pickle", action="store_true", help="read pickled weights where there are no safetensors"
+    )
+    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
     parser.add_argument("--json", action="store_true", help="print one JSON object a text")
     parser.add_argument("--allow_new_head", action="store_true", help="accept a model that lacks weights")
     parser.add_argument("texts", nargs="*", help="texts with [MASK] or <mask>; by default the lines of standard input")
@@ -30,7 +34,9 @@ def main(args: Sequence[str]) -> None:
     texts = options.texts or [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
     if not texts:
         raise InputError("no text to fill: give texts as arguments or on standard input")
-    net, tokenizer = load_masked_lm(options.model, options.revision, options.allow_new_head)
+    net, tokenizer = load_masked_lm(
+        options.model, options.revision, options.allow_new_head, options.allow_pickle, options.trust_remote_code
+    )
     for text in texts:  # one by one, so that a bad one doesn't take the others along
         (masks,) = fill_masks(net, tokenizer, [text], options.top_k)
         print_result(format_json({"text": text, "masks": masks}) if options.json else format_text(text, masks))

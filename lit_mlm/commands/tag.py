@@ -27,6 +27,10 @@ def make_parser() -> CommandParser:
     parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
     parser.add_argument("--revision", help="of a model on the Hub")
     parser.add_argument(
+        "--allow_pickle", action="store_true", help="read pickled weights where there are no safetensors"
+    )
+    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
+    parser.add_argument(
         "--file",
         nargs="+",
         metavar="FILE",
@@ -61,7 +65,7 @@ def main(args: Sequence[str]) -> None:
     texts: list[Source] = list(options.texts or _read_inputs(options))
     if not texts:
         raise InputError("no text to tag: give texts as arguments or on standard input, or a file as --file, --columns")
-    net, tokenizer = load_tagger(options.model, options.revision)
+    net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
     as_json = options.json or not (options.text or sys.stdout.isatty())
     colours: dict[str, int] | None = {} if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     for first in range(0, len(texts), TEXTS_AT_A_TIME):
@@ -168,7 +172,7 @@ def _tag_columns(options: Any) -> None:
         raise InputError(f"--columns {error}") from error
     if not sentences:
         raise InputError(f"--columns {options.columns} has no words")
-    net, tokenizer = load_tagger(options.model, options.revision)
+    net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
     documents = number_documents(sentences).tolist() if sentences[0].document is not None else None
     tagged = find_tags(net, tokenizer, [sentence.words for sentence in sentences], documents)
     lines = append_column(content, chain.from_iterable(found.tags for found in tagged), options.encoding)

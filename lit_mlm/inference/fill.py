@@ -12,6 +12,7 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokeni
 
 from lit_mlm import pretrained
 from lit_mlm.errors import InputError
+from lit_mlm.remote_code import load_code
 
 MASK_NOTATION = re.compile(r"\[MASK\]|<mask>", re.IGNORECASE)
 """What a user may type for a mask, beside the tokenizer's own mask token."""
@@ -32,7 +33,11 @@ class Candidate(TypedDict):
 
 
 def load_masked_lm(
-    model: str, revision: str | None = None, allow_new_head: bool = False
+    model: str,
+    revision: str | None = None,
+    allow_new_head: bool = False,
+    allow_pickle: bool = False,
+    trust_remote_code: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a masked language model and its tokenizer, ready for inference.
 
@@ -40,13 +45,17 @@ def load_masked_lm(
         model: name on the Hub, a folder, or the folder of a run, whose ``hf`` is taken.
         revision: of a model on the Hub.
         allow_new_head: accepts a model that lacks weights; they are random, and so is what it fills in.
+        allow_pickle: reads pickled weights, as data alone, where there are no safetensors.
+        trust_remote_code: runs the code that the model brings along; on the Hub `revision` must be a commit.
 
     Raises:
         InputError: if the model lacks weights, or its tokenizer has no mask.
     """
     exported = Path(model) / "hf"
     name = str(exported) if exported.is_dir() else model
-    net, missing = pretrained.load_net(AutoModelForMaskedLM, name, revision)
+    if trust_remote_code:
+        load_code(AutoModelForMaskedLM, name, revision)
+    net, missing = pretrained.load_net(AutoModelForMaskedLM, name, revision, allow_pickle=allow_pickle)
     if missing and not allow_new_head:
         raise InputError(
             f"{name} lacks {len(missing)} weights of a masked language model, so it would fill masks at random: "

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast, get_args
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTr
 
 from lit_mlm import pretrained
 from lit_mlm.errors import InputError
+from lit_mlm.remote_code import load_code
 from lit_mlm.text.alignment import EncodedWords, encode_words, find_first_pieces
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.decoding import Decoding, FloatArray, decode_logits
@@ -88,12 +89,16 @@ class _Row:
         return self.end - self.start
 
 
-def load_tagger(model: str, revision: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_tagger(
+    model: str, revision: str | None = None, allow_pickle: bool = False, trust_remote_code: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a token classifier and its tokenizer, ready for inference.
 
     Args:
         model: name on the Hub, a folder, or the folder of a run, whose ``hf`` is taken.
         revision: of a model on the Hub.
+        allow_pickle: reads pickled weights, as data alone, where there are no safetensors.
+        trust_remote_code: runs the code that the model brings along; on the Hub `revision` must be a commit.
 
     Raises:
         InputError: if the model is none that was trained to tag words.
@@ -101,11 +106,13 @@ def load_tagger(model: str, revision: str | None = None) -> tuple[PreTrainedMode
     exported = Path(model) / "hf"
     name = str(exported) if exported.is_dir() else model
     advice = "take a model that was trained to tag words, such as the hf folder of a run with TokenClassification"
+    if trust_remote_code:
+        load_code(AutoModelForTokenClassification, name, revision)
     architectures = pretrained.load_config(name, revision).architectures or []
     # A classifier of sequences may have a head of the same name and shape, which would load without a word.
     if architectures and not any(found.endswith("ForTokenClassification") for found in architectures):
         raise InputError(f"{name} is a {', '.join(architectures)}, which has no head that tags words; {advice}")
-    net, missing = pretrained.load_net(AutoModelForTokenClassification, name, revision)
+    net, missing = pretrained.load_net(AutoModelForTokenClassification, name, revision, allow_pickle=allow_pickle)
     if missing:
         raise InputError(
             f"{name} lacks {len(missing)} weights of a token classifier, so it would tag words at random: "
@@ -183,6 +190,7 @@ def _group(
 
 def _get_options(net: PreTrainedModel) -> _Options:
     stored: dict[str, Any] = getattr(net.config, "lit_mlm", None) or {}
+    _check_stored(stored)
     labels = pretrained.get_labels(net.config)
     is_plain = find_scheme([label] for label in labels) is None
     limit, window = pretrained.get_max_length(net), stored.get("window")
@@ -193,6 +201,18 @@ def _get_options(net: PreTrainedModel) -> _Options:
         context_pieces=stored.get("context_pieces", 0),
         decoding=stored.get("decoding", "argmax"),
     )
+
+
+def _check_stored(stored: Any) -> None:
+    """Refuses options in a config that `TokenClassification` did not write."""
+    counts, choices = ("window", "overlap", "context_pieces"), {"decoding": ("argmax", "viterbi")}
+    choices["scheme"] = get_args(Scheme)
+    if not isinstance(stored, dict):
+        raise InputError(f"lit_mlm in the model's config.json must be options, got {stored!r}")
+    for name, value in stored.items():
+        is_count = value is None or (isinstance(value, int) and value >= 0)
+        if (name in counts and not is_count) or (name in choices and value is not None and value not in choices[name]):
+            raise InputError(f"lit_mlm.{name} in the model's config.json is {value!r}, which it can't be")
 
 
 def _tag(

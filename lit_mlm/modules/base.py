@@ -37,6 +37,8 @@ class TransformerModule(NetModule, ABC):
     Args:
         model: name on the Hub, or folder, of a pretrained model.
         revision: of a model on the Hub.
+        allow_pickle: reads a model's pickled weights, as data alone, where it has no safetensors.
+        trust_remote_code: runs the code that a model brings along, of a folder or of the commit that `revision` names.
         config: fields of a `transformers` config, `model_type` among them, of a net built from scratch; its vocabulary
             is the tokenizer's unless `vocab_size` is given.
         attn_implementation: for example ``eager`` or ``sdpa``; by default what `transformers` chooses.
@@ -78,6 +80,8 @@ class TransformerModule(NetModule, ABC):
         decay_fraction: float | None = None,
         layer_decay: float = 1.0,
         decay_all: bool = False,
+        allow_pickle: bool = False,
+        trust_remote_code: bool = False,
     ) -> None:
         super().__init__()
         if not hasattr(type(self), "auto_class"):
@@ -87,8 +91,9 @@ class TransformerModule(NetModule, ABC):
                 "give either model.model, a pretrained model, or model.config, the config of a net from scratch; "
                 f"got model.model {model!r} and model.config {config!r}"
             )
-        if revision is not None and model is None:
-            raise InputError(f"model.revision ({revision}) has no effect without model.model")
+        for name, value in {"revision": revision, "trust_remote_code": trust_remote_code or None}.items():
+            if value is not None and model is None:
+                raise InputError(f"model.{name} ({value}) has no effect without model.model")
         warmup = num_warmup_steps, warmup_fraction, decay_fraction
         check_options(schedule, *warmup, layer_decay, lr, weight_decay, betas, eps)
         self.save_hyperparameters()

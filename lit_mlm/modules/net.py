@@ -1,7 +1,7 @@
 """The life of a `transformers` net in a Lightning module: built late, checked against the data, kept in checkpoints."""
 
 import logging
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
@@ -9,9 +9,11 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm import __version__, pretrained
-from lit_mlm.checkpointing import RECORD, refuse_changes
+from lit_mlm.checkpointing import RECORD, read_checkpoint, refuse_changes
 from lit_mlm.embeddings import extend_vocabulary
 from lit_mlm.errors import InputError
+from lit_mlm.modules.data_fit import check_fit
+from lit_mlm.remote_code import load_code
 from lit_mlm.text import TextSource
 
 log = logging.getLogger(__name__)
@@ -19,7 +21,7 @@ log = logging.getLogger(__name__)
 NET_OPTIONS = ("model", "revision", "config")
 """The options that decide what the net is; a checkpoint that is loaded has decided them already."""
 
-FREE_OPTIONS = ("attn_implementation", "gradient_checkpointing")
+FREE_OPTIONS = ("attn_implementation", "gradient_checkpointing", "allow_pickle", "trust_remote_code")
 """The options that may change when a run goes on: what is typed holds."""
 
 NEWER_OPTIONS = {"warmup_fraction": None, "decay_fraction": None, "layer_decay": 1.0, "decay_all": False}
@@ -40,6 +42,23 @@ class NetModule(LightningModule):
         self._record: dict[str, Any] | None = None
         self._max_length: int | None = None
         self._new_words: dict[int, list[int]] = {}
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
+        """Restores a module, as Lightning does, from a file that is read as data alone.
+
+        Args:
+            checkpoint_path: of lit-mlm.
+            args: as for Lightning.
+            kwargs: as for Lightning. What must be asked for is not taken from the file: `trust_remote_code`, and
+                `allow_pickle`.
+
+        Raises:
+            InputError: if it is no checkpoint of lit-mlm.
+        """
+        read_checkpoint(checkpoint_path)
+        asked: dict[str, Any] = {"trust_remote_code": False, "allow_pickle": False, "weights_only": True} | kwargs
+        return super().load_from_checkpoint(checkpoint_path, *args, **asked)
 
     def forward(self, **batch: Tensor) -> Any:
         """What the net itself returns: with labels its loss, and dense logits."""
@@ -97,8 +116,9 @@ class NetModule(LightningModule):
         )
         if self._record is None and options["model"] is not None:
             name = options["model"]
+            self._load_code()
             self.net, self.new_weights = pretrained.load_net(
-                self.auto_class, name, options["revision"], self.new_labels, **attention
+                self.auto_class, name, options["revision"], self.new_labels, options["allow_pickle"], **attention
             )
             self._report_new_weights()
         else:
@@ -169,7 +189,12 @@ class NetModule(LightningModule):
     def _data_module(self) -> TextSource | None:
         return None if self._trainer is None else cast(TextSource | None, getattr(self.trainer, "datamodule", None))
 
+    def _load_code(self) -> None:
+        if self.hparams["trust_remote_code"]:
+            load_code(self.auto_class, self.hparams["model"], self.hparams["revision"])
+
     def _make_config(self, tokenizer: PreTrainedTokenizerBase | None = None) -> Any:
+        self._load_code()
         if self._record is not None:
             return pretrained.restore_config(self._record["config"])
         if self.hparams["model"] is not None:
@@ -209,4 +234,4 @@ class NetModule(LightningModule):
         if data is None or getattr(data, "tokenizer", None) is None:
             return
         expected = None if self._record is None else self._record["tokenizer_sha256"]
-        pretrained.check_fit(self._net, data.tokenizer, data.sequence_length, expected)
+        check_fit(self._net, data.tokenizer, data.sequence_length, expected)

@@ -410,6 +410,10 @@ BAD_INPUTS: list[BadInput] = [
     BadInput(
         "no tiktoken", lacking("tiktoken", "tiktoken.model"), ("lacking", "tiktoken.model", "pip install tiktoken")
     ),
-    BadInput("other options for a checkpoint", other_options, ("model.lr 5e-05, not 1.0", "another folder", "--allow_changes")),
+    BadInput(
+        "other options for a checkpoint",
+        other_options,
+        ("model.lr 5e-05, not 1.0", "another folder", "--allow_changes"),
+    ),
     BadInput("port in use", taken_port, ("MASTER_PORT=", "in use", "unset it")),
 ]

@@ -241,3 +241,23 @@ def test_nets_without_a_head_are_refused(tiny_bert: str, tmp_path: Path) -> None
 def test_the_folder_of_a_run_stands_for_its_export(tiny_bert: str, tmp_path: Path) -> None:
     save_tagger(tmp_path / "hf", tiny_bert)
     assert pretrained.get_labels(load_tagger(str(tmp_path))[0].config) == LABELS
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"scheme": "IOB9"}, "lit_mlm.scheme in the model's config.json is 'IOB9'"),
+        ({"decoding": "eval"}, "lit_mlm.decoding in the model's config.json is 'eval'"),
+        ({"window": "64"}, "lit_mlm.window in the model's config.json is '64'"),
+        ({"overlap": -1}, "lit_mlm.overlap in the model's config.json is -1"),
+        ({"context_pieces": 1.5}, "lit_mlm.context_pieces in the model's config.json is 1.5"),
+        (["IOB2"], r"lit_mlm in the model's config.json must be options, got \['IOB2'\]"),
+    ],
+)
+def test_options_of_another_kind_in_a_config_are_refused(
+    stored: Any, message: str, tiny_bert: str, tmp_path: Path
+) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert))
+    net.config.lit_mlm = stored
+    with pytest.raises(InputError, match=message):
+        tag_texts(net, tokenizer, ["a"])

@@ -1,0 +1,34 @@
+"""The configuration that lies in a run's folder."""
+
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+
+from lit_mlm.callbacks.save_results import get_run_folder
+from lit_mlm.checkpointing import write_lines
+
+
+class SaveConfig(SaveConfigCallback):
+    """Saves the configuration of a run, whole; where it lies and what it went on from is no part of it."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, config_filename: str = "config.yaml"):
+        super().__init__(parser, config, config_filename, save_to_log_dir=False)
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Saves on the first rank."""
+        self._folder = get_run_folder(trainer)
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.save_config(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Writes the file."""
+        write_lines(self._folder / self.config_filename, [dump_config(self.parser, self.config).rstrip("\n")])
+
+
+def dump_config(parser: Any, config: Namespace) -> str:
+    """A configuration as YAML, without where the run lies and what it goes on from."""
+    saved = config.clone()
+    saved.ckpt_path = saved.run_dir = None
+    return str(parser.dump(saved, skip_none=False))
