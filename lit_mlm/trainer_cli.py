@@ -22,6 +22,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 import lit_mlm.callbacks
 import lit_mlm.data
 import lit_mlm.modules
+from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_best import SaveBest
 from lit_mlm.callbacks.save_results import SaveResults
@@ -33,6 +34,7 @@ from lit_mlm.mistakes import check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
 from lit_mlm.parser import TrainerParser
+from lit_mlm.ranks import end_children, watch_ranks
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -79,7 +81,10 @@ class TrainerCLI(LightningCLI):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().__init__(*args, **kwargs)
-        except (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException) as error:
+        except Exception as error:
+            end_children(getattr(self, "trainer", None), error)
+            if not isinstance(error, ValueError | TypeError | RuntimeError | ImportError | MisconfigurationException):
+                raise
             options = self.config[self.subcommand].trainer.as_dict() if hasattr(self, "subcommand") else {}
             mistake = find_mistake(error, {key: v for key, v in options.items() if v != DEFAULTS.get(key)})
             if mistake is None:
@@ -182,6 +187,7 @@ class TrainerCLI(LightningCLI):
         options = self.config_init[self.subcommand].trainer
         added = [SaveResults(), PrintProgress(), SaveBest()]
         self.trainer_defaults["callbacks"] = [PrintProgress()] if options.enable_checkpointing is False else added
+        self.trainer_defaults["callbacks"].append(ExplainOutOfMemory())
         asked = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         for callback in asked:
             if type(callback) in map(type, added):
@@ -216,6 +222,7 @@ def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lit_mlm").setLevel(logging.INFO)
+    watch_ranks()
     cli_class(
         TransformerModule,
         LightningDataModule,

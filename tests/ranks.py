@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lit_mlm.ranks import LAUNCHER
+
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.conftest", "lit_mlm.trainer_cli", "transformers.models.bert.modeling_bert"])
 
@@ -65,6 +67,7 @@ def _run_rank(folder: Path, args: list[str], environment: dict[str, str], log: P
 
     for stream in (sys.stdout, sys.stderr):
         os.dup2(os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY), stream.fileno())
+    os.environ.pop(LAUNCHER, None)
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = ["lit_mlm", *args]

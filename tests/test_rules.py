@@ -27,10 +27,11 @@ BELOW = {
     },
     "callbacks": {"inference", "checkpointing", "pretrained"},
     "commands": {"inference", "data", "checkpointing", "option_checks"},
-    "cli": {"commands", "trainer_cli", "show_cli"},
+    "cli": {"commands", "trainer_cli", "show_cli", "ranks"},
     "class_paths": set(),
     "mistakes": set(),
     "option_checks": set(),
+    "ranks": set(),
     "config_files": {"cli"},
     "parser": {"cli", "class_paths", "config_files"},
     "show_cli": {"trainer_cli", "data"},
@@ -40,6 +41,7 @@ BELOW = {
         "mistakes",
         "option_checks",
         "parser",
+        "ranks",
         "data",
         "modules",
         "callbacks",
@@ -54,7 +56,7 @@ FENCES = {
     "datasets": {"data"},
     "seqeval": set(),  # the reference of the tests
     "jsonargparse": {"trainer_cli", "commands"},
-    "lightning": {"data", "modules", "callbacks", "mistakes", "parser", "show_cli", "trainer_cli"},
+    "lightning": {"data", "modules", "callbacks", "mistakes", "parser", "ranks", "show_cli", "trainer_cli"},
 }
 """Which parts may import a library."""
 
