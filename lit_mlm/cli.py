@@ -1,13 +1,13 @@
 """The command line: the table of commands and the lookup of config names; it imports what a command needs, no more."""
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lit_mlm import __version__
 from lit_mlm.errors import InputError, suggest
+from lit_mlm.ranks import end_with_launcher, wait_for_first_rank
 
 TRAINER_COMMANDS = {
     "fit": "train a model",
@@ -31,12 +31,16 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: the command line without the program; by default `sys.argv`'s.
     """
+    end_with_launcher()
     try:
         run_command(list(sys.argv[1:] if args is None else args))
     except InputError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # every process of a node makes the same mistake
-            print(f"error: {error}", file=sys.stderr)
+        wait_for_first_rank()
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Exception:
+        wait_for_first_rank()
+        raise
     except KeyboardInterrupt:
         sys.exit(130)  # as shells do: 128 and the number of the signal
 

@@ -29,3 +29,8 @@ def follow_causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch could not get memory on the device: it has an error of its own for GPUs, and none for the CPU."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator: " in str(error)

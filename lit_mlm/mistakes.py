@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.strategies import StrategyRegistry
 
-from lit_mlm.errors import InputError, follow_causes, suggest
+from lit_mlm.errors import InputError, follow_causes, is_out_of_memory, shorten, suggest
 
 OURS = ("lightning", "lit_mlm.")
 """What the names of modules begin with whose code is not the user's."""
@@ -104,6 +104,9 @@ def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
     """
     chain = list(follow_causes(error))
     mistake = next((str(cause) for cause in chain if isinstance(cause, InputError)), None)
+    if mistake is None and is_out_of_memory(chain[-1]):
+        # The answer is other options, and the same command would fail again: a mistake rather than a fault.
+        return ": ".join([shorten(chain[-1]), *getattr(chain[-1], "__notes__", [])])
     frames = [frame for cause in chain for frame, _ in traceback.walk_tb(cause.__traceback__)]
     raised_in = str(frames[-1].f_globals.get("__name__"))
     if mistake is not None or not raised_in.startswith("lightning"):

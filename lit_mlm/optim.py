@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_scheduler
@@ -205,9 +206,10 @@ def rescale_gradients(parameters: Iterable[nn.Parameter], factor: Tensor) -> Non
     """Multiplies all gradients by a number, in place.
 
     Args:
-        parameters: those without a gradient are left out.
-        factor: a scalar tensor on the gradients' device.
+        parameters: those without a gradient are left out; of sharded ones each rank scales its piece.
+        factor: a scalar tensor on the gradients' device, the same on all ranks.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    gradients = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
     if gradients:
         torch._foreach_mul_(gradients, factor)

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -24,6 +24,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 import lit_mlm.callbacks
 import lit_mlm.data
 import lit_mlm.modules
+from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_predictions import SavePredictions
@@ -38,6 +39,7 @@ from lit_mlm.mistakes import check_port, check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
 from lit_mlm.parser import TrainerParser
+from lit_mlm.ranks import end_children, watch_ranks
 from lit_mlm.run_folder import choose_evaluated, choose_run, hold_folder, release_folders
 from lit_mlm.save_config import SaveConfig, dump_config
 from lit_mlm.trust import check_trust, take_trust
@@ -58,6 +60,7 @@ FALSE_ALARMS = (
     r".*is smaller than the logging interval.*",  # short runs are fine
     r".*args parameter is intended to run.*",  # the commands of `lit_mlm.cli` are found before LightningCLI
     r".*exists and is not empty.*",  # a resumed run writes where it began
+    r".*-wrapped module .* returned a view tensor.*",  # nothing here changes logits in place
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch
 )
 
@@ -76,7 +79,10 @@ class TrainerCLI(LightningCLI):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().__init__(*args, **kwargs)
-        except (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException) as error:
+        except Exception as error:
+            end_children(getattr(self, "trainer", None), error)
+            if not isinstance(error, ValueError | TypeError | RuntimeError | ImportError | MisconfigurationException):
+                raise
             options = self.config[self.subcommand].trainer.as_dict() if hasattr(self, "subcommand") else {}
             mistake = find_mistake(error, {key: v for key, v in options.items() if v != DEFAULTS.get(key)})
             if mistake is None:
@@ -218,9 +224,10 @@ class TrainerCLI(LightningCLI):
         options = config.trainer
         saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
         writers = [SavePredictions()] if self.subcommand == "predict" else []
-        added = [SaveResults(), PrintProgress(), saver, StopOnSignal(), *writers]
+        always: list[Callback] = [PrintProgress(), StopOnSignal(), ExplainOutOfMemory(), *writers]
         has_checkpoints = options.enable_checkpointing is not False
-        self.trainer_defaults["callbacks"] = added if has_checkpoints else [PrintProgress(), StopOnSignal(), *writers]
+        added = [SaveResults(), saver, *always] if has_checkpoints else always
+        self.trainer_defaults["callbacks"] = added
         asked = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         for callback in asked:
             if type(callback) in map(type, added):
@@ -262,6 +269,7 @@ def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lit_mlm").setLevel(logging.INFO)
     with handle_signals():
+        watch_ranks()
         try:
             _call(cli_class, args)
         finally:

@@ -13,12 +13,12 @@ from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification
 
 from lit_mlm.checkpointing import read_checkpoint
 from tests.conftest import NO_DROPOUT, imdb_args
+from tests.ranks import name_rank, run_ranks
 from tests.tagging_processes import VALIDATIONS
 
 
 def run(folder: Path, *args: object, num_processes: int = 1) -> Path:
     """Runs a command in processes of its own, as Lightning's launcher starts them; returns the run's folder."""
-    command = [sys.executable, "-m", "lit_mlm", *map(str, args), "--run_dir", str(folder)]
     if num_processes > 1:
         command += ["--config", "overlays/ddp.yaml", "--trainer.devices", str(num_processes)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -35,22 +35,22 @@ def base_args(cache_dir: str, wordpiece: Any, tmp_path_factory: pytest.TempPathF
     return imdb_args(model, cache_dir)
 
 
-def test_validation_is_the_same_on_one_two_and_three_processes(base_args: list[str], tmp_path: Path) -> None:
-    """7 batches of evaluation on 2 ranks, and 1 on 3 ranks, of which two score nothing."""
+@pytest.mark.parametrize(("command", "split"), [("validate", "val"), ("test", "test")])
+def test_figures_are_the_same_on_one_two_and_three_processes(
+    command: str, split: str, base_args: list[str], tmp_path: Path
+) -> None:
+    """Several batches on 2 ranks, and 1 on 3 ranks, of which two score nothing."""
     figures = {}
     for num, batch_size in ((1, 7), (2, 7), (3, 1000)):
-        folder = run(
-            tmp_path / f"{num}",
-            *("validate", *base_args),
-            *("--data.batch_size", batch_size, "--data.val_fraction", "0.5", "--data.num_mask_draws", 2),
-            num_processes=num,
-        )
-        figures[num] = json.loads((folder / "metrics.json").read_text())
+        ddp = ("--config", "overlays/ddp.yaml", "--trainer.devices", num, "--run_dir", tmp_path / f"{num}")
+        options = ("--data.batch_size", batch_size, "--data.val_fraction", "0.5", "--data.num_mask_draws", 2)
+        run_ranks(tmp_path, [command, *base_args, *options, *ddp], [name_rank(rank, num) for rank in range(num)])
+        figures[num] = json.loads((tmp_path / f"{num}" / "metrics.json").read_text())
     for num in (2, 3):
         for name in ("perplexity", "perplexity_low", "perplexity_high", "loss", "bits_per_byte"):
-            assert figures[num][f"val/{name}"] == pytest.approx(figures[1][f"val/{name}"], rel=1e-6)
+            assert figures[num][f"{split}/{name}"] == pytest.approx(figures[1][f"{split}/{name}"], rel=1e-6)
         for name in ("num_scored_tokens", "top1_accuracy", "top5_accuracy", "mask_fingerprint", "num_blocks"):
-            assert figures[num][f"val/{name}"] == figures[1][f"val/{name}"]
+            assert figures[num][f"{split}/{name}"] == figures[1][f"{split}/{name}"]
 
 
 def test_ranks_times_accumulation_give_the_same_weights(base_args: list[str], tmp_path: Path) -> None:

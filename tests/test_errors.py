@@ -268,16 +268,6 @@ def test_tokenizer_without_mask_is_told(wordpiece: PreTrainedTokenizerFast, tmp_
     assert f"the tokenizer of {model} has no mask token" in fail("fill", "--model", model, "a [MASK]")
 
 
-def test_other_ranks_leave_the_message_to_the_first(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(SystemExit) as stop:
-        main(["fti"])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err == ""
-
-
 @pytest.mark.parametrize("error", [RuntimeError("of the device"), ValueError("of torch"), KeyError("max_epochs")])
 def test_faults_keep_their_traceback(
     error: Exception, tiny_bert: str, cache_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -32,10 +32,11 @@ BELOW = {
     "save_config": {"callbacks", "checkpointing"},
     "callbacks": {"inference", "checkpointing", "checkpoint_io", "pretrained", "resuming", "run_folder"},
     "commands": {"inference", "data", "checkpointing", "option_checks"},
-    "cli": {"commands", "trainer_cli", "show_cli"},
+    "cli": {"commands", "trainer_cli", "show_cli", "ranks"},
     "class_paths": set(),
     "mistakes": set(),
     "option_checks": set(),
+    "ranks": set(),
     "config_files": {"cli"},
     "trust": {"config_files"},
     "parser": {"cli", "class_paths", "config_files", "trust"},
@@ -46,6 +47,7 @@ BELOW = {
         "mistakes",
         "option_checks",
         "parser",
+        "ranks",
         "trust",
         "data",
         "modules",
@@ -63,18 +65,8 @@ FENCES = {
     "datasets": {"data"},
     "seqeval": set(),  # the reference of the tests
     "jsonargparse": {"save_config", "trainer_cli", "commands"},
-    "lightning": {"data", "modules", "callbacks", "checkpoint_io", "mistakes", "parser", "save_config"}
+    "lightning": {"data", "modules", "callbacks", "checkpoint_io", "mistakes", "parser", "ranks", "save_config"}
     | {"show_cli", "trainer_cli"},
-        "data",
-        "modules",
-        "callbacks",
-        "checkpoint_io",
-        "mistakes",
-        "parser",
-        "save_config",
-        "show_cli",
-        "trainer_cli",
-    },
 }
 """Which parts may import a library."""
 

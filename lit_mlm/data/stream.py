@@ -11,6 +11,7 @@ from datasets import Dataset, Features, Value
 from datasets import List as ListFeature
 from transformers import PreTrainedTokenizerBase
 
+from lit_mlm.data.cache_lock import lock
 from lit_mlm.data.documents import TEXT, iterate_texts
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.special_tokens import find_special_tokens
@@ -69,19 +70,19 @@ def tokenize_documents(
     """
     # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
-    cache_file.parent.mkdir(parents=True, exist_ok=True)
-    tokens = documents.map(
-        tokenize_batch,
-        batched=True,
-        fn_kwargs={"tokenizer": tokenizer, "add_special_tokens": add_special_tokens},
-        remove_columns=documents.column_names,
-        features=Features({INPUT_IDS: ListFeature(Value("int32"))}),
-        num_proc=num_proc,
-        cache_file_name=str(cache_file),
-        load_from_cache_file=True,
-        new_fingerprint=cache_file.stem,
-        desc=description,
-    )
+    with lock(cache_file):
+        tokens = documents.map(
+            tokenize_batch,
+            batched=True,
+            fn_kwargs={"tokenizer": tokenizer, "add_special_tokens": add_special_tokens},
+            remove_columns=documents.column_names,
+            features=Features({INPUT_IDS: ListFeature(Value("int32"))}),
+            num_proc=num_proc,
+            cache_file_name=str(cache_file),
+            load_from_cache_file=True,
+            new_fingerprint=cache_file.stem,
+            desc=description,
+        )
     chunks = tokens.data.column(INPUT_IDS).chunks
     ids = np.concatenate([np.empty(0, np.int32), *(chunk.flatten().to_numpy() for chunk in chunks)])
     lengths = np.concatenate([np.empty(0, np.int64), *(chunk.value_lengths().to_numpy() for chunk in chunks)])

@@ -10,6 +10,7 @@ from typing import Literal
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from lit_mlm.data.cache_lock import lock
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import load_tokenizer
 
@@ -61,20 +62,24 @@ def load_or_train_tokenizer(
         lowercase: as in `train_tokenizer`.
         folder: its name must stand for the texts and the options.
     """
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside its place and renamed, so that an interrupted training leaves nothing that looks finished.
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            train_tokenizer(texts, algorithm, vocab_size, lowercase).save_pretrained(unfinished)
-            unfinished.chmod(0o755)
-            unfinished.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same result
-                raise
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    with lock(folder):
+        if not folder.exists():
+            _train_into(folder, texts, algorithm, vocab_size, lowercase)
     return load_tokenizer(str(folder))
+
+
+def _train_into(folder: Path, texts: Iterator[str], algorithm: Algorithm, vocab_size: int, lowercase: bool) -> None:
+    # Written beside its place and renamed, so that an interrupted training leaves nothing that looks finished.
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        train_tokenizer(texts, algorithm, vocab_size, lowercase).save_pretrained(unfinished)
+        unfinished.chmod(0o755)
+        unfinished.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was faster, where the file system has no locks between machines
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _train_wordpiece(texts: Iterator[str], vocab_size: int, lowercase: bool) -> tuple[Tokenizer, SpecialNames]:

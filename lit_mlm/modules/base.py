@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from lit_mlm.errors import InputError
 from lit_mlm.metrics import TINY, MeanLoss, SumMetric, add_up
 from lit_mlm.modules.net import NetModule
+from lit_mlm.modules.sharding import gather
 from lit_mlm.optim import (
     Schedule,
     check_options,
@@ -183,7 +184,7 @@ class TransformerModule(NetModule, ABC):
         if gradient_clip_algorithm == "value":
             nn.utils.clip_grad_value_(parameters, gradient_clip_val)
         else:
-            self.log("train/grad_norm", nn.utils.clip_grad_norm_(parameters, gradient_clip_val))
+            self.log("train/grad_norm", gather(nn.utils.clip_grad_norm_(parameters, gradient_clip_val)))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with decay groups, and a schedule over all optimizer steps of the training."""

@@ -4,6 +4,7 @@ import logging
 from typing import Any, ClassVar, Self, cast
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -13,6 +14,7 @@ from lit_mlm.checkpointing import RECORD, read_checkpoint, refuse_changes
 from lit_mlm.embeddings import extend_vocabulary
 from lit_mlm.errors import InputError
 from lit_mlm.modules.data_fit import check_fit
+from lit_mlm.modules.sharding import shard_net
 from lit_mlm.remote_code import load_code
 from lit_mlm.text import TextSource
 
@@ -150,6 +152,8 @@ class NetModule(LightningModule):
         self.build(getattr(self._data_module, "tokenizer", None))
         self._take_new_words()
         self._check_data()
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            shard_net(self._net, self.trainer.strategy.root_device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what it takes to restore the net alone, and the figures of its last validation."""

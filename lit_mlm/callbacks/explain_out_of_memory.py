@@ -1,0 +1,57 @@
+"""Says what to do where a device has too little memory."""
+
+from typing import Any
+
+from lightning.pytorch import Callback
+
+from lit_mlm.errors import is_out_of_memory
+
+
+class ExplainOutOfMemory(Callback):
+    """Adds to torch's error the shape of the batch, and the options that make a step take less memory."""
+
+    def __init__(self) -> None:
+        self._batch = "the first batch"
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Notes the shape of a batch."""
+        self._note("training", batch)
+
+    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any) -> None:
+        """Notes the shape of a batch."""
+        self._note("validation", batch)
+
+    def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any) -> None:
+        """Notes the shape of a batch."""
+        self._note("test", batch)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Adds the note, which also stands below the traceback where Python shows one."""
+        if is_out_of_memory(exception):
+            data = getattr(trainer.datamodule, "hparams", {})
+            exception.add_note(f"at {self._batch}; {_advise(trainer, pl_module.hparams, data, self._batch)}")
+
+    def _note(self, split: str, batch: Any) -> None:
+        rows, columns = batch["input_ids"].shape
+        self._batch = f"a {split} batch of {rows} x {columns} tokens"
+
+
+def _advise(trainer: Any, model: Any, data: Any, batch: str) -> str:
+    """The options that shrink a step, with their values, the one that changes nothing else first."""
+    advice = []
+    is_training = "training" in batch
+    size = data.get("batch_size") if is_training else data.get("eval_batch_size") or data.get("batch_size")
+    name = "batch_size" if is_training else "eval_batch_size"
+    if data.get("max_tokens_per_batch") is not None:
+        name, size = "max_tokens_per_batch", data["max_tokens_per_batch"]
+    if size is not None:
+        more = f" with trainer.accumulate_grad_batches above {trainer.accumulate_grad_batches}" if is_training else ""
+        advice.append(f"data.{name} below {size}{more}")
+    advice += [f"a smaller data.{option}" for option in ("block_size", "window") if option in data]
+    if is_training and not model.get("gradient_checkpointing"):
+        advice.append("model.gradient_checkpointing true")
+    if trainer.precision == "32-true":
+        advice.append("trainer.precision bf16-mixed")
+    if is_training and trainer.world_size > 1:
+        advice.append("overlays/fsdp.yaml")
+    return f"take {', '.join(advice[:-1])}{' or ' if len(advice) > 1 else ''}{advice[-1]}" if advice else ""

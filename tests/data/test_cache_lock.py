@@ -1,0 +1,71 @@
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from filelock import FileLock
+
+from lit_mlm.data.cache_lock import lock
+from lit_mlm.data.documents import make_documents
+from lit_mlm.data.stream import tokenize_documents
+from lit_mlm.data.tokenizer_training import load_or_train_tokenizer
+from tests.conftest import read_reviews
+from tests.ranks import FORKS
+
+
+def make_once(folder: Path, made: Path) -> None:
+    """Makes a tokenizer and tokenises with it; leaves a file for each of the two that this process made itself."""
+    from datasets import Dataset
+
+    from lit_mlm.data import tokenizer_training
+
+    def note(kind: str) -> None:
+        (made / f"{kind}-{time.monotonic_ns()}").touch()
+        time.sleep(0.5)  # long enough for the others to come
+
+    train, map_ = tokenizer_training.train_tokenizer, Dataset.map
+
+    def train_and_note(*args: Any) -> Any:
+        note("tokenizer")
+        return train(*args)
+
+    def map_and_note(documents: Dataset, *args: object, **options: object) -> Dataset:
+        if not Path(str(options["cache_file_name"])).exists():
+            note("tokens")
+        return map_(documents, *args, **options)
+
+    with (
+        patch.object(Dataset, "map", map_and_note),
+        patch.object(tokenizer_training, "train_tokenizer", train_and_note),
+    ):
+        tokenizer = load_or_train_tokenizer(iter(read_reviews()), "wordpiece", 150, True, folder / "tokenizers" / "a")
+        file = folder / "tokens" / "a.arrow"
+        stream = tokenize_documents(make_documents(read_reviews()), tokenizer, True, file, None, "tokenising")
+    (made / f"ids-{hash(stream.ids.tobytes())}").touch()
+
+
+def test_processes_that_start_together_make_a_cache_once(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    processes = [FORKS.Process(target=make_once, args=(tmp_path / "cache", tmp_path / "made")) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    kinds = [file.name.partition("-")[0] for file in (tmp_path / "made").iterdir()]
+    assert kinds.count("tokenizer") == kinds.count("tokens") == 1
+    assert kinds.count("ids") >= 1
+
+
+def test_what_is_there_takes_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with lock(tmp_path / "there"):
+        assert [file.name for file in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_lock_is_held_until_the_file_is_made(tmp_path: Path) -> None:
+    with lock(tmp_path / "file"), pytest.raises(TimeoutError):
+        FileLock(tmp_path / ".file.lock", timeout=0).acquire()
+    with FileLock(tmp_path / ".file.lock", timeout=0):
+        pass
