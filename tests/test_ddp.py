@@ -81,7 +81,9 @@ def test_ranks_times_accumulation_give_the_same_weights(base_args: list[str], tm
 def tagging_folder(news_tagger: str, cache_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `tests.tagging_processes` leaves."""
     folder = tmp_path_factory.mktemp("tagging")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    # Forks of a process whose tokenizers have threads wait for these for ever.
+    threads = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = os.environ | threads | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-m", "tests.tagging_processes", news_tagger, cache_dir]
     result = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
