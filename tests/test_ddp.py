@@ -19,6 +19,7 @@ from tests.tagging_processes import VALIDATIONS
 
 def run(folder: Path, *args: object, num_processes: int = 1) -> Path:
     """Runs a command in processes of its own, as Lightning's launcher starts them; returns the run's folder."""
+    command = [sys.executable, "-m", "lit_mlm", *map(str, args), "--run_dir", str(folder)]
     if num_processes > 1:
         command += ["--config", "overlays/ddp.yaml", "--trainer.devices", str(num_processes)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

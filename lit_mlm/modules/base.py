@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from lit_mlm.errors import InputError
 from lit_mlm.metrics import TINY, MeanLoss, SumMetric, add_up
+from lit_mlm.modules.finite import refuse_non_finite
 from lit_mlm.modules.net import NetModule
 from lit_mlm.modules.sharding import gather
 from lit_mlm.optim import (
@@ -102,7 +103,7 @@ class TransformerModule(NetModule, ABC):
         # A list for each split: one metric for each loader, which are draws of the same text's masks. They are made
         # when an evaluation starts, as what they count (labels, say) the data decides.
         self.metrics = nn.ModuleDict({split: nn.ModuleList() for split in ("val", "test")})
-        self._num_scored: Tensor | int = 0
+        self._sums = torch.zeros(2, dtype=torch.float64)  # of the step so far: scored tokens, and nats
 
     @property
     @abstractmethod
@@ -155,7 +156,7 @@ class TransformerModule(NetModule, ABC):
         """The summed loss in units of `LOSS_UNIT`; `configure_gradient_clipping` makes the mean of it."""
         nats, num_scored = self.sum_loss(batch)
         self.train_loss.update(nats, num_scored)
-        self._num_scored = self._num_scored + num_scored
+        self._sums = self._sums.to(self.device) + torch.stack([num_scored.double(), nats.detach().double()])
         self.log("train/loss_step", nats.detach() / num_scored.clamp(min=TINY), prog_bar=True)
         self.log("train/lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
         return nats / LOSS_UNIT
@@ -166,25 +167,24 @@ class TransformerModule(NetModule, ABC):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Divides the gradients by the scored tokens of the whole step, over accumulation and ranks, then clips them.
+        """Divides the gradients by the scored tokens of the whole step, over accumulation and ranks, and clips them.
 
         Clipping is torch's own: Lightning's refuses a fused optimizer under mixed precision (Lightning #21435), which
         is right for fp16 only, where `configure_optimizers` takes another one.
         """
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        num_scored = self.trainer.strategy.reduce(
-            torch.as_tensor(self._num_scored, dtype=torch.float64, device=self.device), reduce_op="sum"
-        )
-        self._num_scored = 0
+        num_scored, nats = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
+        self._sums = torch.zeros(2, dtype=torch.float64)
         # Lightning has divided by the accumulated batches, and the ranks' gradients are averaged.
         factor = LOSS_UNIT * self.trainer.accumulate_grad_batches * self.trainer.world_size
         rescale_gradients(parameters, (factor / num_scored.clamp(min=TINY)).float())
-        if not gradient_clip_val:
-            return
-        if gradient_clip_algorithm == "value":
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        refuse_non_finite(self.trainer, nats, gather(norm))
+        if gradient_clip_val and gradient_clip_algorithm == "value":
             nn.utils.clip_grad_value_(parameters, gradient_clip_val)
-        else:
-            self.log("train/grad_norm", gather(nn.utils.clip_grad_norm_(parameters, gradient_clip_val)))
+        elif gradient_clip_val:
+            self.log("train/grad_norm", gather(norm))
+            nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with decay groups, and a schedule over all optimizer steps of the training."""

@@ -117,7 +117,18 @@ def test_words_of_a_checkpoint_are_reported_and_not_replaced(
     with pytest.raises(ValueError, match=r"data.num_new_words is 1, but the checkpoint was made with 2"):
         run_cli("validate", *args, "--ckpt_path", "best", "--data.num_new_words", 1)
     with pytest.raises(ValueError, match=r"data.new_words is \['a'\], but the checkpoint was made with None"):
-        run_cli("fit", *args, "--ckpt_path", "last", "--trainer.max_epochs", 3, "--data.new_words", "[a]")
+        run_cli(
+            "fit",
+            *args,
+            "--allow_changes",
+            "true",
+            "--ckpt_path",
+            "last",
+            "--trainer.max_epochs",
+            3,
+            "--data.new_words",
+            "[a]",
+        )
     run_cli("fit", *args, "--ckpt_path", "last", "--trainer.max_epochs", 3, "--data.num_new_words", 2)
     assert json.loads((folder / "metrics.json").read_text())["last/val/num_new_words"] == 2
 
