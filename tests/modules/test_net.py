@@ -116,6 +116,7 @@ def test_words_of_a_checkpoint_are_reported_and_not_replaced(
         assert metrics[f"val/{name}"] == fitted[f"val/{name}"]
     with pytest.raises(ValueError, match=r"data.num_new_words is 1, but the checkpoint was made with 2"):
         run_cli("validate", *args, "--ckpt_path", "best", "--data.num_new_words", 1)
+    longer = ("--allow_changes", "true", "--trainer.max_epochs", 3)
     with pytest.raises(ValueError, match=r"data.new_words is \['a'\], but the checkpoint was made with None"):
         run_cli(
             "fit",
