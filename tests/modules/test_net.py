@@ -118,19 +118,8 @@ def test_words_of_a_checkpoint_are_reported_and_not_replaced(
         run_cli("validate", *args, "--ckpt_path", "best", "--data.num_new_words", 1)
     longer = ("--allow_changes", "true", "--trainer.max_epochs", 3)
     with pytest.raises(ValueError, match=r"data.new_words is \['a'\], but the checkpoint was made with None"):
-        run_cli(
-            "fit",
-            *args,
-            "--allow_changes",
-            "true",
-            "--ckpt_path",
-            "last",
-            "--trainer.max_epochs",
-            3,
-            "--data.new_words",
-            "[a]",
-        )
-    run_cli("fit", *args, "--ckpt_path", "last", "--trainer.max_epochs", 3, "--data.num_new_words", 2)
+        run_cli("fit", *args, *longer, "--data.new_words", "[a]")
+    run_cli("fit", *args, *longer, "--data.num_new_words", 2)
     assert json.loads((folder / "metrics.json").read_text())["last/val/num_new_words"] == 2
 
 
