@@ -20,6 +20,7 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import distributed
 
 import lit_mlm.callbacks
 import lit_mlm.data
@@ -290,6 +291,8 @@ def _call(cli_class: type[TrainerCLI], args: Sequence[str]) -> None:
         auto_configure_optimizers=False,
         args=list(args),
     )
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()  # gloo's threads, if they outlive the interpreter, abort the process
 
 
 def import_all(*packages: Any) -> None:
