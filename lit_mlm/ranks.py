@@ -13,6 +13,8 @@ import sys
 import time
 from typing import Any
 
+from torch import distributed
+
 LAUNCHER = "LIT_MLM_LAUNCHER_PID"
 """Environment variable: which process started this one as a further rank."""
 
@@ -110,6 +112,12 @@ def end_children(trainer: Any, error: Exception) -> None:
         is_lost = any(word in str(error) for word in LOST_CONNECTION)
         time.sleep(LOST_SECONDS if is_lost else 3 * WATCH_SECONDS)
         kill_children(children)
+
+
+def leave_group() -> None:
+    """Ends the connections between the ranks: gloo's threads, if they outlive the interpreter, abort the process."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def kill_children(children: list[subprocess.Popen[Any]]) -> None:

@@ -20,7 +20,6 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import distributed
 
 import lit_mlm.callbacks
 import lit_mlm.data
@@ -40,7 +39,7 @@ from lit_mlm.mistakes import check_port, check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
 from lit_mlm.parser import TrainerParser
-from lit_mlm.ranks import end_children, watch_ranks
+from lit_mlm.ranks import end_children, leave_group, watch_ranks
 from lit_mlm.run_folder import choose_evaluated, choose_run, hold_folder, release_folders
 from lit_mlm.save_config import SaveConfig, dump_config
 from lit_mlm.trust import check_trust, take_trust
@@ -291,8 +290,7 @@ def _call(cli_class: type[TrainerCLI], args: Sequence[str]) -> None:
         auto_configure_optimizers=False,
         args=list(args),
     )
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()  # gloo's threads, if they outlive the interpreter, abort the process
+    leave_group()
 
 
 def import_all(*packages: Any) -> None:
