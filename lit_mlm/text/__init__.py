@@ -79,6 +79,9 @@ class TextSource(Protocol):
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples."""
 
+    order_options: dict[str, Any]
+    """What decides the order of training beside the texts, the seed and the global batch; need not be there."""
+
 
 class TaggedSource(TextSource, Protocol):
     """What `TokenClassification` asks of its data module; labels and scheme are known once that is set up.
