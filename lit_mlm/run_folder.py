@@ -213,9 +213,12 @@ def refuse_differences(folder: Path, config: dict[str, Any]) -> None:
     if found:
         rows = [f"{name.replace('.init_args', '')} {old!r}, not {new!r}" for name, old, new in found[:3]]
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
+        advice = "--allow_changes true to go on from its next epoch all the same"
+        if any(name.startswith("model") for name, _, _ in found):
+            advice = "start from its hf folder as model.model in another one"
         raise InputError(
             f"--run_dir {folder} holds a run with another config: {'; '.join(rows)}{more}; give another folder, the "
-            "run's own values, or --allow_changes true to go on from its next epoch all the same"
+            f"run's own values, or {advice}"
         )
 
 

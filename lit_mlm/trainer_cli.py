@@ -135,7 +135,7 @@ class TrainerCLI(LightningCLI):
             "--allow_changes",
             type=bool,
             default=False,
-            help="go on with other data, batches or options than the checkpoint's, from the next epoch",
+            help="go on with other data, batches or trainer options than the checkpoint's, from the next epoch",
         )
         parser.add_argument(
             "--trust",
