@@ -5,7 +5,9 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from pickle import UnpicklingError
@@ -57,7 +59,7 @@ def verify_checkpoint(path: Path) -> None:
     """
     checksum, state = _get_checksum_path(path), path.stat()
     if checksum.is_file():
-        expected = checksum.read_text().split()
+        expected = _read_digests(path)
         found = _hash_file(path, state.st_mtime_ns, state.st_size)
         if found not in expected:
             raise InputError(
@@ -72,9 +74,9 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     Raises:
         InputError: if it can't be written; the message has the reason.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _get_unfinished_path(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:
             torch.save(content, file)
             file.flush()
@@ -83,25 +85,37 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         _replace_both(unfinished, path, digest)
     except (OSError, RuntimeError) as error:  # torch's writer turns the system's errors into its own
-        unfinished.unlink(missing_ok=True)
         kept = "; the one that is there is intact" if path.exists() else ""
         raise InputError(
             f"the checkpoint {path} can't be written{kept}: {shorten(error)[:200]}; make room there, then give the "
             "same command with the same --run_dir"
         ) from error
+    finally:
+        _remove(unfinished)
 
 
 def link_checkpoint(source: Path, path: Path) -> None:
-    """Gives a checkpoint a second name, in place of what had it; the two stay apart when one is written anew."""
+    """Gives a checkpoint a second name, in place of what had it; the two stay apart when one is written anew.
+
+    Raises:
+        InputError: if it can't be written; the message has the reason.
+    """
     if path.exists() and path.samefile(source):
         return
     unfinished = _get_unfinished_path(path)
-    unfinished.unlink(missing_ok=True)
     try:
-        os.link(source, unfinished)
-    except OSError:  # a file system without links
-        unfinished.write_bytes(source.read_bytes())
-    _replace_both(unfinished, path, _get_checksum_path(source).read_text().split()[-1])
+        _remove(unfinished)
+        _link_or_copy(source, unfinished)
+        digests = _read_digests(source) if _get_checksum_path(source).is_file() else []
+        found = _hash_file(source, source.stat().st_mtime_ns, source.stat().st_size)
+        _replace_both(unfinished, path, digests[0] if len(digests) == 1 else found)
+    except OSError as error:
+        raise InputError(
+            f"the checkpoint {path} can't be written: {shorten(error)[:200]}; make room there, then give the same "
+            "command with the same --run_dir"
+        ) from error
+    finally:
+        _remove(unfinished)
 
 
 def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
@@ -188,15 +202,35 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:
-        unfinished.unlink()
-        raise
-    unfinished.replace(path)
+        unfinished.replace(path)
+    finally:
+        _remove(unfinished)
 
 
 def _get_unfinished_path(path: Path) -> Path:
     """Where a file lies while it is written: always the same place, so that at most one is left by a kill."""
     return path.with_name(f".{path.name}.unfinished")
+
+
+def _remove(unfinished: Path) -> None:
+    """Removes a file; the error of a folder that can't be changed is not to stand in the place of the first one."""
+    with suppress(OSError):
+        unfinished.unlink(missing_ok=True)
+
+
+def _link_or_copy(source: Path, path: Path) -> None:
+    try:
+        os.link(source, path)
+    except OSError:  # a file system without links
+        with source.open("rb") as original, path.open("wb") as file:
+            shutil.copyfileobj(original, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _read_digests(path: Path) -> list[str]:
+    """The checksums that a checkpoint may have, the newest last; a file that is damaged has none that fit."""
+    return _get_checksum_path(path).read_text(encoding="ascii", errors="replace").split()
 
 
 def _get_checksum_path(path: Path) -> Path:
@@ -206,7 +240,8 @@ def _get_checksum_path(path: Path) -> Path:
 def _replace_both(unfinished: Path, path: Path, digest: str) -> None:
     """Puts a checkpoint in its place; until it is there the checksum's file has both the old one's and its own."""
     checksum = _get_checksum_path(path)
-    old = checksum.read_text().split()[-1:] if checksum.is_file() and path.exists() else []
+    # All that are there: a run that was killed here may have left that of a file which never came.
+    old = _read_digests(path) if checksum.is_file() and path.exists() else []
     if path.exists() and not old:  # without a checksum: it would not be taken for damaged
         old = [_hash_file(path, path.stat().st_mtime_ns, path.stat().st_size)]
     write_lines(checksum, [*old, digest])

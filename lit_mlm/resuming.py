@@ -40,22 +40,20 @@ def settle_progress(fit_loop: dict[str, Any]) -> None:
         validation[name].update(ready=0, started=0, processed=0, completed=0)
 
 
-def describe_progress(trainer: Any) -> dict[str, Any]:
+def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a run that goes on must find again, and what it takes to continue the random numbers of every rank.
 
     A collective call: each rank has random numbers, and a loss, of its own.
+
+    Args:
+        trainer: at the end of an optimizer step.
+        random_state: that the next step begins with; by default this process's own.
     """
-    data, module = trainer.datamodule, trainer.lightning_module
-    loss = {name: trainer.strategy.reduce(value.clone(), reduce_op="sum") for name, value in _get_loss_sums(module)}
+    loss = {name: value.clone().cpu() for name, value in _get_loss_sums(trainer.lightning_module)}
     return {
-        "seed": os.environ.get("PL_GLOBAL_SEED"),
-        "data_fingerprint": getattr(data, "fingerprint", None),
-        "order_options": getattr(data, "order_options", {}),
-        "batch_size": getattr(data, "hparams", {}).get("batch_size"),
-        "world_size": trainer.world_size,
-        "accumulate_grad_batches": trainer.accumulate_grad_batches,
-        "train_loss": {name: float(value) for name, value in loss.items()},
-        "random_states": _gather(get_random_state()),
+        **_describe_order(trainer),
+        "train_losses": _gather(loss),
+        "random_states": _gather(random_state or get_random_state()),
     }
 
 
@@ -88,10 +86,8 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
         num_seen = batches["current"]["ready"] * saved["batch_size"] * saved["world_size"]
         number = -(-num_seen // (now["batch_size"] * now["world_size"]))
         batches["current"].update(ready=number, started=number, processed=number, completed=number)
-    if trainer.is_global_zero and not differences:  # the sums of all ranks, which are added up again
-        for name, value in _get_loss_sums(trainer.lightning_module):
-            value.fill_(saved["train_loss"].get(name, 0.0))
-            trainer.lightning_module.train_loss._update_count = 1  # or torchmetrics takes it for empty, and warns
+    if not differences:
+        _restore_loss(saved["train_losses"], trainer)
 
 
 def get_random_state() -> dict[str, Any]:
@@ -179,6 +175,15 @@ def _get_loss_sums(module: Any) -> list[tuple[str, torch.Tensor]]:
     """The sums of the training loss since the epoch's start."""
     metric = getattr(module, "train_loss", None)
     return [] if metric is None else [(name, getattr(metric, name)) for name in metric._defaults]
+
+
+def _restore_loss(losses: list[dict[str, torch.Tensor]], trainer: Any) -> None:
+    """Continues the sums of each rank; of another number of ranks the first one gets them all: they are added up."""
+    rank, num_ranks = trainer.global_rank, trainer.world_size
+    parts = [losses[rank]] if len(losses) == num_ranks else losses if rank == 0 else []
+    for name, value in _get_loss_sums(trainer.lightning_module):
+        value.fill_(sum(float(part[name]) for part in parts if name in part))
+        trainer.lightning_module.train_loss._update_count = 1  # or torchmetrics takes it for empty, and warns
 
 
 def _gather(value: Any) -> list[Any]:

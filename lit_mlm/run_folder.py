@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+"""Environment variables: the number of this process in a run; the first one of all holds the folder."""
+
 FREE_OPTIONS = (
     *("config", "run_dir", "ckpt_path", "allow_changes", "save_every_n_steps", "save_every_n_minutes"),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.sync_batchnorm"),
@@ -44,14 +47,14 @@ def hold_folder(folder: Path) -> None:
         InputError: if another run's process holds it; the message says which.
     """
     folder = folder.resolve()
-    if folder in _held or int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("SLURM_PROCID", "0")):
+    if folder in _held or any(os.environ.get(name, "0") != "0" for name in RANKS):
         return
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / LOCK).open("a+", encoding="utf-8")
+    file = _open_lock(folder)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        # Of this process alone: what it forks would keep one of `flock` for seconds after a kill.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:  # either of them, says POSIX
         file.seek(0)
         owner = file.read().strip() or "another process"
         file.close()
@@ -61,10 +64,30 @@ def hold_folder(folder: Path) -> None:
     except OSError:  # a file system without locks
         file.close()
         return
+    if not (folder / LOCK).exists() or not os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
+        file.close()  # its last owner has just taken it away
+        hold_folder(folder)
+        return
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
     _held[folder] = file, new_folders
+
+
+def _open_lock(folder: Path) -> IO[str]:
+    """Makes a folder and the file in it that is locked.
+
+    Raises:
+        InputError: if it can't be; the message names the folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{folder} can't be written to ({error.strerror}): no run could be kept there; give another --run_dir, or "
+            "change its permissions"
+        ) from error
 
 
 def release_folders() -> None:
@@ -117,8 +140,8 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
     _require_checkpoint(config)
     if config.ckpt_path and Path(config.ckpt_path).resolve().parent != (run_dir / "checkpoints").resolve():
         raise InputError(
-            f"--run_dir {run_dir} holds a run already, and --ckpt_path {config.ckpt_path} is none of its own; give "
-            "another folder"
+            f"--run_dir {run_dir} holds a run already, and --ckpt_path {config.ckpt_path} is none of its own; leave "
+            "--ckpt_path out to go on with that run, or give another folder"
         )
 
 

@@ -136,8 +136,8 @@ class SaveCheckpoints(Checkpoint):
             self.best_score, self.best_model_path = score, str(self._get_folder() / "best.ckpt")
             self._best_step = trainer.global_step
         self.save(trainer, is_validated=True)
-        if is_best and trainer.is_global_zero:
-            link_checkpoint(Path(self.last_model_path), Path(self.best_model_path))
+        if is_best:
+            self._on_first_rank(trainer, link_checkpoint, Path(self.last_model_path), Path(self.best_model_path))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Writes the last checkpoint of a run that was not validated; nothing in a run that is only tried out."""
@@ -171,7 +171,7 @@ class SaveCheckpoints(Checkpoint):
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Writes down where the training stands, in the one form that `restore_progress` takes up."""
         settle_progress(checkpoint["loops"]["fit_loop"])
-        checkpoint[PROGRESS] = describe_progress(trainer)
+        checkpoint[PROGRESS] = describe_progress(trainer, self._random_state)
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Finds the place in the training; notes whether the checkpoint lies in this run's folder."""
@@ -234,7 +234,8 @@ def check_space(folder: Path, num_bytes: int) -> None:
     Raises:
         InputError: if they don't; the message names the folder.
     """
-    there = sum(path.stat().st_size for path in folder.glob("*.ckpt"))
+    states = [path.stat() for path in folder.glob("*.ckpt")]
+    there = sum({state.st_ino: state.st_size for state in states}.values())  # the best one may be the last one
     needed, free = num_bytes - there, shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
