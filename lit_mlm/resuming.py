@@ -57,7 +57,7 @@ def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) 
     }
 
 
-def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bool = False) -> None:
+def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bool = False) -> bool:
     """Finds the place of a checkpoint in the training that is set up, in the checkpoint's own loops.
 
     With the global batch of the checkpoint on another number of devices the order of the examples goes on; with
@@ -67,6 +67,9 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
         checkpoint: changed in place, before Lightning reads it.
         trainer: with its data module set up.
         allow_changes: whether anything may be changed.
+
+    Returns:
+        Whether something is, so that the training goes on from the next epoch.
 
     Raises:
         InputError: if something is that must not; the message has both values.
@@ -88,6 +91,7 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
         batches["current"].update(ready=number, started=number, processed=number, completed=number)
     if not differences:
         _restore_loss(saved["train_losses"], trainer)
+    return bool(differences)
 
 
 def get_random_state() -> dict[str, Any]:

@@ -129,7 +129,7 @@ class TrainerCLI(LightningCLI):
             "--save_every_n_steps", type=int | None, default=None, help="optimizer steps between checkpoints of fit"
         )
         parser.add_argument(
-            "--save_every_n_minutes", type=float | None, default=None, help="minutes between checkpoints of fit"
+            "--save_every_n_minutes", type=float | None, default=30.0, help="minutes between checkpoints of fit"
         )
         parser.add_argument(
             "--allow_changes",

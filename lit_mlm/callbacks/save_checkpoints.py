@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
@@ -34,13 +35,13 @@ class SaveCheckpoints(Checkpoint):
     training is always validated, so that the last checkpoint has figures.
 
     Args:
-        every_n_steps: optimizer steps from a checkpoint to the next; None for those of validations alone.
+        every_n_steps: optimizer steps from a checkpoint to the next, None for no such interval.
         every_n_minutes: the same in minutes.
         allow_changes: goes on although data or global batch differ from those of the checkpoint, from the next epoch.
     """
 
     def __init__(
-        self, every_n_steps: int | None = None, every_n_minutes: float | None = None, allow_changes: bool = False
+        self, every_n_steps: int | None = None, every_n_minutes: float | None = 30.0, allow_changes: bool = False
     ) -> None:
         for name, value in (("every_n_steps", every_n_steps), ("every_n_minutes", every_n_minutes)):
             if value is not None and value <= 0:
@@ -59,6 +60,7 @@ class SaveCheckpoints(Checkpoint):
         self._saved_at = time.monotonic()
         self._is_due = False
         self._loaded_step, self._loaded_path = 0, Path()
+        self._is_changed = False
         self._max_steps = -1
         self._random_state: dict[str, Any] | None = None
         self._continues_its_own_run = False
@@ -177,15 +179,15 @@ class SaveCheckpoints(Checkpoint):
         """Finds the place in the training; notes whether the checkpoint lies in this run's folder."""
         self._continues_its_own_run = Path(str(trainer.ckpt_path)).resolve().parent == self._get_folder().resolve()
         if trainer.state.fn == "fit" and PROGRESS in checkpoint:
-            restore_progress(checkpoint, trainer, self.allow_changes)
+            self._is_changed = restore_progress(checkpoint, trainer, self.allow_changes)
             self._loaded_step, self._loaded_path = checkpoint["global_step"], Path(str(trainer.ckpt_path))
             place = (trainer.global_rank, trainer.world_size, self._loaded_step)
             self._random_state = choose_random_state(checkpoint[PROGRESS], *place)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remembers the best checkpoint of this run; that of another run is none of this one."""
-        self._is_due = state_dict["is_due"]
-        if not self._continues_its_own_run:
+        self._is_due = state_dict["is_due"] and not self._is_changed
+        if not self._continues_its_own_run or self._is_changed:  # figures of other data can't be compared
             return
         best, self.last_model_path = self._get_folder() / "best.ckpt", str(self._get_folder() / "last.ckpt")
         self.best_score, self._best_step = state_dict["best_score"], state_dict["best_step"]
@@ -210,8 +212,8 @@ class SaveCheckpoints(Checkpoint):
             return True
         if self.every_n_minutes is None:
             return False
-        is_late = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
-        return bool(trainer.strategy.broadcast(is_late))
+        is_late = torch.tensor(time.monotonic() - self._saved_at >= 60 * self.every_n_minutes, dtype=torch.int64)
+        return bool(trainer.strategy.reduce(is_late.to(trainer.strategy.root_device), reduce_op="max"))
 
     def _get_folder(self) -> Path:
         if self._folder is None:
