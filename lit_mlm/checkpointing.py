@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import is_zipfile
+from zipfile import BadZipFile, is_zipfile
 
 import torch
 
@@ -41,8 +40,8 @@ def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
     verify_checkpoint(path)
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (RuntimeError, UnpicklingError, EOFError) as error:  # what torch raises for files that it didn't write
-        state = f"damaged ({shorten(error)[:120]})" if is_zipfile(path) else "cut off, or something else"
+    except Exception as error:  # torch's reader raises whatever damaged bytes lead it to
+        state = f"damaged ({shorten(error)[:120]})" if _is_whole_zip(path) else "cut off, or something else"
         raise InputError(f"{path} is not a checkpoint of lit-mlm: it is {state}") from error
     if not isinstance(checkpoint, dict) or RECORD not in checkpoint:
         found = f"the keys {', '.join(sorted(map(str, checkpoint)))}" if isinstance(checkpoint, dict) else "no keys"
@@ -128,7 +127,7 @@ def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
         Its path, None if there is none, and what is wrong with the ones that can't be read.
     """
     problems, found = [], []
-    for path in folder.glob("*.ckpt"):
+    for path in sorted(folder.glob("*.ckpt")):
         try:
             found.append((int(read_checkpoint(path)["global_step"]), path.name == "last.ckpt", path))
         except InputError as error:
@@ -205,6 +204,14 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         unfinished.replace(path)
     finally:
         _remove(unfinished)
+
+
+def _is_whole_zip(path: Path) -> bool:
+    """Whether a file has a zip's end, which is missing where it was cut off."""
+    try:
+        return is_zipfile(path)
+    except BadZipFile:  # an end that says what can't be
+        return True
 
 
 def _get_unfinished_path(path: Path) -> Path:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.data.order import BatchOrder, LateLoader
+from lit_mlm.data.order import BatchOrder, LateLoader, wait_for_second_signal
 from lit_mlm.data.tokenizer_training import Algorithm, load_or_train_tokenizer
 from lit_mlm.data.vocabulary import require_same_vocabulary
 from lit_mlm.errors import InputError
@@ -236,6 +236,7 @@ class TextDataModule(LightningDataModule, ABC):
             persistent_workers=workers > 0 and order.shuffle,
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             generator=torch.Generator(),
+            worker_init_fn=wait_for_second_signal,
         )
 
 

@@ -1,5 +1,6 @@
 """Which examples make which batch, on which rank: a pure function of (seed, epoch)."""
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -91,3 +92,15 @@ class LateLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         yield from super().__iter__()
+
+
+def wait_for_second_signal(worker: int) -> None:
+    """Has a worker go on when all processes of a run are told to stop, as by SLURM, or by a terminal.
+
+    The run needs its batches up to the end of a step, and ends its workers then; with a second SIGTERM, if need be.
+
+    Args:
+        worker: its number.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -44,6 +44,13 @@ class WindowsDataModule(TextDataModule, ABC):
         self.examples: dict[str, TaggedWindows] = {}
 
     @property
+    def order_options(self) -> dict[str, Any]:
+        """The options that choose which windows make a batch, which no run that goes on may change."""
+        names = ("group_by_length", "max_tokens_per_batch", "batch_size")
+        used = names[:2] if self.hparams["max_tokens_per_batch"] else names
+        return {name: self.hparams[name] for name in used}
+
+    @property
     def window(self) -> int | None:
         """Tokens in a window at most, special tokens included; None if there is no limit, and sentences stay whole."""
         limit = self._model.max_length if self._model else None
