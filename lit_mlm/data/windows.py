@@ -73,11 +73,6 @@ class WindowsDataModule(TextDataModule, ABC):
         limit = (self._model.max_length if self._model else None) or self.window
         return None if limit is None else limit - len(find_special_tokens(self.tokenizer))
 
-    @property
-    def order_options(self) -> dict[str, Any]:
-        """What decides which windows make a batch, beside data and seed: a run goes on with the same."""
-        return {name: self.hparams[name] for name in ("batch_size", "max_tokens_per_batch", "group_by_length")}
-
     def _make_order(self, split: str, is_training: bool = False) -> LengthOrder:
         examples, options = self.examples[split], self.hparams
         budget, longest = options["max_tokens_per_batch"], int(self.examples[split].lengths.max())
