@@ -1,6 +1,7 @@
 """`python -m lit_mlm repeat`: one training for each of several seeds, and the mean and deviation of their figures."""
 
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -43,8 +44,9 @@ def main(args: Sequence[str]) -> None:
     if options.run_dir is not None:
         check_folder("--run_dir", options.run_dir)
     folder = Path(options.run_dir) if options.run_dir else find_folder(Path("runs") / name_run(Path(options.config[0])))
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"--run_dir {folder} is not empty; give another folder")
+    others = [path.name for path in folder.glob("*") if not re.fullmatch(r"seed_\d+|repeat\.json", path.name)]
+    if others:
+        raise InputError(f"--run_dir {folder} holds {sorted(others)[0]}, which is none of repeat's; give another folder")
     configs = [part for config in options.config for part in ("--config", config)]
     runs: dict[int, dict[str, Any]] = {}
     for seed in options.seeds:

@@ -18,7 +18,10 @@ from tests.conftest import imdb_args
 def run_here(command: list[str], check: bool) -> Any:
     """In place of a process of its own, which would import everything again."""
     assert not check
-    main(command[3:])
+    try:
+        main(command[3:])
+    except SystemExit as end:  # a run that is finished
+        assert not end.code
     return SimpleNamespace(returncode=0)
 
 
@@ -50,6 +53,12 @@ def test_three_seeds(
     assert row.split()[1:] == [f"{x:,.6g}" for x in (statistics.mean(values), statistics.stdev(values), *values)]
     assert "start/val/perplexity" not in output
 
+    (folder / "repeat.json").unlink()
+    (folder / "seed_3" / "metrics.json").unlink()  # as if it had been killed: only this one goes on
+    run_cli("repeat", "--seeds", 1, 2, 3, *imdb_args(tiny_bert, cache_dir), "--run_dir", folder)
+    assert json.loads((folder / "repeat.json").read_text()) == summary
+    assert capsys.readouterr().out.count("start: val") == 0
+
 
 def test_failing_run_ends_it_with_its_status(run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
@@ -67,7 +76,7 @@ def test_failing_run_ends_it_with_its_status(run_cli: Callable[..., Path], capsy
             ["--seeds", "1", "2", "--config", "imdb.yaml", "--seed_everything=3"],
             "--seed_everything has no place in repeat",
         ),
-        (["--seeds", "1", "2", "--config", "imdb.yaml", "--run_dir", "full"], "--run_dir full is not empty"),
+        (["--seeds", "1", "2", "--config", "imdb.yaml", "--run_dir", "full"], "--run_dir full holds notes.txt, which is none"),
         (["--seeds", "-1", "2", "--config", "imdb.yaml"], "--seeds must be between 0 and 4294967295, got -1"),
         (["--seeds", "1", "2", "--config", "imbd.yaml"], "there is no config imbd.yaml here"),
         (["--seeds", "1", "2", "--config", "imdb.yaml", "--run_dir", "file/x"], "file is a file, not a folder"),
@@ -86,6 +95,7 @@ def test_arguments_that_do_not_fit_are_refused(
     args: list[str], message: str, run_cli: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "full" / "seed_1").mkdir(parents=True)
+    (tmp_path / "full" / "notes.txt").touch()
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=message):
         run_cli("repeat", *args)
