@@ -202,7 +202,8 @@ def start(args: Sequence[object], folder: Path) -> subprocess.Popen[bytes]:
 def wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
-        assert process.poll() is None and time.monotonic() < deadline, (path.parents[1].parent / "log").read_text()
+        is_running = process.poll() is None and time.monotonic() < deadline
+        assert is_running, (path.parents[2] / "log").read_text()
         time.sleep(0.02)
 
 
