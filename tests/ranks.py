@@ -33,14 +33,17 @@ def name_rank(rank: int, num_ranks: int, num_nodes: int = 1) -> dict[str, str]:
     return {name: str(number) for name, number in numbers.items()} | {"TORCHELASTIC_RUN_ID": "tests"}
 
 
-def run_ranks(folder: Path, args: Sequence[object], ranks: Sequence[Mapping[str, str]], timeout: float = 120) -> str:
-    """Runs a command on several ranks, in `folder`; all must end well.
+def run_ranks(
+    folder: Path, args: Sequence[object], ranks: Sequence[Mapping[str, str]], timeout: float = 120, status: int = 0
+) -> str:
+    """Runs a command on several ranks, in `folder`; all must end in the same way.
 
     Args:
         folder: their working directory.
         args: of the command line.
         ranks: what the environment of each has beside its port.
         timeout: in seconds.
+        status: that each must exit with.
 
     Returns:
         What they wrote to the terminal, rank after rank.
@@ -58,7 +61,7 @@ def run_ranks(folder: Path, args: Sequence[object], ranks: Sequence[Mapping[str,
         process.kill()
         process.join()
     output = "".join(log.read_text() for log in logs)
-    assert [process.exitcode for process in processes] == [0] * len(ranks), output
+    assert [process.exitcode for process in processes] == [status] * len(ranks), output
     return output
 
 

@@ -56,22 +56,18 @@ def args(tiny_bert: str, cache_dir: str) -> list[str]:
 @pytest.mark.parametrize(
     ("options", "step", "changed"),
     [
-        (TWO_EPOCHS, "01", ()),
         (TWO_EPOCHS, "04", ("--data.num_workers", 2)),
         (TWO_EPOCHS, "04", ("--data.batch_size", 4, "--trainer.accumulate_grad_batches", 2)),
         (TWO_EPOCHS, "06-before", ()),
-        (TWO_EPOCHS, "06", ()),
         (TWO_EPOCHS, "06", ("--data.num_workers", 2)),
         (TWO_EPOCHS, "07", ()),
         (TWO_EPOCHS, "12-before", ()),
-        (TWO_EPOCHS, "12", ()),
         (("--data.num_workers", 2), "03", ("--data.num_workers", 0)),
         (STEPS, "08", ()),
         (STEPS, "09-before", ()),
         (STEPS, "09", ()),
         (INTERVAL, "04-before", ()),
         (INTERVAL, "04", ()),
-        (INTERVAL, "05", ()),
         (ACCUMULATED, "04", ()),
         (ACCUMULATED, "06-before", ()),
     ],
@@ -84,7 +80,8 @@ def test_resumed_run_is_the_whole_one(
     run_cli("fit", *args, *options, *KEEP, *changed, "--run_dir", "run")
     found = find_differences(whole, tmp_path / "run")
     if "--data.batch_size" in changed:  # other dropout; the test of the order is below
-        assert found["weights"] < 0.1 and "step" not in found
+        assert found["weights"] < 0.1
+        assert "step" not in found
     else:
         assert found == NO_DIFFERENCES
 
@@ -203,7 +200,8 @@ def test_batch_that_is_split_goes_on_with_the_same_examples(
             run_cli("fit", *args, *options, "--save_every_n_steps", 1, "--run_dir", "run")
     assert [number for batch in seen for number in batch] == whole
     found = find_differences(tmp_path / "whole", tmp_path / "run")
-    assert found["weights"] < 1e-5 and "step" not in found
+    assert found["weights"] < 1e-5
+    assert "step" not in found
 
 
 @pytest.mark.parametrize(
@@ -211,7 +209,10 @@ def test_batch_that_is_split_goes_on_with_the_same_examples(
     [
         (("--data.block_size", 16), "data.block_size 32, not 16"),
         (("--data.val_fraction", "0.5"), "data.val_fraction [0-9.]*, not 0.5"),
-        (("--data.batch_size", 4), r"global batch \(batch x devices x accumulation\) of 8 x 1 x 1 = 8, not 4 x 1 x 1 = 4"),
+        (
+            ("--data.batch_size", 4),
+            r"global batch \(batch x devices x accumulation\) of 8 x 1 x 1 = 8, not 4 x 1 x 1 = 4",
+        ),
         (("--seed_everything", 7), "--seed_everything 42, not 7"),
     ],
 )
@@ -227,6 +228,7 @@ def test_other_data_are_refused_or_begin_with_the_next_epoch(
     keep = TextDataModule._count_seen_batches
 
     def note(self: TextDataModule) -> int:
+        assert self.trainer is not None
         epochs.append(self.trainer.current_epoch)
         assert keep(self) == 0
         return 0

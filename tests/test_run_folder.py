@@ -34,9 +34,12 @@ time.sleep(60)
 @contextmanager
 def hold_elsewhere(folder: Path) -> Iterator[int]:
     """Holds a folder in another process, whose id it gives, and ends that and what it has forked."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, start_new_session=True
+    )
     try:
-        assert process.stdout and process.stdout.readline() == b"held\n"
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
         yield process.pid
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -117,9 +120,10 @@ def interrupt(run_cli: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run that fails after its third step, of which it has a checkpoint."""
 
     def run(*args: object) -> Path:
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="injected"):
+        with monkeypatch.context() as patch:
             patch.setattr("lit_mlm.callbacks.save_checkpoints.SaveCheckpoints._is_time", fail_after_third_step)
-            run_cli("fit", *args)
+            with pytest.raises(OSError, match="injected"):
+                run_cli("fit", *args)
         return Path.cwd()
 
     return run
@@ -202,7 +206,9 @@ def test_damaged_checkpoints(
         content[len(content) // 2] ^= 1
         (folder / f"{name}.ckpt").write_bytes(content)
     if len(names) == 2:
-        with pytest.raises(InputError, match=r"--run_dir run has no checkpoint that can be read: .*best.ckpt is .*last.ckpt is"):
+        with pytest.raises(
+            InputError, match=r"--run_dir run has no checkpoint that can be read: .*best.ckpt is .*last.ckpt is"
+        ):
             run_cli("fit", *args, "--run_dir", "run")
         return
     run_cli("fit", *args, "--run_dir", "run")

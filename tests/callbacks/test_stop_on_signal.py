@@ -12,13 +12,14 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from lit_mlm import MaskedLM
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals, requeue_job
 from lit_mlm.checkpointing import read_checkpoint
 from lit_mlm.data.base import TextDataModule
 from tests.conftest import imdb_args
+from tests.ranks import name_rank, run_ranks
 from tests.resumed_runs import NO_DIFFERENCES, find_differences
 
 Run = Callable[..., Path]
@@ -195,15 +196,14 @@ def start(args: Sequence[object], folder: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     command = [sys.executable, "-m", "lit_mlm", "fit", *map(str, args)]
     with (folder / "log").open("wb") as log:
-        return subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
-        assert process.poll() is None and time.monotonic() < deadline, (path.parents[1].parent / "log").read_text()
+        is_running = process.poll() is None and time.monotonic() < deadline
+        assert is_running, (path.parents[2] / "log").read_text()
         time.sleep(0.02)
 
 
@@ -248,3 +248,16 @@ def test_signal_to_the_first_of_two_processes(tiny_bert: str, cache_dir: str, tm
     time.sleep(1)
     left = [path for path in Path("/proc").glob("[0-9]*") if str(cache_dir).encode() in _read_command(path)]
     assert not left
+
+
+def test_two_processes_that_one_of_them_stops_go_on_exactly(tiny_bert: str, cache_dir: str, tmp_path: Path) -> None:
+    ddp = ("--config", "overlays/ddp.yaml", "--trainer.devices", 2, "--data.batch_size", 4)
+    args = ["fit", *imdb_args(tiny_bert, cache_dir), *ddp, "--trainer.max_epochs", 1]
+    stop = ("--trainer.callbacks+=tests.faults.failing.Stop", "--trainer.callbacks.rank", 1, "--run_dir", "run")
+    ranks = [name_rank(rank, 2) for rank in range(2)]
+    output = run_ranks(tmp_path, [*args, *stop], ranks, status=143)
+    assert output.count("stopped by SIGTERM at step 4; the same command with --run_dir run goes on") == 1
+    assert read_last(tmp_path / "run") == (4, False)
+    run_ranks(tmp_path, [*args, *stop], ranks)
+    run_ranks(tmp_path, [*args, "--run_dir", "whole"], ranks)
+    assert find_differences(tmp_path / "whole", tmp_path / "run") == NO_DIFFERENCES

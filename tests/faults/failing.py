@@ -33,18 +33,33 @@ class Fail(Callback):
 
 
 class Spoil(Callback):
-    """Makes a weight's gradient NaN on one rank, in the fourth batch."""
+    """Makes the loss of the fourth batch NaN on one rank.
+
+    Args:
+        rank: which one.
+    """
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Spoils the input of the loss on this rank alone."""
+        """Spoils what the loss is summed by."""
         if trainer.global_rank == self.rank and batch_idx == 3:
             sum_loss = pl_module.sum_loss
+            pl_module.sum_loss = lambda batch: (sum_loss(batch)[0] * float("nan"), sum_loss(batch)[1])
 
-            def spoil(batch: Any) -> Any:
-                nats, num_scored = sum_loss(batch)
-                return nats * float("nan"), num_scored
 
-            pl_module.sum_loss = spoil
+class Stop(Callback):
+    """Sends SIGTERM to one rank in the fourth batch of a run that goes on from no checkpoint.
+
+    Args:
+        rank: which one.
+    """
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Sends it to this process."""
+        if trainer.global_rank == self.rank and batch_idx == 3 and trainer.ckpt_path is None:
+            os.kill(os.getpid(), signal.SIGTERM)

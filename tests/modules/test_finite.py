@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 
 from lit_mlm import MaskedLM
 from lit_mlm.checkpointing import read_checkpoint
+from lit_mlm.data.order import BatchOrder
 from lit_mlm.errors import InputError
 from lit_mlm.modules.finite import MAX_EXAMPLES, MIN_SCALE, refuse_non_finite
 from tests.conftest import imdb_args
+from tests.ranks import name_rank, run_ranks
 
 Run = Callable[..., Path]
 
@@ -53,10 +56,13 @@ def spoil(monkeypatch: pytest.MonkeyPatch, call: int, kind: str) -> list[Any]:
 @pytest.mark.parametrize(
     ("kind", "name"), [("loss", "loss of step 4 is nan"), ("gradient", "gradient norm of step 4 is (inf|nan)")]
 )
-@pytest.mark.parametrize(("options", "call", "place"), [
-    ((), 4, "batch 4"),
-    (("--data.batch_size", 4, "--trainer.accumulate_grad_batches", 2), 7, "batches 7 to 8"),
-])
+@pytest.mark.parametrize(
+    ("options", "call", "place"),
+    [
+        ((), 4, "batch 4"),
+        (("--data.batch_size", 4, "--trainer.accumulate_grad_batches", 2), 7, "batches 7 to 8"),
+    ],
+)
 def test_training_ends_before_the_update(
     kind: str,
     name: str,
@@ -67,24 +73,22 @@ def test_training_ends_before_the_update(
     run_cli: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    order = find_order(run_cli, args)
+    order = find_order()
     spoil(monkeypatch, call, kind)
     with pytest.raises(InputError) as error:
         run_cli("fit", *args, *options, "--run_dir", "run")
     message = str(error.value)
     assert re.match(
-        rf"the {name}, at learning rate 0\.0015, in {place} of epoch 1 \(training examples ([\d, ]+)\); the weights are "
-        r"as before it, and so is the last checkpoint: lower model\.lr, ",
+        rf"the {name}, at learning rate 0\.0015, in {place} of epoch 1 \(training examples ([\d, ]+)\); the weights "
+        r"are as before it, and so is the last checkpoint: lower model\.lr, ",
         message,
     )
     assert message.partition("examples ")[2].partition(")")[0] == ", ".join(map(str, order[24:32]))
     check_last(Path("run"), 3)
 
 
-def find_order(run_cli: Run, args: list[str]) -> list[int]:
+def find_order() -> list[int]:
     """The examples of the first epoch in their order, as numpy permutes them."""
-    import numpy as np
-
     return [int(i) for i in np.random.default_rng((42, 0)).permutation(41)]
 
 
@@ -108,7 +112,12 @@ NAN, ONE = torch.tensor(float("nan")), torch.tensor(1.0)
         (ONE, ONE, 4.0, None),
         (ONE, NAN, 65536.0, None),  # the scaler leaves the step out and lowers its scale
         (ONE, NAN, MIN_SCALE, None),
-        (ONE, NAN, MIN_SCALE / 2, "the gradient norm of step 3 is nan, .* loss scale 0.5, in batches 5 to 6 of epoch 2;"),
+        (
+            ONE,
+            NAN,
+            MIN_SCALE / 2,
+            "the gradient norm of step 3 is nan, .* loss scale 0.5, in batches 5 to 6 of epoch 2;",
+        ),
         (NAN, NAN, 65536.0, "the loss of step 3 is nan, at learning rate 0.001, loss scale 65536, in"),
         (NAN, ONE, None, "the loss of step 3 is nan, at learning rate 0.001, in batches 5 to 6 of epoch 2;"),
     ],
@@ -123,8 +132,6 @@ def test_scale_of_fp16(nats: torch.Tensor, norm: torch.Tensor, scale: float | No
 
 
 def test_examples_are_those_of_all_ranks_and_not_too_many() -> None:
-    from lit_mlm.data.order import BatchOrder
-
     trainer = make_trainer(None)
     trainer.train_dataloader = Mock(sampler=BatchOrder(100, 3, 1, 2, seed=None))
     with pytest.raises(InputError, match=r"examples 24, 25, 26, 30, 31, 32, 27, 28, 29, 33, 34, 35\);"):
@@ -132,3 +139,15 @@ def test_examples_are_those_of_all_ranks_and_not_too_many() -> None:
     trainer.train_dataloader = Mock(sampler=BatchOrder(1000, 20, 1, 2, seed=None))
     with pytest.raises(InputError, match=rf" and {80 - MAX_EXAMPLES} more\);"):
         refuse_non_finite(trainer, NAN, ONE)
+
+
+def test_one_of_two_ranks_ends_both(tiny_bert: str, cache_dir: str, tmp_path: Path) -> None:
+    """With the same message, before the update on either."""
+    ddp = ("--config", "overlays/ddp.yaml", "--trainer.devices", 2, "--data.batch_size", 4, "--save_every_n_steps", 1)
+    fault = ("--trainer.callbacks+=tests.faults.failing.Spoil", "--trainer.callbacks.rank", 1)
+    args = [*imdb_args(tiny_bert, cache_dir), *ddp, *fault, "--run_dir", "run"]
+    output = run_ranks(tmp_path, ["fit", *args], [name_rank(i, 2) for i in range(2)], status=2)
+    found = re.findall(r"error: the loss of step 4 is nan, .*in batch 4 of epoch 1 \(training examples (.*)\);", output)
+    assert found == [", ".join(map(str, find_order()[24:32]))] * 2
+    assert "Traceback" not in output
+    check_last(tmp_path / "run", 3)
