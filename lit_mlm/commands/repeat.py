@@ -46,7 +46,9 @@ def main(args: Sequence[str]) -> None:
     folder = Path(options.run_dir) if options.run_dir else find_folder(Path("runs") / name_run(Path(options.config[0])))
     others = [path.name for path in folder.glob("*") if not re.fullmatch(r"seed_\d+|repeat\.json", path.name)]
     if others:
-        raise InputError(f"--run_dir {folder} holds {sorted(others)[0]}, which is none of repeat's; give another folder")
+        raise InputError(
+            f"--run_dir {folder} holds {sorted(others)[0]}, which is none of repeat's; give another folder"
+        )
     configs = [part for config in options.config for part in ("--config", config)]
     runs: dict[int, dict[str, Any]] = {}
     for seed in options.seeds:
