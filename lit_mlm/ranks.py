@@ -13,8 +13,6 @@ import sys
 import time
 from typing import Any
 
-from torch import distributed
-
 LAUNCHER = "LIT_MLM_LAUNCHER_PID"
 """Environment variable: which process started this one as a further rank."""
 
@@ -116,6 +114,8 @@ def end_children(trainer: Any, error: Exception) -> None:
 
 def leave_group() -> None:
     """Ends the connections between the ranks: gloo's threads, if they outlive the interpreter, abort the process."""
+    from torch import distributed  # not at the top: `lit_mlm.cli` imports this file before it knows the command
+
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 

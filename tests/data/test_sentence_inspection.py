@@ -63,7 +63,7 @@ def show(conll_tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ) -> list[str]:
         options = {"tokenizer": conll_tokenizer, "cache_dir": str(tmp_path)} | options
         data = OwnDataModule(sentences, **options)
-        data.attach(SimpleNamespace(max_length=max_length, has_final_tokenizer=False))
+        data.attach(SimpleNamespace(max_length=max_length, has_final_tokenizer=False, load_tokenizer=lambda: None))
         data.setup("fit")
         counts, *lines = data.describe_examples("train", **chosen)
         assert counts == data.describe()
