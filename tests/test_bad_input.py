@@ -14,8 +14,8 @@ from tests.faults.bad_inputs import BAD_INPUTS, BadInput, Place
 
 Run = Callable[..., Path]
 
-WHOLE = r"cache(/tokens(/\w{32}\.arrow)?|/tokenizers(/\w{32}(/\w+\.json)?)?)?"
-"""What may be in a cache: text and tokenizers that are complete, for the corrected command to find."""
+WHOLE = r"cache(/tokens(/\w{32}\.arrow)?|/tokenizers(/\w{32}(/\w+\.json)?)?|/\w+/\.\w{32}(\.arrow)?\.lock)?"
+"""What may be in a cache: text and tokenizers that are complete, for the corrected command to find, and their locks."""
 
 
 @pytest.fixture(scope="module")
