@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 
 from huggingface_hub import constants, errors
 from huggingface_hub.utils import logging as hub_logging
@@ -64,7 +65,7 @@ def loading(name: str, revision: str | None = None) -> Iterator[None]:
     try:
         with quiet():
             yield
-    except (OSError, ValueError, ImportError, SafetensorError, *CONFIG_ERRORS) as error:
+    except (OSError, ValueError, ImportError, SafetensorError, UnpicklingError, *CONFIG_ERRORS) as error:
         if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
             raise
         reason = None if Path(name).is_dir() else explain_hub(error)
@@ -89,6 +90,8 @@ def explain_files(folder: Path, error: Exception) -> str:
             "it has no safetensors; its weights may be a pickle, which is read only if you ask for it: "
             "--model.allow_pickle true (for fill and tag --allow_pickle)"
         )
+    if isinstance(error, UnpicklingError):
+        return "its pickle of weights holds more than weights only, or is cut off; nothing of it was run"
     if "backend tokenizer" in str(error):
         return "it has no tokenizer"
     if "Unrecognized model in" in str(error):

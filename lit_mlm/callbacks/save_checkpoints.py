@@ -183,6 +183,8 @@ class SaveCheckpoints(Checkpoint):
             self._loaded_step, self._loaded_path = checkpoint["global_step"], Path(str(trainer.ckpt_path))
             place = (trainer.global_rank, trainer.world_size, self._loaded_step)
             self._random_state = choose_random_state(checkpoint[PROGRESS], *place)
+            if self._continues_its_own_run and self._loaded_path.name == "last.ckpt":
+                self._saved_step = self._loaded_step  # a run that was killed in its export has it already
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remembers the best checkpoint of this run; that of another run is none of this one."""

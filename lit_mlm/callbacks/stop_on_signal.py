@@ -19,6 +19,9 @@ from lit_mlm.callbacks.save_results import get_run_folder
 
 log = logging.getLogger(__name__)
 
+_received: list[int] = []
+"""The signals that have ended this process where nothing is trained."""
+
 
 class StopOnSignal(Callback):
     """Saves and stops on SIGTERM, SIGINT and SLURM's signal before the end of a job's time.
@@ -102,8 +105,13 @@ def handle_signals() -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
     install_handlers()
+    _received.clear()
     try:
         yield
+    except Exception as error:  # `datasets` puts an error of its own in the place of the exit
+        if _received:
+            raise SystemExit(128 + _received[0]) from error
+        raise
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in zip(numbers, before, strict=True):
@@ -111,10 +119,23 @@ def handle_signals() -> Iterator[None]:
 
 
 def install_handlers() -> None:
-    """Has SIGTERM and SIGINT end the process at once, with 128 and the signal's number, as a shell's would."""
+    """Has SIGTERM and SIGINT end the process at once, with 128 and the signal's number, as a shell's would.
+
+    Processes that are forked from this one, such as those that tokenise, are killed by them: one that raised
+    `SystemExit` would hang in what it shares with the others.
+    """
+    owner = os.getpid()
+
+    def exit_or_die(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        _received.append(number)
+        raise SystemExit(128 + number)
+
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _exit)
+            signal.signal(number, exit_or_die)
 
 
 def requeue_job() -> None:
@@ -126,10 +147,6 @@ def requeue_job() -> None:
         subprocess.run(["scontrol", "requeue", job], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         log.warning("the job %s could not be requeued (%s): submit it again", job, error)
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _find_requeue_signal(trainer: Any) -> tuple[int, ...]:

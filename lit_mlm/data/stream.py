@@ -1,7 +1,11 @@
 """Documents as one stream of token ids, cached on disk."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,22 +74,43 @@ def tokenize_documents(
     """
     # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
+    tokenize = partial(
+        documents.map,
+        tokenize_batch,
+        batched=True,
+        fn_kwargs={"tokenizer": tokenizer, "add_special_tokens": add_special_tokens},
+        remove_columns=documents.column_names,
+        features=Features({INPUT_IDS: ListFeature(Value("int32"))}),
+        num_proc=num_proc,
+        load_from_cache_file=True,
+        new_fingerprint=cache_file.stem,
+        desc=description,
+    )
     with lock(cache_file):
-        tokens = documents.map(
-            tokenize_batch,
-            batched=True,
-            fn_kwargs={"tokenizer": tokenizer, "add_special_tokens": add_special_tokens},
-            remove_columns=documents.column_names,
-            features=Features({INPUT_IDS: ListFeature(Value("int32"))}),
-            num_proc=num_proc,
-            cache_file_name=str(cache_file),
-            load_from_cache_file=True,
-            new_fingerprint=cache_file.stem,
-            desc=description,
-        )
+        if not any(cache_file.parent.glob(f"{cache_file.stem}*.arrow")):
+            with _take_up(cache_file) as unfinished:
+                tokenize(cache_file_name=str(unfinished))
+        tokens = tokenize(cache_file_name=str(cache_file))
     chunks = tokens.data.column(INPUT_IDS).chunks
     ids = np.concatenate([np.empty(0, np.int32), *(chunk.flatten().to_numpy() for chunk in chunks)])
     lengths = np.concatenate([np.empty(0, np.int64), *(chunk.value_lengths().to_numpy() for chunk in chunks)])
     num_added = len(find_special_tokens(tokenizer)) * len(lengths) if add_special_tokens else 0
     num_bytes = sum(len(text.encode("utf-8", errors="surrogatepass")) for text in iterate_texts(documents))
     return TokenStream(ids, lengths.astype(np.int64), num_bytes, len(ids) - num_added)
+
+
+@contextmanager
+def _take_up(cache_file: Path) -> Iterator[Path]:
+    """A place for a cache in a folder of its own, out of which it is moved once it is whole.
+
+    `datasets` leaves its temporary files where a signal ends it.
+    """
+    folder = cache_file.with_name(f".{cache_file.stem}.unfinished")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder / cache_file.name
+        for path in folder.glob("*.arrow"):
+            path.rename(cache_file.with_name(path.name))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,9 @@ def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
     weights = {name.removeprefix(prefix): w for name, w in checkpoint["state_dict"].items() if name.startswith(prefix)}
     net.load_state_dict(weights)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    unfinished = folder.with_name(f".{folder.name}.unfinished")  # one place, so that a kill leaves at most this
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
     try:
         with quiet():
             net.save_pretrained(unfinished)
@@ -42,7 +43,6 @@ def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
             tokenizer.model_max_length = min(tokenizer.model_max_length, pretrained.get_max_length(net) or sys.maxsize)
             tokenizer.save_pretrained(unfinished)
         (unfinished / "README.md").write_text(write_model_card(record, checkpoint), encoding="utf-8")
-        unfinished.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
     finally:

@@ -6,7 +6,9 @@ import sys
 import time
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback
+from torch import Tensor, nn
 
 
 class Fail(Callback):
@@ -14,7 +16,7 @@ class Fail(Callback):
 
     Args:
         rank: which one.
-        how: ``kill``, ``error`` or ``mistake``.
+        how: ``kill``, ``error`` or ``mistake``; or ``loss`` or ``gradient``, which is no number in that batch.
     """
 
     def __init__(self, rank: int, how: str) -> None:
@@ -29,7 +31,38 @@ class Fail(Callback):
         print(f"injected at {time.monotonic()}", file=sys.stderr, flush=True)
         if self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.how in ("loss", "gradient"):
+            self._spoil(pl_module.net.get_input_embeddings())
+            return
         raise {"error": OSError, "mistake": InputError}[self.how](f"injected into rank {self.rank}")
+
+    def _spoil(self, embedding: nn.Module) -> None:
+        """Makes an output, or the gradient of one, NaN; once, as a loss that is NaN ends the training."""
+
+        def spoil(module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+            if self.how == "loss":
+                return output * torch.nan
+            output.register_hook(lambda gradient: gradient * torch.nan)
+            return None
+
+        embedding.register_forward_hook(spoil)
+
+
+class Pause(Callback):
+    """Makes validations slow, and says when they begin; that changes no figure.
+
+    Args:
+        seconds: before each batch.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def on_validation_batch_start(self, trainer: Any, *args: Any, **kwargs: Any) -> None:
+        """Waits."""
+        if not trainer.sanity_checking:
+            print("validating", file=sys.stderr, flush=True)
+            time.sleep(self.seconds)
 
 
 class Spoil(Callback):

@@ -1,0 +1,79 @@
+"""Checkpoints that are damaged."""
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from tests.faults.runs import SHORT, Lab, find_error, read_step
+from tests.faults.table import Fault
+
+Damage = Callable[[Lab, Path], None]
+
+
+def truncate(lab: Lab, path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(lab: Lab, path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip_bit(lab: Lab, path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    rng = lab.draw(path.parent.parent.name)
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Damage] = {"truncated": truncate, "empty": empty, "with one bit flipped": flip_bit}
+
+
+def make_faults(lab: Lab) -> Iterator[Fault]:
+    for name, damage in DAMAGES.items():
+        yield Fault(
+            f"last.ckpt {name}",
+            "it is named, best.ckpt is used, and the run ends as the uninterrupted one, bit for bit",
+            partial(damage_last, lab, damage),
+        )
+    yield Fault(
+        "last.ckpt truncated, best.ckpt with one bit flipped",
+        "exit status 2, both are named, nothing is changed",
+        lambda: damage_both(lab),
+    )
+
+
+def interrupt(lab: Lab, name: str) -> Path:
+    """A copy of a run that was stopped in its second epoch."""
+
+    def stop(run: Path) -> None:
+        process = lab.start(run, *lab.args(*SHORT))
+        process.wait((run / "checkpoints" / "best.ckpt.sha256").exists)
+        process.wait_for_saves(5)
+        process.stop(signal.SIGTERM)
+
+    return Path(shutil.copytree(lab.make_once("interrupted", stop), lab.folder / name))
+
+
+def damage_last(lab: Lab, damage: Damage) -> str:
+    run = interrupt(lab, f"damaged-{damage.__name__}")
+    last, step = run / "checkpoints" / "last.ckpt", read_step(run)
+    damage(lab, last)
+    log = lab.finish(run, *SHORT)
+    (line,) = (line for line in log.splitlines() if "is taken in its place" in line)
+    assert line.startswith(f"{run / 'checkpoints' / 'best.ckpt'} is taken in its place: {last} is damaged"), line
+    return f"{line.replace(str(run), '...')} (it was of step {step}); all is equal"
+
+
+def damage_both(lab: Lab) -> str:
+    run = interrupt(lab, "damaged-both")
+    folder = run / "checkpoints"
+    truncate(lab, folder / "last.ckpt")
+    flip_bit(lab, folder / "best.ckpt")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    error = find_error(lab.start(run, *lab.args(*SHORT)).end(2))
+    for name in ("last.ckpt", "best.ckpt"):
+        assert f"{folder / name} is damaged" in error, error
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    return error.replace(str(run), "...")

@@ -1,0 +1,67 @@
+"""One run is killed again and again."""
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.faults.runs import LONG, SEED, Lab, Run, read_step
+from tests.faults.table import Fault
+
+NUM_KILLS = 20
+
+
+def make_faults(lab: Lab) -> Iterator[Fault]:
+    yield Fault(
+        f"{NUM_KILLS} SIGKILLs of one run, at moments drawn with seed {SEED}",
+        "the weights and figures of the uninterrupted run, no file left, hf/ loads",
+        lambda: kill_often(lab),
+    )
+
+
+def kill_often(lab: Lab) -> str:
+    """Kills the processes of one run in its start-up, its steps, its saves and its export."""
+    run, num_steps = lab.folder / "killed", read_step(lab.train(*LONG))
+    rng, steps, orphans = lab.draw("kills"), [], []
+    for number in range(NUM_KILLS):
+        left = num_steps - read_step(run)
+        process = lab.start(run, *lab.args(*LONG))
+        wait_for_moment(rng, process, number, left)
+        process.process.kill()
+        process.end(-signal.SIGKILL)
+        steps.append(read_step(run))
+        orphans += [path.name for path in run.rglob(".*unfinished")]
+    lab.finish(run, *LONG)
+    return (
+        f"killed after steps {' '.join(map(str, steps))} of {num_steps}; {len(orphans)} left a half-written file, "
+        "which is gone; all is equal"
+    )
+
+
+def wait_for_moment(rng: random.Random, process: Run, number: int, left: int) -> None:
+    """Waits for the moment of a kill.
+
+    Args:
+        rng: draws it.
+        process: to be killed.
+        number: of the kill, from 0; the last two are in the export, every fifth in the start-up, every third in a save.
+        left: optimizer steps until the run's end.
+    """
+    kills_left = NUM_KILLS - 2 - number
+    if kills_left <= 0:
+        process.wait(lambda: is_exporting(process.folder))
+    elif number % 5 == 4:
+        time.sleep(rng.uniform(0, 4))
+    else:
+        process.wait_for_saves(rng.randint(1, max(1, 2 * left // (kills_left + 1) - 1)))
+        if number % 3 == 0:
+            unfinished = process.folder / "checkpoints" / ".last.ckpt.unfinished"
+            process.wait(unfinished.exists, poll_seconds=0)
+        else:
+            time.sleep(rng.uniform(0, 0.03))
+
+
+def is_exporting(folder: Path) -> bool:
+    """Whether the folder `hf` is being written."""
+    return any(folder.glob(".hf*"))
