@@ -20,7 +20,7 @@ from tests.faults import damage, disks, kills, ranks, refusals, signals
 from tests.faults.runs import Lab
 from tests.faults.table import Fault, Row, print_table, run_faults, time_rows
 
-TABLES = ("tests.faults.resume_table",)
+TABLES = ("tests.faults.ranks_table", "tests.faults.resume_table")
 """Modules with a function `rows` that runs a table of its own."""
 
 
