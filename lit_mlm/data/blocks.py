@@ -120,8 +120,10 @@ class BlocksDataModule(MaskedDataModule):
         num_shared = self._count_shared("val") if "val" in self.examples else 0
         if num_shared:
             parts.append(f"{num_shared:,} val blocks share a document with training")
-        if self.finds_words:
+        if self.masking.needs_words:
             parts.append(f"masked by {type(self.masking).__name__}")
+        if self.schedule is not None:
+            parts.append(f"mask_prob in training {self.schedule}")
         if self.vocabulary.get("facts"):
             parts.append(self.describe_vocabulary())
         return ", ".join(parts)
@@ -147,7 +149,8 @@ class BlocksDataModule(MaskedDataModule):
         for number, text in zip(chosen, documents.select(chosen)[TEXT], strict=True):
             yield ""
             place = (self.examples[split], lengths, number)
-            yield from describe_document(self.tokenizer, *place, text, 2 if num_blocks is None else num_blocks)
+            num = 2 if num_blocks is None else num_blocks
+            yield from describe_document(self.tokenizer, *place, text, num, self.compared)
 
     def facts(self, split: str) -> dict[str, float | int | str]:
         """Adds the masks and the blocks of a split."""

@@ -14,7 +14,7 @@ from lit_mlm.data.tokenized import DocumentsDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.text.mask_schedule import MaskSchedule, MaskScheduleName
 from lit_mlm.text.masking import Masking
-from lit_mlm.text.strategies import MaskingStrategy, TokenMasking
+from lit_mlm.text.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking
 
 PROBABILITIES = ("mask_prob", "mask_token_prob", "random_token_prob")
 
@@ -66,6 +66,7 @@ class MaskedDataModule(DocumentsDataModule):
             self.schedule = MaskSchedule(mask_schedule, train_mask_probs or [])
         self.save_hyperparameters(logger=False)
         self.examples: dict[str, MaskedBlocks] = {}
+        self.compared: list[MaskingStrategy] = []
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training blocks, in a new order and with new masks each epoch."""
@@ -92,6 +93,12 @@ class MaskedDataModule(DocumentsDataModule):
         """The length of a training whose masks follow a schedule: it decides how far along that a batch stands."""
         changes = self.schedule is not None and self.schedule.changes
         return {"mask_schedule over so many epochs:": self._count_epochs()} if changes else {}
+
+    def compare_maskings(self) -> None:
+        """Has `describe_examples` show what each kind of strategy masks; before the data is set up."""
+        strategies = {type(strategy): strategy for strategy in (TokenMasking(), WordMasking(), SpanMasking())}
+        self.compared = list((strategies | {type(self.masking): self.masking}).values())
+        self.finds_words = True
 
     def _make_masking(self) -> Masking:
         mask_prob, mask_token_prob, random_token_prob = (self.hparams[name] for name in PROBABILITIES)

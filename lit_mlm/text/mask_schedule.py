@@ -37,6 +37,10 @@ class MaskSchedule:
             if not 0 < rate <= 1:
                 raise InputError(f"data.train_mask_probs must be above 0 and at most 1, got {rate}")
 
+    def __str__(self) -> str:
+        """The rates in a few words."""
+        return f"{' -> '.join(map(str, self.rates))}{f' ({self.name})' if self.changes else ''}"
+
     @property
     def changes(self) -> bool:
         """Whether there are several rates."""

@@ -142,6 +142,7 @@ def test_fingerprint_and_facts_name_the_strategy(make_data: Any) -> None:
     assert make_data(masking=TokenMasking()).fingerprint == data[0].fingerprint
     assert data[1].facts("val")["masking"] == "TokenMasking(mask_budget='exact')"
     assert "masked by WordMasking" in data[2].describe()
+    assert "mask_prob in training 0.3 -> 0.1 (linear)" in data[5].describe()
     assert len({d.facts("val")["mask_fingerprint"] for d in (data[0], *data[5:])}) == 1  # not of training
 
 
