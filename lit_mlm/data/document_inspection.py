@@ -39,7 +39,7 @@ def describe_document(
         compared: strategies to mask a block by, one below the other; by default that of `examples`.
 
     Yields:
-        The lines. Masks are those of the first epoch, at the rate that training begins with, or of the first evaluation.
+        The lines. Masks are those of the first epoch, at the rate that it begins with, or of the first evaluation.
     """
     ends = np.cumsum(lengths)
     start, end = int(ends[number] - lengths[number]), int(ends[number])
