@@ -17,7 +17,8 @@ DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 """What can be imported: names joined by dots."""
 
 CLASS_OPTION = re.compile(
-    r"--((model|data|trainer\.(callbacks|logger|strategy|accelerator|plugins|profiler))(\.help|\.class_path)?"
+    r"--((model|data|data\.(masking|segmenter)"
+    r"|trainer\.(callbacks|logger|strategy|accelerator|plugins|profiler))(\.help|\.class_path)?"
     r"|\S+\.class_path)\+?"
 )
 """The options whose values name classes."""

@@ -1,5 +1,6 @@
 """Examples on the terminal."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,27 @@ def test_other_data_is_refused(run_cli: Callable[..., Path]) -> None:
     other = ("--data", "lightning.pytorch.demos.boring_classes.BoringDataModule")
     with pytest.raises(InputError, match="show prints the examples of a TextDataModule, which BoringDataModule is not"):
         run_cli("show", "--model", "TokenClassification", "--model.config.model_type", "bert", *other)
+
+
+def test_masks_of_tokens_words_and_spans_stand_below_each_other(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--num_examples", 1, "--num_blocks", 1, "--compare_maskings", "true")
+    run_cli(
+        "show", *imdb_args(tiny_bert, cache_dir), *options, "--data.masking", "SpanMasking", "--data.mask_prob", 0.5
+    )
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  block 0, ")]
+    blocks = {line.split(", ")[1].partition("(")[0]: line.partition("): ")[2] for line in lines}
+    assert list(blocks) == ["TokenMasking", "WordMasking", "SpanMasking"]
+    originals = {re.sub(r"\{(\S+)(?: -> \S+)?\}", r"\1", text) for text in blocks.values()}
+    assert len(originals) == 1
+    assert len(set(blocks.values())) == 3
+
+
+def test_nothing_to_compare_in_tagged_words(cache_dir: str, run_cli: Callable[..., Path]) -> None:
+    options = ("--config", "ner-sample.yaml", "--data.data_dir", FIXTURES / "conll", "--data.cache_dir", cache_dir)
+    with pytest.raises(InputError, match="--compare_maskings has no effect on CoNLLDataModule, which masks nothing"):
+        run_cli("show", *options, "--compare_maskings", "true")
 
 
 def test_negative_number_of_blocks_is_refused(tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]) -> None:

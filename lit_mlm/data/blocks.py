@@ -4,18 +4,16 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
 from typing import Any, Literal
 
 from datasets import Dataset
-from torch.utils.data import DataLoader
 
 from lit_mlm.data.base import choose_examples, require_at_least
 from lit_mlm.data.document_inspection import LEGEND, describe_document
 from lit_mlm.data.documents import TEXT, split_lines
-from lit_mlm.data.masked_blocks import MaskedBlocks, make_masking
+from lit_mlm.data.masked import MaskedDataModule
+from lit_mlm.data.masked_blocks import MaskedBlocks
 from lit_mlm.data.samples import sample_apart, sample_blocks
-from lit_mlm.data.tokenized import DocumentsDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents
@@ -23,17 +21,15 @@ from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special
 
 BlockPolicy = Literal["stream", "document", "line"]
 
-MASKING_OPTIONS = ("mask_prob", "mask_token_prob", "random_token_prob")
-
 SHAPING_OPTIONS = (
     *("block_policy", "map_batch_size", "drop_tail", "truncate", "special_tokens"),
     *("num_train_blocks", "num_val_blocks", "num_test_blocks", "val_source"),
-    *(*MASKING_OPTIONS, "num_mask_draws", "redraw_eval_masks", "eval_seed", "split_seed"),
+    "split_seed",
 )
-"""The options, beside texts, tokenizer and block size, that decide what the examples are."""
+"""The options, beside texts, tokenizer, block size and those of masks, that decide what the examples are."""
 
 
-class BlocksDataModule(DocumentsDataModule):
+class BlocksDataModule(MaskedDataModule):
     """Cuts documents into blocks and masks these.
 
     A new data set is a subclass with one method, `load_documents`.
@@ -53,12 +49,6 @@ class BlocksDataModule(DocumentsDataModule):
         val_source: what validation blocks are of: ``documents`` of their own, or ``train_blocks``, the blocks of the
             training text that are not trained on, as in the Hugging Face course: parts of the same documents then
             stand on both sides.
-        mask_prob: probability of a token to be scored.
-        mask_token_prob: share of scored tokens that the mask token replaces.
-        random_token_prob: share of scored tokens that a random token replaces; the rest stay as they are.
-        num_mask_draws: scores the text of an evaluation under this many independent draws of its masks.
-        redraw_eval_masks: draws the masks of an evaluation anew, by the number of optimizer steps before it.
-        eval_seed: of the masks in validation and test.
     """
 
     def __init__(
@@ -72,16 +62,10 @@ class BlocksDataModule(DocumentsDataModule):
         num_val_blocks: int | None = None,
         num_test_blocks: int | None = None,
         val_source: Literal["documents", "train_blocks"] = "documents",
-        mask_prob: float = 0.15,
-        mask_token_prob: float = 0.8,
-        random_token_prob: float = 0.1,
-        num_mask_draws: int = 1,
-        redraw_eval_masks: bool = False,
-        eval_seed: int = 42,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_at_least(1, block_size=block_size, map_batch_size=map_batch_size, num_mask_draws=num_mask_draws)
+        require_at_least(1, block_size=block_size, map_batch_size=map_batch_size)
         if map_batch_size is not None and block_policy != "stream":
             raise InputError(f"data.map_batch_size {map_batch_size} has no effect on data.block_policy {block_policy}")
         if truncate and block_policy == "stream":
@@ -91,7 +75,6 @@ class BlocksDataModule(DocumentsDataModule):
         if val_source == "train_blocks" and num_val_blocks is None:
             raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many not to train on")
         self.save_hyperparameters(logger=False)
-        self.examples: dict[str, MaskedBlocks] = {}
         self._mask_fingerprints: dict[tuple[str, range], str] = {}
 
     def _load_tokenizer(self, iterate_train_texts: Callable[[], Iterator[str]], text_hash: str) -> None:
@@ -109,18 +92,6 @@ class BlocksDataModule(DocumentsDataModule):
         tables = {source: self._cut(source) for source in map(self._get_source, splits)}
         self.examples |= {split: self._make_examples(split, tables[self._get_source(split)]) for split in splits}
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of training blocks, in a new order and with new masks each epoch."""
-        return self._make_loader(self.examples["train"], len(self.examples["train"]), self.examples["train"].seed)
-
-    def val_dataloader(self) -> Any:
-        """Batches of validation blocks, in an order that never changes; with several mask draws a loader for each."""
-        return self._make_eval_loaders("val")
-
-    def test_dataloader(self) -> Any:
-        """Batches of test blocks, in an order that never changes; with several mask draws a loader for each."""
-        return self._make_eval_loaders("test")
-
     @property
     def sequence_length(self) -> int:
         """The length of the longest sequence in any batch, in tokens."""
@@ -133,6 +104,7 @@ class BlocksDataModule(DocumentsDataModule):
 
     def _fingerprint(self, splits: Collection[str]) -> str:
         options = {name: self.hparams[name] for name in SHAPING_OPTIONS} | {"block_size": self._block_size}
+        options |= self._list_masking_options()
         hashes = {split: self._text_hashes[self._get_source(split)] for split in splits}
         parts = [hashes, hash_tokenizer(self.tokenizer), options]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -148,6 +120,10 @@ class BlocksDataModule(DocumentsDataModule):
         num_shared = self._count_shared("val") if "val" in self.examples else 0
         if num_shared:
             parts.append(f"{num_shared:,} val blocks share a document with training")
+        if self.masking.needs_words:
+            parts.append(f"masked by {type(self.masking).__name__}")
+        if self.schedule is not None:
+            parts.append(f"mask_prob in training {self.schedule}")
         if self.vocabulary.get("facts"):
             parts.append(self.describe_vocabulary())
         return ", ".join(parts)
@@ -173,7 +149,8 @@ class BlocksDataModule(DocumentsDataModule):
         for number, text in zip(chosen, documents.select(chosen)[TEXT], strict=True):
             yield ""
             place = (self.examples[split], lengths, number)
-            yield from describe_document(self.tokenizer, *place, text, 2 if num_blocks is None else num_blocks)
+            num = 2 if num_blocks is None else num_blocks
+            yield from describe_document(self.tokenizer, *place, text, num, self.compared)
 
     def facts(self, split: str) -> dict[str, float | int | str]:
         """Adds the masks and the blocks of a split."""
@@ -183,6 +160,7 @@ class BlocksDataModule(DocumentsDataModule):
         return super().facts(split) | {
             "data_fingerprint": self._fingerprint([split]),
             "mask_fingerprint": self._mask_fingerprints[split, draws],
+            "masking": str(self.masking),
             "num_blocks": len(examples),
             "num_blocks_shared_with_train": self._count_shared(split),
             "num_dropped_tokens": examples.table.num_dropped_tokens,
@@ -218,14 +196,17 @@ class BlocksDataModule(DocumentsDataModule):
         return size
 
     def _make_examples(self, split: str, table: BlockTable) -> MaskedBlocks:
+        stream = self._streams[self._get_source(split)]
         return MaskedBlocks(
-            stream=self._streams[self._get_source(split)].ids,
+            stream=stream.ids,
             table=table,
             chosen=self._choose_blocks(split, len(table)),
             around=self._around,
-            masking=make_masking(self.tokenizer, *(self.hparams[name] for name in MASKING_OPTIONS)),
+            masking=self._make_masking(),
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")) if split == "train" else self.hparams["eval_seed"],
             pad_id=find_pad_id(self.tokenizer),
+            word_starts=stream.word_starts,
+            schedule=self.schedule if split == "train" else None,
         )
 
     def _choose_blocks(self, split: str, num_blocks: int) -> IntArray:
@@ -241,23 +222,6 @@ class BlocksDataModule(DocumentsDataModule):
         table, lengths = self.examples["val"].table, self._streams["train"].document_lengths
         trained_on = self._choose_blocks("train", len(table))
         return len(find_shared_documents(lengths, table, self.examples["val"].chosen, trained_on))
-
-    def _make_eval_loaders(self, split: str) -> Any:
-        examples = self.examples[split]
-        loaders = [
-            self._make_loader(examples, len(examples), get_draw=partial(self._get_draw, number))
-            for number in range(self.hparams["num_mask_draws"])
-        ]
-        return loaders if len(loaders) > 1 else loaders[0]
-
-    def _get_draw(self, number: int) -> int:
-        return self._get_draws()[number]
-
-    def _get_draws(self) -> range:
-        """The numbers of the mask draws of an evaluation that starts now."""
-        num_draws = self.hparams["num_mask_draws"]
-        num_steps = self._model.num_steps if self.hparams["redraw_eval_masks"] and self._model else 0
-        return range(num_steps * num_draws, (num_steps + 1) * num_draws)
 
     def _get_source(self, split: str) -> str:
         return "train" if split == "val" and self.hparams["val_source"] == "train_blocks" else split

@@ -1,6 +1,7 @@
 """What is made of a document, as text for a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from lit_mlm.data.masked_blocks import MaskedBlocks
 from lit_mlm.data.order import BatchKey
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.strategies import MaskingStrategy
 
 LEGEND = "{a -> b}: a is to be predicted where b stands; {a}: where it stands itself; | : a document begins"
 
@@ -17,7 +19,13 @@ NUM_CHARACTERS = 400
 
 
 def describe_document(
-    tokenizer: Any, examples: MaskedBlocks, lengths: IntArray, number: int, text: str, num_blocks: int
+    tokenizer: Any,
+    examples: MaskedBlocks,
+    lengths: IntArray,
+    number: int,
+    text: str,
+    num_blocks: int,
+    compared: Sequence[MaskingStrategy] = (),
 ) -> Iterator[str]:
     """The lengths of a document, the borders of its blocks, and these as they are masked.
 
@@ -28,9 +36,10 @@ def describe_document(
         number: of the document in its split, from 0.
         text: of the document.
         num_blocks: blocks to write out, at least 0.
+        compared: strategies to mask a block by, one below the other; by default that of `examples`.
 
     Yields:
-        The lines. Masks are those of the first epoch, or of the first evaluation.
+        The lines. Masks are those of the first epoch, at the rate that it begins with, or of the first evaluation.
     """
     ends = np.cumsum(lengths)
     start, end = int(ends[number] - lengths[number]), int(ends[number])
@@ -41,7 +50,11 @@ def describe_document(
     blocks = np.flatnonzero((table.starts < end) & (table.ends > start))
     yield f"  {_format_borders(blocks, table.ends[blocks] - start)}"
     for block in blocks[:num_blocks]:
-        yield f"  block {block}: {_format_block(tokenizer, examples, int(block), ends - lengths)}"
+        if not compared:
+            yield f"  block {block}: {_format_block(tokenizer, examples, int(block), ends - lengths)}"
+        for strategy in compared:
+            masked = replace(examples, masking=replace(examples.masking, strategy=strategy))
+            yield f"  block {block}, {strategy}: {_format_block(tokenizer, masked, int(block), ends - lengths)}"
 
 
 def _format_borders(blocks: IntArray, ends: IntArray) -> str:

@@ -17,8 +17,10 @@ from lit_mlm.data.order import BatchKey
 from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import BlockTable, IntArray, gather_blocks
-from lit_mlm.text.masking import BoolArray, Masking, fingerprint_masks, mask_tokens
+from lit_mlm.text.mask_schedule import MaskSchedule
+from lit_mlm.text.masking import Masking, fingerprint_masks, mask_tokens
 from lit_mlm.text.special_tokens import SpecialTokens
+from lit_mlm.text.strategies import BoolArray, MaskingStrategy
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         masking: how tokens are masked.
         seed: of the masks.
         pad_id: id that stands on padding, where nothing is attended or scored.
+        word_starts: which tokens of `stream` begin a word, of the same shape; None where masks are made without.
+        schedule: of the share of masked tokens over training; by default that of `masking`.
+        num_epochs: in which the schedule is gone through, above 0.
     """
 
     stream: npt.NDArray[np.int32]
@@ -42,6 +47,9 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     masking: Masking
     seed: int
     pad_id: int
+    word_starts: BoolArray | None = None
+    schedule: MaskSchedule | None = None
+    num_epochs: float = 1.0
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -49,7 +57,9 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
         is_empty = len(key.examples) == 0
         # A batch without examples still has a row, of which nothing is scored: nets don't take batches of no rows.
-        masked_ids, labels, is_token = self._mask(key.epoch, np.zeros(1, np.int64) if is_empty else key.examples)
+        masked_ids, labels, is_token = self._mask(
+            key.epoch, np.zeros(1, np.int64) if is_empty else key.examples, key.position
+        )
         if is_empty:
             labels = np.full_like(labels, IGNORE_INDEX)
         return {
@@ -73,10 +83,27 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
             for start in range(0, len(self), size):
                 yield self._mask(draw, np.arange(start, min(start + size, len(self))))
 
-    def _mask(self, epoch: int, examples: IntArray) -> tuple[IntArray, IntArray, BoolArray]:
+    def _mask(self, epoch: int, examples: IntArray, position: int = 0) -> tuple[IntArray, IntArray, BoolArray]:
         example_ids = self.chosen[examples]
         ids, is_token = self._read(example_ids)
-        return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, epoch), is_token
+        rate = None
+        if self.schedule is not None:
+            progress = (epoch + (position + np.arange(len(examples))) / len(self)) / self.num_epochs
+            rate = self.schedule.find_rates(progress)
+        words = self._read_words(example_ids, ids.shape[1])
+        return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, epoch, words, rate), is_token
+
+    def _read_words(self, example_ids: IntArray, width: int) -> BoolArray | None:
+        """Which positions begin a word, shape (B, T): special tokens around a block do, and what stands behind them."""
+        if self.word_starts is None:
+            return None
+        starts, ends = self.table.starts[example_ids], self.table.ends[example_ids]
+        inner, _ = gather_blocks(self.word_starts, starts, ends)
+        begins = np.ones((len(example_ids), width), dtype=np.bool_)
+        first = len(self.around.prefix)
+        begins[:, first + 1 : first + inner.shape[1]] = inner[:, 1:]
+        begins[np.arange(width) >= (first + ends - starts)[:, None]] = True
+        return begins
 
     def _read(self, example_ids: IntArray) -> tuple[IntArray, BoolArray]:
         """Blocks with the special tokens around them: ids and which positions are tokens, both of shape (B, T)."""
@@ -95,7 +122,11 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
 
 
 def make_masking(
-    tokenizer: PreTrainedTokenizerBase, mask_prob: float, mask_token_prob: float, random_token_prob: float
+    tokenizer: PreTrainedTokenizerBase,
+    mask_prob: float,
+    mask_token_prob: float,
+    random_token_prob: float,
+    strategy: MaskingStrategy,
 ) -> Masking:
     """How tokens of a tokenizer are masked: its special tokens neither are nor stand in for others.
 
@@ -104,6 +135,7 @@ def make_masking(
         mask_prob: as in `Masking`.
         mask_token_prob: as in `Masking`.
         random_token_prob: as in `Masking`.
+        strategy: as in `Masking`.
 
     Raises:
         InputError: as `Masking` does, naming the option.
@@ -114,6 +146,6 @@ def make_masking(
     is_ordinary[tokenizer.all_special_ids] = False
     is_ordinary[[i for i, token in tokenizer.added_tokens_decoder.items() if token.special]] = False
     try:
-        return Masking(tokenizer.mask_token_id, is_ordinary, mask_prob, mask_token_prob, random_token_prob)
+        return Masking(tokenizer.mask_token_id, is_ordinary, mask_prob, mask_token_prob, random_token_prob, strategy)
     except InputError as error:
         raise InputError(f"data.{error}") from error

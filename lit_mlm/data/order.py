@@ -19,10 +19,12 @@ class BatchKey:
     Attributes:
         epoch: number of the epoch, from 0; in evaluation the number of the mask draw.
         examples: indices of its examples, shape (B,); empty for a batch that only keeps ranks in step.
+        position: how many examples of the epoch's order, on all ranks, stand before these.
     """
 
     epoch: int
     examples: IntArray
+    position: int = 0
 
 
 class BatchOrder(DistributedSampler[Any]):
@@ -80,7 +82,7 @@ class BatchOrder(DistributedSampler[Any]):
             order = np.random.default_rng((self.order_seed, epoch)).permutation(self.num_examples)
         for i in range(start, self.num_batches):
             first = (i * self.num_replicas + self.rank) * self.batch_size
-            yield BatchKey(epoch, order[first : first + self.batch_size])
+            yield BatchKey(epoch, order[first : first + self.batch_size], first)
 
 
 class LateLoader(DataLoader[Any]):

@@ -1,6 +1,7 @@
 """The base of data modules whose text is documents: read, tokenised and cached, with words added to the vocabulary."""
 
 import hashlib
+import inspect
 import json
 from abc import abstractmethod
 from collections.abc import Collection
@@ -11,6 +12,7 @@ from datasets import Dataset
 
 from lit_mlm.checkpointing import refuse_changes
 from lit_mlm.data.base import TextDataModule, refuse_without, require_at_least
+from lit_mlm.data.code_options import CODE_OPTIONS, describe_option, hash_code
 from lit_mlm.data.documents import hash_texts, iterate_texts, split_documents
 from lit_mlm.data.files import Problem, decode_lines, read_bytes
 from lit_mlm.data.stream import TokenStream, tokenize_documents
@@ -18,6 +20,7 @@ from lit_mlm.data.vocabulary import add_words, find_split_words, measure_fertili
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.word_starts import Segmenter
 
 WORD_OPTIONS = ("new_words", "num_new_words", "min_pieces")
 """The options that say which words are added."""
@@ -40,7 +43,12 @@ class DocumentsDataModule(TextDataModule):
         num_new_words: the same for this many words of the training text, the most frequent of those that the
             tokenizer cuts into many pieces.
         min_pieces: into how many at least; 3 by default.
+        segmenter: of scripts that are written without spaces: the path of a function, or a class with `__call__`, that
+            takes a text and gives the places of its words, pairs of start and end; it may leave text out.
     """
+
+    finds_words = False
+    """Whether the starts of words are kept beside the tokens."""
 
     def __init__(
         self,
@@ -50,9 +58,11 @@ class DocumentsDataModule(TextDataModule):
         new_words: list[str] | str | None = None,
         num_new_words: int | None = None,
         min_pieces: int | None = None,
+        segmenter: Segmenter | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.segmenter = segmenter
         require_at_least(1, num_new_words=num_new_words)
         require_at_least(2, min_pieces=min_pieces)
         refuse_without("data.num_new_words", num_new_words, min_pieces=min_pieces)
@@ -66,6 +76,13 @@ class DocumentsDataModule(TextDataModule):
         self._streams: dict[str, TokenStream] = {}
         self._text_hashes: dict[str, str] = {}
         self.vocabulary: dict[str, Any] = {}
+
+    def save_hyperparameters(self, *args: Any, frame: Any = None, **kwargs: Any) -> None:
+        """Keeps code as plain data, so that a checkpoint can be read without running any."""
+        super().save_hyperparameters(*args, frame=frame or inspect.currentframe().f_back, **kwargs)  # type: ignore[union-attr]
+        for name in CODE_OPTIONS:
+            if name in self.hparams:
+                self.hparams[name] = describe_option(self.hparams[name])
 
     @abstractmethod
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
@@ -169,11 +186,14 @@ class DocumentsDataModule(TextDataModule):
 
     def _tokenize(self, split: str, documents: Dataset) -> TokenStream:
         per_document = self.hparams["special_tokens"] == "document"
-        parts = [self._text_hashes[split], hash_tokenizer(self.tokenizer), per_document]
+        parts: list[Any] = [self._text_hashes[split], hash_tokenizer(self.tokenizer), per_document]
+        if self.finds_words:
+            parts += ["word_starts", hash_code(self.segmenter)]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
         cache_file = self._cache_dir / "tokens" / f"{key}.arrow"
         num_proc = self.hparams["num_proc"]
-        return tokenize_documents(documents, self.tokenizer, per_document, cache_file, num_proc, f"tokenising {split}")
+        options = (num_proc, f"tokenising {split}", self.finds_words, self.segmenter)
+        return tokenize_documents(documents, self.tokenizer, per_document, cache_file, *options)
 
     def _get_source(self, split: str) -> str:
         """The split whose text the examples of a split are made of."""

@@ -54,3 +54,18 @@ def test_draw_of_an_evaluation_is_asked_for_when_it_starts() -> None:
     draws = iter([3, 8])
     order = BatchOrder(3, 2, 0, 1, get_draw=lambda: next(draws))
     assert [[key.epoch for key in order] for _ in range(2)] == [[3, 3], [8, 8]]
+
+
+def test_position_counts_the_examples_of_all_ranks_before_a_batch() -> None:
+    found = {}
+    for rank in range(3):
+        order = BatchOrder(50, 4, rank, 3, seed=1)
+        order.set_epoch(2)
+        keys = list(order)
+        assert [(key.position, key.examples.tolist()) for key in order.iterate(3)] == [
+            (key.position, key.examples.tolist()) for key in keys[3:]
+        ]
+        found |= {int(e): key.position + i for key in keys for i, e in enumerate(key.examples)}
+    order = BatchOrder(50, 50, 0, 1, seed=1)
+    order.set_epoch(2)
+    assert found == {int(e): i for i, e in enumerate(next(iter(order)).examples)}

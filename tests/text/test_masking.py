@@ -1,16 +1,19 @@
 """Masks: statistics, independence of batching, and a reference in plain Python integers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.masking import BoolArray, Masking, fingerprint_masks, mask_tokens
+from lit_mlm.text.masking import Masking, fingerprint_masks, mask_tokens
+from lit_mlm.text.strategies import BoolArray
 
 VOCAB_SIZE, NUM_SPECIAL, MASK_ID = 1000, 5, 4
 
 
-def make_masking(**options: float) -> Masking:
+def make_masking(**options: Any) -> Masking:
     is_ordinary = np.arange(VOCAB_SIZE) >= NUM_SPECIAL
     return Masking(MASK_ID, is_ordinary, **options)
 
