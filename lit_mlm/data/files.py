@@ -26,6 +26,8 @@ SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 ADVICE = "say which encoding it is (data.encoding latin-1, for example), or convert the file"
 
+ProblemKind = Literal["empty", "undecodable", "damaged"]
+
 T = TypeVar("T")
 
 
@@ -41,7 +43,7 @@ class Problem:
 
     message: str
     text: str = ""
-    kind: Literal["empty", "undecodable", "damaged"] = "damaged"
+    kind: ProblemKind = "damaged"
 
 
 def find_files(patterns: Sequence[str], option: str) -> list[Path]:

@@ -40,7 +40,7 @@ class PlacedText(str):
     __slots__ = ("place",)
     place: str
 
-    def __new__(cls, text: str, place: str) -> Self:  # noqa: D102 (as __init__)
+    def __new__(cls, text: str, place: str = "") -> Self:  # noqa: D102 (as __init__)
         placed = super().__new__(cls, text)
         placed.place = place
         return placed

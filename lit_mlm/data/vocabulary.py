@@ -8,7 +8,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,9 +37,9 @@ class Fertility:
     """Pieces of all words."""
     num_split_words: int
     """Words of two pieces or more."""
-    num_unknown: int
+    num_unknown: int = 0
     """Pieces that are the unknown token."""
-    unknown_words: Counter[str]
+    unknown_words: Counter[str] = field(default_factory=Counter)
     """The words that hold them, as the tokenizer normalises them, and how often they stand in the text."""
 
     @property
