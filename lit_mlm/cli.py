@@ -17,6 +17,7 @@ TRAINER_COMMANDS = {
 }
 SHOW_COMMANDS = {
     "show": "print documents with their masks, or sentences with their labels, without training",
+    "audit": "report on the texts: lengths, unknown words, duplicates, what can't be read, without training",
 }
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.commands.fill", "fill the masks of texts"),
@@ -68,10 +69,10 @@ def run_command(args: Sequence[str]) -> None:
 
         run(find_configs(args))
     elif args[0] in SHOW_COMMANDS:
-        from lit_mlm.show_cli import ShowCLI
+        from lit_mlm.show_cli import AuditCLI, ShowCLI
         from lit_mlm.trainer_cli import run
 
-        run(["fit", *find_configs(args)[1:]], ShowCLI)
+        run(["fit", *find_configs(args)[1:]], AuditCLI if args[0] == "audit" else ShowCLI)
     else:
         commands = [*TRAINER_COMMANDS, *SHOW_COMMANDS, *OTHER_COMMANDS]
         raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")

@@ -1,5 +1,6 @@
 """Examples on the terminal."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +101,9 @@ def test_numbers_that_do_not_fit(
 
 def test_other_data_is_refused(run_cli: Callable[..., Path]) -> None:
     other = ("--data", "lightning.pytorch.demos.boring_classes.BoringDataModule")
-    with pytest.raises(InputError, match="show prints the examples of a TextDataModule, which BoringDataModule is not"):
+    with pytest.raises(
+        InputError, match="show and audit read the texts of a TextDataModule, which BoringDataModule is not"
+    ):
         run_cli("show", "--model", "TokenClassification", "--model.config.model_type", "bert", *other)
 
 
@@ -128,3 +131,51 @@ def test_nothing_to_compare_in_tagged_words(cache_dir: str, run_cli: Callable[..
 def test_negative_number_of_blocks_is_refused(tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="--num_blocks must be at least 0, got -2"):
         run_cli("show", *imdb_args(tiny_bert, cache_dir), "--num_blocks", -2)
+
+
+def test_audit_of_documents(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = imdb_args(tiny_bert, cache_dir)
+    folder = run_cli("audit", *args)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"documents of IMDBDataModule, in tokens of {tiny_bert}"
+    assert lines[2].split() == ["train", "val", "test"]
+    assert lines[3].split() == ["documents", "22", "2", "12"]
+    run_cli("audit", *args, "--json", "--splits", "test", "train", "--near_threshold", 0.5, "--num_examples", 1)
+    report = json.loads(capsys.readouterr().out)
+    assert list(report["splits"]) == ["train", "test"]
+    assert report["near_threshold"] == 0.5
+    assert report["limit"] == 32
+    assert not list(folder.iterdir())  # nothing is trained or written
+
+
+def test_audit_of_tagged_sentences(
+    cache_dir: str, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--config", "ner-sample.yaml", "--data.data_dir", FIXTURES / "conll", "--data.cache_dir", cache_dir)
+    run_cli("audit", *options)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].split() == ["sentences", "420", "100", "100"]
+    assert ["entities", "860"] in [line.split()[:2] for line in lines]
+    run_cli("audit", *options, "--json")
+    report = json.loads(capsys.readouterr().out)
+    assert report["splits"]["val"]["num_sentences"] == 100
+    assert report["splits"]["train"]["entities"].keys() == {"PER", "ORG", "LOC", "MISC"}
+    assert sum(report["splits"]["train"]["entities"].values()) == 860
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--splits", "dev"), "splits"),
+        (("--near_threshold", 0), "--near_threshold must be above 0 and at most 1, got 0"),
+        (("--near_threshold", "a"), "near_threshold is 'a', expected float"),
+        (("--num_examples", -1), "--num_examples must be at least 0, got -1"),
+    ],
+)
+def test_audit_s_options_that_do_not_fit(
+    options: tuple[object, ...], message: str, tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path]
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run_cli("audit", *imdb_args(tiny_bert, cache_dir), *options)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
+from lit_mlm.data.files import Problem
 from lit_mlm.data.order import BatchOrder, LateLoader, wait_for_second_signal
 from lit_mlm.data.tokenizer_training import Algorithm, load_or_train_tokenizer
 from lit_mlm.data.vocabulary import require_same_vocabulary
@@ -47,6 +48,9 @@ class TextDataModule(LightningDataModule, ABC):
 
     predict_split: str = "test"
     """The split that `Trainer.predict` goes through: train, val or test."""
+
+    problems: dict[str, list[Problem]] | None = None
+    """What can't be read, by source, where it is to be reported (`audit`) and not to stop at the first."""
 
     def __init__(
         self,

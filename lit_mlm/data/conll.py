@@ -91,11 +91,16 @@ class CoNLLDataModule(TaggedDataModule):
         return scheme
 
     def _read_split(self, split: str) -> list[TaggedSentence]:
-        sentences = []
+        sentences, problems = [], []
         for sentence in self._iterate(split):
-            if isinstance(sentence, Problem):
+            if not isinstance(sentence, Problem):
+                sentences.append(sentence)
+            elif self.problems is None:
                 raise InputError(sentence.message)
-            sentences.append(sentence)
+            else:
+                problems.append(sentence)
+        if self.problems is not None:
+            self.problems[split] = problems
         return sentences
 
     def _iterate(self, split: str) -> Iterator[TaggedSentence | Problem]:

@@ -61,14 +61,18 @@ class CorpusDataModule(BlocksDataModule):
         Raises:
             InputError: at the first problem, unless they are skipped, or if there is no text at all.
         """
-        good, problems = collect(texts, self.hparams["skip_bad"])
+        good, problems = collect(texts, self.hparams["skip_bad"] or self.problems is not None)
         is_first = source not in self._num_skipped
         self._num_skipped[source] = len(problems)
-        if problems and is_first and (self.trainer is None or self.trainer.is_global_zero):
+        if self.problems is not None:
+            self.problems[source] = problems
+        elif problems and is_first and (self.trainer is None or self.trainer.is_global_zero):
             log.warning("%s: %d left out, the first: %s", source, len(problems), problems[0].message)
         if not good:
             raise InputError(f"the {source} text is empty" + (f": {problems[0].message}" if problems else ""))
-        return make_documents(good)
+        if self.problems is None:
+            return make_documents(good)
+        return make_documents(good, [getattr(text, "place", f"{source}, document {i}") for i, text in enumerate(good)])
 
     def read_hub(
         self,

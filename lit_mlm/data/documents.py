@@ -12,9 +12,13 @@ TEXT = "text"
 """The column of a documents' data set that holds the text, one document a row."""
 
 
-def make_documents(texts: Sequence[str]) -> Dataset:
-    """A data set with one document a row."""
-    return Dataset.from_dict({TEXT: list(texts)})
+PLACE = "place"
+"""The column that says where a document stands, in a report on the data alone."""
+
+
+def make_documents(texts: Sequence[str], places: Sequence[str] | None = None) -> Dataset:
+    """A data set with one document a row, and where they stand, if that is given."""
+    return Dataset.from_dict({TEXT: list(texts)} | ({} if places is None else {PLACE: list(places)}))
 
 
 def iterate_texts(documents: Dataset) -> Iterator[str]:
@@ -25,8 +29,18 @@ def iterate_texts(documents: Dataset) -> Iterator[str]:
 
 def split_lines(documents: Dataset) -> Dataset:
     """Each line of each document as a document of its own; those of white space alone are left out."""
-    lines = (line.rstrip("\r") for text in iterate_texts(documents) for line in text.split("\n"))
-    return make_documents([line for line in lines if line.strip()])
+    if PLACE not in documents.column_names:
+        return make_documents([line for text in iterate_texts(documents) for _, line in _split(text)])
+    pairs = zip(iterate_texts(documents), documents[PLACE], strict=True)
+    lines = [(line, f"{place}, its line {number}") for text, place in pairs for number, line in _split(text)]
+    return make_documents([line for line, _ in lines], [place for _, place in lines])
+
+
+def _split(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text with their numbers, from 1, without those of white space alone."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line.rstrip("\r")
 
 
 def split_documents(documents: Dataset, fractions: Sequence[float], seed: int) -> list[Dataset]:

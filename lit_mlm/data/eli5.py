@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from lit_mlm.data.corpus import CorpusDataModule
 from lit_mlm.data.files import COMPRESSIONS, Problem, find_place
-from lit_mlm.data.readers import Row, is_whole, read_rows
+from lit_mlm.data.readers import PlacedText, Row, is_whole, read_rows
 from lit_mlm.errors import InputError
 
 HUB_ID = "dany0407/eli5_category"
@@ -103,7 +103,7 @@ def join_answers(row: Row) -> str | Problem:
     if isinstance(answers, list):
         texts = [answer.get("text") if isinstance(answer, dict) else answer for answer in answers]
         if all(isinstance(text, str) and is_whole(text) for text in texts):
-            return " ".join(map(str, texts))
+            return PlacedText(" ".join(map(str, texts)), row.place)
     columns = ", ".join(row.fields)
     found = f"{answers!r:.80} in the columns {columns}"
     return Problem(f"{row.place}: answers.text or answer must be text, found {found}")

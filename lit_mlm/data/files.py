@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from lit_mlm.errors import InputError
 
@@ -26,6 +26,8 @@ SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 ADVICE = "say which encoding it is (data.encoding latin-1, for example), or convert the file"
 
+ProblemKind = Literal["empty", "undecodable", "damaged"]
+
 T = TypeVar("T")
 
 
@@ -36,10 +38,12 @@ class Problem:
     Attributes:
         message: names the file, the place in it, and what was found there.
         text: a line that can't be decoded, with the bytes in question as lone surrogates.
+        kind: what is wrong with it.
     """
 
     message: str
     text: str = ""
+    kind: ProblemKind = "damaged"
 
 
 def find_files(patterns: Sequence[str], option: str) -> list[Path]:
@@ -148,7 +152,7 @@ def read_bytes(path: Path) -> bytes | Problem:
             content = COMPRESSIONS[path.suffix.lower()](content)
         except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             return Problem(f"{path} is no whole {path.suffix} file: {error}")
-    return content if content.removeprefix(codecs.BOM_UTF8).strip() else Problem(f"{path} is empty")
+    return content if content.removeprefix(codecs.BOM_UTF8).strip() else Problem(f"{path} is empty", kind="empty")
 
 
 def decode_lines(path: Path, content: bytes, encoding: str) -> Iterator[tuple[int, str | Problem]]:
@@ -159,7 +163,8 @@ def decode_lines(path: Path, content: bytes, encoding: str) -> Iterator[tuple[in
         try:
             lines = content.decode(encoding).split("\n")
         except UnicodeDecodeError as error:
-            yield 1, Problem(f"{path}, byte {error.start}: {error.reason}: not {encoding} text; {ADVICE}")
+            message = f"{path}, byte {error.start}: {error.reason}: not {encoding} text; {ADVICE}"
+            yield 1, Problem(message, kind="undecodable")
             return
         yield from ((number, line.removesuffix("\r")) for number, line in enumerate(lines, start=1))
         return
@@ -171,4 +176,5 @@ def decode_lines(path: Path, content: bytes, encoding: str) -> Iterator[tuple[in
         except UnicodeDecodeError as error:
             byte = f"byte 0x{line[error.start]:02x} at place {error.start + 1}"
             message = f"{path}, line {number}: {byte} is not {encoding} text; {ADVICE}"
-            yield number, Problem(message, line.decode(encoding, "surrogateescape").removesuffix("\r"))
+            text = line.decode(encoding, "surrogateescape").removesuffix("\r")
+            yield number, Problem(message, text, kind="undecodable")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,23 @@ class Row:
 
     place: str
     fields: dict[str, Any]
+
+
+class PlacedText(str):
+    """A document that knows where it stands.
+
+    Args:
+        text: of the document.
+        place: the file, and the line, row or record, for messages.
+    """
+
+    __slots__ = ("place",)
+    place: str
+
+    def __new__(cls, text: str, place: str = "") -> Self:  # noqa: D102 (as __init__)
+        placed = super().__new__(cls, text)
+        placed.place = place
+        return placed
 
 
 Line = tuple[int, str | Problem]
@@ -62,11 +79,12 @@ def get_text(row: Row, column: str) -> str | Problem:
         return Problem(f"{row.place}: no column {column!r}, only {_list(row.fields)}; {advice}")
     text = row.fields[column]
     if isinstance(text, str) and text.strip():
-        return (
-            text if is_whole(text) else Problem(f"{row.place}: half a character in the column {column!r}: {text!r:.60}")
-        )
+        if is_whole(text):
+            return PlacedText(text, row.place)
+        return Problem(f"{row.place}: half a character in the column {column!r}: {text!r:.60}", kind="undecodable")
     found = "no text" if text is None or text == "" else f"{type(text).__name__} {text!r}"
-    return Problem(f"{row.place}: {found} in the column {column!r}")
+    is_empty = text is None or isinstance(text, str)
+    return Problem(f"{row.place}: {found} in the column {column!r}", kind="empty" if is_empty else "damaged")
 
 
 def is_whole(text: str) -> bool:
@@ -112,10 +130,14 @@ def _read_text_file(path: Path, encoding: str, by_line: bool) -> Iterator[str | 
         return
     lines = list(decode_lines(path, content, encoding))
     if by_line:
-        yield from (line for _, line in lines if isinstance(line, Problem) or line.strip())
+        for number, line in lines:
+            if isinstance(line, Problem):
+                yield line
+            elif line.strip():
+                yield PlacedText(line, f"{path}, line {number}")
         return
     problems = [line for _, line in lines if isinstance(line, Problem)]
-    yield problems[0] if problems else "\n".join(str(line) for _, line in lines)
+    yield problems[0] if problems else PlacedText("\n".join(str(line) for _, line in lines), str(path))
 
 
 def _read_json_lines(path: Path, lines: Iterable[Line]) -> Iterator[Row | Problem]:

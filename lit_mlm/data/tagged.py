@@ -201,14 +201,28 @@ class TaggedDataModule(WindowsDataModule):
         """Reads what a stage needs, and the training split where the labels or the tokenizer come from it."""
         splits = set(self._find_splits(stage))
         has_labels = self._label_names is not None or self.hparams["labels"] is not None
-        if not has_labels or self.hparams["vocab_size"] is not None:
-            splits.add("train")
-        loaded = self.load_sentences(splits)
-        self._read = {split: loaded[split] for split in sorted(splits)}
+        self.load_texts(splits if has_labels else {*splits, "train"})
+
+    def load_texts(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
+        """Reads the sentences of splits, and loads the tokenizer.
+
+        Args:
+            splits: train, val or test.
+
+        Returns:
+            The sentences by split, as the files have them; those of training, too, where the tokenizer is trained.
+
+        Raises:
+            InputError: if a split has no words, or can't be read.
+        """
+        needed = {*splits, "train"} if self.hparams["vocab_size"] is not None else {*splits}
+        loaded = self.load_sentences(needed)
+        self._read = {split: loaded[split] for split in sorted(needed)}
         for split, sentences in self._read.items():
             if not any(sentence.words for sentence in sentences):
                 raise InputError(f"the {split} split has no words: no line of it has a word and its tag")
         self._load_tokenizer(self._iterate_train_texts, hash_sentences(self._read.get("train", [])))
+        return self._read
 
     def _iterate_train_texts(self) -> Iterator[str]:
         return (" ".join(sentence.words) for sentence in self._read["train"])

@@ -138,17 +138,24 @@ class DocumentsDataModule(TextDataModule):
         words: dict[str, float | int | str] = self.vocabulary.get("facts", {}).get(source, {})
         return {"tokens_per_byte": tokens_per_byte} | words
 
-    def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
-        """Exactly the splits that are asked for, in the order of their names."""
-        loaded = self.load_documents(splits)
-        return {split: loaded[split] for split in sorted(splits)}
+    def load_texts(self, splits: Collection[str]) -> dict[str, Dataset]:
+        """Reads the documents of splits, and loads the tokenizer.
 
-    def _load(self, stage: str) -> None:
-        splits = {self._get_source(split) for split in self._find_splits(stage)}
+        Args:
+            splits: train, val or test.
+
+        Returns:
+            The documents by split; those of training, too, where something is learnt from them. None of a split whose
+            examples are made of another's text.
+
+        Raises:
+            InputError: if a split has no documents, or its text and the tokenizer's options don't fit together.
+        """
         has_words = self._model is not None and self._model.has_final_tokenizer and self.hparams["tokenizer"] is None
         finds_words = self.hparams["num_new_words"] is not None and not has_words
         learns = self.hparams["vocab_size"] is not None or finds_words
-        documents = self._read_documents({*splits, "train"} if learns else splits)
+        sources = {self._get_source(split) for split in splits}
+        documents = self._read_documents({*sources, "train"} if learns else sources)
         for split, texts in documents.items():
             if len(texts) == 0:
                 advice = "; raise data.val_fraction, or give it text of its own" if split == "val" else ""
@@ -159,7 +166,18 @@ class DocumentsDataModule(TextDataModule):
             self._keep_words()
         else:
             self._add_words(documents)
-        self._streams |= {split: self._tokenize(split, documents[split]) for split in sorted(splits)}
+        return documents
+
+    def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
+        """Exactly the splits that are asked for, in the order of their names."""
+        loaded = self.load_documents(splits)
+        return {split: loaded[split] for split in sorted(splits)}
+
+    def _load(self, stage: str) -> None:
+        splits = self._find_splits(stage)
+        documents = self.load_texts(splits)
+        sources = sorted({self._get_source(split) for split in splits})
+        self._streams |= {split: self._tokenize(split, documents[split]) for split in sources}
 
     def _keep_words(self) -> None:
         """Takes over what a checkpoint knows of its words; refuses options that ask for others."""

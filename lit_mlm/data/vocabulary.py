@@ -8,7 +8,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,6 +37,10 @@ class Fertility:
     """Pieces of all words."""
     num_split_words: int
     """Words of two pieces or more."""
+    num_unknown: int = 0
+    """Pieces that are the unknown token."""
+    unknown_words: Counter[str] = field(default_factory=Counter)
+    """The words that hold them, as the tokenizer normalises them, and how often they stand in the text."""
 
     @property
     def fertility(self) -> float:
@@ -52,15 +56,19 @@ class Fertility:
 def measure_fertility(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> Fertility:
     """Counts the words of a text and their pieces, special tokens and white space left out."""
     backend = _get_backend(tokenizer)
-    num_words = num_tokens = num_split_words = 0
+    num_words = num_tokens = num_split_words = num_unknown = 0
+    unknown_words: Counter[str] = Counter()
     for form, count in _count_forms(texts, backend).items():
         if not _read_form(form, backend):
             continue
-        num_pieces = len(backend.model.tokenize(form))
+        ids = [piece.id for piece in backend.model.tokenize(form)]
         num_words += count
-        num_tokens += count * num_pieces
-        num_split_words += count * (num_pieces > 1)
-    return Fertility(num_words, num_tokens, num_split_words)
+        num_tokens += count * len(ids)
+        num_split_words += count * (len(ids) > 1)
+        if tokenizer.unk_token_id in ids:
+            num_unknown += count * ids.count(tokenizer.unk_token_id)
+            unknown_words[_read_form(form, backend)] += count
+    return Fertility(num_words, num_tokens, num_split_words, num_unknown, unknown_words)
 
 
 def find_split_words(

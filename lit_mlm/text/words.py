@@ -4,9 +4,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Kana and Han: scripts written without spaces, in which a run of letters is a clause, not a word."""
-_RUN_OR_CHARACTER = re.compile(rf"(?P<run>[^\W_{_UNSPACED}]+)|\S")
+_RUN_OR_CHARACTER = re.compile(rf"(?P<run>[^\W_{UNSPACED}]+)|\S")
 _JOINERS = "\u200c\u200d"
 
 

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lit_mlm.data.files import Problem, collect
-from lit_mlm.data.readers import Row, read_rows, read_texts
+from lit_mlm.data.readers import PlacedText, Row, read_rows, read_texts
 from lit_mlm.errors import InputError
 
 TEXTS = ["One line.", 'Two\nlines, with "quotes"', "naïve 漢字", "four"]
@@ -81,6 +82,29 @@ def test_plain_text_by_file_and_by_line(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfone\r\n\r\n two\n")
     assert list(read_texts(path)) == ["one\n\n two\n"]
     assert list(read_texts(path, by_line=True)) == ["one", " two"]
+    assert [get_place(text) for text in read_texts(path)] == [str(path)]
+    assert [get_place(text) for text in read_texts(path, by_line=True)] == [f"{path}, line 1", f"{path}, line 3"]
+
+
+def get_place(text: str | Problem) -> str:
+    assert isinstance(text, PlacedText)
+    assert pickle.loads(pickle.dumps(text)).place == text.place
+    return text.place
+
+
+def test_places_of_rows_and_what_is_wrong_with_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a"}\n\n{"text": ""}\n{"text": null}\n{"text": 3}\n{"text": "\\ud800"}\n{"text": "b"}\n')
+    texts = list(read_texts(path))
+    kinds = [text.kind for text in texts if isinstance(text, Problem)]
+    assert kinds == ["empty", "empty", "damaged", "undecodable"]
+    assert [get_place(texts[i]) for i in (0, -1)] == [f"{path}, line 1", f"{path}, line 7"]
+    path.write_bytes(b'{"text": "\xe9"}')
+    assert [text.kind for text in read_texts(path) if isinstance(text, Problem)] == ["undecodable"]
+    path.write_bytes("\u00e9".encode("utf-16")[:-1])
+    assert [text.kind for text in read_texts(path, encoding="utf-16") if isinstance(text, Problem)] == ["undecodable"]
+    path.write_text(" \n")
+    assert [text.kind for text in read_texts(path) if isinstance(text, Problem)] == ["empty"]
 
 
 def test_json_lines_in_a_json_file(tmp_path: Path) -> None:
@@ -140,7 +164,7 @@ def test_broken_files_name_file_place_and_what_was_found(tmp_path: Path, name: s
 def test_null_in_parquet_names_the_row(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a", "b", None]}), tmp_path / "a.parquet", row_group_size=2)
     assert list(read_texts(tmp_path / "a.parquet"))[2] == Problem(
-        f"{tmp_path / 'a.parquet'}, row 3: no text in the column 'text'"
+        f"{tmp_path / 'a.parquet'}, row 3: no text in the column 'text'", kind="empty"
     )
 
 

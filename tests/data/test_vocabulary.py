@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,10 @@ def test_fertility_of_a_text_by_hand(tokenizers: Any) -> None:
     assert fertility.split_fraction == pytest.approx(2 / 6)
     assert Fertility(0, 0, 0).fertility == Fertility(0, 0, 0).split_fraction == 0
     assert measure_fertility(["a  \n\n  a"], tokenizers["bpe"]).num_words == 2  # white space is no word
+    unknown = measure_fertility(
+        ["A zoo, a film", "zoo film!"], PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+    )
+    assert (unknown.num_unknown, unknown.unknown_words) == (3, {"zoo": 2, "!": 1})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -246,11 +251,15 @@ def test_fertility_counts_the_tokenizer_s_own_tokens(kind: str, tokenizers: Any,
     """Against whole texts and their word ids."""
     tokenizer = tokenizers[kind]
     lengths: list[int] = []
+    num_unknown = 0
     for text in reviews:
         encoding = tokenizer(text, add_special_tokens=False)
         lengths += Counter(encoding.word_ids()).values()
-    expected = Fertility(len(lengths), sum(lengths), sum(length > 1 for length in lengths))
-    assert measure_fertility(reviews, tokenizer) == expected
+        num_unknown += encoding["input_ids"].count(tokenizer.unk_token_id)
+    expected = Fertility(len(lengths), sum(lengths), sum(length > 1 for length in lengths), num_unknown)
+    found = measure_fertility(reviews, tokenizer)
+    assert replace(found, unknown_words=Counter()) == expected
+    assert found.unknown_words.total() <= num_unknown
     extended, _ = add_words(tokenizer, find_split_words(reviews, tokenizer, 8, 2))
     after = measure_fertility(reviews, extended)
     assert after.num_words == expected.num_words
