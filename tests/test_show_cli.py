@@ -110,10 +110,8 @@ def test_other_data_is_refused(run_cli: Callable[..., Path]) -> None:
 def test_masks_of_tokens_words_and_spans_stand_below_each_other(
     tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--num_examples", 1, "--num_blocks", 1, "--compare_maskings", "true")
-    run_cli(
-        "show", *imdb_args(tiny_bert, cache_dir), *options, "--data.masking", "SpanMasking", "--data.mask_prob", 0.5
-    )
+    options = ("--num_examples", 1, "--num_blocks", 1, "--compare_maskings", "true", "--data.mask_prob", 0.5)
+    run_cli("show", *imdb_args(tiny_bert, cache_dir), *options, "--data.masking", "SpanMasking")
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  block 0, ")]
     blocks = {line.split(", ")[1].partition("(")[0]: line.partition("): ")[2] for line in lines}
     assert list(blocks) == ["TokenMasking", "WordMasking", "SpanMasking"]

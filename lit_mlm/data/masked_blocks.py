@@ -97,12 +97,11 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         """Which positions begin a word, shape (B, T): special tokens around a block do, and what stands behind them."""
         if self.word_starts is None:
             return None
-        starts, ends = self.table.starts[example_ids], self.table.ends[example_ids]
-        inner, _ = gather_blocks(self.word_starts, starts, ends)
-        begins = np.ones((len(example_ids), width), dtype=np.bool_)
-        first = len(self.around.prefix)
-        begins[:, first + 1 : first + inner.shape[1]] = inner[:, 1:]
-        begins[np.arange(width) >= (first + ends - starts)[:, None]] = True
+        starts, ends = self.table.starts[example_ids, None], self.table.ends[example_ids, None]
+        places = starts + np.arange(width) - len(self.around.prefix)
+        begins: BoolArray = self.word_starts[np.clip(places, 0, len(self.word_starts) - 1)]
+        begins |= places <= starts
+        begins |= places >= ends
         return begins
 
     def _read(self, example_ids: IntArray) -> tuple[IntArray, BoolArray]:

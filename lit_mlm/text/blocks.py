@@ -110,7 +110,7 @@ def find_shared_documents(document_lengths: IntArray, table: BlockTable, ours: I
 
 
 def gather_blocks(
-    stream: npt.NDArray[np.integer | np.bool_], starts: IntArray, ends: IntArray
+    stream: npt.NDArray[np.integer], starts: IntArray, ends: IntArray
 ) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Reads several slices of a stream as one array, padded on the right to the longest of them.
 

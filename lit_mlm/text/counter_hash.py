@@ -55,6 +55,9 @@ def draw_uniform(keys: UIntArray, positions: npt.NDArray[Any], purpose: int) -> 
 def _mix(values: UIntArray) -> UIntArray:
     """The step and finaliser of SplitMix64, a bijection of 64-bit numbers; multiplication wraps around by design."""
     z = values + _GOLDEN
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    z ^= z >> np.uint64(30)  # in place: most of the time of a mask goes into new arrays
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z

@@ -247,7 +247,9 @@ def choose_units(
         The maskable tokens of the chosen units, shape (B, T).
     """
     if budget == "expected":
-        return is_maskable & np.take_along_axis(uniform < rate[:, None], find_firsts(starts), axis=1)
+        is_chosen = uniform[starts] < np.repeat(rate, starts.sum(axis=1))  # for each unit of the batch
+        chosen: BoolArray = is_chosen[np.cumsum(starts) - 1].reshape(starts.shape)
+        return is_maskable & chosen
     num, width = starts.shape
     units = find_units(starts)
     slots = units + np.arange(num)[:, None] * width

@@ -57,7 +57,7 @@ def test_draw_of_an_evaluation_is_asked_for_when_it_starts() -> None:
 
 
 def test_position_counts_the_examples_of_all_ranks_before_a_batch() -> None:
-    found = {}
+    found: dict[int, int] = {}
     for rank in range(3):
         order = BatchOrder(50, 4, rank, 3, seed=1)
         order.set_epoch(2)

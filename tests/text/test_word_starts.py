@@ -13,6 +13,9 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFas
 from lit_mlm.data.stream import tokenize_batch
 from lit_mlm.data.tokenizer_training import train_tokenizer
 from lit_mlm.errors import InputError
+from lit_mlm.text import IGNORE_INDEX
+from lit_mlm.text.masking import Masking, mask_tokens
+from lit_mlm.text.strategies import MaskingStrategy, SpanMasking, WordMasking
 from lit_mlm.text.word_starts import find_word_starts
 from tests.families import FAMILIES, draw_sentence, is_surrogate
 
@@ -83,6 +86,39 @@ def test_equal_to_reference_on_any_text(family: str, families: dict[str, PreTrai
         for text, encoding, starts in zip(texts, encodings, found, strict=True):
             assert starts == find_slowly(text, encoding, segmenter(text) if segmenter else [])
     assert sum(not start for row in find_starts(tokenizer, texts) for start in row) > 100
+
+
+@pytest.mark.parametrize(
+    "strategy", [WordMasking(), WordMasking("exact"), SpanMasking(), SpanMasking("exact")], ids=str
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_of_any_text_are_masked_in_all_their_pieces(
+    family: str, strategy: MaskingStrategy, families: dict[str, PreTrainedTokenizerFast]
+) -> None:
+    """From text to masks, in blocks that cut words: what is left of a word in a block is masked or not as one."""
+    tokenizer, rng = families[family], random.Random(11)
+    texts = [" ".join(draw_sentence(rng, 8)) for _ in range(60)]
+    texts = ["".join("\ufffd" if is_surrogate(c) else c for c in text) for text in texts]
+    encodings = tokenizer(texts).encodings
+    words = np.cumsum([start for text, e in zip(texts, encodings, strict=True) for start in find_slowly(text, e, [])])
+    ids = np.array([i for encoding in encodings for i in encoding.ids])
+    starts = np.array([start for row in find_starts(tokenizer, texts) for start in row])
+    shape = (len(ids) // 23, 23)
+    ids, starts, words = (array[: shape[0] * 23].reshape(shape) for array in (ids, starts, words))
+    is_ordinary = np.ones(len(tokenizer), dtype=bool)
+    is_ordinary[tokenizer.all_special_ids] = False
+    masking = Masking(0, is_ordinary, 0.4, 1.0, 0.0, strategy)
+    labels = mask_tokens(ids, np.ones_like(starts), np.arange(shape[0]), masking, 1, 0, starts)[1]
+    num_long = 0
+    for row in range(shape[0]):
+        for word in set(words[row]):
+            places = [i for i in range(23) if words[row, i] == word and is_ordinary[ids[row, i]]]
+            hits = {bool(labels[row, i] != IGNORE_INDEX) for i in places}
+            assert len(hits) < 2
+            num_long += hits == {True} and len(places) > 1
+        if strategy.mask_budget == "exact":  # type: ignore[attr-defined]
+            assert (labels[row] != IGNORE_INDEX).sum() <= round(0.4 * is_ordinary[ids[row]].sum())
+    assert num_long > 10
 
 
 def make_unigram(pieces: str) -> PreTrainedTokenizerFast:
