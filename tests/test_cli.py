@@ -91,6 +91,8 @@ def test_every_config_prints(config: str, run_cli: Run, capsys: pytest.CaptureFi
             if key == "callbacks+":  # appended under its full name
                 assert found[-1].pop("class_path").endswith(f".{value.pop('class_path')}")
                 found = found[-1]
+            if isinstance(value, str) and isinstance(found, dict):  # a class by its name
+                found = found["class_path"].rpartition(".")[2]
             if isinstance(value, dict):
                 options = value.pop("init_args", {})
                 assert options.items() <= found.get("init_args", {}).items()
