@@ -3,8 +3,9 @@
 import os
 import tempfile
 
-# Before `transformers` and `datasets` are imported: no test may need the network or the user's caches.
+# Before torch, `transformers` and `datasets` are imported: no test may need the network or the user's caches.
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny nets: threads cost more than they give, and several processes starve of them
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="lit-mlm-tests-")
 
 from collections.abc import Callable
