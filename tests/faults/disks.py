@@ -47,16 +47,21 @@ def freeze_folder(lab: Lab) -> str:
     process = lab.start(lab.folder / "frozen", *lab.args(*SHORT))
     process.wait_for_saves(5)
     with immutable(process.folder / "checkpoints"):
-        happened = fail_save(process)
+        happened = fail_save(process, is_frozen=True)
     return happened + finish(lab, process)
 
 
-def fail_save(process: Run) -> str:
-    """Waits for the end of a run that can't save any more."""
+def fail_save(process: Run, is_frozen: bool = False) -> str:
+    """Waits for the end of a run that can't save any more.
+
+    Args:
+        process: of the run.
+        is_frozen: whether nothing can be removed from its folder: what was half-written then goes when the run goes on.
+    """
     error = find_error(process.end(2))
     last = process.folder / "checkpoints" / "last.ckpt"
     assert error.startswith(f"error: the checkpoint {last} can't be written; the one that is there is intact: "), error
-    assert not find_orphans(process.folder), find_orphans(process.folder)
+    assert is_frozen or not find_orphans(process.folder), find_orphans(process.folder)
     assert read_step(process.folder) >= 5
     return f"{error.replace(str(process.folder), '...')[:230]} (step {read_step(process.folder)} is there)"
 
