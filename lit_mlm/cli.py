@@ -18,6 +18,7 @@ TRAINER_COMMANDS = {
 SHOW_COMMANDS = {
     "show": "print documents with their masks, or sentences with their labels, without training",
     "audit": "report on the texts: lengths, unknown words, duplicates, what can't be read, without training",
+    "prepare": "tokenise all texts into the cache, so that a run starts at once",
 }
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.commands.fill", "fill the masks of texts"),
@@ -69,10 +70,11 @@ def run_command(args: Sequence[str]) -> None:
 
         run(find_configs(args))
     elif args[0] in SHOW_COMMANDS:
-        from lit_mlm.show_cli import AuditCLI, ShowCLI
+        from lit_mlm.show_cli import AuditCLI, PrepareCLI, ShowCLI
         from lit_mlm.trainer_cli import run
 
-        run(["fit", *find_configs(args)[1:]], AuditCLI if args[0] == "audit" else ShowCLI)
+        cli = {"show": ShowCLI, "audit": AuditCLI, "prepare": PrepareCLI}[args[0]]
+        run(["fit", *find_configs(args)[1:]], cli)
     else:
         commands = [*TRAINER_COMMANDS, *SHOW_COMMANDS, *OTHER_COMMANDS]
         raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")

@@ -1,6 +1,7 @@
-"""`show` and `audit`: what the data module of a config makes of its texts, and a report on them, without training."""
+"""`show`, `audit`, `prepare`: what a data module makes of its texts, reported or cached, without training."""
 
 import json
+import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, Literal, cast
@@ -11,6 +12,7 @@ from lit_mlm.data.audit import audit
 from lit_mlm.data.audit_table import format_report
 from lit_mlm.data.base import STAGE_OF_SPLIT, TextDataModule
 from lit_mlm.data.masked import MaskedDataModule
+from lit_mlm.data.tokenized import DocumentsDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.trainer_cli import TrainerCLI
 
@@ -39,7 +41,9 @@ class DataCLI(TrainerCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         data = self.datamodule
         if not isinstance(data, TextDataModule):
-            raise InputError(f"show and audit read the texts of a TextDataModule, which {type(data).__name__} is not")
+            raise InputError(
+                f"show, audit and prepare read the texts of a TextDataModule, which {type(data).__name__} is not"
+            )
         for line in self.print_lines(data, self.config[subcommand]):
             print(line)
 
@@ -84,3 +88,23 @@ class AuditCLI(DataCLI):
         """The report, in tables or as JSON."""
         report = audit(data, cast(Any, self.model), options.splits, options.near_threshold, options.num_examples)
         return iter([json.dumps(report, indent=2)]) if options.json else format_report(report)
+
+
+class PrepareCLI(DataCLI):
+    """Tokenises all splits, so that a run finds them in the cache."""
+
+    def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
+        """What was made of each split, and where it is."""
+        if not isinstance(data, DocumentsDataModule):
+            raise InputError(f"prepare caches the tokens of documents, and {type(data).__name__} has no documents")
+        data.attach(cast(Any, self.model))
+        start = time.perf_counter()
+        data.setup("fit")
+        notes = []
+        try:
+            data.setup("test")
+        except InputError as error:
+            notes.append(f"no test split: {error}")
+        seconds = time.perf_counter() - start
+        yield from [*data.describe_streams(), *notes]
+        yield f"read, tokenised and cut in {seconds:.1f} s; a run with these options tokenises nothing more"

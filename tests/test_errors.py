@@ -239,7 +239,7 @@ def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("fti", "there is no command fti (but fit, validate, test, predict, show, audit, fill"),
+        ("fti", "there is no command fti (but fit, validate, test, predict, show, audit, prepare, fill"),
         ("fit", "missing: --data, --model; give a --config that has it, or type it"),
         ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM"),
         (

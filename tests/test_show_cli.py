@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lit_mlm.cli import main
+from lit_mlm.data import stream
 from lit_mlm.errors import InputError
 from tests.conftest import FIXTURES, imdb_args
 
@@ -102,7 +103,7 @@ def test_numbers_that_do_not_fit(
 def test_other_data_is_refused(run_cli: Callable[..., Path]) -> None:
     other = ("--data", "lightning.pytorch.demos.boring_classes.BoringDataModule")
     with pytest.raises(
-        InputError, match="show and audit read the texts of a TextDataModule, which BoringDataModule is not"
+        InputError, match="show, audit and prepare read the texts of a TextDataModule, which BoringDataModule is not"
     ):
         run_cli("show", "--model", "TokenClassification", "--model.config.model_type", "bert", *other)
 
@@ -177,3 +178,51 @@ def test_audit_s_options_that_do_not_fit(
 ) -> None:
     with pytest.raises(InputError, match=message):
         run_cli("audit", *imdb_args(tiny_bert, cache_dir), *options)
+
+
+def test_prepared_run_tokenises_nothing(
+    tiny_bert: str,
+    tmp_path: Path,
+    run_cli: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache_dir = tmp_path / "cache"
+    args = [*imdb_args(tiny_bert, str(cache_dir)), "--data.masking", "WordMasking", "--trainer.max_epochs", 1]
+    run_cli("prepare", *args)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(", ")[0] for line in lines[:3]] == [
+        "train: 22 documents",
+        "val: 2 documents",
+        "test: 12 documents",
+    ]
+    assert all(re.search(r", [\d,]+ tokens, tokenised in [\d.]+ s \([\d,]+ tokens/s\)$", line) for line in lines[:3])
+    assert lines[3] == f"cache: {cache_dir / 'tokens'}"
+    assert len(list((cache_dir / "tokens").glob("*.arrow"))) == 3
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise AssertionError("tokenised again")
+
+    monkeypatch.setattr(stream, "tokenize_batch", fail)
+    run_cli("prepare", *args)
+    assert all(line.endswith(" tokens, were in the cache") for line in capsys.readouterr().out.splitlines()[:3])
+    run_cli("fit", *args, "--run_dir", "out")
+    run_cli("test", *args, "--ckpt_path", "out/checkpoints/last.ckpt")
+    with pytest.raises(AssertionError, match="tokenised again"):
+        run_cli("fit", *args, "--data.masking", "TokenMasking", "--run_dir", "other")
+
+
+def test_prepare_says_that_there_is_no_test_split(
+    tiny_bert: str, tmp_path: Path, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = [*imdb_args(tiny_bert, str(tmp_path)), "--data.train_splits", "[test]"]
+    run_cli("prepare", *args)
+    assert "no test split: data.train_splits is ['test']" in capsys.readouterr().out
+
+
+def test_prepare_refuses_what_has_no_documents(cache_dir: str, run_cli: Callable[..., Path]) -> None:
+    options = ("--config", "ner-sample.yaml", "--data.data_dir", FIXTURES / "conll", "--data.cache_dir", cache_dir)
+    with pytest.raises(
+        InputError, match="prepare caches the tokens of documents, and CoNLLDataModule has no documents"
+    ):
+        run_cli("prepare", *options)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -66,7 +67,7 @@ def _measure(
         texts = batch[TEXT]
         finder.add(split, texts)
         ids = tokenize_batch(batch, tokenizer, add_special_tokens=False)[INPUT_IDS]
-        lengths[start : start + len(ids)] = [len(row) for row in ids]
+        lengths[start : start + len(ids)] = pc.list_value_length(ids).to_numpy()
         start += len(ids)
         found = measure_fertility(texts, tokenizer)  # a batch at a time, as it holds the distinct words
         num_words += found.num_words

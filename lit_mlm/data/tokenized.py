@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,9 @@ from lit_mlm.text.word_starts import Segmenter
 
 WORD_OPTIONS = ("new_words", "num_new_words", "min_pieces")
 """The options that say which words are added."""
+
+TOKENS = "tokens"
+"""The folder of token streams within `data.cache_dir`."""
 
 ENDINGS = ("_before", "")
 """Of the names of figures, for the tokenizer before words were added and after."""
@@ -120,6 +123,16 @@ class DocumentsDataModule(TextDataModule):
         """The number of tokens of each of `read_documents`, shape (num_documents,)."""
         return self._streams[self._get_source(split)].document_lengths
 
+    def describe_streams(self) -> Iterator[str]:
+        """What tokenising made of each text that was set up, and where the tokens are."""
+        for source, stream in self._streams.items():
+            took = "were in the cache"
+            if stream.seconds is not None:
+                rate = len(stream.ids) / max(stream.seconds, 1e-9)
+                took = f"tokenised in {stream.seconds:.1f} s ({rate:,.0f} tokens/s)"
+            yield f"{source}: {len(stream.document_lengths):,} documents, {len(stream.ids):,} tokens, {took}"
+        yield f"cache: {self._cache_dir / TOKENS}"
+
     def describe_vocabulary(self) -> str:
         """How many words were added, and what that changes in the training text, or another."""
         facts = self.vocabulary["facts"]
@@ -208,7 +221,7 @@ class DocumentsDataModule(TextDataModule):
         if self.finds_words:
             parts += ["word_starts", hash_code(self.segmenter)]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        cache_file = self._cache_dir / "tokens" / f"{key}.arrow"
+        cache_file = self._cache_dir / TOKENS / f"{key}.arrow"
         num_proc = self.hparams["num_proc"]
         options = (num_proc, f"tokenising {split}", self.finds_words, self.segmenter)
         return tokenize_documents(documents, self.tokenizer, per_document, cache_file, *options)

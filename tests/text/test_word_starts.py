@@ -38,7 +38,10 @@ def segment(text: str, longest: int = 4) -> Spans:
 
 
 def find_starts(tokenizer: Any, texts: list[str], segmenter: Any = None) -> list[list[bool]]:
-    return [list(row) for row in tokenize_batch({"text": texts}, tokenizer, True, True, segmenter)["word_starts"]]
+    starts: list[list[bool]] = tokenize_batch({"text": texts}, tokenizer, True, True, segmenter)[
+        "word_starts"
+    ].to_pylist()
+    return starts
 
 
 def find_slowly(text: str, encoding: Any, spans: Spans) -> list[bool]:
@@ -177,16 +180,16 @@ def group_as_library(tokenizer: Any, text: str) -> list[bool]:
 
 @pytest.mark.parametrize(("text", "kind", "ours", "theirs"), CASES)
 def test_hard_cases(text: str, kind: str, ours: str, theirs: str, hard: dict[str, Any]) -> None:
-    batch = tokenize_batch({"text": [text]}, hard[kind], False, True, segment)
+    batch = tokenize_batch({"text": [text]}, hard[kind], False, True, segment).to_pydict()
     ids = batch["input_ids"][0]
-    assert format_words(hard[kind], ids, list(batch["word_starts"][0])) == ours
+    assert format_words(hard[kind], ids, batch["word_starts"][0]) == ours
     assert format_words(hard[kind], ids, group_as_library(hard[kind], text)) == theirs
 
 
 def test_without_a_segmenter_chinese_is_cut_as_the_tokenizer_does(hard: dict[str, Any]) -> None:
     for kind, words in (("wordpiece", "我|们|明|天|去|公|园|散|步|。"), ("unigram", "▁ 我们 明天 去 公园 散步|。")):
-        batch = tokenize_batch({"text": [CHINESE]}, hard[kind], False, True)
-        assert format_words(hard[kind], batch["input_ids"][0], list(batch["word_starts"][0])) == words
+        batch = tokenize_batch({"text": [CHINESE]}, hard[kind], False, True).to_pydict()
+        assert format_words(hard[kind], batch["input_ids"][0], batch["word_starts"][0]) == words
 
 
 def test_bytes_of_one_character_are_not_parted(bpe: PreTrainedTokenizerFast) -> None:
@@ -197,8 +200,8 @@ def test_bytes_of_one_character_are_not_parted(bpe: PreTrainedTokenizerFast) -> 
 
 
 def test_mixed_text_keeps_the_rule_where_the_segmenter_gives_nothing(hard: dict[str, Any]) -> None:
-    batch = tokenize_batch({"text": ["hello, 我们"]}, hard["wordpiece"], False, True, segment)
-    assert format_words(hard["wordpiece"], batch["input_ids"][0], list(batch["word_starts"][0])) == "hel ##lo|,|我 们"
+    batch = tokenize_batch({"text": ["hello, 我们"]}, hard["wordpiece"], False, True, segment).to_pydict()
+    assert format_words(hard["wordpiece"], batch["input_ids"][0], batch["word_starts"][0]) == "hel ##lo|,|我 们"
 
 
 @pytest.mark.parametrize(
