@@ -27,6 +27,9 @@ from lit_mlm.text.word_starts import NO_WORD, Segmenter, find_word_starts
 
 INPUT_IDS, WORD_STARTS = "input_ids", "word_starts"
 
+BATCH_BYTES = 2**21
+"""Text that is tokenised at a time, if its documents are of mean length: encodings take about 50 times its size."""
+
 
 @dataclass(frozen=True)
 class TokenStream:
@@ -93,7 +96,8 @@ def _encode(
     """An encoding of each text; the tokenizer itself copies each one into lists, which costs a tenth of its time."""
     kwargs: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
     # A class of its own may do more to a text than its backend does.
-    if not tokenizer.is_fast or type(tokenizer)._encode_plus is not PreTrainedTokenizerFast._encode_plus:
+    own, usual = type(tokenizer), PreTrainedTokenizerFast
+    if getattr(own, "_encode_plus", None) is not usual._encode_plus or own.__call__ is not usual.__call__:
         encoded = tokenizer(texts, add_special_tokens=add_special_tokens, **kwargs)
         return encoded.encodings or [_Ids(ids) for ids in encoded[INPUT_IDS]]
     tokenizer([""], **kwargs)  # turns off truncation and padding that the tokenizer's file has on
@@ -142,10 +146,12 @@ def tokenize_documents(
         options |= {"finds_words": True, "segmenter": segmenter}
     # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
+    num_bytes = sum(len(text.encode("utf-8", errors="surrogatepass")) for text in iterate_texts(documents))
     tokenize = partial(
         documents.map,
         tokenize_batch,
         batched=True,
+        batch_size=min(1000, max(1, BATCH_BYTES * len(documents) // max(1, num_bytes))),
         fn_kwargs=options,
         remove_columns=documents.column_names,
         features=Features(features),
@@ -174,7 +180,6 @@ def tokenize_documents(
         starts = np.concatenate([np.empty(0, np.bool_), *bits])
     lengths = np.concatenate([np.empty(0, np.int64), *(chunk.value_lengths().to_numpy() for chunk in chunks)])
     num_added = len(find_special_tokens(tokenizer)) * len(lengths) if add_special_tokens else 0
-    num_bytes = sum(len(text.encode("utf-8", errors="surrogatepass")) for text in iterate_texts(documents))
     return TokenStream(ids, lengths.astype(np.int64), num_bytes, len(ids) - num_added, starts, seconds)
 
 

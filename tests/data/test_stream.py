@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import Dataset
-from transformers import PreTrainedTokenizerFast
+from transformers import CanineTokenizer, PreTrainedTokenizerFast
 
 from lit_mlm.data import stream
 from lit_mlm.data.documents import TEXT
@@ -88,3 +88,27 @@ def test_tokenizer_with_a_way_of_its_own_is_asked_in_its_way(wordpiece: PreTrain
     for finds_words in (False, True):
         batch = tokenize_batch({TEXT: ["a film"]}, tokenizer, False, finds_words)
         assert batch["input_ids"].to_pylist() == wordpiece(["a film!"], add_special_tokens=False)["input_ids"]
+
+
+def test_slow_tokenizer_gives_its_ids(reviews: list[str]) -> None:
+    tokenizer = CanineTokenizer()
+    assert not tokenizer.is_fast
+    rows = tokenize_batch({TEXT: reviews}, tokenizer, True)["input_ids"].to_pylist()
+    assert rows == [tokenizer(text)["input_ids"] for text in reviews]
+
+
+def test_long_documents_come_in_small_batches(
+    tmp_path: Path, wordpiece: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def watch(batch: dict[str, list[str]], **options: Any) -> Any:
+        sizes.append(len(batch[TEXT]))
+        return tokenize_batch(batch, **options)
+
+    monkeypatch.setattr(stream, "tokenize_batch", watch)
+    monkeypatch.setattr(stream, "BATCH_BYTES", 3000)
+    for number, length in enumerate((1000, 10_000, 1)):
+        documents = Dataset.from_dict({TEXT: 10 * ["x" * length]})
+        tokenize_documents(documents, wordpiece, True, tmp_path / f"{number}.arrow", None, "tokenising")
+    assert sizes == [3, 3, 3, 1] + 10 * [1] + [10]
