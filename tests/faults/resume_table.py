@@ -14,6 +14,7 @@ from typing import Any
 
 from lit_mlm.data.tokenizer_training import train_tokenizer
 from tests.conftest import TINY_BERT, imdb_args, read_reviews, save_model
+from tests.faults.table import print_table, time_rows
 from tests.ranks import name_rank, run_ranks
 from tests.resumed_runs import KEEP, NO_DIFFERENCES, find_differences
 
@@ -98,14 +99,5 @@ def _describe(found: dict[str, Any]) -> str:
     return f"{largest}; {figures}{others and '; ' + others}"
 
 
-def main() -> None:
-    """Prints the table; ends with 1 if anything was not as expected."""
-    all_ok = True
-    for injected, expected, happened, ok in rows():
-        all_ok = all_ok and ok
-        print(f"{'ok ' if ok else 'BAD'} | {injected} | {expected} | {happened}", flush=True)
-    sys.exit(0 if all_ok else 1)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(print_table(time_rows(rows())))
