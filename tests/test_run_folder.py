@@ -98,7 +98,8 @@ def test_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr("fcntl.lockf", refuse)
-    hold_folder(tmp_path)
+    hold_folder(tmp_path / "run")
+    assert (tmp_path / "run").is_dir()  # the run goes on without a lock
 
 
 def test_folder_that_can_not_be_made(tmp_path: Path) -> None:

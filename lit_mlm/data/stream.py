@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -133,12 +133,8 @@ def tokenize_documents(
     Raises:
         InputError: if words are asked for of a slow tokenizer, which doesn't tell the places of its tokens.
     """
-    if finds_words and not tokenizer.is_fast:
-        raise InputError(
-            f"data.masking needs whole words, but the tokenizer {tokenizer.name_or_path} is a slow one "
-            f"({type(tokenizer).__name__}), which does not say where its tokens stand in a text; take a fast one (with "
-            "a tokenizer.json), or TokenMasking"
-        )
+    if finds_words:
+        _require_fast(tokenizer)
     features = {INPUT_IDS: ListFeature(Value("int32"))}
     options = {"tokenizer": tokenizer, "add_special_tokens": add_special_tokens}
     if finds_words:
@@ -160,18 +156,7 @@ def tokenize_documents(
         new_fingerprint=cache_file.stem,
         desc=description,
     )
-    with lock(cache_file):
-        seconds = _fill(cache_file, tokenize)
-        try:
-            tokens = tokenize(cache_file_name=str(cache_file))
-            is_whole = len(tokens) == len(documents)
-        except (pa.ArrowInvalid, OSError):
-            is_whole = False
-        if not is_whole:  # cut short by a full disk, or copied in part
-            for path in _find_parts(cache_file):
-                path.unlink(missing_ok=True)
-            seconds = _fill(cache_file, tokenize)
-            tokens = tokenize(cache_file_name=str(cache_file))
+    tokens, seconds = _read_or_make(cache_file, tokenize, len(documents))
     chunks = tokens.data.column(INPUT_IDS).chunks
     ids = np.concatenate([np.empty(0, np.int32), *(chunk.flatten().to_numpy() for chunk in chunks)])
     starts = None
@@ -181,6 +166,34 @@ def tokenize_documents(
     lengths = np.concatenate([np.empty(0, np.int64), *(chunk.value_lengths().to_numpy() for chunk in chunks)])
     num_added = len(find_special_tokens(tokenizer)) * len(lengths) if add_special_tokens else 0
     return TokenStream(ids, lengths.astype(np.int64), num_bytes, len(ids) - num_added, starts, seconds)
+
+
+def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"data.masking needs whole words, but the tokenizer {tokenizer.name_or_path} is a slow one "
+            f"({type(tokenizer).__name__}), which does not say where its tokens stand in a text; take a fast one (with "
+            "a tokenizer.json), or TokenMasking"
+        )
+
+
+def _read_or_make(
+    cache_file: Path, tokenize: Callable[..., Dataset], num_documents: int
+) -> tuple[Dataset, float | None]:
+    """The tokens of all documents, and the seconds that making them took; None if they were there.
+
+    A cache that was cut short, by a full disk or a copy that ended, is made anew.
+    """
+    with lock(cache_file):
+        seconds = _fill(cache_file, tokenize)
+        with suppress(pa.ArrowInvalid, OSError):
+            tokens = tokenize(cache_file_name=str(cache_file))
+            if len(tokens) == num_documents:
+                return tokens, seconds
+        for path in _find_parts(cache_file):
+            path.unlink(missing_ok=True)
+        seconds = _fill(cache_file, tokenize)
+        return tokenize(cache_file_name=str(cache_file)), seconds
 
 
 def _find_parts(cache_file: Path) -> list[Path]:
