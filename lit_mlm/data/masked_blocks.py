@@ -58,7 +58,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         is_empty = len(key.examples) == 0
         # A batch without examples still has a row, of which nothing is scored: nets don't take batches of no rows.
         masked_ids, labels, is_token = self._mask(
-            key.epoch, np.zeros(1, np.int64) if is_empty else key.examples, key.position
+            key.epoch, np.zeros(1, np.int64) if is_empty else key.examples, key.position, key.passes
         )
         if is_empty:
             labels = np.full_like(labels, IGNORE_INDEX)
@@ -83,15 +83,17 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
             for start in range(0, len(self), size):
                 yield self._mask(draw, np.arange(start, min(start + size, len(self))))
 
-    def _mask(self, epoch: int, examples: IntArray, position: int = 0) -> tuple[IntArray, IntArray, BoolArray]:
+    def _mask(
+        self, epoch: int, examples: IntArray, position: int = 0, passes: IntArray | None = None
+    ) -> tuple[IntArray, IntArray, BoolArray]:
         example_ids = self.chosen[examples]
         ids, is_token = self._read(example_ids)
         rate = None
         if self.schedule is not None:
             progress = (epoch + (position + np.arange(len(examples))) / len(self)) / self.num_epochs
             rate = self.schedule.find_rates(progress)
-        words = self._read_words(example_ids, ids.shape[1])
-        return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, epoch, words, rate), is_token
+        words, draw = self._read_words(example_ids, ids.shape[1]), epoch if passes is None else passes
+        return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, draw, words, rate), is_token
 
     def _read_words(self, example_ids: IntArray, width: int) -> BoolArray | None:
         """Which positions begin a word, shape (B, T): special tokens around a block do, and what stands behind them."""

@@ -20,11 +20,13 @@ class BatchKey:
         epoch: number of the epoch, from 0; in evaluation the number of the mask draw.
         examples: indices of its examples, shape (B,); empty for a batch that only keeps ranks in step.
         position: how many examples of the epoch's order, on all ranks, stand before these.
+        passes: how often each example's corpus has been gone through before, shape (B,), where that is not the epoch.
     """
 
     epoch: int
     examples: IntArray
     position: int = 0
+    passes: IntArray | None = None
 
 
 class BatchOrder(DistributedSampler[Any]):

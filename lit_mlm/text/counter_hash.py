@@ -22,18 +22,18 @@ SELECT, REPLACE, DRAW, LENGTH = 1, 2, 3, 4
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def hash_examples(seed: int, epoch: int, example_ids: IntArray) -> UIntArray:
+def hash_examples(seed: int, epoch: int | IntArray, example_ids: IntArray) -> UIntArray:
     """One 64-bit key for each example.
 
     Args:
         seed: any integer.
-        epoch: at least 0.
+        epoch: at least 0, of all examples or, of shape (B,), of each.
         example_ids: shape (B,), each at least 0.
 
     Returns:
         Keys, shape (B,).
     """
-    key = _mix(_mix(np.array([seed & (2**64 - 1)], dtype=np.uint64)) ^ np.uint64(epoch))
+    key = _mix(_mix(np.array([seed & (2**64 - 1)], dtype=np.uint64)) ^ np.asarray(epoch, dtype=np.uint64))
     return _mix(key ^ example_ids.astype(np.uint64))
 
 

@@ -66,7 +66,7 @@ def mask_tokens(
     example_ids: IntArray,
     masking: Masking,
     seed: int,
-    epoch: int,
+    epoch: int | IntArray,
     word_starts: BoolArray | None = None,
     rate: FloatArray | None = None,
 ) -> tuple[IntArray, IntArray]:
@@ -78,7 +78,7 @@ def mask_tokens(
         example_ids: a number for each sequence that is its own in the data set, shape (B,), each >= 0.
         masking: strategy, probabilities and vocabulary.
         seed: chooses among independent maskings, any integer.
-        epoch: as the seed; 0 for evaluation, whose masks stay the same.
+        epoch: as the seed, of all sequences or, of shape (B,), of each; 0 for evaluation, whose masks stay the same.
         word_starts: where words begin, shape (B, T), at special tokens and behind them too; by default everywhere.
         rate: in place of `masking.mask_prob`, for each sequence, shape (B,).
 

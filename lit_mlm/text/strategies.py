@@ -44,7 +44,7 @@ class MaskingStrategy(ABC):
         word_starts: BoolArray,
         example_ids: IntArray,
         seed: int,
-        epoch: int,
+        epoch: int | IntArray,
         rate: FloatArray,
     ) -> BoolArray:
         """Chooses among the tokens of a batch; a pure function, which gives an example the same in any batch.
@@ -56,7 +56,7 @@ class MaskingStrategy(ABC):
                 True everywhere unless `needs_words`.
             example_ids: a number of each example that is its own in the data set, shape (B,).
             seed: as `epoch` part of what random numbers are the hash of (`lit_mlm.text.counter_hash`).
-            epoch: at least 0.
+            epoch: at least 0, of all examples or, of shape (B,), of each.
             rate: share of the maskable tokens to choose, shape (B,), each above 0 and at most 1.
 
         Returns:
@@ -101,7 +101,7 @@ class TokenMasking(MaskingStrategy):
         word_starts: BoolArray,
         example_ids: IntArray,
         seed: int,
-        epoch: int,
+        epoch: int | IntArray,
         rate: FloatArray,
     ) -> BoolArray:
         """Chooses tokens."""
@@ -138,7 +138,7 @@ class WordMasking(MaskingStrategy):
         word_starts: BoolArray,
         example_ids: IntArray,
         seed: int,
-        epoch: int,
+        epoch: int | IntArray,
         rate: FloatArray,
     ) -> BoolArray:
         """Chooses words."""
@@ -182,7 +182,7 @@ class SpanMasking(MaskingStrategy):
         word_starts: BoolArray,
         example_ids: IntArray,
         seed: int,
-        epoch: int,
+        epoch: int | IntArray,
         rate: FloatArray,
     ) -> BoolArray:
         """Chooses spans."""

@@ -113,6 +113,15 @@ def test_independent_of_batching_and_order() -> None:
         assert np.array_equal(np.concatenate([np.stack(pair, axis=-1) for pair in masked]), whole[order])
 
 
+def test_each_sequence_may_have_an_epoch_of_its_own() -> None:
+    ids, is_token, examples = make_batch(num=40)
+    epochs = np.arange(40) % 3
+    mixed = np.stack(mask_tokens(ids, is_token, examples, make_masking(), seed=9, epoch=epochs))
+    for epoch in range(3):
+        whole = np.stack(mask_tokens(ids, is_token, examples, make_masking(), seed=9, epoch=epoch))
+        np.testing.assert_array_equal(mixed[:, epochs == epoch], whole[:, epochs == epoch])
+
+
 def test_seed_and_epoch_change_masks() -> None:
     ids, is_token, examples = make_batch(10)
     masks = {
