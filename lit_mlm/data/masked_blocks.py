@@ -20,7 +20,8 @@ from lit_mlm.text.blocks import BlockTable, IntArray, gather_blocks
 from lit_mlm.text.mask_schedule import MaskSchedule
 from lit_mlm.text.masking import Masking, fingerprint_masks, mask_tokens
 from lit_mlm.text.special_tokens import SpecialTokens
-from lit_mlm.text.strategies import BoolArray, MaskingStrategy
+from lit_mlm.text.strategies import MaskingStrategy
+from lit_mlm.text.units import BoolArray
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,10 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         if self.word_starts is None:
             return None
         starts, ends = self.table.starts[example_ids, None], self.table.ends[example_ids, None]
-        places = starts + np.arange(width) - len(self.around.prefix)
-        begins: BoolArray = self.word_starts[np.clip(places, 0, len(self.word_starts) - 1)]
-        begins |= places <= starts
-        begins |= places >= ends
+        columns = np.arange(width) - len(self.around.prefix)
+        begins: BoolArray = self.word_starts.take(starts + columns, mode="clip")
+        begins |= columns <= 0
+        begins |= columns >= ends - starts
         return begins
 
     def _read(self, example_ids: IntArray) -> tuple[IntArray, BoolArray]:

@@ -126,5 +126,4 @@ def gather_blocks(
     width = int(lengths.max(initial=0))
     columns = np.arange(width)
     is_token = columns < lengths[:, None]
-    index = np.minimum(starts[:, None] + columns, max(len(stream) - 1, 0))
-    return stream[index].astype(np.int64), is_token
+    return stream.take(starts[:, None] + columns, mode="clip").astype(np.int64), is_token

@@ -6,6 +6,7 @@ Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA, section 5)
 Shapes: B sequences, T positions.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,13 @@ def hash_examples(seed: int, epoch: int | IntArray, example_ids: IntArray) -> UI
     Returns:
         Keys, shape (B,).
     """
-    key = _mix(_mix(np.array([seed & (2**64 - 1)], dtype=np.uint64)) ^ np.asarray(epoch, dtype=np.uint64))
+    key = _mix(_hash_seed(seed) ^ np.asarray(epoch, dtype=np.uint64))
     return _mix(key ^ example_ids.astype(np.uint64))
+
+
+@lru_cache
+def _hash_seed(seed: int) -> UIntArray:
+    return _mix(np.array([seed & (2**64 - 1)], dtype=np.uint64))
 
 
 def draw_uniform(keys: UIntArray, positions: npt.NDArray[Any], purpose: int) -> FloatArray:
@@ -55,9 +61,10 @@ def draw_uniform(keys: UIntArray, positions: npt.NDArray[Any], purpose: int) -> 
 def _mix(values: UIntArray) -> UIntArray:
     """The step and finaliser of SplitMix64, a bijection of 64-bit numbers; multiplication wraps around by design."""
     z = values + _GOLDEN
-    z ^= z >> np.uint64(30)  # in place: most of the time of a mask goes into new arrays
+    shifted = z >> np.uint64(30)
+    z ^= shifted  # in place: most of the time of a mask goes into new arrays
     z *= np.uint64(0xBF58476D1CE4E5B9)
-    z ^= z >> np.uint64(27)
+    z ^= np.right_shift(z, np.uint64(27), out=shifted)
     z *= np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
+    z ^= np.right_shift(z, np.uint64(31), out=shifted)
     return z

@@ -16,8 +16,9 @@ import numpy as np
 from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.counter_hash import DRAW, REPLACE, FloatArray, draw_uniform, hash_examples
-from lit_mlm.text.strategies import BoolArray, MaskingStrategy, TokenMasking, Unit, find_firsts
+from lit_mlm.text.counter_hash import DRAW, REPLACE, FloatArray, UIntArray, draw_uniform, hash_examples
+from lit_mlm.text.strategies import MaskingStrategy, TokenMasking, Unit
+from lit_mlm.text.units import BoolArray, find_firsts
 
 
 @dataclass(frozen=True)
@@ -91,22 +92,25 @@ def mask_tokens(
     starts[:, :1] = True  # the part of a word that another block has the head of
     maskable = is_token & masking.is_ordinary[np.where(is_token, input_ids, masking.mask_id)]
     scored = maskable & masking.strategy.choose(input_ids, maskable, starts, example_ids, seed, epoch, rate)
+    masked_ids = np.where(scored, masking.mask_id, input_ids)
+    if masking.mask_token_prob < 1:
+        _replace_others(masked_ids, input_ids, scored, starts, masking, hash_examples(seed, epoch, example_ids))
+    return masked_ids, np.where(scored, input_ids, IGNORE_INDEX)
+
+
+def _replace_others(
+    masked_ids: IntArray, input_ids: IntArray, scored: BoolArray, starts: BoolArray, masking: Masking, keys: UIntArray
+) -> None:
+    """Puts random tokens, or the own ones, in place of some of the mask tokens."""
     rows, columns = np.nonzero(scored)
-    keys = hash_examples(seed, epoch, example_ids)[rows]
-    decisive = (
-        columns
-        if masking.strategy.replace_per == "token"
-        else (_find_deciders(masking.strategy.replace_per, starts, scored)[rows, columns])
-    )
-    action = draw_uniform(keys, decisive, REPLACE)
-    draws = (draw_uniform(keys, columns, DRAW) * len(masking.ordinary_ids)).astype(np.int64)
-    original = input_ids[rows, columns]
+    unit = masking.strategy.replace_per
+    decisive = columns if unit == "token" else _find_deciders(unit, starts, scored)[rows, columns]
+    action = draw_uniform(keys[rows], decisive, REPLACE)
+    is_other = action >= masking.mask_token_prob
+    rows, columns, action = rows[is_other], columns[is_other], action[is_other]
+    draws = (draw_uniform(keys[rows], columns, DRAW) * len(masking.ordinary_ids)).astype(np.int64)
     is_random = action < masking.mask_token_prob + masking.random_token_prob
-    replaced = np.where(is_random, masking.ordinary_ids[draws], original)
-    masked_ids, labels = input_ids.copy(), np.full_like(input_ids, IGNORE_INDEX)
-    masked_ids[rows, columns] = np.where(action < masking.mask_token_prob, masking.mask_id, replaced)
-    labels[rows, columns] = original
-    return masked_ids, labels
+    masked_ids[rows, columns] = np.where(is_random, masking.ordinary_ids[draws], input_ids[rows, columns])
 
 
 def _find_deciders(replace_per: Unit, word_starts: BoolArray, scored: BoolArray) -> IntArray:

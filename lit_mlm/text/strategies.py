@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.counter_hash import LENGTH, SELECT, FloatArray, draw_uniform, hash_examples
+from lit_mlm.text.units import BoolArray, MaskBudget, choose_units, draw_at, find_units
 
-BoolArray = npt.NDArray[np.bool_]
-MaskBudget = Literal["expected", "exact"]
 Unit = Literal["token", "word", "span"]
 
 
@@ -108,7 +106,7 @@ class TokenMasking(MaskingStrategy):
         uniform = draw_uniform(hash_examples(seed, epoch, example_ids)[:, None], np.arange(ids.shape[1]), SELECT)
         if self.mask_budget == "expected":
             return is_maskable & (uniform < rate[:, None])
-        return choose_units(np.ones_like(is_maskable), is_maskable, uniform, rate, "exact")
+        return choose_units(np.ones_like(is_maskable), is_maskable, uniform.ravel(), rate, "exact")
 
 
 @dataclass(frozen=True)
@@ -142,8 +140,8 @@ class WordMasking(MaskingStrategy):
         rate: FloatArray,
     ) -> BoolArray:
         """Chooses words."""
-        uniform = draw_uniform(hash_examples(seed, epoch, example_ids)[:, None], np.arange(ids.shape[1]), SELECT)
-        return choose_units(word_starts, is_maskable, uniform, rate, self.mask_budget)
+        keys = hash_examples(seed, epoch, example_ids)
+        return choose_units(word_starts, is_maskable, draw_at(word_starts, keys), rate, self.mask_budget)
 
 
 @dataclass(frozen=True)
@@ -186,10 +184,10 @@ class SpanMasking(MaskingStrategy):
         rate: FloatArray,
     ) -> BoolArray:
         """Chooses spans."""
-        keys = hash_examples(seed, epoch, example_ids)[:, None]
-        uniform, random_lengths = (draw_uniform(keys, np.arange(ids.shape[1]), use) for use in (SELECT, LENGTH))
-        starts = find_span_starts(word_starts, is_maskable, self.draw_lengths(random_lengths))
-        return choose_units(starts, is_maskable, uniform, rate, self.mask_budget)
+        keys = hash_examples(seed, epoch, example_ids)
+        lengths = self.draw_lengths(draw_uniform(keys[:, None], np.arange(ids.shape[1]), LENGTH))
+        starts = find_span_starts(word_starts, is_maskable, lengths)
+        return choose_units(starts, is_maskable, draw_at(starts, keys), rate, self.mask_budget)
 
     def draw_lengths(self, uniform: FloatArray) -> IntArray:
         """Lengths of spans in words from numbers in [0, 1), by the inverse of the distribution function."""
@@ -218,72 +216,6 @@ def find_span_starts(word_starts: BoolArray, is_maskable: BoolArray, lengths: In
     is_cut = ~is_maskable
     is_cut[:, 1:] |= ~is_maskable[:, :-1]
     return word_starts & (np.take_along_axis(begins, words, axis=1) | is_cut)
-
-
-def find_units(starts: BoolArray) -> IntArray:
-    """The number of each token's unit in its sequence, from 0, shape (B, T); the first token begins one."""
-    return np.cumsum(starts, axis=1) - 1
-
-
-def find_firsts(starts: BoolArray) -> IntArray:
-    """The position of the first token of each token's unit, shape (B, T)."""
-    return np.maximum.accumulate(np.where(starts, np.arange(starts.shape[1]), 0), axis=1)
-
-
-def choose_units(
-    starts: BoolArray, is_maskable: BoolArray, uniform: FloatArray, rate: FloatArray, budget: MaskBudget
-) -> BoolArray:
-    """Chooses units, which are runs of tokens.
-
-    Args:
-        starts: where units begin, shape (B, T), the first tokens among them.
-        is_maskable: shape (B, T).
-        uniform: random numbers in [0, 1), shape (B, T); that of a unit stands at its first token.
-        rate: shape (B,).
-        budget: ``expected`` chooses a unit whose number is below `rate`; ``exact`` goes through the units by their
-            numbers, and takes each that fits into what is left of round(rate x maskable tokens). Then no other fits.
-
-    Returns:
-        The maskable tokens of the chosen units, shape (B, T).
-    """
-    if budget == "expected":
-        is_chosen = uniform[starts] < np.repeat(rate, starts.sum(axis=1))  # for each unit of the batch
-        chosen: BoolArray = is_chosen[np.cumsum(starts) - 1].reshape(starts.shape)
-        return is_maskable & chosen
-    num, width = starts.shape
-    units = find_units(starts)
-    slots = units + np.arange(num)[:, None] * width
-    sizes = np.bincount(slots.ravel(), weights=is_maskable.ravel(), minlength=num * width)
-    numbers = np.ones(num * width)  # above all others where there is no unit
-    numbers[slots[starts]] = uniform[starts]
-    order = np.argsort(numbers.reshape(num, width), axis=1, kind="stable")
-    sizes = np.take_along_axis(sizes.reshape(num, width), order, axis=1)
-    is_taken = np.empty_like(starts)
-    np.put_along_axis(is_taken, order, fill(sizes, np.rint(rate * is_maskable.sum(axis=1)).astype(np.int64)), axis=1)
-    return is_maskable & np.take_along_axis(is_taken, units, axis=1)
-
-
-def fill(sizes: npt.NDArray[Any], budgets: IntArray) -> BoolArray:
-    """Goes through sizes from the left and takes each that still fits.
-
-    The first one that doesn't fit shuts out all of its size for good, so there are at most as many rounds as sizes that
-    differ.
-
-    Args:
-        sizes: shape (B, N), each at least 0; those of 0 are not taken.
-        budgets: what the taken ones may sum up to, shape (B,).
-
-    Returns:
-        The taken ones, shape (B, N).
-    """
-    is_taken, left = np.zeros(sizes.shape, dtype=np.bool_), budgets[:, None]
-    is_open = (sizes > 0) & (sizes <= left)
-    while is_open.any():
-        fits = is_open & (np.cumsum(np.where(is_open, sizes, 0), axis=1) <= left)
-        is_taken |= fits
-        left = left - np.where(fits, sizes, 0).sum(axis=1, keepdims=True)
-        is_open &= ~fits & (sizes <= left)
-    return is_taken
 
 
 def _check_choices(**options: tuple[str, Any]) -> None:

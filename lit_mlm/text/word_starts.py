@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.strategies import BoolArray
+from lit_mlm.text.units import BoolArray
 
 Segmenter = Callable[[str], Sequence[tuple[int, int]]]
 """Gives the words of a text as spans, ``text[start:end]``, in order and without overlap; it may leave text out."""

@@ -19,7 +19,8 @@ from lit_mlm.data.order import BatchOrder
 from lit_mlm.data.text_files import TextFilesDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
-from lit_mlm.text.strategies import BoolArray, MaskingStrategy, SpanMasking, TokenMasking, WordMasking
+from lit_mlm.text.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking
+from lit_mlm.text.units import BoolArray
 from tests.conftest import FIXTURES, imdb_args
 
 

@@ -8,7 +8,7 @@ import pytest
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking import Masking, fingerprint_masks, mask_tokens
-from lit_mlm.text.strategies import BoolArray
+from lit_mlm.text.units import BoolArray
 
 VOCAB_SIZE, NUM_SPECIAL, MASK_ID = 1000, 5, 4
 

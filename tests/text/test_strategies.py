@@ -11,14 +11,13 @@ from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking import Masking, mask_tokens
 from lit_mlm.text.strategies import (
-    BoolArray,
     MaskingStrategy,
     SpanMasking,
     TokenMasking,
     WordMasking,
-    fill,
     find_span_starts,
 )
+from lit_mlm.text.units import BoolArray
 from tests.text.test_masking import MASK_ID, NUM_SPECIAL, VOCAB_SIZE, hash_reference, make_batch
 
 STRATEGIES: list[MaskingStrategy] = [
@@ -240,20 +239,6 @@ def test_special_tokens_end_spans() -> None:
     starts = np.array([[True, True, False, True, True, True, True, True]])
     expected = [[True, False, False, False, True, True, False, True]]
     assert find_span_starts(starts, maskable, lengths).tolist() == expected
-
-
-def test_filling_takes_what_fits_from_the_left() -> None:
-    sizes = np.array([[5, 3, 0, 4, 2, 1, 1], [9, 9, 9, 9, 9, 9, 9]])
-    assert fill(sizes, np.array([9, 8])).tolist() == [[True, True, False, False, False, True, False], [False] * 7]
-    rng = np.random.default_rng(0)
-    sizes = rng.integers(0, 12, (500, 30))
-    budgets = rng.integers(0, 40, 500)
-    taken = fill(sizes, budgets)
-    for row in range(500):
-        left = budgets[row]
-        for size, is_taken in zip(sizes[row], taken[row], strict=True):
-            assert is_taken == (0 < size <= left)
-            left -= size * is_taken
 
 
 def test_the_course_s_example() -> None:
