@@ -25,6 +25,7 @@ import lit_mlm.callbacks
 import lit_mlm.data
 import lit_mlm.modules
 from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
+from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_predictions import SavePredictions
@@ -208,8 +209,7 @@ class TrainerCLI(LightningCLI):
             raise InputError(f"--run_dir {run_dir} and trainer.logger exclude each other: both say where the run lies")
         if self.subcommand == "fit" and config.ckpt_path is not None:
             kwargs["num_sanity_val_steps"] = 0  # the figures of the start are in the checkpoint
-        kwargs["enable_progress_bar"] = self._add_callbacks()
-        trainer = super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs, enable_progress_bar=self._add_callbacks())
         check_port(trainer)
         # Before the ranks are connected the folder is no collective call; it must be known before anything is in it.
         if trainer.is_global_zero and not config.trainer.fast_dev_run:
@@ -224,7 +224,7 @@ class TrainerCLI(LightningCLI):
         options = config.trainer
         saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
         writers = [SavePredictions()] if self.subcommand == "predict" else []
-        always: list[Callback] = [PrintProgress(), StopOnSignal(), ExplainOutOfMemory(), *writers]
+        always: list[Callback] = [MeasureSpeed(), PrintProgress(), StopOnSignal(), ExplainOutOfMemory(), *writers]
         has_checkpoints = options.enable_checkpointing is not False
         added = [SaveResults(), saver, *always] if has_checkpoints else always
         self.trainer_defaults["callbacks"] = added

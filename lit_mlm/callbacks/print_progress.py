@@ -1,14 +1,17 @@
 """Says on the terminal what is run and what came out."""
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
 
+from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import get_run_folder
 from lit_mlm.pretrained import count_parameters
+
+T = TypeVar("T")
 
 
 class PrintProgress(Callback):
@@ -62,15 +65,18 @@ class PrintProgress(Callback):
         _say(trainer, f"model:       {folder / 'hf'} (the best checkpoint, for from_pretrained)")
         _say(trainer, f"checkpoints: {folder / 'checkpoints'}")
         _say(trainer, f"figures:     {folder / 'metrics.json'}")
+        for speed, wait in (callback.totals for callback in _find(trainer, MeasureSpeed)):
+            rate = f"{speed:,.0f} tokens/s" + (" a device" if trainer.world_size > 1 else "")
+            _say(trainer, f"speed:       {rate}, {wait:.1%} of the time waiting for data")
         _say(trainer, f"curves:      tensorboard --logdir {folder}")
         if pl_module.next_command is not None:
             _say(trainer, f"next:        {pl_module.next_command.format(model=folder / 'hf')}")
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """The figures of `validate` and `test`, or where the predictions are, once they are written."""
-        saver = next((c for c in trainer.callbacks if isinstance(c, SavePredictions)), None)  # type: ignore[attr-defined]
-        if saver is not None and saver.num_sentences:
-            _say(trainer, f"predictions: {saver.path} ({saver.num_sentences:,} sentences)")
+        for saver in _find(trainer, SavePredictions):
+            if saver.num_sentences:
+                _say(trainer, f"predictions: {saver.path} ({saver.num_sentences:,} sentences)")
         prefix = {"validate": "val", "test": "test"}.get(stage)
         if prefix and prefix in pl_module.results:
             folder = get_run_folder(trainer)
@@ -83,6 +89,11 @@ class PrintProgress(Callback):
 def _say(trainer: Trainer, text: str) -> None:
     if trainer.is_global_zero:
         tqdm.write(text)  # above a progress bar, of tqdm or rich, where there is one
+
+
+def _find(trainer: Any, kind: type[T]) -> list[T]:
+    """The callbacks of a kind."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, kind)]
 
 
 def _describe_run(trainer: Trainer, module: Any) -> str:

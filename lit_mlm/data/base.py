@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -39,7 +40,8 @@ class TextDataModule(LightningDataModule, ABC):
         lowercase: whether a trained WordPiece tokenizer lower-cases text, which it does by default.
         batch_size: sequences a device in a training step.
         eval_batch_size: the same in validation and test; by default `batch_size`.
-        num_workers: processes that make batches; 0 makes them in the main process.
+        num_workers: processes that make batches for a device; 0 makes them in the main process. By default 0 on a CPU,
+            whose cores the training needs, and on GPUs as many as there are cores for, at most 4.
         num_proc: processes that tokenise; by default the tokenizer's own threads do.
         cache_dir: where tokenised text and trained tokenizers are kept.
     """
@@ -61,7 +63,7 @@ class TextDataModule(LightningDataModule, ABC):
         lowercase: bool | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
-        num_workers: int = 0,
+        num_workers: int | None = None,
         num_proc: int | None = None,
         cache_dir: str = "~/.cache/lit_mlm",
     ) -> None:
@@ -161,6 +163,17 @@ class TextDataModule(LightningDataModule, ABC):
         return self._attached if self.trainer is None else cast(TokenModel, self.trainer.lightning_module)
 
     @property
+    def num_workers(self) -> int:
+        """The processes that make batches for this device."""
+        typed: int | None = self.hparams["num_workers"]
+        if typed is not None:
+            return typed
+        if self.trainer is None or self.trainer.strategy.root_device.type == "cpu":
+            return 0
+        num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(4, max(0, num_cores // self.trainer.num_devices - 1))
+
+    @property
     def _cache_dir(self) -> Path:
         return Path(self.hparams["cache_dir"]).expanduser()
 
@@ -231,7 +244,7 @@ class TextDataModule(LightningDataModule, ABC):
 
     def _load_in_order(self, examples: Dataset[dict[str, Tensor]], order: DistributedSampler[Any]) -> DataLoader[Any]:
         """A loader that makes the batches whose keys a sampler gives."""
-        trainer, workers = self.trainer, self.hparams["num_workers"]
+        trainer, workers = self.trainer, self.num_workers
         return LateLoader(
             examples,
             batch_size=None,
@@ -264,33 +277,3 @@ def require_at_least(least: int, **options: int | None) -> None:
     for name, value in options.items():
         if value is not None and value < least:
             raise InputError(f"data.{name} must be at least {least}, got {value}")
-
-
-def choose_examples(
-    split: str, kind: str, num: int, indices: Sequence[int] | None, num_examples: int | None
-) -> Sequence[int]:
-    """The numbers of the texts that `show` prints.
-
-    Args:
-        split: that they are of, for messages.
-        kind: what they are, in the plural, for messages.
-        num: how many there are.
-        indices: those that are asked for.
-        num_examples: the first ones, this many, in place of `indices`; 3 by default.
-
-    Raises:
-        InputError: if there is no such number, or both are given.
-    """
-    if indices is not None and num_examples is not None:
-        raise InputError(
-            f"--indices and --num_examples exclude each other: the first picks {kind} by number, the second takes the "
-            f"first {num_examples}"
-        )
-    if num_examples is not None and num_examples < 1:
-        raise InputError(f"--num_examples must be at least 1, got {num_examples}")
-    if indices is None:
-        return range(min(num, num_examples or 3))
-    for index in indices:
-        if not 0 <= index < num:
-            raise InputError(f"--indices {index}: the {split} split has {num} {kind}, numbered from 0 to {num - 1}")
-    return indices

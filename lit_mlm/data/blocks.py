@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from datasets import Dataset
 
-from lit_mlm.data.base import choose_examples, require_at_least
+from lit_mlm.data.base import require_at_least
 from lit_mlm.data.document_inspection import LEGEND, describe_document
 from lit_mlm.data.documents import TEXT, split_lines
 from lit_mlm.data.masked import MaskedDataModule
 from lit_mlm.data.masked_blocks import MaskedBlocks
 from lit_mlm.data.samples import sample_apart, sample_blocks
+from lit_mlm.data.shown import choose_examples
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents

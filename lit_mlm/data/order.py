@@ -1,6 +1,7 @@
 """Which examples make which batch, on which rank: a pure function of (seed, epoch)."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -94,8 +95,15 @@ class LateLoader(DataLoader[Any]):
     (Lightning #20550), and workers would begin at once.
     """
 
+    seconds_waited: float = 0.0
+    """Of the process that asked for batches, since the loader was made."""
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        yield from super().__iter__()
+        start = time.perf_counter()
+        for batch in super().__iter__():
+            self.seconds_waited += time.perf_counter() - start
+            yield batch
+            start = time.perf_counter()
 
 
 def wait_for_second_signal(worker: int) -> None:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.base import choose_examples
 from lit_mlm.data.labels import (
     blank_tags,
     choose_scheme,
@@ -22,6 +21,7 @@ from lit_mlm.data.labels import (
 )
 from lit_mlm.data.sentence_inspection import LEGEND, describe_sentence
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
+from lit_mlm.data.shown import choose_examples
 from lit_mlm.data.tagged_windows import TaggedWindows, count_words, cut_sentences, join_pieces, widen
 from lit_mlm.data.windows import WindowsDataModule
 from lit_mlm.errors import InputError

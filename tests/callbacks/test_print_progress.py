@@ -26,6 +26,7 @@ def test_no_line_is_lost_beside_a_progress_bar(
         "epoch 1, step 6:",
         "epoch 2, step 12:",
         "before training",
+        "of the time waiting for data",
         "next:",
     ):
         assert fit.count(line) == 1

@@ -1,6 +1,7 @@
 """The base data module: from documents to masked batches."""
 
 import itertools
+import os
 from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
@@ -364,3 +365,30 @@ def test_trained_tokenizer_comes_from_the_training_text(make_data: Any) -> None:
         data = make_data(stage, vocab_size=150)
         assert len(data.tokenizer) == 150
         assert data.tokenizer.mask_token_id is not None
+
+
+@pytest.mark.parametrize(
+    ("typed", "device", "num_cores", "num_devices", "expected"),
+    [
+        (None, "cpu", 64, 1, 0),
+        (None, "cuda", 64, 1, 4),
+        (None, "cuda", 16, 8, 1),
+        (None, "cuda", 1, 1, 0),
+        (7, "cpu", 2, 1, 7),
+    ],
+)
+def test_workers_suit_the_machine(
+    make_data: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: int | None,
+    device: str,
+    num_cores: int,
+    num_devices: int,
+    expected: int,
+) -> None:
+    data = make_data(num_workers=typed)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(num_cores)))
+    data.trainer = SimpleNamespace(
+        strategy=SimpleNamespace(root_device=SimpleNamespace(type=device)), num_devices=num_devices
+    )
+    assert data.num_workers == expected

@@ -1,9 +1,12 @@
 """The order of examples and how it is dealt to ranks."""
 
+import time
+
 import numpy as np
 import pytest
+from torch.utils.data import Dataset
 
-from lit_mlm.data.order import BatchOrder
+from lit_mlm.data.order import BatchKey, BatchOrder, LateLoader
 
 
 def deal(
@@ -69,3 +72,16 @@ def test_position_counts_the_examples_of_all_ranks_before_a_batch() -> None:
     order = BatchOrder(50, 50, 0, 1, seed=1)
     order.set_epoch(2)
     assert found == {int(e): i for i, e in enumerate(next(iter(order)).examples)}
+
+
+def test_loader_counts_the_time_that_it_keeps_waiting() -> None:
+    class Slow(Dataset[int]):
+        def __getitem__(self, key: BatchKey) -> int:
+            time.sleep(0.02)
+            return key.epoch
+
+    loader = LateLoader(Slow(), batch_size=None, sampler=BatchOrder(40, 10, 0, 1))
+    start = time.perf_counter()
+    for _ in loader:
+        time.sleep(0.03)
+    assert 4 * 0.02 <= loader.seconds_waited <= time.perf_counter() - start - 4 * 0.03

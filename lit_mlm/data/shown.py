@@ -1,0 +1,35 @@
+"""Which texts of a split are shown."""
+
+from collections.abc import Sequence
+
+from lit_mlm.errors import InputError
+
+
+def choose_examples(
+    split: str, kind: str, num: int, indices: Sequence[int] | None, num_examples: int | None
+) -> Sequence[int]:
+    """The numbers of the texts that `show` prints.
+
+    Args:
+        split: that they are of, for messages.
+        kind: what they are, in the plural, for messages.
+        num: how many there are.
+        indices: those that are asked for.
+        num_examples: the first ones, this many, in place of `indices`; 3 by default.
+
+    Raises:
+        InputError: if there is no such number, or both are given.
+    """
+    if indices is not None and num_examples is not None:
+        raise InputError(
+            f"--indices and --num_examples exclude each other: the first picks {kind} by number, the second takes the "
+            f"first {num_examples}"
+        )
+    if num_examples is not None and num_examples < 1:
+        raise InputError(f"--num_examples must be at least 1, got {num_examples}")
+    if indices is None:
+        return range(min(num, num_examples or 3))
+    for index in indices:
+        if not 0 <= index < num:
+            raise InputError(f"--indices {index}: the {split} split has {num} {kind}, numbered from 0 to {num - 1}")
+    return indices

@@ -1,0 +1,49 @@
+"""The speed of a training, with a clock and a loader that are told what time it is."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from lit_mlm.callbacks.measure_speed import MeasureSpeed
+
+
+class Run:
+    """A trainer and a module, one step a batch, that keep what is logged."""
+
+    def __init__(self, log_every_n_steps: int) -> None:
+        self.global_step, self.log_every_n_steps = 0, log_every_n_steps
+        self.train_dataloader = SimpleNamespace(seconds_waited=0.0)
+        self.device = torch.device("cpu")
+        self.logged: list[tuple[str, float]] = []
+
+    def log(self, name: str, value: float, **kwargs: Any) -> None:
+        self.logged.append((name.removeprefix("train/"), value))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("lit_mlm.callbacks.measure_speed.time.perf_counter", lambda: clock.now)
+    return clock
+
+
+def test_waiting_and_training_are_told_from_the_rest(clock: SimpleNamespace) -> None:
+    run, speed = Run(log_every_n_steps=2), MeasureSpeed()
+    trainer = cast(Trainer, run)
+    speed.on_train_start(trainer, run)
+    assert speed.totals == (0.0, 0.0)
+    for num_tokens, wait, work in ((10, 3.0, 1.0), (20, 0.0, 2.0), (5, 0.5, 0.5)):
+        clock.now += wait + 1000  # a validation, a checkpoint
+        run.train_dataloader.seconds_waited += wait
+        mask = torch.arange(8 * num_tokens).reshape(num_tokens, 8) % 8 == 0
+        batch = {"attention_mask": mask.long()}
+        speed.on_train_batch_start(trainer, run, batch, 0)
+        clock.now += work
+        run.global_step += 1
+        speed.on_train_batch_end(trainer, run, None, batch, 0)
+    assert run.logged == [("tokens_per_second", 30 / 6), ("data_wait", 3 / 6)]
+    speed.on_train_end(trainer, run)
+    assert speed.totals == (35 / 7, 3.5 / 7)
