@@ -25,6 +25,7 @@ TWO_EPOCHS: Options = ()
 STEPS: Options = ("--trainer.max_steps", 9)
 INTERVAL: Options = ("--trainer.max_epochs", 1, "--trainer.val_check_interval", 4)
 ACCUMULATED: Options = ("--data.batch_size", 4, "--trainer.accumulate_grad_batches", 2)
+PACKED: Options = ("--data.block_policy", "document", "--data.pack_length", 64, "--data.batch_size", 4)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,7 @@ def args(tiny_bert: str, cache_dir: str) -> list[str]:
         (INTERVAL, "04", ()),
         (ACCUMULATED, "04", ()),
         (ACCUMULATED, "06-before", ()),
+        (PACKED, "03", ("--data.num_workers", 2)),
     ],
 )
 def test_resumed_run_is_the_whole_one(
@@ -97,13 +99,13 @@ def tag_args(news_tagger: str, cache_dir: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("step", ["03", "04-before"])
+@pytest.mark.parametrize(("step", "options"), [("03", ()), ("04-before", ()), ("03", ("--data.pack_length", 64))])
 def test_resumed_tagging_is_the_whole_one(
-    step: str, tag_args: list[str], run_whole: Run, run_cli: Run, tmp_path: Path
+    step: str, options: Options, tag_args: list[str], run_whole: Run, run_cli: Run, tmp_path: Path
 ) -> None:
-    whole = run_whole(tag_args)
+    whole = run_whole([*tag_args, *options])
     shutil.copytree(whole.with_name("whole-kept") / step, tmp_path / "run")
-    run_cli("fit", *tag_args, *KEEP, "--run_dir", "run")
+    run_cli("fit", *tag_args, *options, *KEEP, "--run_dir", "run")
     assert find_differences(whole, tmp_path / "run") == NO_DIFFERENCES
 
 
@@ -246,6 +248,14 @@ def test_other_batches_of_sentences_are_refused(
     start = run_whole(tag_args).with_name("whole-kept") / "03" / "checkpoints" / "last.ckpt"
     with pytest.raises(InputError, match=rf"made with data\.{name} "):
         run_cli("fit", *tag_args, f"--data.{name}", value, "--ckpt_path", start, "--run_dir", "run")
+
+
+def test_other_rows_are_refused(args: list[str], run_whole: Run, run_cli: Run) -> None:
+    whole = run_whole([*args, *PACKED])
+    start = ("--ckpt_path", whole.with_name("whole-kept") / "03" / "checkpoints" / "last.ckpt", "--run_dir", "run")
+    for length, message in ((56, "64, not 56"), ("null", "64, not None")):
+        with pytest.raises(InputError, match=f"the checkpoint was made with data.pack_length {message}: give what"):
+            run_cli("fit", *args, *PACKED, "--data.pack_length", length, *start)
 
 
 def test_sentences_in_smaller_batches_are_refused(tag_args: list[str], run_whole: Run, run_cli: Run) -> None:

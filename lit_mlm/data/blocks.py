@@ -13,6 +13,7 @@ from lit_mlm.data.document_inspection import LEGEND, describe_document
 from lit_mlm.data.documents import TEXT, split_lines
 from lit_mlm.data.masked import MaskedDataModule
 from lit_mlm.data.masked_blocks import MaskedBlocks
+from lit_mlm.data.packed import describe_packing, find_pack_length, find_padding, pack_examples
 from lit_mlm.data.samples import sample_apart, sample_blocks
 from lit_mlm.data.shown import choose_examples
 from lit_mlm.errors import InputError
@@ -50,6 +51,8 @@ class BlocksDataModule(MaskedDataModule):
         val_source: what validation blocks are of: ``documents`` of their own, or ``train_blocks``, the blocks of the
             training text that are not trained on, as in the Hugging Face course: parts of the same documents then
             stand on both sides.
+        pack_length: packs blocks into rows of this many tokens, in which each attends to itself alone; `batch_size`
+            counts rows. It needs the policy ``document`` or ``line``.
     """
 
     def __init__(
@@ -63,10 +66,11 @@ class BlocksDataModule(MaskedDataModule):
         num_val_blocks: int | None = None,
         num_test_blocks: int | None = None,
         val_source: Literal["documents", "train_blocks"] = "documents",
+        pack_length: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_at_least(1, block_size=block_size, map_batch_size=map_batch_size)
+        require_at_least(1, block_size=block_size, map_batch_size=map_batch_size, pack_length=pack_length)
         if map_batch_size is not None and block_policy != "stream":
             raise InputError(f"data.map_batch_size {map_batch_size} has no effect on data.block_policy {block_policy}")
         if truncate and block_policy == "stream":
@@ -75,6 +79,11 @@ class BlocksDataModule(MaskedDataModule):
             raise InputError("data.val_source train_blocks needs data.block_policy stream or document, not line")
         if val_source == "train_blocks" and num_val_blocks is None:
             raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many not to train on")
+        if pack_length is not None and block_policy == "stream":
+            raise InputError(
+                f"data.pack_length {pack_length} needs data.block_policy document or line: the blocks of a stream are "
+                "full, so there is nothing to pack"
+            )
         self.save_hyperparameters(logger=False)
         self._mask_fingerprints: dict[tuple[str, range], str] = {}
 
@@ -87,16 +96,30 @@ class BlocksDataModule(MaskedDataModule):
                 "tokenizer of a masked language model, or have one trained with data.vocab_size"
             )
         self._find_room()
+        find_pack_length(self.hparams, self._model)
 
     def _make_splits(self, stage: str) -> None:
         splits = self._find_splits(stage)
         tables = {source: self._cut(source) for source in map(self._get_source, splits)}
         self.examples |= {split: self._make_examples(split, tables[self._get_source(split)]) for split in splits}
+        if self.pack_length is not None:
+            source = "block", "data.block_size"
+            self.packed |= {s: pack_examples(self.examples[s], self.pack_length, source) for s in splits}
 
     @property
     def sequence_length(self) -> int:
         """The length of the longest sequence in any batch, in tokens."""
         return max(examples.sequence_length for examples in self.examples.values())
+
+    @property
+    def pack_length(self) -> int | None:
+        """Tokens of the rows that blocks are packed into; None if they aren't."""
+        return find_pack_length(self.hparams, self._model)
+
+    @property
+    def order_options(self) -> dict[str, Any]:
+        """Adds the length of packed rows, as these are what batches are made of."""
+        return super().order_options | {"pack_length": self.hparams["pack_length"]}
 
     @property
     def fingerprint(self) -> str:
@@ -117,7 +140,11 @@ class BlocksDataModule(MaskedDataModule):
         for split, examples in self.examples.items():
             if examples.table.num_dropped_tokens and self._get_source(split) == split:
                 parts.append(f"{examples.table.num_dropped_tokens:,} tokens of {split} dropped")
-        parts += self._describe_small(len(self.examples["train"])) if "train" in self.examples else []
+        if "train" in self.packed:
+            unpacked = find_padding(self.examples["train"].lengths, self.hparams["batch_size"])
+            parts.append(describe_packing(self.packed["train"].rows, unpacked))
+        if "train" in self.examples:
+            parts += self._describe_small(len(self._get_dealt("train", self.examples["train"])))
         num_shared = self._count_shared("val") if "val" in self.examples else 0
         if num_shared:
             parts.append(f"{num_shared:,} val blocks share a document with training")
@@ -158,6 +185,8 @@ class BlocksDataModule(MaskedDataModule):
         examples, draws = self.examples[split], self._get_draws()
         if (split, draws) not in self._mask_fingerprints:
             self._mask_fingerprints[split, draws] = examples.fingerprint_masks(draws)
+        rows = self.packed[split].rows if split in self.packed else None
+        packing = {} if rows is None else {"num_rows": len(rows), "padding_fraction": rows.padding_fraction}
         return super().facts(split) | {
             "data_fingerprint": self._fingerprint([split]),
             "mask_fingerprint": self._mask_fingerprints[split, draws],
@@ -167,6 +196,7 @@ class BlocksDataModule(MaskedDataModule):
             "num_dropped_tokens": examples.table.num_dropped_tokens,
             "block_size": self._block_size,
             "block_policy": self.hparams["block_policy"],
+            **packing,
         }
 
     def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from lit_mlm.data.base import require_at_least
 from lit_mlm.data.code_options import hash_code
 from lit_mlm.data.masked_blocks import MaskedBlocks, make_masking
+from lit_mlm.data.packed import PackedExamples
 from lit_mlm.data.tokenized import DocumentsDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.text.mask_schedule import MaskSchedule, MaskScheduleName
@@ -66,6 +67,7 @@ class MaskedDataModule(DocumentsDataModule):
             self.schedule = MaskSchedule(mask_schedule, train_mask_probs or [])
         self.save_hyperparameters(logger=False)
         self.examples: dict[str, MaskedBlocks] = {}
+        self.packed: dict[str, PackedExamples] = {}
         self.compared: list[MaskingStrategy] = []
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -73,7 +75,8 @@ class MaskedDataModule(DocumentsDataModule):
         examples = self.examples["train"]
         if self.schedule is not None and self.schedule.changes:
             examples = replace(examples, num_epochs=self._count_epochs())
-        return self._make_loader(examples, len(examples), examples.seed)
+        dealt = self._get_dealt("train", examples)
+        return self._make_loader(dealt, len(dealt), examples.seed)
 
     def val_dataloader(self) -> Any:
         """Batches of validation blocks, in an order that never changes; with several mask draws a loader for each."""
@@ -100,6 +103,10 @@ class MaskedDataModule(DocumentsDataModule):
         self.compared = list((strategies | {type(self.masking): self.masking}).values())
         self.finds_words = True
 
+    def _get_dealt(self, split: str, examples: MaskedBlocks) -> MaskedBlocks | PackedExamples:
+        """What batches are made of: the examples of a split, or the rows that they are packed into."""
+        return replace(self.packed[split], examples=examples) if split in self.packed else examples
+
     def _make_masking(self) -> Masking:
         mask_prob, mask_token_prob, random_token_prob = (self.hparams[name] for name in PROBABILITIES)
         return make_masking(self.tokenizer, mask_prob, mask_token_prob, random_token_prob, self.masking)
@@ -116,14 +123,15 @@ class MaskedDataModule(DocumentsDataModule):
             raise InputError(f"data.mask_schedule {self.hparams['mask_schedule']} needs a trainer, which knows its end")
         ends = [float(trainer.max_epochs)] if (trainer.max_epochs or -1) > 0 else []  # type: ignore[arg-type]
         if trainer.max_steps > 0:
-            num_batches = -(-len(self.examples["train"]) // (self.hparams["batch_size"] * trainer.world_size))
+            num_dealt = len(self._get_dealt("train", self.examples["train"]))
+            num_batches = -(-num_dealt // (self.hparams["batch_size"] * trainer.world_size))
             ends.append(trainer.max_steps / -(-num_batches // trainer.accumulate_grad_batches))
         if not ends:
             raise InputError("data.mask_schedule needs an end: give trainer.max_epochs or trainer.max_steps")
         return min(ends)
 
     def _make_eval_loaders(self, split: str) -> Any:
-        examples = self.examples[split]
+        examples = self._get_dealt(split, self.examples[split])
         loaders = [
             self._make_loader(examples, len(examples), get_draw=partial(self._get_draw, number))
             for number in range(self.hparams["num_mask_draws"])

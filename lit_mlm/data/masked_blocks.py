@@ -17,6 +17,7 @@ from lit_mlm.data.order import BatchKey
 from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import BlockTable, IntArray, gather_blocks
+from lit_mlm.text.counter_hash import FloatArray
 from lit_mlm.text.mask_schedule import MaskSchedule
 from lit_mlm.text.masking import Masking, fingerprint_masks, mask_tokens
 from lit_mlm.text.special_tokens import SpecialTokens
@@ -59,7 +60,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         is_empty = len(key.examples) == 0
         # A batch without examples still has a row, of which nothing is scored: nets don't take batches of no rows.
         masked_ids, labels, is_token = self._mask(
-            key.epoch, np.zeros(1, np.int64) if is_empty else key.examples, key.position, key.passes
+            key.epoch, np.zeros(1, np.int64) if is_empty else key.examples, key.position, key.passes, key.places
         )
         if is_empty:
             labels = np.full_like(labels, IGNORE_INDEX)
@@ -72,8 +73,12 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     @property
     def sequence_length(self) -> int:
         """Tokens of the longest example, special tokens included."""
-        lengths = self.table.ends[self.chosen] - self.table.starts[self.chosen]
-        return int(lengths.max(initial=0)) + len(self.around)
+        return int(self.lengths.max(initial=0))
+
+    @property
+    def lengths(self) -> IntArray:
+        """Tokens of each example, special tokens included, shape (num_examples,)."""
+        return self.table.ends[self.chosen] - self.table.starts[self.chosen] + len(self.around)
 
     def fingerprint_masks(self, draws: Iterable[int] = (0,)) -> str:
         """SHA-256 (hex) of all examples, in their order, as they are masked in each of `draws`."""
@@ -85,13 +90,19 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
                 yield self._mask(draw, np.arange(start, min(start + size, len(self))))
 
     def _mask(
-        self, epoch: int, examples: IntArray, position: int = 0, passes: IntArray | None = None
+        self,
+        epoch: int,
+        examples: IntArray,
+        position: int = 0,
+        passes: IntArray | None = None,
+        places: FloatArray | None = None,
     ) -> tuple[IntArray, IntArray, BoolArray]:
         example_ids = self.chosen[examples]
         ids, is_token = self._read(example_ids)
         rate = None
         if self.schedule is not None:
-            progress = (epoch + (position + np.arange(len(examples))) / len(self)) / self.num_epochs
+            done = position + np.arange(len(examples)) if places is None else places
+            progress = (epoch + done / len(self)) / self.num_epochs
             rate = self.schedule.find_rates(progress)
         words, draw = self._read_words(example_ids, ids.shape[1]), epoch if passes is None else passes
         return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, draw, words, rate), is_token

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.counter_hash import FloatArray
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class BatchKey:
         examples: indices of its examples, shape (B,); empty for a batch that only keeps ranks in step.
         position: how many examples of the epoch's order, on all ranks, stand before these.
         passes: how often each example's corpus has been gone through before, shape (B,), where that is not the epoch.
+        places: as `position`, of each example, shape (B,), where they don't stand one behind the other.
     """
 
     epoch: int
     examples: IntArray
     position: int = 0
     passes: IntArray | None = None
+    places: FloatArray | None = None
 
 
 class BatchOrder(DistributedSampler[Any]):

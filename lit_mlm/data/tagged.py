@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
@@ -19,6 +20,7 @@ from lit_mlm.data.labels import (
     number_tags,
     require_same_labels,
 )
+from lit_mlm.data.packed import describe_packing
 from lit_mlm.data.sentence_inspection import LEGEND, describe_sentence
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
 from lit_mlm.data.shown import choose_examples
@@ -101,13 +103,18 @@ class TaggedDataModule(WindowsDataModule):
             self.sentences[split] = read[split]
             self._hashes[split] = hash_sentences(read[split])  # the same whichever scheme the files have
             self.examples[split] = self._make_examples(split, owner, has_entities=has_tags and self.scheme is not None)
+        if "train" in self.examples:
+            self._pack()
         self._read = {}
 
     def _find_splits(self, stage: str) -> tuple[str, ...]:
         return (self.predict_split,) if stage == "predict" else super()._find_splits(stage)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of training windows, in a new order each epoch."""
+        """Batches of training windows, or of the rows that they are packed into, in a new order each epoch."""
+        if self.packed is not None:
+            seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+            return self._make_loader(self.packed, len(self.packed), seed)
         return self._load_in_order(self.examples["train"], self._make_order("train", is_training=True))
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -156,11 +163,13 @@ class TaggedDataModule(WindowsDataModule):
             num_long = sum(int((np.bincount(e.table.sentences) > 1).sum()) for e in self.examples.values())
             parts.append(f"{num_long:,} sentences longer than a window of {self.window}")
         if "train" in self.examples:
-            parts.append(
-                f"{self._make_order('train', is_training=True).padding_fraction:.1%} of a training batch is padding"
-            )
+            padding = self._make_order("train", is_training=True).padding_fraction
+            if self.packed is not None:
+                parts.append(describe_packing(self.packed.rows, padding))
+            else:
+                parts.append(f"{padding:.1%} of a training batch is padding")
             if self.hparams["max_tokens_per_batch"] is None:
-                parts += self._describe_small(len(self.examples["train"]))
+                parts += self._describe_small(len(self.packed or self.examples["train"]))
         return ", ".join(parts)
 
     def describe_examples(

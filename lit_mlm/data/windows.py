@@ -7,6 +7,7 @@ from typing import Any
 
 from lit_mlm.data.base import TextDataModule, require_at_least
 from lit_mlm.data.length_order import LengthOrder
+from lit_mlm.data.packed import PackedExamples, find_pack_length, pack_examples
 from lit_mlm.data.tagged_windows import TaggedWindows
 from lit_mlm.errors import InputError
 from lit_mlm.text.special_tokens import find_special_tokens
@@ -23,6 +24,8 @@ class WindowsDataModule(TextDataModule, ABC):
         group_by_length: has training batches hold sentences of about the same length, in an order of chance;
             evaluation goes by length, too. False leaves batches to chance.
         max_tokens_per_batch: tokens in a batch, padding included, in place of `batch_size` and `eval_batch_size`.
+        pack_length: packs the windows of training into rows of this many tokens, in which each attends to itself alone,
+            in place of batches by length; `batch_size` counts rows. In evaluation a sentence's windows stay together.
         kwargs: the options of `TextDataModule`.
     """
 
@@ -33,22 +36,36 @@ class WindowsDataModule(TextDataModule, ABC):
         context_pieces: int = 0,
         group_by_length: bool = True,
         max_tokens_per_batch: int | None = None,
+        pack_length: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_at_least(1, window=window, max_tokens_per_batch=max_tokens_per_batch)
+        require_at_least(1, window=window, max_tokens_per_batch=max_tokens_per_batch, pack_length=pack_length)
         require_at_least(0, overlap=overlap, context_pieces=context_pieces)
         if max_tokens_per_batch is not None and self.hparams["eval_batch_size"] is not None:
             raise InputError("data.eval_batch_size and data.max_tokens_per_batch exclude each other: both size a batch")
+        if pack_length is not None and max_tokens_per_batch is not None:
+            raise InputError(
+                "data.pack_length and data.max_tokens_per_batch exclude each other: packed rows are all as long, so "
+                "data.batch_size is the size of a batch"
+            )
+        if pack_length is not None and not group_by_length:
+            raise InputError("data.group_by_length false has no effect with data.pack_length: rows come by chance")
         self.save_hyperparameters(logger=False)
         self.examples: dict[str, TaggedWindows] = {}
+        self.packed: PackedExamples | None = None
 
     @property
     def order_options(self) -> dict[str, Any]:
         """The options that choose which windows make a batch, which no run that goes on may change."""
         names = ("group_by_length", "max_tokens_per_batch", "batch_size")
-        used = names[:2] if self.hparams["max_tokens_per_batch"] else names
-        return {name: self.hparams[name] for name in used}
+        used = names[:2] if self.hparams["max_tokens_per_batch"] or self.pack_length else names
+        return {name: self.hparams[name] for name in (*used, "pack_length")}
+
+    @property
+    def pack_length(self) -> int | None:
+        """Tokens of the rows that the windows of training are packed into; None if they aren't."""
+        return find_pack_length(self.hparams, self._model)
 
     @property
     def window(self) -> int | None:
@@ -72,6 +89,10 @@ class WindowsDataModule(TextDataModule, ABC):
         """Pieces of a sentence that cutting it at the model's limit would leave; None if there is no limit."""
         limit = (self._model.max_length if self._model else None) or self.window
         return None if limit is None else limit - len(find_special_tokens(self.tokenizer))
+
+    def _pack(self) -> None:
+        if self.pack_length is not None:
+            self.packed = pack_examples(self.examples["train"], self.pack_length, ("sequence", "data.window"))
 
     def _make_order(self, split: str, is_training: bool = False) -> LengthOrder:
         examples, options = self.examples[split], self.hparams

@@ -57,10 +57,11 @@ def _name_examples(trainer: Any) -> str:
     if not hasattr(order, "iterate"):  # a data module of the user's own
         return place
     examples: list[int] = []
+    find = getattr(trainer.train_dataloader.dataset, "find_sequences", lambda rows: rows)  # of packed rows
     for rank in range(trainer.world_size):
         ours = copy.copy(order)
         ours.rank = rank
         for key in islice(ours.iterate(first), number + 1 - first):
-            examples += key.examples.tolist()
+            examples += find(key.examples).tolist()
     more = f" and {len(examples) - MAX_EXAMPLES} more" if len(examples) > MAX_EXAMPLES else ""
     return f"{place} (training examples {', '.join(map(str, examples[:MAX_EXAMPLES]))}{more})"

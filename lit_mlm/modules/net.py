@@ -14,6 +14,7 @@ from lit_mlm.checkpointing import RECORD, read_checkpoint, refuse_changes
 from lit_mlm.embeddings import extend_vocabulary
 from lit_mlm.errors import InputError
 from lit_mlm.modules.data_fit import check_fit
+from lit_mlm.modules.isolation import require_isolation
 from lit_mlm.modules.sharding import shard_net
 from lit_mlm.remote_code import load_code
 from lit_mlm.text import TextSource
@@ -44,6 +45,7 @@ class NetModule(LightningModule):
         self._record: dict[str, Any] | None = None
         self._max_length: int | None = None
         self._new_words: dict[int, list[int]] = {}
+        self._is_isolated = False
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
@@ -146,12 +148,18 @@ class NetModule(LightningModule):
         self._record = record
 
     def configure_model(self) -> None:
-        """Builds the net for the trainer, gives it the data's new words, and checks that it fits the data."""
+        """Builds the net for the trainer, gives it the data's new words, and checks that it fits the data.
+
+        A net that is fed packed rows must show that it keeps their sequences apart.
+        """
         if self._trainer is None:
             return  # load_from_checkpoint: `on_load_checkpoint` builds the net
         self.build(getattr(self._data_module, "tokenizer", None))
         self._take_new_words()
         self._check_data()
+        if not self._is_isolated and getattr(self._data_module, "pack_length", None) is not None:
+            require_isolation(self._net)
+            self._is_isolated = True
         if isinstance(self.trainer.strategy, ModelParallelStrategy):
             shard_net(self._net, self.trainer.strategy.root_device)
 

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from lit_mlm.modules.packing import run_net
 from lit_mlm.text import IGNORE_INDEX
 
 
@@ -46,7 +47,7 @@ def compute_scored_logits(net: PreTrainedModel, batch: dict[str, Tensor]) -> tup
     needs_all_rows = net.base_model is net or getattr(net.config, "chunk_size_lm_head", 0) > 0
     hook = None if needs_all_rows else net.base_model.register_forward_hook(keep_scored)
     try:
-        logits: Tensor = net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
+        logits: Tensor = run_net(net, batch)[0]
     finally:
         if hook is not None:
             hook.remove()

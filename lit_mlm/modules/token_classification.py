@@ -14,6 +14,7 @@ from lit_mlm import pretrained
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.metrics import SumMetric
 from lit_mlm.modules.base import TransformerModule
+from lit_mlm.modules.packing import run_net
 from lit_mlm.optim import find_depths
 from lit_mlm.text import IGNORE_INDEX, TaggedSource
 from lit_mlm.text.decoding import Decoding
@@ -118,7 +119,7 @@ class TokenClassification(TransformerModule):
 
     def compute_logits(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits of a batch in the order of the data's labels, shape (B, T, L)."""
-        logits: Tensor = self._net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        logits: Tensor = run_net(self._net, batch).logits
         logits = logits[:, : batch["input_ids"].shape[1]]
         return logits if self._columns is None else logits[..., self._columns]
 

@@ -16,6 +16,10 @@ in evaluation the windows of a sentence are in one batch, in order, and each of 
   elsewhere;
 - ``sentences``: the index of each row's sentence in its split, shape (B,); -1 in a row that only keeps ranks in step.
 
+A packed batch, whose rows hold several sequences that must not see each other, has in place of these two:
+
+- ``segments``: 0 on padding, 1, 2, ... on the sequences of a row, in their order.
+
 **The feeder.** What a Lightning module asks of the data module that feeds it is the protocol `TextSource`; what a data
 module asks of the Lightning module that it feeds is the protocol `TokenModel`. Neither imports the other.
 """
@@ -78,6 +82,9 @@ class TextSource(Protocol):
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples."""
+
+    pack_length: int | None
+    """Tokens of the rows that sequences are packed into; None where they aren't; need not be there."""
 
     order_options: dict[str, Any]
     """What decides the order of training beside the texts, the seed and the global batch; need not be there."""

@@ -1,0 +1,117 @@
+"""Examples in packed rows, read a batch at a time.
+
+Shapes: B rows, S sequences in them, T tokens.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lit_mlm.data.order import BatchKey
+from lit_mlm.errors import InputError
+from lit_mlm.text import BATCH_KEYS, IGNORE_INDEX, TokenModel
+from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.packing import PackedRows, join_rows, pack_rows
+
+
+@dataclass(frozen=True)
+class PackedExamples(Dataset[dict[str, Tensor]]):
+    """Maps the key of a batch, whose examples are rows, to the batch; each sequence is what it is outside of its row.
+
+    All rows have the same width, so that a step has the same shapes each time.
+
+    Attributes:
+        examples: a data set that maps keys of sequences to batches, with a `pad_id`.
+        rows: which sequences stand in which row.
+    """
+
+    examples: Any
+    rows: PackedRows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
+        sequences, row_of = self.rows.find(key.examples)
+        if len(sequences):
+            # How far the epoch has come may decide how much is masked: a sequence stands where its row does.
+            places = np.asarray((key.position + row_of) * (len(self.examples) / len(self)), dtype=np.float64)
+            passes = None if key.passes is None else key.passes[row_of]
+            key = replace(key, examples=sequences, places=places, passes=passes)
+        else:
+            row_of = np.zeros(1, dtype=np.int64)  # a batch without rows still has one, of which nothing is scored
+        batch = self.examples[key]
+        joined = join_rows(
+            {name: batch[name].numpy() for name in BATCH_KEYS},
+            {"input_ids": self.examples.pad_id, "attention_mask": 0, "labels": IGNORE_INDEX},
+            batch["attention_mask"].numpy() == 1,
+            row_of,
+            int(row_of[-1]) + 1,
+            self.rows.capacity,
+        )
+        return {name: torch.from_numpy(array) for name, array in joined.items()}
+
+    def find_sequences(self, rows: IntArray) -> IntArray:
+        """The numbers of the sequences of some rows."""
+        return self.rows.find(rows)[0]
+
+
+def pack_examples(examples: Any, capacity: int, source: tuple[str, str]) -> PackedExamples:
+    """Packs the examples of a split.
+
+    Args:
+        examples: as in `PackedExamples`, with their `lengths`, special tokens included, shape (num_examples,).
+        capacity: tokens of a row.
+        source: what an example is called, and the option that cuts it, for messages.
+
+    Raises:
+        InputError: if an example is longer than a row.
+    """
+    longest = int(examples.lengths.max(initial=0))
+    if longest > capacity:
+        name, option = source
+        raise InputError(
+            f"data.pack_length {capacity} is less than the longest {name}, {longest} tokens; raise it or lower {option}"
+        )
+    return PackedExamples(examples, pack_rows(examples.lengths, capacity))
+
+
+def find_pack_length(options: Mapping[str, Any], model: TokenModel | None) -> int | None:
+    """Tokens of the rows that are packed, by ``data.pack_length``; None without packing.
+
+    Raises:
+        InputError: if that is more than the model takes.
+    """
+    typed: int | None = options["pack_length"]
+    limit = model.max_length if model else None
+    if typed is not None and limit is not None and typed > limit:
+        raise InputError(f"data.pack_length is {typed}, but the model takes at most {limit} tokens")
+    return typed
+
+
+def describe_packing(rows: PackedRows, unpacked: float) -> str:
+    """How many rows there are, and their padding.
+
+    Args:
+        rows: of a split.
+        unpacked: share of padding without packing, in [0, 1).
+    """
+    padding = f"{rows.padding_fraction:.1%} padding, {unpacked:.1%} without"
+    return f"packed into {len(rows):,} rows of {rows.capacity} ({padding})"
+
+
+def find_padding(lengths: IntArray, batch_size: int) -> float:
+    """The share of padding in batches that hold sequences by chance, in [0, 1).
+
+    Args:
+        lengths: tokens of each sequence, shape (N,), at least one.
+        batch_size: sequences in a batch.
+    """
+    firsts = np.arange(0, len(lengths), batch_size)
+    longest = np.maximum.reduceat(np.random.default_rng(0).permutation(lengths), firsts)
+    return 1 - int(lengths.sum()) / int((longest * np.diff(np.append(firsts, len(lengths)))).sum())

@@ -1,0 +1,203 @@
+"""Data modules that pack: what a sequence is, it is in its row."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lit_mlm import CoNLLDataModule, IMDBDataModule
+from lit_mlm.data.order import BatchKey
+from lit_mlm.errors import InputError
+from lit_mlm.text import IGNORE_INDEX
+from lit_mlm.text.strategies import SpanMasking, TokenMasking, WordMasking
+from tests.conftest import FIXTURES
+
+NAMES = ("input_ids", "labels")
+
+
+@pytest.fixture
+def make_data(tiny_bert: str, cache_dir: str) -> Any:
+    def make(**options: Any) -> IMDBDataModule:
+        defaults: dict[str, Any] = {"tokenizer": tiny_bert, "block_size": 32, "batch_size": 2, "cache_dir": cache_dir}
+        shape = {"block_policy": "document", "special_tokens": "block"}
+        data = IMDBDataModule(data_dir=str(FIXTURES / "aclImdb"), **(defaults | shape | options))
+        data.setup("fit")
+        return data
+
+    return make
+
+
+@pytest.fixture
+def make_news(tiny_bert: str, cache_dir: str) -> Any:
+    def make(**options: Any) -> CoNLLDataModule:
+        defaults: dict[str, Any] = {"tokenizer": tiny_bert, "batch_size": 4, "cache_dir": cache_dir, "window": 40}
+        data = CoNLLDataModule(data_dir=str(FIXTURES / "conll"), **(defaults | options))
+        data.setup("fit")
+        return data
+
+    return make
+
+
+def collect(loader: Any) -> list[tuple[list[int], ...]]:
+    """Ids and labels of each sequence, sorted."""
+    found = []
+    for batch in loader:
+        segments: Tensor = batch.get("segments", batch["attention_mask"])
+        for row, numbers in enumerate(segments):
+            masks = [numbers == number for number in range(1, int(numbers.max()) + 1)]
+            found += [tuple(batch[name][row][mask].tolist() for name in NAMES) for mask in masks]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("masking", [TokenMasking(), WordMasking(), SpanMasking("exact")])
+def test_masks_are_those_without_packing(make_data: Any, masking: Any) -> None:
+    data, packed = make_data(masking=masking), make_data(masking=masking, pack_length=64)
+    assert packed.facts("val")["mask_fingerprint"] == data.facts("val")["mask_fingerprint"]
+    assert collect(packed.val_dataloader()) == collect(data.val_dataloader())
+    loaders = packed.train_dataloader(), data.train_dataloader()
+    for epoch in (0, 3):
+        for loader in loaders:
+            loader.sampler.set_epoch(epoch)
+        assert collect(loaders[0]) == collect(loaders[1])
+    assert len(loaders[0]) < len(loaders[1])
+
+
+def test_batches_keep_the_contract(make_data: Any) -> None:
+    data = make_data(pack_length=64)
+    for batch in data.train_dataloader():
+        assert set(batch) == {"input_ids", "attention_mask", "labels", "segments"}
+        assert all(tensor.dtype == torch.int64 and tensor.shape[1] == 64 for tensor in batch.values())
+        segments = batch["segments"]
+        assert torch.equal(batch["attention_mask"], (segments != 0).long())
+        is_padding = segments == 0
+        assert (batch["input_ids"][is_padding] == data.tokenizer.pad_token_id).all()
+        assert (batch["labels"][is_padding] == IGNORE_INDEX).all()
+        steps = segments.diff(dim=1)
+        assert ((steps == 0) | (steps == 1) | is_padding[:, 1:]).all()
+        assert (segments[:, 0] == 1).all()
+        starts = torch.nn.functional.pad(steps, (1, 0), value=1) == 1
+        assert (batch["input_ids"][starts & ~is_padding] == data.tokenizer.cls_token_id).all()
+
+
+def test_rows_stay_and_their_order_changes(make_data: Any) -> None:
+    loader = make_data(pack_length=64).train_dataloader()
+    epochs = []
+    for epoch in (0, 1):
+        loader.sampler.set_epoch(epoch)
+        batches = list(loader)
+        ids = [torch.where(b["labels"] == IGNORE_INDEX, b["segments"], -1) for b in batches]
+        epochs.append((torch.cat([b["segments"] for b in batches]).tolist(), torch.cat(ids).tolist()))
+    assert epochs[0][0] != epochs[1][0]
+    assert sorted(epochs[0][0]) == sorted(epochs[1][0])
+    assert sorted(epochs[0][1]) != sorted(epochs[1][1])
+
+
+def test_a_batch_without_rows_scores_nothing(make_data: Any) -> None:
+    options = {"mask_schedule": "linear", "train_mask_probs": [0.5, 0.1]}
+    data = make_data(pack_length=64, **options)
+    batch = data.packed["train"][BatchKey(0, np.zeros(0, dtype=np.int64))]
+    assert batch["segments"].shape == (1, 64)
+    assert batch["segments"].max() == 1
+    assert (batch["labels"] == IGNORE_INDEX).all()
+
+
+def test_a_schedule_goes_by_rows(make_data: Any) -> None:
+    """From the first row to the last, whatever the size of a batch."""
+    shares = []
+    for size in (1, 4):
+        data = make_data(
+            mask_schedule="linear", train_mask_probs=[0.9, 0.1], pack_length=64, batch_size=size, masking=TokenMasking()
+        )
+        data.trainer = SimpleNamespace(
+            max_epochs=1, max_steps=-1, world_size=1, global_rank=0, training=False, strategy=SimpleNamespace()
+        )
+        data.trainer.strategy.root_device = torch.device("cpu")
+        data.trainer.lightning_module = None
+        rows = [row for batch in data.train_dataloader() for row in batch["labels"]]
+        shares.append([float((row != IGNORE_INDEX).sum()) for row in rows])
+    assert shares[0] == shares[1]
+    third = len(shares[0]) // 3
+    assert sum(shares[0][:third]) > 2 * sum(shares[0][-third:])
+
+
+def test_epochs_of_a_schedule_are_counted_in_rows(make_data: Any) -> None:
+    options = {"mask_schedule": "linear", "train_mask_probs": [0.9, 0.1]}
+    data = make_data(pack_length=64, **options)
+    num_batches = -(-len(data.packed["train"]) // 2)
+    data.trainer = SimpleNamespace(max_epochs=-1, max_steps=num_batches, world_size=1, accumulate_grad_batches=1)
+    data.trainer.lightning_module = None
+    assert data._count_epochs() == 1
+
+
+def test_facts_and_options(make_data: Any) -> None:
+    data, packed = make_data(), make_data(pack_length=64)
+    assert packed.fingerprint == data.fingerprint  # the examples are the same, and what they are fed in is an order
+    assert (data.order_options, packed.order_options) == ({"pack_length": None}, {"pack_length": 64})
+    facts = packed.facts("val")
+    num_tokens = int(packed.examples["val"].lengths.sum())
+    assert facts["num_blocks"] == data.facts("val")["num_blocks"]
+    assert facts["padding_fraction"] == pytest.approx(1 - num_tokens / (64 * facts["num_rows"]))
+    assert "padding_fraction" not in data.facts("val")
+    assert "packed" not in data.describe()
+    rows, lengths = len(packed.packed["train"]), packed.examples["train"].lengths
+    assert f"packed into {rows} rows of 64 ({1 - lengths.sum() / (64 * rows):.1%} padding, " in packed.describe()
+    alone = make_data(pack_length=64, batch_size=1).describe()
+    assert "padding, 0.0% without)" in alone
+    assert "are fewer than a batch of 1000" in make_data(pack_length=64, batch_size=1000).describe()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"block_policy": "stream"}, r"data.pack_length 64 needs data.block_policy document or line: the blocks of a"),
+        ({"pack_length": 20}, r"data.pack_length 20 is less than the longest block, 32 tokens; raise it or lower data"),
+        ({"pack_length": 0}, r"data.pack_length must be at least 1, got 0"),
+    ],
+)
+def test_mistakes(options: dict[str, Any], message: str, make_data: Any) -> None:
+    with pytest.raises(InputError, match=message):
+        make_data(**({"pack_length": 64} | options))
+
+
+def test_rows_longer_than_the_model_takes(tiny_bert: str, cache_dir: str, make_news: Any) -> None:
+    options: dict[str, Any] = {"tokenizer": tiny_bert, "cache_dir": cache_dir, "block_policy": "document"}
+    data: Any = IMDBDataModule(data_dir=str(FIXTURES / "aclImdb"), pack_length=65, **options)
+    news = make_news()
+    news.hparams["pack_length"] = 65
+    for module in (data, news):
+        module.attach(SimpleNamespace(max_length=64, has_final_tokenizer=True))
+        with pytest.raises(InputError, match=r"data.pack_length is 65, but the model takes at most 64 tokens"):
+            module.setup("fit")
+
+
+def test_windows_of_training_are_packed(make_news: Any) -> None:
+    news, packed = make_news(), make_news(pack_length=64)
+    loaders = packed.train_dataloader(), news.train_dataloader()
+    assert collect(loaders[0]) == collect(loaders[1])
+    assert len(loaders[0]) == -(-len(packed.packed) // 4) < len(loaders[1]) / 2
+    for ours, theirs in zip(packed.val_dataloader(), news.val_dataloader(), strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert packed.fingerprint == news.fingerprint
+    assert packed.facts("val") == news.facts("val")
+    assert packed.order_options == {"group_by_length": True, "max_tokens_per_batch": None, "pack_length": 64}
+    assert news.order_options["pack_length"] is None
+    padding = f"{news._make_order('train', is_training=True).padding_fraction:.1%}"
+    assert f"{padding} of a training batch is padding" in news.describe()
+    assert f" padding, {padding} without)" in packed.describe()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_tokens_per_batch": 500}, "data.pack_length and data.max_tokens_per_batch exclude each other"),
+        ({"group_by_length": False}, "data.group_by_length false has no effect with data.pack_length"),
+        ({"pack_length": 30}, "data.pack_length 30 is less than the longest sequence, 40 tokens; raise it or lower da"),
+        ({"pack_length": -1}, "data.pack_length must be at least 1, got -1"),
+    ],
+)
+def test_mistakes_with_windows(options: dict[str, Any], message: str, make_news: Any) -> None:
+    with pytest.raises(InputError, match=message):
+        make_news(**({"pack_length": 64} | options))
