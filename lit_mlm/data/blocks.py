@@ -13,11 +13,11 @@ from datasets import Dataset
 from lit_mlm.data.base import choose_examples, require_at_least
 from lit_mlm.data.document_inspection import LEGEND, describe_document
 from lit_mlm.data.documents import TEXT, split_lines
+from lit_mlm.data.joined_documents import count_documents, map_sources
 from lit_mlm.data.masked import MaskedDataModule
 from lit_mlm.data.masked_blocks import MaskedBlocks
 from lit_mlm.data.mixture import Mixture, find_sources
 from lit_mlm.data.samples import sample_apart, sample_blocks
-from lit_mlm.data.sources import count_documents, map_sources
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents, join_tables
@@ -57,7 +57,7 @@ class BlocksDataModule(MaskedDataModule):
 
     source_weights: Mapping[str, float] = {}
     """The weight in training of each source of the training text, by its name, where documents have the column
-    `lit_mlm.data.sources.SOURCE`."""
+    `lit_mlm.data.joined_documents.SOURCE`."""
 
     def __init__(
         self,

@@ -1,19 +1,13 @@
-"""Several corpora to train on: where each one's text is, and which documents are of which."""
+"""Several corpora to train on: where the text of each is, and its weight."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from datasets import Dataset, concatenate_datasets
-
 from lit_mlm.data.files import check_encoding, find_files
 from lit_mlm.errors import InputError
-
-SOURCE = "source"
-"""The column that says which corpus a document is of, by its number from 0, where there are several."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +51,8 @@ def check_sources(sources: Mapping[str, Source]) -> None:
         raise InputError("data.sources is empty: name at least one, such as reviews: {files: reviews/*.txt, weight: 3}")
     for name, source in sources.items():
         option = f"data.sources.{name}"
+        if name in ("train", "val", "test"):
+            raise InputError(f"{option}: the name of a split is none for a source; give another one")
         if (source.files is None) == (source.dataset is None):
             found = "neither" if source.files is None else f"files {source.files} and dataset {source.dataset}"
             raise InputError(f"{option} needs one of files and dataset, and has {found}")
@@ -117,32 +113,3 @@ def _refuse_shared_splits(sources: Mapping[str, Source]) -> None:
                     f"data.sources.{other} and data.sources.{name} are both the split {source.split} of "
                     f"{source.dataset}: give different ones"
                 )
-
-
-def join_sources(parts: Sequence[Dataset]) -> Dataset:
-    """The documents of all sources, source after source, with the column `SOURCE`."""
-    numbers = [np.full(len(part), number, np.int32) for number, part in enumerate(parts)]
-    return concatenate_datasets([part.add_column(SOURCE, n) for part, n in zip(parts, numbers, strict=True)])
-
-
-def count_documents(documents: Dataset) -> list[int]:
-    """How many documents each source has, source after source; all of them, where there are no sources."""
-    if SOURCE not in documents.column_names:
-        return [len(documents)]
-    counts: list[int] = np.bincount(np.array(documents.with_format("numpy")[SOURCE][:], np.int64)).tolist()
-    return counts
-
-
-def map_sources(function: Callable[[Dataset], Dataset], documents: Dataset) -> Dataset:
-    """Changes the documents of each source by themselves, so that it stays known which are whose.
-
-    Args:
-        function: takes and gives documents, in any number.
-        documents: source after source, if there are several.
-    """
-    if SOURCE not in documents.column_names:
-        return function(documents)
-    ends = np.cumsum(count_documents(documents))
-    return join_sources(
-        [function(documents.select(range(start, end))) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    )

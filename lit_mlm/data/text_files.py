@@ -10,13 +10,13 @@ from datasets import Dataset
 from lit_mlm.data.base import refuse_without
 from lit_mlm.data.corpus import CorpusDataModule
 from lit_mlm.data.files import Problem
+from lit_mlm.data.joined_documents import join_sources
 from lit_mlm.data.readers import get_text, read_texts
 from lit_mlm.data.sources import (
     Source,
     check_sources,
     find_patterns,
     find_source_files,
-    join_sources,
     refuse_shared_files,
 )
 from lit_mlm.errors import InputError
@@ -142,7 +142,7 @@ class TextFilesDataModule(CorpusDataModule):
         parts, files = [], find_source_files(self.sources)
         for name, source in self.sources.items():
             try:
-                parts.append(self.collect_documents(f"train/{name}", self._read_source(source, files[name])))
+                parts.append(self.collect_documents(name, self._read_source(source, files[name])))
             except InputError as error:
                 raise InputError(f"data.sources.{name}: {error}") from error
         return join_sources(parts)

@@ -1,21 +1,11 @@
-"""Sources: which options fit together, and which documents are whose."""
+"""Sources: which options fit together, and which files they name."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lit_mlm.data.documents import PLACE, TEXT, make_documents, split_documents, split_lines
-from lit_mlm.data.sources import (
-    SOURCE,
-    Source,
-    check_sources,
-    count_documents,
-    find_source_files,
-    join_sources,
-    map_sources,
-    refuse_shared_files,
-)
+from lit_mlm.data.sources import Source, check_sources, find_source_files, refuse_shared_files
 from lit_mlm.errors import InputError
 
 
@@ -23,6 +13,7 @@ from lit_mlm.errors import InputError
     ("sources", "message"),
     [
         ({}, r"data.sources is empty: name at least one"),
+        ({"val": Source("x")}, r"data.sources.val: the name of a split is none for a source"),
         ({"a": Source()}, r"data.sources.a needs one of files and dataset, and has neither"),
         ({"a": Source("x", "y")}, r"data.sources.a needs one of files and dataset, and has files x and dataset y"),
         ({"a": Source("x"), "b": Source("y", weight=0)}, r"data.sources.b.weight must be above 0, got 0"),
@@ -76,20 +67,3 @@ def test_files_of_each_source_in_order(tmp_path: Path) -> None:
         refuse_shared_files(found)
     with pytest.raises(InputError, match=r"data.sources.c.files: no file is called .*c.txt"):
         find_source_files({"c": Source(str(tmp_path / "c.txt"))})
-
-
-@pytest.mark.parametrize("has_places", [False, True])
-def test_documents_stay_with_their_source(has_places: bool) -> None:
-    texts = [["a\na", "a"], ["b\nb\nb"], ["c", "c\nc"]]
-    joined = join_sources([make_documents(part, part if has_places else None) for part in texts])
-    assert count_documents(joined) == [2, 1, 2]
-    lines = map_sources(split_lines, joined)
-    assert list(lines[TEXT]) == list("aaabbbccc")
-    assert (PLACE in lines.column_names) == has_places
-    assert count_documents(lines) == [3, 3, 3]
-    assert count_documents(split_lines(make_documents(["a\nb"]))) == [2]
-    parts = split_documents(lines, [0.4, 0.0], 1)
-    for part in parts:
-        counts = [list(part[TEXT]).count(name) for name in "abc"]
-        assert [*count_documents(part), 0, 0, 0][:3] == counts
-    assert SOURCE in parts[1].column_names
