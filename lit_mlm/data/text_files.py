@@ -31,9 +31,9 @@ class TextFilesDataModule(CorpusDataModule):
 
     Several corpora are mixed by `sources`: each has its share of the training examples of an epoch by its weight,
     whatever its size. An epoch has as many examples as all sources together; a small source is gone through several
-    times in it, each time with other masks, and a large one goes on in the next epoch where it stopped. No block holds
-    text of two sources. A tokenizer or words that are learnt from the training text are learnt from all of it, without
-    weights.
+    times in it, each time with other masks, and a large one goes on in the next epoch where it stopped. Shares are of
+    blocks, so of tokens where all blocks are full. No block holds text of two sources. A tokenizer or words that are
+    learnt from the training text are learnt from all of it, without weights.
 
     Args:
         train_files: files to train on, in place of `dataset`.
@@ -86,7 +86,7 @@ class TextFilesDataModule(CorpusDataModule):
         if test_fraction and (test_files is not None or test_split is not None):
             raise InputError(f"data.test_fraction {test_fraction} has no effect: there is other text to test on")
         self.sources = sources or {}
-        self.source_weights = {name: source.weight for name, source in self.sources.items()}
+        self.source_weights = {name: float(source.weight) for name, source in self.sources.items()}
         self.save_hyperparameters(logger=False)
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:

@@ -286,6 +286,7 @@ def test_fingerprints_know_sources_and_weights(make_data: Make) -> None:
         ),
     ]
     assert len({other.fingerprint for other in [data, *others]}) == 5
+    assert make_data({"bad": 5, "hub": 1, "good": 2}).fingerprint == data.fingerprint
     plain = make_data(train_files=PLACES["bad"]["files"], val_files=VAL)
     facts = [other.facts("val") for other in (data, *others, plain)]
     assert len({str(fact["data_fingerprint"]) for fact in facts}) == 1  # of its own text
