@@ -78,8 +78,7 @@ class TrainerParser(LightningArgumentParser):
     def _explain(self, message: str, ex: Exception | None) -> str:
         chain = list(follow_branches(ex))
         cause = str(chain[-1]) if chain else message
-        keys = [match[1] for error in chain if (match := re.match(r'Parser key "(.+?)"', str(error)))]
-        key = ".".join(dict.fromkeys(keys))
+        key = ".".join(dict.fromkeys(find_keys(chain)))
         if match := re.search(r"(?:Group '(.+?)' .*)?\b[Oo]ption '(.+?)'", cause):
             of_class = [error.options for error in chain if isinstance(error, ClassOptionError)]
             name = strip_command(".".join(filter(None, (key, match[1], match[2]))))
@@ -215,6 +214,20 @@ def rate_branch(error: Exception) -> tuple[bool, int]:
     """How much an error of one of several types tells: more than that the value is of another, and how deep."""
     chain = list(follow_branches(error))
     return not re.match(r"Expected an? (?!dot import)|Not a valid subclass", str(chain[-1])), len(chain)
+
+
+def find_keys(chain: Iterable[BaseException]) -> Iterator[str]:
+    """The parts of the name of the option that a chain of errors is about.
+
+    jsonargparse names no key of a dict; it is in a frame of the error below it.
+    """
+    for error in chain:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            found = frame.f_locals
+            if frame.f_code.co_name == "adapt_typehints" and found.get("typehint_origin") is dict and "k" in found:
+                yield str(found["k"])
+        if match := re.match(r'Parser key "(.+?)"', str(error)):
+            yield match[1]
 
 
 def find_class_name(chain: Iterable[BaseException]) -> str:

@@ -152,9 +152,9 @@ def _find_differences(
         yield "--seed_everything", saved["seed"], now["seed"]
     if saved["data_fingerprint"] != now["data_fingerprint"]:
         old, new = checkpoint.get("datamodule_hyper_parameters", {}), dict(getattr(data, "hparams", {}))
-        changed = [name for name in new if name not in FREE_DATA_OPTIONS and old.get(name) != new[name]]
-        for name in changed:
-            yield f"data.{name}", repr(old.get(name)), repr(new[name])
+        names = [name for name in new if name not in FREE_DATA_OPTIONS]
+        changed = [found for name in names for found in _compare(f"data.{name}", old.get(name), new[name])]
+        yield from changed
         if not changed:
             yield "data of the fingerprint", str(saved["data_fingerprint"])[:12], str(now["data_fingerprint"])[:12]
     for name, value in now["order_options"].items():
@@ -165,6 +165,15 @@ def _find_differences(
     if None not in (*old_batch, *new_batch) and math.prod(old_batch) != math.prod(new_batch):
         ours, theirs = (f"{' x '.join(map(str, b))} = {math.prod(b)}" for b in (new_batch, old_batch))
         yield "a global batch (batch x devices x accumulation) of", theirs, ours
+
+
+def _compare(name: str, old: Any, new: Any) -> Iterator[tuple[str, str, str]]:
+    """The name of an option and its two values, where these differ; of an option with parts, those that do."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for part in old | new:
+            yield from _compare(f"{name}.{part}", old.get(part), new.get(part))
+    elif old != new:
+        yield name, repr(old), repr(new)
 
 
 def _begin_next_epoch(loops: dict[str, Any]) -> None:

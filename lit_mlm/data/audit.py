@@ -6,13 +6,14 @@ sentences, or the documents as Arrow. Time grows with the number of texts.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
 from lit_mlm.data.audit_documents import audit_documents
 from lit_mlm.data.audit_sentences import audit_sentences
 from lit_mlm.data.base import STAGE_OF_SPLIT, TextDataModule
 from lit_mlm.data.files import Problem, ProblemKind
+from lit_mlm.data.joined_documents import part_sources
 from lit_mlm.data.tagged import TaggedDataModule
 from lit_mlm.data.tokenized import DocumentsDataModule
 from lit_mlm.errors import InputError
@@ -34,7 +35,8 @@ def audit(
     Args:
         data: of documents or of tagged words.
         model: whose tokenizer it takes, unless it has its own, and whose limit sentences are held against.
-        splits: which of train, val and test; by default all that there are, but train and val at least.
+        splits: which of train, val and test; by default all that there are, but train and val at least. Of training
+            text that is mixed each source is a split of its own, by its name.
         near_threshold: Jaccard similarity from which on texts are near-duplicates, above 0 and at most 1.
         num_examples: texts, words and places to name of each finding, at least 0.
 
@@ -54,6 +56,7 @@ def audit(
     data.attach(model)
     data.problems = {}
     texts, notes = _load(data, splits)
+    texts = _part_train(texts, getattr(data, "source_weights", {}))
     is_tagged = isinstance(data, TaggedDataModule)
     limit = data.window if isinstance(data, TaggedDataModule) else data.hparams.get("block_size") or model.max_length
     head = {
@@ -87,6 +90,15 @@ def _load(
     ordered = [split for split in STAGE_OF_SPLIT if split in asked]
     notes += [f"{split}: made of the documents of train" for split in ordered if split not in loaded]
     return {split: loaded[split] for split in ordered if split in loaded}, notes
+
+
+def _part_train(texts: dict[str, Any], sources: Collection[str]) -> dict[str, Any]:
+    """Training text of several sources as a split for each, so that what stands in two of them is found, too."""
+    if "train" not in texts or not sources:
+        return texts
+    parts = zip(sources, part_sources(texts["train"]), strict=False)  # none of last ones without documents
+    rest = {split: documents for split, documents in texts.items() if split != "train"}
+    return {name: part for name, part in parts if len(part)} | rest
 
 
 def _summarize(problems: Sequence[Problem], num_examples: int) -> dict[str, Any]:

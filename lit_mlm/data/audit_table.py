@@ -89,6 +89,7 @@ def _list_entities(splits: Report) -> Iterator[tuple[str, list[str]]]:
 
 
 def _format_row(title: str, cells: Sequence[str]) -> str:
+    cells = [cell if len(cell) < WIDTH else f"..{cell[3 - WIDTH :]}" for cell in cells]  # a source may have any name
     return (f"{title:<26}" + "".join(f"{cell:>{WIDTH}}" for cell in cells)).rstrip()
 
 

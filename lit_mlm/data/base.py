@@ -17,7 +17,7 @@ from torch.utils.data.distributed import DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.files import Problem
-from lit_mlm.data.order import BatchOrder, LateLoader, wait_for_second_signal
+from lit_mlm.data.order import BatchOrder, EpochDraw, LateLoader, wait_for_second_signal
 from lit_mlm.data.tokenizer_training import Algorithm, load_or_train_tokenizer
 from lit_mlm.data.vocabulary import require_same_vocabulary
 from lit_mlm.errors import InputError
@@ -216,11 +216,12 @@ class TextDataModule(LightningDataModule, ABC):
         num_examples: int,
         order_seed: int | None = None,
         get_draw: Callable[[], int] = int,
+        draw_epoch: EpochDraw | None = None,
     ) -> DataLoader[Any]:
         """A loader in a new order each epoch, or, without `order_seed`, in that of the data, for evaluation."""
         size = self._get_batch_size(is_training=order_seed is not None)
         get_start = int if order_seed is None else self._count_seen_batches
-        order = BatchOrder(num_examples, size, *self._find_rank(), order_seed, get_draw, get_start)
+        order = BatchOrder(num_examples, size, *self._find_rank(), order_seed, get_draw, get_start, draw_epoch)
         return self._load_in_order(examples, order)
 
     def _describe_small(self, num_examples: int) -> list[str]:

@@ -3,22 +3,26 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 from datasets import Dataset
 
 from lit_mlm.data.base import require_at_least
 from lit_mlm.data.document_inspection import LEGEND, describe_document
 from lit_mlm.data.documents import TEXT, split_lines
+from lit_mlm.data.joined_documents import count_documents, map_sources
 from lit_mlm.data.masked import MaskedDataModule
 from lit_mlm.data.masked_blocks import MaskedBlocks
+from lit_mlm.data.mixture import Mixture, find_sources
 from lit_mlm.data.packed import describe_packing, find_pack_length, find_padding, pack_examples
 from lit_mlm.data.samples import sample_apart, sample_blocks
 from lit_mlm.data.shown import choose_examples
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
-from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents
+from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents, join_tables
 from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens
 
 BlockPolicy = Literal["stream", "document", "line"]
@@ -55,6 +59,10 @@ class BlocksDataModule(MaskedDataModule):
             counts rows. It needs the policy ``document`` or ``line``.
     """
 
+    source_weights: Mapping[str, float] = {}
+    """The weight in training of each source of the training text, by its name, where documents have the column
+    `lit_mlm.data.joined_documents.SOURCE`."""
+
     def __init__(
         self,
         block_size: int | None = None,
@@ -86,6 +94,7 @@ class BlocksDataModule(MaskedDataModule):
             )
         self.save_hyperparameters(logger=False)
         self._mask_fingerprints: dict[tuple[str, range], str] = {}
+        self._num_documents: dict[str, list[int]] = {}
 
     def _load_tokenizer(self, iterate_train_texts: Callable[[], Iterator[str]], text_hash: str) -> None:
         """Checks the tokenizer and the block size before hours of text are tokenised for them."""
@@ -102,9 +111,21 @@ class BlocksDataModule(MaskedDataModule):
         splits = self._find_splits(stage)
         tables = {source: self._cut(source) for source in map(self._get_source, splits)}
         self.examples |= {split: self._make_examples(split, tables[self._get_source(split)]) for split in splits}
+        sources = self._find_sources() if self.source_weights and "train" in splits else None
         if self.pack_length is not None:
-            source = "block", "data.block_size"
-            self.packed |= {s: pack_examples(self.examples[s], self.pack_length, source) for s in splits}
+            for split in splits:
+                groups = sources if split == "train" else None
+                self.packed[split] = pack_examples(
+                    self.examples[split], self.pack_length, ("block", "data.block_size"), groups
+                )
+            sources = None if sources is None else sources[self.packed["train"].find_firsts()]
+        if sources is not None:
+            self.mixture = Mixture(self.source_weights, sources, "block" if self.pack_length is None else "row")
+
+    def _find_sources(self) -> IntArray:
+        """The source of each training example."""
+        examples, lengths = self.examples["train"], self._streams["train"].document_lengths
+        return find_sources(examples.table.starts, lengths, self._num_documents["train"])[examples.chosen]
 
     @property
     def sequence_length(self) -> int:
@@ -130,7 +151,11 @@ class BlocksDataModule(MaskedDataModule):
         options = {name: self.hparams[name] for name in SHAPING_OPTIONS} | {"block_size": self._block_size}
         options |= self._list_masking_options()
         hashes = {split: self._text_hashes[self._get_source(split)] for split in splits}
-        parts = [hashes, hash_tokenizer(self.tokenizer), options]
+        parts: list[Any] = [hashes, hash_tokenizer(self.tokenizer), options]
+        counts = {split: self._num_documents[self._get_source(split)] for split in splits}
+        mixed = {split: num_documents for split, num_documents in counts.items() if len(num_documents) > 1}
+        parts += [mixed] if mixed else []  # where blocks end
+        parts += [list(self.source_weights.items())] if self.source_weights and "train" in splits else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def describe(self) -> str:
@@ -140,6 +165,7 @@ class BlocksDataModule(MaskedDataModule):
         for split, examples in self.examples.items():
             if examples.table.num_dropped_tokens and self._get_source(split) == split:
                 parts.append(f"{examples.table.num_dropped_tokens:,} tokens of {split} dropped")
+        parts += [str(self.mixture)] if self.mixture is not None and "train" in self.examples else []
         if "train" in self.packed:
             unpacked = find_padding(self.examples["train"].lengths, self.hparams["batch_size"])
             parts.append(describe_packing(self.packed["train"].rows, unpacked))
@@ -202,13 +228,16 @@ class BlocksDataModule(MaskedDataModule):
     def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         documents = super()._read_documents(splits)
         if self.hparams["block_policy"] == "line":
-            documents = {split: split_lines(texts) for split, texts in documents.items()}
+            documents = {split: map_sources(split_lines, texts) for split, texts in documents.items()}
+        self._num_documents |= {split: count_documents(texts) for split, texts in documents.items()}
         return documents
 
     def _cut(self, split: str) -> BlockTable:
         options, stream, size = self.hparams, self._streams[split], self._find_room()
         group_size = options["map_batch_size"] if options["block_policy"] == "stream" else 1
-        table = cut_blocks(stream.document_lengths, size, group_size, options["drop_tail"], options["truncate"])
+        parts = np.split(stream.document_lengths, np.cumsum(self._num_documents[split])[:-1])
+        cut = partial(cut_blocks, drop_tail=options["drop_tail"], truncate=options["truncate"])
+        table = join_tables([cut(lengths, size, group_size) for lengths in parts])
         if len(table) == 0:
             raise InputError(
                 f"the {split} split has no blocks: {len(stream.document_lengths)} documents, {len(stream.ids)} tokens, "

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from lit_mlm.data.base import require_at_least
 from lit_mlm.data.code_options import hash_code
 from lit_mlm.data.masked_blocks import MaskedBlocks, make_masking
+from lit_mlm.data.mixture import Mixture
 from lit_mlm.data.packed import PackedExamples
 from lit_mlm.data.tokenized import DocumentsDataModule
 from lit_mlm.errors import InputError
@@ -68,6 +69,7 @@ class MaskedDataModule(DocumentsDataModule):
         self.save_hyperparameters(logger=False)
         self.examples: dict[str, MaskedBlocks] = {}
         self.packed: dict[str, PackedExamples] = {}
+        self.mixture: Mixture | None = None
         self.compared: list[MaskingStrategy] = []
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -76,7 +78,8 @@ class MaskedDataModule(DocumentsDataModule):
         if self.schedule is not None and self.schedule.changes:
             examples = replace(examples, num_epochs=self._count_epochs())
         dealt = self._get_dealt("train", examples)
-        return self._make_loader(dealt, len(dealt), examples.seed)
+        draw_epoch = None if self.mixture is None else partial(self.mixture.draw_epoch, examples.seed)
+        return self._make_loader(dealt, len(dealt), examples.seed, draw_epoch=draw_epoch)
 
     def val_dataloader(self) -> Any:
         """Batches of validation blocks, in an order that never changes; with several mask draws a loader for each."""

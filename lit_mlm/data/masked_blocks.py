@@ -59,9 +59,8 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
         is_empty = len(key.examples) == 0
         # A batch without examples still has a row, of which nothing is scored: nets don't take batches of no rows.
-        masked_ids, labels, is_token = self._mask(
-            key.epoch, np.zeros(1, np.int64) if is_empty else key.examples, key.position, key.passes, key.places
-        )
+        examples, passes = (np.zeros(1, np.int64), None) if is_empty else (key.examples, key.passes)
+        masked_ids, labels, is_token = self._mask(key.epoch, examples, key.position, passes, key.places)
         if is_empty:
             labels = np.full_like(labels, IGNORE_INDEX)
         return {

@@ -33,13 +33,17 @@ class BatchKey:
     places: FloatArray | None = None
 
 
+EpochDraw = Callable[[int], tuple[IntArray, IntArray]]
+"""Gives the examples of an epoch in their order, and the passes of each, both of shape (num_examples,)."""
+
+
 class BatchOrder(DistributedSampler[Any]):
     """Deals the batches of an epoch to the ranks.
 
     The examples are cut into batches in one global order, and rank r takes batches r, r + ranks, r + 2 x ranks, ... So
     k ranks with accumulation n see in each optimizer step the same examples as one rank with accumulation k x n. Every
     rank gets the same number of batches, at least one; those that are missing at the end are empty. No example is
-    dropped or repeated.
+    dropped or repeated, unless `draw_epoch` says so.
 
     It is a `DistributedSampler` so that Lightning leaves it in place, and the sampler of a `DataLoader` with
     ``batch_size=None``, so that the whole key of a batch, its epoch too, reaches the worker that makes it.
@@ -53,6 +57,7 @@ class BatchOrder(DistributedSampler[Any]):
         get_draw: gives the number of the mask draw of an evaluation when this starts.
         get_start: gives the number of this rank's batches that an epoch leaves out when it starts: those that a run
             which goes on has seen.
+        draw_epoch: orders an epoch of training in place of a permutation; some examples may come several times.
     """
 
     def __init__(
@@ -64,11 +69,13 @@ class BatchOrder(DistributedSampler[Any]):
         seed: int | None = None,
         get_draw: Callable[[], int] = int,
         get_start: Callable[[], int] = int,
+        draw_epoch: EpochDraw | None = None,
     ) -> None:
         super().__init__(range(num_examples), num_replicas=num_ranks, rank=rank, shuffle=seed is not None)  # type: ignore[arg-type]
         self.order_seed = seed
         self.get_draw = get_draw
         self.get_start = get_start
+        self.draw_epoch = draw_epoch
         self.num_examples = num_examples
         self.batch_size = batch_size
         self.num_batches = max(1, -(-num_examples // (batch_size * num_ranks)))
@@ -81,14 +88,17 @@ class BatchOrder(DistributedSampler[Any]):
 
     def iterate(self, start: int = 0) -> Iterator[BatchKey]:
         """The batches of this rank in the epoch, from number `start` on."""
-        epoch, order = self.epoch, np.arange(self.num_examples)
+        epoch, order, passes = self.epoch, np.arange(self.num_examples), None
         if self.order_seed is None:
             epoch = self.get_draw()
+        elif self.draw_epoch is not None:
+            order, passes = self.draw_epoch(epoch)
         else:
             order = np.random.default_rng((self.order_seed, epoch)).permutation(self.num_examples)
         for i in range(start, self.num_batches):
             first = (i * self.num_replicas + self.rank) * self.batch_size
-            yield BatchKey(epoch, order[first : first + self.batch_size], first)
+            part = slice(first, first + self.batch_size)
+            yield BatchKey(epoch, order[part], first, None if passes is None else passes[part])
 
 
 class LateLoader(DataLoader[Any]):

@@ -56,18 +56,25 @@ class PackedExamples(Dataset[dict[str, Tensor]]):
         )
         return {name: torch.from_numpy(array) for name, array in joined.items()}
 
+    def find_firsts(self) -> IntArray:
+        """The first sequence of each row, shape (num_rows,)."""
+        return self.rows.sequences[self.rows.borders[:-1]]
+
     def find_sequences(self, rows: IntArray) -> IntArray:
         """The numbers of the sequences of some rows."""
         return self.rows.find(rows)[0]
 
 
-def pack_examples(examples: Any, capacity: int, source: tuple[str, str]) -> PackedExamples:
+def pack_examples(
+    examples: Any, capacity: int, source: tuple[str, str], groups: IntArray | None = None
+) -> PackedExamples:
     """Packs the examples of a split.
 
     Args:
         examples: as in `PackedExamples`, with their `lengths`, special tokens included, shape (num_examples,).
         capacity: tokens of a row.
         source: what an example is called, and the option that cuts it, for messages.
+        groups: a number for each example, shape (num_examples,): only those with the same one share a row.
 
     Raises:
         InputError: if an example is longer than a row.
@@ -78,7 +85,14 @@ def pack_examples(examples: Any, capacity: int, source: tuple[str, str]) -> Pack
         raise InputError(
             f"data.pack_length {capacity} is less than the longest {name}, {longest} tokens; raise it or lower {option}"
         )
-    return PackedExamples(examples, pack_rows(examples.lengths, capacity))
+    if groups is None:
+        return PackedExamples(examples, pack_rows(examples.lengths, capacity))
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    parts = [pack_rows(examples.lengths[found], capacity) for found in members]
+    sequences = np.concatenate([found[part.sequences] for found, part in zip(members, parts, strict=True)])
+    sizes = np.concatenate([np.diff(part.borders) for part in parts])
+    num_tokens = sum(part.num_tokens for part in parts)
+    return PackedExamples(examples, PackedRows(sequences, np.append(0, np.cumsum(sizes)), num_tokens, capacity))
 
 
 def find_pack_length(options: Mapping[str, Any], model: TokenModel | None) -> int | None:

@@ -1,6 +1,6 @@
 """Any text: files of one's own, or a data set on the Hub with a column of text."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -9,8 +9,16 @@ from datasets import Dataset
 
 from lit_mlm.data.base import refuse_without
 from lit_mlm.data.corpus import CorpusDataModule
-from lit_mlm.data.files import Problem, find_files
+from lit_mlm.data.files import Problem
+from lit_mlm.data.joined_documents import join_sources
 from lit_mlm.data.readers import get_text, read_texts
+from lit_mlm.data.sources import (
+    Source,
+    check_sources,
+    find_patterns,
+    find_source_files,
+    refuse_shared_files,
+)
 from lit_mlm.errors import InputError
 
 
@@ -20,6 +28,12 @@ class TextFilesDataModule(CorpusDataModule):
     Files may be compressed (``.gz``, ``.bz2``, ``.xz``). Each of `train_files`, `val_files` and `test_files` is a file,
     a folder, which stands for all such files below it, a pattern (``texts/**/*.txt``), or a list of these. Where there
     is no validation text, `val_fraction` of the training documents are it.
+
+    Several corpora are mixed by `sources`: each has its share of the training examples of an epoch by its weight,
+    whatever its size. An epoch has as many examples as all sources together; a small source is gone through several
+    times in it, each time with other masks, and a large one goes on in the next epoch where it stopped. Shares are of
+    blocks, so of tokens where all blocks are full. No block holds text of two sources. A tokenizer or words that are
+    learnt from the training text are learnt from all of it, without weights.
 
     Args:
         train_files: files to train on, in place of `dataset`.
@@ -32,6 +46,8 @@ class TextFilesDataModule(CorpusDataModule):
         text_column: the column that holds the text, in all but ``.txt`` files.
         document_per: what is a document in a ``.txt`` file: the ``file``, or each ``line``.
         test_fraction: share of the training documents to test on, where there is no test text.
+        sources: corpora to train on by their names, in place of `train_files` and `dataset`: each has `files` or a
+            `dataset`, and a `weight`.
     """
 
     def __init__(
@@ -46,14 +62,17 @@ class TextFilesDataModule(CorpusDataModule):
         text_column: str = "text",
         document_per: Literal["file", "line"] = "file",
         test_fraction: float = 0.0,
+        sources: dict[str, Source] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         files = {"train_files": train_files, "val_files": val_files, "test_files": test_files}
         for name, patterns in files.items():
             self.exclude_dataset(name, patterns)
-        if train_files is None and self.hparams["dataset"] is None:
-            raise InputError("no text: give data.train_files, or data.dataset, a name on the Hub")
+        if sources is not None:
+            self._check_sources(sources, train_files, train_split)
+        elif train_files is None and self.hparams["dataset"] is None:
+            raise InputError("no text: give data.train_files, or data.dataset, a name on the Hub, or data.sources")
         if self.hparams["val_source"] == "train_blocks" and (val_files is not None or val_split is not None):
             raise InputError("data.val_source train_blocks validates on no other text: leave val_files, val_split out")
         refuse_without(
@@ -66,6 +85,8 @@ class TextFilesDataModule(CorpusDataModule):
             )
         if test_fraction and (test_files is not None or test_split is not None):
             raise InputError(f"data.test_fraction {test_fraction} has no effect: there is other text to test on")
+        self.sources = sources or {}
+        self.source_weights = {name: float(source.weight) for name, source in self.sources.items()}
         self.save_hyperparameters(logger=False)
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
@@ -74,40 +95,62 @@ class TextFilesDataModule(CorpusDataModule):
         Raises:
             InputError: if a file is missing or can't be read, stands in two splits, or there is nothing to test on.
         """
-        if self.hparams["train_files"] is not None:
+        if self.hparams["dataset"] is None:
             self._refuse_shared_files()
         own = {split for split in ("val", "test") if self._get_place(split) is not None}
         if "test" in splits and "test" not in own and not self.hparams["test_fraction"]:
             raise InputError("no text to test on: give data.test_files (or data.test_split) or data.test_fraction")
         documents = {split: self.collect_documents(split, self._read(split)) for split in own & set(splits)}
         if set(splits) - own:
-            train = self.collect_documents("train", self._read("train"))
+            train = self._mix() if self.sources else self.collect_documents("train", self._read("train"))
             test_fraction = 0.0 if "test" in own else self.hparams["test_fraction"]
             documents = self.split_off(train, test_fraction, has_val="val" in own) | documents
         return documents
 
+    def _check_sources(self, sources: dict[str, Source], train_files: object, train_split: str) -> None:
+        names = ", ".join(sources)
+        self.exclude_dataset("sources", names)
+        if train_files is not None:
+            raise InputError(f"data.sources ({names}) and data.train_files ({train_files}) exclude each other")
+        if train_split != "train":
+            raise InputError(f"data.train_split {train_split} has no effect on data.sources: each has its own split")
+        check_sources(sources)
+
     def _get_place(self, split: str) -> Any:
         """The files or the split on the Hub that hold a split; None if it has none of its own."""
-        return self.hparams[f"{split}_{'split' if self.hparams['train_files'] is None else 'files'}"]
+        return self.hparams[f"{split}_{'files' if self.hparams['dataset'] is None else 'split'}"]
 
     def _read(self, split: str) -> Iterator[str | Problem]:
-        options, place = self.hparams, self._get_place(split)
-        column = options["text_column"]
-        if options["train_files"] is None:
-            rows = self.read_hub(options["dataset"], place, subset=options["subset"], column=column)
+        dataset, subset = self.hparams["dataset"], self.hparams["subset"]
+        if dataset is None:
+            return self._read_source(Source(), self._find_files(split))
+        return self._read_source(Source(dataset=dataset, subset=subset, split=self._get_place(split)))
+
+    def _read_source(self, source: Source, files: Iterable[Path] = ()) -> Iterator[str | Problem]:
+        """The texts of a source, or of its files; what it doesn't say, the data module's options do."""
+        options = self.hparams
+        column = source.text_column or options["text_column"]
+        if source.dataset is not None:
+            rows = self.read_hub(source.dataset, source.split, source.dataset_revision, source.subset, column)
             return (get_text(row, column) for row in rows)
-        by_line = options["document_per"] == "line"
-        files = self._find_files(split)
-        return chain.from_iterable(read_texts(file, column, options["encoding"], by_line) for file in files)
+        encoding = source.encoding or options["encoding"]
+        by_line = (source.document_per or options["document_per"]) == "line"
+        return chain.from_iterable(read_texts(file, column, encoding, by_line) for file in files)
+
+    def _mix(self) -> Dataset:
+        """The documents of all sources."""
+        parts, files = [], find_source_files(self.sources)
+        for name, source in self.sources.items():
+            try:
+                parts.append(self.collect_documents(name, self._read_source(source, files[name])))
+            except InputError as error:
+                raise InputError(f"data.sources.{name}: {error}") from error
+        return join_sources(parts)
 
     def _find_files(self, split: str) -> list[Path]:
-        patterns = self._get_place(split) or []
-        return find_files([patterns] if isinstance(patterns, str) else patterns, f"data.{split}_files")
+        return find_patterns(self._get_place(split), f"data.{split}_files")
 
     def _refuse_shared_files(self) -> None:
-        found: dict[Any, str] = {}
-        for split in ("train", "val", "test"):
-            for file in self._find_files(split):
-                other = found.setdefault(file.resolve(), split)
-                if other != split:
-                    raise InputError(f"{file} is in both data.{other}_files and data.{split}_files")
+        files = {f"data.{split}_files": self._find_files(split) for split in ("train", "val", "test")}
+        by_source = find_source_files(self.sources)
+        refuse_shared_files(files | {f"data.sources.{name}.files": found for name, found in by_source.items()})

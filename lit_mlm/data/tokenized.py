@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from lit_mlm.checkpointing import refuse_changes
 from lit_mlm.data.base import TextDataModule, refuse_without, require_at_least
-from lit_mlm.data.code_options import CODE_OPTIONS, describe_option, hash_code
+from lit_mlm.data.code_options import OBJECT_OPTIONS, describe_option, hash_code
 from lit_mlm.data.documents import hash_texts, iterate_texts, split_documents
 from lit_mlm.data.files import Problem, decode_lines, read_bytes
 from lit_mlm.data.stream import TokenStream, tokenize_documents
@@ -81,9 +81,9 @@ class DocumentsDataModule(TextDataModule):
         self.vocabulary: dict[str, Any] = {}
 
     def save_hyperparameters(self, *args: Any, frame: Any = None, **kwargs: Any) -> None:
-        """Keeps code as plain data, so that a checkpoint can be read without running any."""
+        """Keeps objects as plain data, so that a checkpoint can be read without running any."""
         super().save_hyperparameters(*args, frame=frame or inspect.currentframe().f_back, **kwargs)  # type: ignore[union-attr]
-        for name in CODE_OPTIONS:
+        for name in OBJECT_OPTIONS:
             if name in self.hparams:
                 self.hparams[name] = describe_option(self.hparams[name])
 

@@ -5,6 +5,7 @@ and where it ends, so cutting copies nothing, and it sees the whole split at onc
 of documents nor on the number of processes that tokenised them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +86,18 @@ def cut_blocks(
         is_kept &= index_in_sequence == 0
     starts, ends = starts[is_kept], ends[is_kept]
     return BlockTable(starts, ends, num_dropped_tokens=total - int((ends - starts).sum()))
+
+
+def join_tables(tables: Sequence[BlockTable]) -> BlockTable:
+    """The blocks of several streams as those of one, in which they stand one after the other."""
+    kept = [int((table.ends - table.starts).sum()) for table in tables]
+    lengths = [num + table.num_dropped_tokens for num, table in zip(kept, tables, strict=True)]
+    offsets = np.cumsum([0, *lengths[:-1]])
+    starts, ends = (
+        np.concatenate([getattr(table, edge) + offset for table, offset in zip(tables, offsets, strict=True)])
+        for edge in ("starts", "ends")
+    )
+    return BlockTable(starts, ends, sum(table.num_dropped_tokens for table in tables))
 
 
 def find_shared_documents(document_lengths: IntArray, table: BlockTable, ours: IntArray, theirs: IntArray) -> IntArray:

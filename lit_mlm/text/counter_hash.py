@@ -17,8 +17,9 @@ from lit_mlm.text.blocks import IntArray
 UIntArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
 
-SELECT, REPLACE, DRAW, LENGTH = 1, 2, 3, 4
-"""Purposes that are taken: which positions are masked, with what kind of token, with which one; lengths of spans."""
+SELECT, REPLACE, DRAW, LENGTH, ORDER = 1, 2, 3, 4, 5
+"""Purposes that are taken: which positions are masked, with what kind of token, with which one; lengths of spans; the
+order of examples."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

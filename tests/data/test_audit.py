@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from lit_mlm.data.audit import FORMAT, audit
+from lit_mlm.data.audit_table import format_report
 from lit_mlm.data.conll import CoNLLDataModule
 from lit_mlm.data.imdb import IMDBDataModule
 from lit_mlm.data.python_docs import PythonDocsDataModule
+from lit_mlm.data.sources import Source
 from lit_mlm.data.text_files import TextFilesDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import load_tokenizer
@@ -205,3 +207,26 @@ def test_lines_of_columns_that_can_not_be_read(tmp_path: Path, cache_dir: str, t
 def test_other_data_is_refused(cache_dir: str, tiny_bert: str) -> None:
     with pytest.raises(InputError, match="audit reads documents or tagged sentences, and SimpleNamespace has neither"):
         audit(SimpleNamespace(), make_model(tiny_bert))  # type: ignore[arg-type]
+
+
+def test_sources_are_reported_one_by_one(folder: Path, tiny_bert: str, cache_dir: str) -> None:
+    (folder / "more").mkdir()
+    (folder / "more" / "a.txt").write_text("the \u4e2d cast")
+    (folder / "more" / "b.txt").write_text("films\n")
+    sources = {"own": Source(str(folder / "train")), "of_other_people": Source(str(folder / "more"))}
+    data = TextFilesDataModule(
+        sources=sources, val_files=str(folder / "val"), skip_bad=True, tokenizer=tiny_bert, cache_dir=cache_dir
+    )
+    report = audit(data, make_model(tiny_bert))
+    assert {name: facts["num_documents"] for name, facts in report["splits"].items()} == {
+        "own": 5,
+        "of_other_people": 2,
+        "val": 2,
+    }
+    assert report["unreadable"]["own"]["undecodable"]["num"] == 2
+    pairs = {(overlap["first"], overlap["second"]): overlap for overlap in report["duplicates"]}
+    assert pairs["own", "of_other_people"]["num_exact"] == 1
+    assert pairs["own", "of_other_people"]["examples"][0]["second"]["place"].endswith("more/a.txt")
+    lines = list(format_report(report))
+    assert "own ..ther_people           val" in next(line for line in lines if "val" in line)
+    assert any("stands in own" in line for line in lines)

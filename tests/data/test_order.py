@@ -7,6 +7,7 @@ import pytest
 from torch.utils.data import Dataset
 
 from lit_mlm.data.order import BatchKey, BatchOrder, LateLoader
+from lit_mlm.text.blocks import IntArray
 
 
 def deal(
@@ -85,3 +86,21 @@ def test_loader_counts_the_time_that_it_keeps_waiting() -> None:
     for _ in loader:
         time.sleep(0.03)
     assert 4 * 0.02 <= loader.seconds_waited <= time.perf_counter() - start - 4 * 0.03
+
+
+def test_an_order_of_its_own_is_dealt_with_its_passes() -> None:
+    def draw(epoch: int) -> tuple[IntArray, IntArray]:
+        return (np.arange(11) + epoch) % 5, np.arange(11) // 5 + 10 * epoch
+
+    for num_ranks, batch_size in ((1, 3), (2, 3), (3, 2)):
+        found: list[tuple[int, int]] = []
+        orders = [BatchOrder(11, batch_size, rank, num_ranks, 1, draw_epoch=draw) for rank in range(num_ranks)]
+        for order in orders:
+            order.set_epoch(2)
+        assert [key.position for key in orders[0].iterate(1)] == [key.position for key in list(orders[0])[1:]]
+        for keys in zip(*orders, strict=True):
+            for key in keys:
+                assert key.epoch == 2
+                assert key.passes is not None
+                found += zip(key.examples.tolist(), key.passes.tolist(), strict=True)
+        assert found == list(zip(*(part.tolist() for part in draw(2)), strict=True))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lit_mlm.text.blocks import DropTail, cut_blocks, find_shared_documents, gather_blocks
+from lit_mlm.text.blocks import DropTail, cut_blocks, find_shared_documents, gather_blocks, join_tables
 
 
 def cut_lists(
@@ -79,3 +79,19 @@ def test_gather_pads_to_the_longest() -> None:
     ids, is_token = gather_blocks(np.arange(10, dtype=np.int32), np.array([0, 8]), np.array([4, 10]))
     assert is_token.tolist() == [[True] * 4, [True, True, False, False]]
     assert ids[is_token].tolist() == [0, 1, 2, 3, 8, 9]
+
+
+@pytest.mark.parametrize("group_size", [None, 1, 2])
+@pytest.mark.parametrize("drop_tail", [False, True])
+def test_joined_tables_are_those_of_each_stream(group_size: int | None, drop_tail: bool) -> None:
+    rng = np.random.default_rng(3)
+    streams = [[rng.integers(100, size=n).tolist() for n in sizes] for sizes in ([5, 9], [], [3], [0, 8, 1])]
+    tables = [
+        cut_blocks(np.array([len(d) for d in documents], dtype=np.int64), 4, group_size, drop_tail)
+        for documents in streams
+    ]
+    table = join_tables(tables)
+    whole = [i for documents in streams for document in documents for i in document]
+    found = [whole[start:end] for start, end in zip(table.starts, table.ends, strict=True)]
+    assert found == [block for documents in streams for block in cut_lists(documents, 4, group_size, drop_tail, False)]
+    assert table.num_dropped_tokens == len(whole) - sum(map(len, found))
