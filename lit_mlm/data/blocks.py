@@ -10,10 +10,11 @@ from datasets import Dataset
 
 from lit_mlm.data.base import choose_examples, require_at_least
 from lit_mlm.data.document_inspection import LEGEND, describe_document
-from lit_mlm.data.documents import TEXT, split_lines
+from lit_mlm.data.documents import PLACE, TEXT, split_lines
 from lit_mlm.data.masked import MaskedDataModule
 from lit_mlm.data.masked_blocks import MaskedBlocks
 from lit_mlm.data.samples import sample_apart, sample_blocks
+from lit_mlm.data.text_cache import TEXTS, store_texts
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents
@@ -171,7 +172,11 @@ class BlocksDataModule(MaskedDataModule):
     def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         documents = super()._read_documents(splits)
         if self.hparams["block_policy"] == "line":
-            documents = {split: split_lines(texts) for split, texts in documents.items()}
+            folder = self._cache_dir / TEXTS
+            documents = {
+                split: store_texts(split_lines(texts), folder, PLACE in texts.column_names)
+                for split, texts in documents.items()
+            }
         return documents
 
     def _cut(self, split: str) -> BlockTable:
