@@ -14,6 +14,7 @@ from transformers import CanineTokenizer, PreTrainedTokenizerFast
 from lit_mlm.data import stream
 from lit_mlm.data.documents import TEXT
 from lit_mlm.data.stream import tokenize_batch, tokenize_documents
+from lit_mlm.errors import InputError
 
 
 def test_stopped_tokenising_leaves_nothing_half_written(
@@ -121,4 +122,29 @@ def test_long_documents_come_in_small_batches(
     for number, length in enumerate((1000, 10_000, 1)):
         documents = Dataset.from_dict({TEXT: 10 * ["x" * length]})
         tokenize_documents(documents, wordpiece, True, tmp_path / str(number), None, "tokenising")
-    assert sizes == [3, 3, 3, 1] + 10 * [1] + [10]
+    documents = Dataset.from_dict({TEXT: 1200 * ["x"] + 3 * [5000 * "x"] + 2 * ["x"]})
+    tokenize_documents(documents, wordpiece, True, tmp_path / "mixed", None, "tokenising")
+    assert sizes == [3, 3, 3, 1] + 10 * [1] + [10] + [1000, 201, 1, 1, 2]
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_mistake_of_a_segmenter_keeps_its_message(
+    tmp_path: Path, wordpiece: PreTrainedTokenizerFast, num_proc: int | None
+) -> None:
+    documents = Dataset.from_dict({TEXT: ["a film"]})
+    with pytest.raises(InputError, match=r"^data.segmenter must give pairs of start and end, got 'ab'"):
+        tokenize_documents(documents, wordpiece, True, tmp_path / "a", num_proc, "", True, lambda _: "ab")  # type: ignore[arg-type, return-value]
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_progress_is_told_in_tokens(
+    tmp_path: Path, wordpiece: PreTrainedTokenizerFast, reviews: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    documents = Dataset.from_dict({TEXT: 50 * reviews})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stderr.isatty", lambda: True)
+        tokens = tokenize_documents(documents, wordpiece, True, tmp_path / "a", None, "tokenising train")
+    last = capsys.readouterr().err.strip().rpartition("\r")[2]
+    assert last.startswith("tokenising train: 100%")
+    rate = float(last.rpartition(" tokens/s")[0].rpartition(", ")[2].replace(",", ""))
+    assert rate > len(tokens.ids) / 600
