@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from lit_mlm.data.base import require_at_least
 from lit_mlm.data.document_inspection import LEGEND, describe_document
-from lit_mlm.data.documents import TEXT, split_lines
+from lit_mlm.data.documents import TEXT
 from lit_mlm.data.joined_documents import count_documents, map_sources
 from lit_mlm.data.masked import MaskedDataModule
 from lit_mlm.data.masked_blocks import MaskedBlocks
@@ -20,6 +20,7 @@ from lit_mlm.data.mixture import Mixture, find_sources
 from lit_mlm.data.packed import describe_packing, find_pack_length, find_padding, pack_examples
 from lit_mlm.data.samples import sample_apart, sample_blocks
 from lit_mlm.data.shown import choose_examples
+from lit_mlm.data.text_cache import TEXTS, store_lines
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents, join_tables
@@ -228,7 +229,8 @@ class BlocksDataModule(MaskedDataModule):
     def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         documents = super()._read_documents(splits)
         if self.hparams["block_policy"] == "line":
-            documents = {split: map_sources(split_lines, texts) for split, texts in documents.items()}
+            store = partial(store_lines, folder=self._cache_dir / TEXTS)
+            documents = {split: map_sources(store, texts) for split, texts in documents.items()}
         self._num_documents |= {split: count_documents(texts) for split, texts in documents.items()}
         return documents
 

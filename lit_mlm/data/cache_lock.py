@@ -1,11 +1,21 @@
-"""What several processes, also of several machines, want in a cache is made by one of them, while the others wait."""
+"""What several processes, also of several machines, want in a cache is made by one of them, while the others wait.
 
+It is made beside its place and renamed, so it appears whole or not at all.
+"""
+
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock
+
+from lit_mlm.errors import InputError
+
+UNFINISHED = ".unfinished"
+"""At the end of the names of what is being made; a dot stands before them."""
 
 
 @contextmanager
@@ -22,8 +32,44 @@ def lock(path: Path) -> Iterator[None]:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):  # several processes made it, in files with names of their own
-        yield
-        return
     with FileLock(path.parent / f".{path.name}.lock"):
         yield
+
+
+@contextmanager
+def take_up_file(folder: Path) -> Iterator[Path]:
+    """A new file in a folder, for the caller to write and rename; it is removed if that does not come about.
+
+    What processes that were killed have left of this kind is removed too: none of them holds the lock on its file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f".{uuid4().hex}{UNFINISHED}"
+    with FileLock(folder / ".lock"):
+        for other in folder.glob(f".*{UNFINISHED}"):
+            with suppress(OSError), other.open("r+b") as left:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                other.unlink()
+        file = path.open("xb")
+        with suppress(OSError):  # where the file system has no locks nothing is removed either
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        with file:
+            yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def explain_disk_errors(folder: Path) -> Iterator[None]:
+    """Says of a cache that can't be written where it is and what to do.
+
+    Raises:
+        InputError: in place of an error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        raise InputError(
+            f"the cache can't be written: {folder}: {reason}; make room, or name another folder with data.cache_dir"
+        ) from error

@@ -7,10 +7,10 @@ from typing import Any
 from datasets import Dataset
 
 from lit_mlm.data.blocks import BlocksDataModule
-from lit_mlm.data.documents import make_documents
-from lit_mlm.data.files import Problem, check_encoding, collect
+from lit_mlm.data.files import Problem, check_encoding, sift
 from lit_mlm.data.hub import load_split
-from lit_mlm.data.readers import Row, require_column
+from lit_mlm.data.readers import PlacedText, Row, require_column
+from lit_mlm.data.text_cache import TEXTS, store_texts
 from lit_mlm.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -56,23 +56,32 @@ class CorpusDataModule(BlocksDataModule):
             )
 
     def collect_documents(self, source: str, texts: Iterable[str | Problem]) -> Dataset:
-        """Makes documents of the texts of a source, which is named in the report of what is left out.
+        """Keeps the texts of a source on disk, which is named in the report of what is left out.
 
         Raises:
             InputError: at the first problem, unless they are skipped, or if there is no text at all.
         """
-        good, problems = collect(texts, self.hparams["skip_bad"] or self.problems is not None)
-        is_first = source not in self._num_skipped
-        self._num_skipped[source] = len(problems)
+        is_report, is_first = self.problems is not None, source not in self._num_skipped
+        problems: list[Problem] = []
+        self._num_skipped[source] = 0
+
+        def note(problem: Problem) -> None:
+            self._num_skipped[source] += 1
+            if is_report or not problems:
+                problems.append(problem)
+
+        good = sift(texts, note if is_report or self.hparams["skip_bad"] else None)
+        if is_report:
+            good = (PlacedText(text, getattr(text, "place", f"{source}, document {i}")) for i, text in enumerate(good))
+        documents = store_texts(good, self._cache_dir / TEXTS, with_places=is_report)
         if self.problems is not None:
             self.problems[source] = problems
         elif problems and is_first and (self.trainer is None or self.trainer.is_global_zero):
-            log.warning("%s: %d left out, the first: %s", source, len(problems), problems[0].message)
-        if not good:
+            number = self._num_skipped[source]
+            log.warning("%s: %d left out, the first: %s", source, number, problems[0].message)
+        if not len(documents):
             raise InputError(f"the {source} text is empty" + (f": {problems[0].message}" if problems else ""))
-        if self.problems is None:
-            return make_documents(good)
-        return make_documents(good, [getattr(text, "place", f"{source}, document {i}") for i, text in enumerate(good)])
+        return documents
 
     def read_hub(
         self,

@@ -1,4 +1,4 @@
-"""Documents: read from files, split by document, hashed."""
+"""Documents: cut into lines, split by document, hashed."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from datasets import Dataset
 
+from lit_mlm.data.readers import PlacedText
 from lit_mlm.errors import InputError
+from lit_mlm.text.blocks import IntArray
 
 TEXT = "text"
 """The column of a documents' data set that holds the text, one document a row."""
@@ -15,32 +17,39 @@ TEXT = "text"
 PLACE = "place"
 """The column that says where a document stands, in a report on the data alone."""
 
+READ_AT_A_TIME = 100
+"""Documents; more are no faster to read."""
+
 
 def make_documents(texts: Sequence[str], places: Sequence[str] | None = None) -> Dataset:
-    """A data set with one document a row, and where they stand, if that is given."""
+    """A data set in memory with one document a row, and where they stand, if that is given."""
     return Dataset.from_dict({TEXT: list(texts)} | ({} if places is None else {PLACE: list(places)}))
 
 
 def iterate_texts(documents: Dataset) -> Iterator[str]:
-    """The texts of a documents' data set, in their order."""
-    for batch in documents.select_columns(TEXT).iter(batch_size=1000):
+    """The texts of a documents' data set, in their order; few are in memory at a time."""
+    for batch in documents.select_columns(TEXT).iter(batch_size=READ_AT_A_TIME):
         yield from batch[TEXT]
 
 
-def split_lines(documents: Dataset) -> Dataset:
-    """Each line of each document as a document of its own; those of white space alone are left out."""
-    if PLACE not in documents.column_names:
-        return make_documents([line for text in iterate_texts(documents) for _, line in _split(text)])
-    pairs = zip(iterate_texts(documents), documents[PLACE], strict=True)
-    lines = [(line, f"{place}, its line {number}") for text, place in pairs for number, line in _split(text)]
-    return make_documents([line for line, _ in lines], [place for _, place in lines])
+def measure_texts(documents: Dataset) -> IntArray:
+    """The length of each text in UTF-8, shape (num_documents,)."""
+    sizes = (len(text.encode("utf-8", errors="surrogatepass")) for text in iterate_texts(documents))
+    return np.fromiter(sizes, np.int64, len(documents))
 
 
-def _split(text: str) -> Iterator[tuple[int, str]]:
-    """The lines of a text with their numbers, from 1, without those of white space alone."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, line.rstrip("\r")
+def split_lines(documents: Dataset) -> Iterator[str]:
+    """Each line of each document as a document of its own; those of white space alone are left out.
+
+    Args:
+        documents: where they say where they stand, lines are `PlacedText`.
+    """
+    for batch in documents.iter(batch_size=READ_AT_A_TIME):
+        places = batch.get(PLACE, [""] * len(batch[TEXT]))
+        for text, place in zip(batch[TEXT], places, strict=True):
+            for number, line in enumerate(text.split("\n"), start=1):
+                if line.strip():
+                    yield PlacedText(line.rstrip("\r"), f"{place}, its line {number}")
 
 
 def split_documents(documents: Dataset, fractions: Sequence[float], seed: int) -> list[Dataset]:

@@ -1,6 +1,6 @@
-"""Files of text: found by patterns, decompressed, decoded line by line.
+"""Files of text: found by patterns, decompressed and decoded line by line as they are read.
 
-What can't be read is a `Problem`; `collect` raises the first one, or leaves all of them out and counts them.
+What can't be read is a `Problem`; `sift` raises the first one, or leaves all of them out.
 """
 
 import bz2
@@ -12,15 +12,17 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain, count
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from lit_mlm.errors import InputError
 
-COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
+COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
 }
 SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
@@ -119,6 +121,25 @@ def check_encoding(encoding: str, option: str = "data.encoding") -> None:
         raise InputError(f"{option} {encoding} is no encoding of text; latin-1 and cp1252 are") from error
 
 
+def sift(rows: Iterable[T | Problem], note: Callable[[Problem], object] | None) -> Iterator[T]:
+    """What could be read, as it comes.
+
+    Args:
+        rows: of any kind.
+        note: is told of each problem, which is left out.
+
+    Raises:
+        InputError: at the first problem, if there is nobody to tell.
+    """
+    for row in rows:
+        if not isinstance(row, Problem):
+            yield row
+        elif note is not None:
+            note(row)
+        else:
+            raise InputError(f"{row.message}; data.skip_bad true leaves out what can't be read")
+
+
 def collect(rows: Iterable[T | Problem], skip: bool) -> tuple[list[T], list[Problem]]:
     """What could be read, and what could not.
 
@@ -129,48 +150,64 @@ def collect(rows: Iterable[T | Problem], skip: bool) -> tuple[list[T], list[Prob
     Raises:
         InputError: at the first problem, unless they are skipped.
     """
-    good: list[T] = []
-    problems = []
-    for row in rows:
-        if not isinstance(row, Problem):
-            good.append(row)
-        elif skip:
-            problems.append(row)
+    problems: list[Problem] = []
+    return list(sift(rows, problems.append if skip else None)), problems
+
+
+def read_file(path: Path, read: Callable[[IO[bytes]], Iterator[T | Problem]]) -> Iterator[T | Problem]:
+    """What a function reads from a file, decompressed.
+
+    Args:
+        path: of the file.
+        read: gets its content as a stream, which it may seek in.
+
+    Yields:
+        What the function does; a problem where the file can't be read, or not from there on, or is empty.
+    """
+    compression = path.suffix.lower()
+    try:
+        with COMPRESSIONS[compression](path) if compression in COMPRESSIONS else path.open("rb") as file:
+            if _is_empty(file):
+                yield Problem(f"{path} is empty", kind="empty")
+            else:
+                yield from read(file)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        # Most of what decompression raises has no number, unlike what the system does.
+        if compression in COMPRESSIONS and not (isinstance(error, OSError) and error.errno):
+            yield Problem(f"{path} is no whole {path.suffix} file: {error}")
         else:
-            raise InputError(f"{row.message}; data.skip_bad true leaves out what can't be read")
-    return good, problems
+            yield Problem(f"{path} can't be read: {getattr(error, 'strerror', None) or error}")
+
+
+def _is_empty(file: IO[bytes]) -> bool:
+    """Whether there is nothing but white space in a file, whose beginning is where it was."""
+    chunks = iter(lambda: file.read(2**16), b"")
+    is_empty = not any(chunk.removeprefix(codecs.BOM_UTF8).strip() for chunk in chunks)
+    file.seek(0)
+    return is_empty
 
 
 def read_bytes(path: Path) -> bytes | Problem:
     """The content of a file, decompressed; a problem if it is empty or damaged."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return Problem(f"{path} can't be read: {error.strerror or error}")
-    if path.suffix.lower() in COMPRESSIONS:
-        try:
-            content = COMPRESSIONS[path.suffix.lower()](content)
-        except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
-            return Problem(f"{path} is no whole {path.suffix} file: {error}")
-    return content if content.removeprefix(codecs.BOM_UTF8).strip() else Problem(f"{path} is empty", kind="empty")
+    (content,) = read_file(path, lambda file: iter([file.read()]))
+    return content
 
 
-def decode_lines(path: Path, content: bytes, encoding: str) -> Iterator[tuple[int, str | Problem]]:
-    """The lines of a file with their numbers, from 1; those that can't be decoded are problems."""
-    is_utf8 = codecs.lookup(encoding).name == "utf-8"
-    content = content.removeprefix(codecs.BOM_UTF8) if is_utf8 else content
+def decode_lines(path: Path, content: bytes | IO[bytes], encoding: str) -> Iterator[tuple[int, str | Problem]]:
+    """The lines of a file with their numbers, from 1; those that can't be decoded are problems.
+
+    Args:
+        path: for messages.
+        content: of the file, decompressed; of a stream no more than a line is held in memory, unless lines end in a
+            carriage return alone.
+        encoding: of the content.
+    """
+    file = BytesIO(content) if isinstance(content, bytes) else content
     if "\n".encode(encoding) != b"\n":  # UTF-16 and its like: no line ends without the others
-        try:
-            lines = content.decode(encoding).split("\n")
-        except UnicodeDecodeError as error:
-            message = f"{path}, byte {error.start}: {error.reason}: not {encoding} text; {ADVICE}"
-            yield 1, Problem(message, kind="undecodable")
-            return
-        yield from ((number, line.removesuffix("\r")) for number, line in enumerate(lines, start=1))
+        yield from _decode_wide(path, file, encoding)
         return
-    if b"\n" not in content:  # lines may end in a carriage return alone
-        content = content.replace(b"\r", b"\n")
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    is_utf8 = codecs.lookup(encoding).name == "utf-8"
+    for number, line in enumerate(_cut_lines(file, codecs.BOM_UTF8 if is_utf8 else b""), start=1):
         try:
             yield number, line.decode(encoding).removesuffix("\r")
         except UnicodeDecodeError as error:
@@ -178,3 +215,32 @@ def decode_lines(path: Path, content: bytes, encoding: str) -> Iterator[tuple[in
             message = f"{path}, line {number}: {byte} is not {encoding} text; {ADVICE}"
             text = line.decode(encoding, "surrogateescape").removesuffix("\r")
             yield number, Problem(message, text, kind="undecodable")
+
+
+def _cut_lines(file: IO[bytes], mark: bytes) -> Iterator[bytes]:
+    """The lines of a stream without their line feeds and the mark of its beginning; behind the last feed is a line."""
+    line = first = file.readline().removeprefix(mark)
+    if not first.endswith(b"\n"):  # the whole: lines may end in a carriage return alone
+        yield from first.replace(b"\r", b"\n").split(b"\n")
+        return
+    for line in chain([first], file):
+        yield line.removesuffix(b"\n")
+    if line.endswith(b"\n"):
+        yield b""
+
+
+def _decode_wide(path: Path, file: IO[bytes], encoding: str) -> Iterator[tuple[int, str | Problem]]:
+    """As `decode_lines`, up to the first byte that can't be decoded."""
+    decoder, numbers, size, rest = codecs.getincrementaldecoder(encoding)(), count(1), 0, ""
+    for chunk in chain(iter(lambda: file.read(2**20), b""), [b""]):
+        size += len(chunk)
+        try:
+            *lines, rest = (rest + decoder.decode(chunk, final=not chunk)).split("\n")
+        except UnicodeDecodeError as error:
+            place = size - len(error.object) + error.start
+            message = f"{path}, byte {place}: {error.reason}: not {encoding} text; {ADVICE}"
+            yield next(numbers), Problem(message, kind="undecodable")
+            return
+        for line in lines:
+            yield next(numbers), line.removesuffix("\r")
+    yield next(numbers), rest.removesuffix("\r")

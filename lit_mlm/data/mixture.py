@@ -33,7 +33,9 @@ class Mixture:
     def __post_init__(self) -> None:
         for name, size, quota in zip(self.weights, self.sizes, self.quotas, strict=True):
             if size == 0:
-                raise InputError(f"data.sources.{name} has no {self.kind} to train on; give it more text, or leave it out")
+                raise InputError(
+                    f"data.sources.{name} has no {self.kind} to train on; give it more text, or leave it out"
+                )
             if quota == 0:
                 raise InputError(
                     f"data.sources.{name}.weight {self.weights[name]:g} gives it none of the {len(self.sources):,} "

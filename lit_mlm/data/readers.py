@@ -4,15 +4,17 @@ import csv
 import difflib
 import json
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lit_mlm.data.files import Problem, decode_lines, get_kind, read_bytes
+from lit_mlm.data.files import COMPRESSIONS, Problem, decode_lines, get_kind, read_file
 from lit_mlm.errors import InputError
 
 
@@ -53,7 +55,7 @@ Line = tuple[int, str | Problem]
 def read_texts(
     path: Path, column: str = "text", encoding: str = "utf-8", by_line: bool = False
 ) -> Iterator[str | Problem]:
-    """The documents of a file.
+    """The documents of a file, as they are read: few are in memory at a time.
 
     Args:
         path: of one of `SUFFIXES`.
@@ -66,7 +68,8 @@ def read_texts(
         InputError: if a file with columns has not this one.
     """
     if get_kind(path) == ".txt":
-        yield from _read_text_file(path, encoding, by_line)
+        read = _read_text_lines if by_line else _read_text
+        yield from read_file(path, lambda file: read(path, decode_lines(path, file, encoding)))
         return
     for row in read_rows(path, encoding, column):
         yield row if isinstance(row, Problem) else get_text(row, column)
@@ -107,37 +110,35 @@ def read_rows(path: Path, encoding: str = "utf-8", column: str | None = None) ->
     Raises:
         InputError: if the file as a whole has not this column.
     """
-    content = read_bytes(path)
     kind = get_kind(path)
-    if isinstance(content, Problem):
-        yield content
-    elif kind == ".parquet":
-        yield from _read_parquet(path, content, column)
-    else:
-        lines = list(decode_lines(path, content, encoding))
+
+    def read(file: IO[bytes]) -> Iterator[Row | Problem]:
+        if kind == ".parquet":
+            return _read_parquet(path, file, column)
+        lines = decode_lines(path, file, encoding)
         if kind in (".csv", ".tsv"):
-            yield from _read_csv(path, lines, "\t" if kind == ".tsv" else ",", column)
-        elif kind == ".json" and _is_array(lines):
-            yield from _read_json_array(path, lines)
-        else:
-            yield from _read_json_lines(path, lines)
+            return _read_csv(path, lines, "\t" if kind == ".tsv" else ",", column)
+        return _read_json(path, lines) if kind == ".json" else _read_json_lines(path, lines)
+
+    yield from read_file(path, read)
 
 
-def _read_text_file(path: Path, encoding: str, by_line: bool) -> Iterator[str | Problem]:
-    content = read_bytes(path)
-    if isinstance(content, Problem):
-        yield content
-        return
-    lines = list(decode_lines(path, content, encoding))
-    if by_line:
-        for number, line in lines:
-            if isinstance(line, Problem):
-                yield line
-            elif line.strip():
-                yield PlacedText(line, f"{path}, line {number}")
-        return
-    problems = [line for _, line in lines if isinstance(line, Problem)]
-    yield problems[0] if problems else PlacedText("\n".join(str(line) for _, line in lines), str(path))
+def _read_text(path: Path, lines: Iterable[Line]) -> Iterator[str | Problem]:
+    texts = []
+    for _, line in lines:
+        if isinstance(line, Problem):
+            yield line
+            return
+        texts.append(line)
+    yield PlacedText("\n".join(texts), str(path))
+
+
+def _read_text_lines(path: Path, lines: Iterable[Line]) -> Iterator[str | Problem]:
+    for number, line in lines:
+        if isinstance(line, Problem):
+            yield line
+        elif line.strip():
+            yield PlacedText(line, f"{path}, line {number}")
 
 
 def _read_json_lines(path: Path, lines: Iterable[Line]) -> Iterator[Row | Problem]:
@@ -155,18 +156,23 @@ def _read_json_lines(path: Path, lines: Iterable[Line]) -> Iterator[Row | Proble
                 yield Problem(f"{place}: no JSON object: {error}: {_shorten(line)}")
 
 
-def _is_array(lines: Iterable[Line]) -> bool:
-    first = next((line for _, line in lines if isinstance(line, Problem) or line.strip()), "")
-    return isinstance(first, str) and first.lstrip().startswith("[")
+def _read_json(path: Path, lines: Iterator[Line]) -> Iterator[Row | Problem]:
+    """The records of an array, which is read whole, or of lines."""
+    first = next(((number, line) for number, line in lines if isinstance(line, Problem) or line.strip()), (1, ""))
+    is_array = isinstance(first[1], str) and first[1].lstrip().startswith("[")
+    yield from (_read_json_array if is_array else _read_json_lines)(path, chain([first], lines))
 
 
-def _read_json_array(path: Path, lines: Iterable[Line]) -> Iterator[Row | Problem]:
-    problems = [line for _, line in lines if isinstance(line, Problem)]
-    if problems:
-        yield problems[0]
-        return
+def _read_json_array(path: Path, lines: Iterator[Line]) -> Iterator[Row | Problem]:
+    number, first = next(lines)
+    texts = [""] * (number - 1)
+    for _, line in chain([(number, first)], lines):
+        if isinstance(line, Problem):
+            yield line
+            return
+        texts.append(line)
     try:
-        records = json.loads("\n".join(str(line) for _, line in lines))
+        records = json.loads("\n".join(texts))
     except json.JSONDecodeError as error:
         yield Problem(
             f"{path}, line {error.lineno}: no JSON array: {error.msg.removesuffix(' at')} at place {error.colno}"
@@ -183,18 +189,24 @@ def _make_row(place: str, record: Any) -> Row | Problem:
     return Problem(f"{place}: {type(record).__name__} in place of an object with columns: {_shorten(str(record))}")
 
 
-def _read_csv(path: Path, lines: list[Line], delimiter: str, column: str | None) -> Iterator[Row | Problem]:
+def _read_csv(path: Path, lines: Iterator[Line], delimiter: str, column: str | None) -> Iterator[Row | Problem]:
     csv.field_size_limit(sys.maxsize)  # a document is longer than the default allows
-    texts = [line.text if isinstance(line, Problem) else line for _, line in lines]
     names: list[str] | None = None
-    begin = first = 0  # of what the reader gets, and of the lines of a row
-    while begin < len(lines):
-        reader = csv.reader((f"{text}\n" for text in texts[begin:]), delimiter=delimiter, strict=True)
+    row: list[Line] = []  # the lines that the reader took for the row that it is at
+    again: deque[Line] = deque()  # those that it takes once more, as no row begins where it took one to
+
+    def feed() -> Iterator[str]:
+        while line := again.popleft() if again else next(lines, None):
+            row.append(line)
+            yield f"{line[1].text if isinstance(line[1], Problem) else line[1]}\n"
+
+    is_done = False
+    while not is_done:
+        reader = csv.reader(feed(), delimiter=delimiter, strict=True)
         try:
             for values in reader:
-                place, rows = f"{path}, line {lines[first][0]}", lines[first : begin + reader.line_num]
-                first = begin + reader.line_num
-                problem = next((line for _, line in rows if isinstance(line, Problem)), None)
+                place, problem = f"{path}, line {row[0][0]}", next((p for _, p in row if isinstance(p, Problem)), None)
+                row.clear()
                 if names is None and problem:
                     raise InputError(problem.message)
                 if not values:
@@ -209,21 +221,24 @@ def _read_csv(path: Path, lines: list[Line], delimiter: str, column: str | None)
                     yield Problem(f"{place}: {found}: {_shorten(str(values))}")
                 else:
                     yield Row(place, dict(zip(names, values, strict=True)))
-            return
+            is_done = True
         except csv.Error as error:
-            message = f"{path}, line {lines[first][0]}: a row that begins here can't be read: {error}"
+            message = f"{path}, line {row[0][0]}: a row that begins here can't be read: {error}"
             if names is None:
                 raise InputError(message) from error
             yield Problem(message)
-            begin = first = first + 1
+            again.extendleft(reversed(row[1:]))
+            row.clear()
 
 
-def _read_parquet(path: Path, content: bytes, column: str | None) -> Iterator[Row | Problem]:
+def _read_parquet(path: Path, source: IO[bytes], column: str | None) -> Iterator[Row | Problem]:
     number = 0
+    if path.suffix.lower() in COMPRESSIONS:  # it is read from its end
+        source = pa.BufferReader(source.read())
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
+        file = pq.ParquetFile(source, buffer_size=2**20, pre_buffer=False)  # no group of rows as a whole
         require_column(str(path), file.schema_arrow.names, column)
-        for batch in file.iter_batches(columns=None if column is None else [column]):
+        for batch in file.iter_batches(batch_size=100, columns=None if column is None else [column]):
             for fields in batch.to_pylist():
                 number += 1
                 yield Row(f"{path}, row {number}", fields)

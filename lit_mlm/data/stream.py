@@ -3,23 +3,24 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from datasets import Dataset, Features, Value
-from datasets import List as ListFeature
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lit_mlm.data.cache_lock import lock
-from lit_mlm.data.documents import TEXT, iterate_texts
+from lit_mlm.data.documents import TEXT, measure_texts
+from lit_mlm.data.flat_arrays import Arrays, map_arrays, write_arrays
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.special_tokens import find_special_tokens
@@ -27,13 +28,15 @@ from lit_mlm.text.word_starts import NO_WORD, Segmenter, find_word_starts
 
 INPUT_IDS, WORD_STARTS = "input_ids", "word_starts"
 
-BATCH_BYTES = 2**21
-"""Text that is tokenised at a time, if its documents are of mean length: encodings take about 50 times its size."""
+LENGTHS, BYTES = "document_lengths", "document_bytes"
+
+BATCH_BYTES, BATCH_DOCUMENTS = 2**21, 1000
+"""What is tokenised at a time: a batch has no more once it holds as much; encodings take about 50 times its size."""
 
 
 @dataclass(frozen=True)
 class TokenStream:
-    """The tokens of a split, document after document.
+    """The tokens of a split, document after document; arrays of this size lie on disk, mapped into memory.
 
     Attributes:
         ids: token ids, shape (num_tokens,) int32.
@@ -112,60 +115,48 @@ def tokenize_documents(
     documents: Dataset,
     tokenizer: PreTrainedTokenizerBase,
     add_special_tokens: bool,
-    cache_file: Path,
+    folder: Path,
     num_proc: int | None,
     description: str,
     finds_words: bool = False,
     segmenter: Segmenter | None = None,
 ) -> TokenStream:
-    """Tokenises documents, or reads what an earlier call left in `cache_file`.
+    """Tokenises documents into a folder, or reads what an earlier call left there.
 
     Args:
         documents: data set with the column `TEXT`.
         tokenizer: a fast one.
         add_special_tokens: around each document.
-        cache_file: Arrow file whose name stands for the texts, the tokenizer and the options.
+        folder: its name stands for the texts, the tokenizer and the options.
         num_proc: processes that share the work; the tokenizer's own threads by default.
         description: shown beside the progress bar.
         finds_words: keeps beside each token whether it begins a word.
         segmenter: as of `find_word_starts`.
 
     Raises:
-        InputError: if words are asked for of a slow tokenizer, which doesn't tell the places of its tokens.
+        InputError: if words are asked for of a slow tokenizer, which doesn't tell the places of its tokens, or the
+            disk is full.
     """
     if finds_words:
         _require_fast(tokenizer)
-    features = {INPUT_IDS: ListFeature(Value("int32"))}
-    options = {"tokenizer": tokenizer, "add_special_tokens": add_special_tokens}
+    dtypes: dict[str, npt.DTypeLike] = {INPUT_IDS: np.int32, LENGTHS: np.int64, BYTES: np.int64}
+    options: dict[str, Any] = {"tokenizer": tokenizer, "add_special_tokens": add_special_tokens}
     if finds_words:
-        features[WORD_STARTS] = ListFeature(Value("bool"))
+        dtypes[WORD_STARTS] = np.bool_
         options |= {"finds_words": True, "segmenter": segmenter}
-    # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
-    os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
-    num_bytes = sum(len(text.encode("utf-8", errors="surrogatepass")) for text in iterate_texts(documents))
-    tokenize = partial(
-        documents.map,
-        tokenize_batch,
-        batched=True,
-        batch_size=min(1000, max(1, BATCH_BYTES * len(documents) // max(1, num_bytes))),
-        fn_kwargs=options,
-        remove_columns=documents.column_names,
-        features=Features(features),
-        num_proc=num_proc,
-        load_from_cache_file=True,
-        new_fingerprint=cache_file.stem,
-        desc=description,
-    )
-    tokens, seconds = _read_or_make(cache_file, tokenize, len(documents))
-    chunks = tokens.data.column(INPUT_IDS).chunks
-    ids = np.concatenate([np.empty(0, np.int32), *(chunk.flatten().to_numpy() for chunk in chunks)])
-    starts = None
-    if finds_words:
-        bits = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in tokens.data.column(WORD_STARTS).chunks]
-        starts = np.concatenate([np.empty(0, np.bool_), *bits])
-    lengths = np.concatenate([np.empty(0, np.int64), *(chunk.value_lengths().to_numpy() for chunk in chunks)])
+    arrays, seconds = _read(folder, dtypes, len(documents)), None
+    if arrays is None:
+        shutil.rmtree(folder, ignore_errors=True)  # cut short, by a full disk or a copy that ended
+        with lock(folder):
+            arrays = _read(folder, dtypes, len(documents))  # another process may have been faster
+            if arrays is None:
+                start = time.perf_counter()
+                write_arrays(folder, _tokenize(documents, options, num_proc, description), dtypes)
+                arrays, seconds = cast(Arrays, map_arrays(folder, dtypes)), time.perf_counter() - start
+    ids, lengths = arrays[INPUT_IDS], arrays[LENGTHS]
     num_added = len(find_special_tokens(tokenizer)) * len(lengths) if add_special_tokens else 0
-    return TokenStream(ids, lengths.astype(np.int64), num_bytes, len(ids) - num_added, starts, seconds)
+    num_bytes = int(arrays[BYTES].sum())
+    return TokenStream(ids, lengths, num_bytes, len(ids) - num_added, arrays.get(WORD_STARTS), seconds)
 
 
 def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -177,52 +168,75 @@ def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
-def _read_or_make(
-    cache_file: Path, tokenize: Callable[..., Dataset], num_documents: int
-) -> tuple[Dataset, float | None]:
-    """The tokens of all documents, and the seconds that making them took; None if they were there.
-
-    A cache that was cut short, by a full disk or a copy that ended, is made anew.
-    """
-    with lock(cache_file):
-        seconds = _fill(cache_file, tokenize)
-        with suppress(pa.ArrowInvalid, OSError):
-            tokens = tokenize(cache_file_name=str(cache_file))
-            if len(tokens) == num_documents:
-                return tokens, seconds
-        for path in _find_parts(cache_file):
-            path.unlink(missing_ok=True)
-        seconds = _fill(cache_file, tokenize)
-        return tokenize(cache_file_name=str(cache_file)), seconds
-
-
-def _find_parts(cache_file: Path) -> list[Path]:
-    """The files of a cache: one for each of several processes."""
-    return [*cache_file.parent.glob(f"{cache_file.stem}*.arrow")]
-
-
-def _fill(cache_file: Path, tokenize: Callable[..., Dataset]) -> float | None:
-    """Tokenises unless the cache is there; returns the seconds that it took."""
-    if _find_parts(cache_file):
+def _read(folder: Path, dtypes: Mapping[str, npt.DTypeLike], num_documents: int) -> Arrays | None:
+    """The arrays of all documents; None if they are not there, or not whole."""
+    arrays = map_arrays(folder, dtypes)
+    if arrays is None:
         return None
-    start = time.perf_counter()
-    with _take_up(cache_file) as unfinished:
-        tokenize(cache_file_name=str(unfinished))
-    return time.perf_counter() - start
+    num_tokens = int(arrays[LENGTHS].sum())
+    wanted = {INPUT_IDS: num_tokens, WORD_STARTS: num_tokens, LENGTHS: num_documents, BYTES: num_documents}
+    return arrays if all(len(array) == wanted[name] for name, array in arrays.items()) else None
 
 
-@contextmanager
-def _take_up(cache_file: Path) -> Iterator[Path]:
-    """A place for a cache in a folder of its own, out of which it is moved once it is whole.
+@dataclass(frozen=True)
+class _Batches(torch.utils.data.Dataset[Arrays | InputError]):
+    """Tokenises a batch of documents when it is asked for, in whatever process.
 
-    `datasets` leaves its temporary files where a signal ends it.
+    Attributes:
+        documents: with the column `TEXT` alone.
+        sizes: bytes of each document, shape (num_documents,).
+        borders: the document that each batch begins with, and one past the last document.
+        options: of `tokenize_batch`.
     """
-    folder = cache_file.with_name(f".{cache_file.stem}.unfinished")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder / cache_file.name
-        for path in folder.glob("*.arrow"):
-            path.rename(cache_file.with_name(path.name))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+    documents: Dataset
+    sizes: IntArray
+    borders: list[int]
+    options: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.borders) - 1
+
+    def __getitem__(self, number: int) -> Arrays | InputError:
+        start, end = self.borders[number], self.borders[number + 1]
+        try:
+            table = tokenize_batch(self.documents[start:end], **self.options)
+        except InputError as error:  # raised within a worker it would lose its message
+            return error
+        arrays = {name: table[name].combine_chunks() for name in table.column_names}
+        parts = {name: array.flatten().to_numpy(zero_copy_only=False) for name, array in arrays.items()}
+        return parts | {LENGTHS: arrays[INPUT_IDS].value_lengths().to_numpy(), BYTES: self.sizes[start:end]}
+
+
+def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None, description: str) -> Iterator[Arrays]:
+    """The arrays of batch after batch, under a progress bar."""
+    # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
+    sizes = measure_texts(documents)
+    batches = _Batches(documents.select_columns(TEXT), sizes, _find_borders(sizes), options)
+    loader = DataLoader(
+        batches, batch_size=None, num_workers=num_proc or 0, collate_fn=_keep, generator=torch.Generator()
+    )
+    num_tokens = 0
+    with tqdm(total=int(sizes.sum()), desc=description, unit="B", unit_scale=True, disable=None) as bar:
+        for part, (start, end) in zip(loader, pairwise(batches.borders), strict=True):
+            if isinstance(part, InputError):
+                raise part
+            yield part
+            num_tokens += len(part[INPUT_IDS])
+            bar.set_postfix_str(f"{num_tokens / max(1e-9, bar.format_dict['elapsed']):,.0f} tokens/s", refresh=False)
+            bar.update(int(sizes[start:end].sum()))
+
+
+def _keep(part: Any) -> Any:
+    """Keeps the loader from turning arrays into tensors, which pass between processes in shared memory."""
+    return part
+
+
+def _find_borders(sizes: IntArray) -> list[int]:
+    """Where batches begin, and one past the last document: the fewest of them with enough documents or bytes each."""
+    ends, borders = np.cumsum(sizes), [0]
+    while (start := borders[-1]) < len(sizes):
+        full = int(np.searchsorted(ends, ends[start] - sizes[start] + BATCH_BYTES)) + 1
+        borders.append(min(full, start + BATCH_DOCUMENTS, len(sizes)))
+    return borders

@@ -221,10 +221,9 @@ class DocumentsDataModule(TextDataModule):
         if self.finds_words:
             parts += ["word_starts", hash_code(self.segmenter)]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        cache_file = self._cache_dir / TOKENS / f"{key}.arrow"
         num_proc = self.hparams["num_proc"]
         options = (num_proc, f"tokenising {split}", self.finds_words, self.segmenter)
-        return tokenize_documents(documents, self.tokenizer, per_document, cache_file, *options)
+        return tokenize_documents(documents, self.tokenizer, per_document, self._cache_dir / TOKENS / key, *options)
 
     def _get_source(self, split: str) -> str:
         """The split whose text the examples of a split are made of."""

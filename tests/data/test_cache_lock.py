@@ -16,33 +16,30 @@ from tests.ranks import FORKS
 
 def make_once(folder: Path, made: Path) -> None:
     """Makes a tokenizer and tokenises with it; leaves a file for each of the two that this process made itself."""
-    from datasets import Dataset
-
-    from lit_mlm.data import tokenizer_training
+    from lit_mlm.data import flat_arrays, tokenizer_training
 
     def note(kind: str) -> None:
         (made / f"{kind}-{time.monotonic_ns()}").touch()
         time.sleep(0.5)  # long enough for the others to come
 
-    train, map_ = tokenizer_training.train_tokenizer, Dataset.map
+    train, write = tokenizer_training.train_tokenizer, flat_arrays.write_arrays
 
     def train_and_note(*args: Any) -> Any:
         note("tokenizer")
         return train(*args)
 
-    def map_and_note(documents: Dataset, *args: object, **options: object) -> Dataset:
-        if not Path(str(options["cache_file_name"])).exists():
-            note("tokens")
-        return map_(documents, *args, **options)
+    def write_and_note(*args: Any) -> None:
+        note("tokens")
+        write(*args)
 
     with (
-        patch.object(Dataset, "map", map_and_note),
+        patch("lit_mlm.data.stream.write_arrays", write_and_note),
         patch.object(tokenizer_training, "train_tokenizer", train_and_note),
     ):
         tokenizer = load_or_train_tokenizer(iter(read_reviews()), "wordpiece", 150, True, folder / "tokenizers" / "a")
-        file = folder / "tokens" / "a.arrow"
-        stream = tokenize_documents(make_documents(read_reviews()), tokenizer, True, file, None, "tokenising")
-    (made / f"ids-{hash(stream.ids.tobytes())}").touch()
+        documents = make_documents(read_reviews())
+        tokens = tokenize_documents(documents, tokenizer, True, folder / "tokens" / "a", None, "tokenising")
+    (made / f"ids-{hash(tokens.ids.tobytes())}").touch()
 
 
 def test_processes_that_start_together_make_a_cache_once(tmp_path: Path) -> None:

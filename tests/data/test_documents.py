@@ -1,5 +1,7 @@
 """Reading, splitting and hashing documents."""
 
+from typing import Any
+
 import pytest
 
 from lit_mlm.data.documents import hash_texts, make_documents, split_documents, split_lines
@@ -22,10 +24,10 @@ def test_fraction_of_0_gives_an_empty_part_and_any_other_a_document() -> None:
 
 def test_lines_without_text_are_left_out() -> None:
     lines = split_lines(make_documents(["one\r\n \n two\u2028still two\n", "\n\n", "three"]))
-    assert lines["text"][:] == ["one", " two\u2028still two", "three"]
-    placed = split_lines(make_documents(["one\n\ntwo", "three"], ["a.txt", "b.txt"]))
-    assert placed["text"][:] == ["one", "two", "three"]
-    assert placed["place"][:] == ["a.txt, its line 1", "a.txt, its line 3", "b.txt, its line 1"]
+    assert list(lines) == ["one", " two\u2028still two", "three"]
+    placed: list[Any] = list(split_lines(make_documents(["one\n\ntwo", "three"], ["a.txt", "b.txt"])))
+    assert placed == ["one", "two", "three"]
+    assert [line.place for line in placed] == ["a.txt, its line 1", "a.txt, its line 3", "b.txt, its line 1"]
 
 
 @pytest.mark.parametrize(("num", "fractions"), [(1, [0.5]), (2, [0.4, 0.4]), (10, [-0.1]), (10, [1.0]), (0, [0.5])])

@@ -4,7 +4,9 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,3 +231,46 @@ def test_undecodable_utf16_names_the_byte(tmp_path: Path) -> None:
     (problem,) = read_texts(tmp_path / "a.txt", encoding="utf-16")
     assert isinstance(problem, Problem)
     assert "a.txt, byte 8: truncated data: not utf-16 text" in problem.message
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_files_larger_than_what_is_read_at_a_time(tmp_path: Path, encoding: str) -> None:
+    lines = [f"line {i} of 漢字" for i in range(100_000)]
+    (tmp_path / "a.txt").write_text("\n".join(lines), encoding=encoding)
+    texts = list(read_texts(tmp_path / "a.txt", encoding=encoding, by_line=True))
+    assert texts == lines
+    assert get_place(texts[-1]) == f"{tmp_path / 'a.txt'}, line 100000"
+    (tmp_path / "b.txt").write_bytes(" ".join(lines).encode("utf-16") + b"x")
+    (problem,) = read_texts(tmp_path / "b.txt", encoding="utf-16")
+    assert isinstance(problem, Problem)
+    assert f"byte {len(' '.join(lines).encode('utf-16'))}: truncated data" in problem.message
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl.gz", "a.csv", "a.parquet"])
+def test_files_are_not_held_in_memory(tmp_path: Path, name: str) -> None:
+    texts = [os.urandom(1000).hex() for _ in range(5000)]
+    writers: dict[str, Callable[[Path], object]] = {
+        "a.txt": lambda path: path.write_text("\n".join(texts)),
+        "a.jsonl.gz": lambda path: path.write_bytes(
+            gzip.compress("\n".join(json.dumps({"text": text}) for text in texts).encode(), 1)
+        ),
+        "a.csv": lambda path: path.write_text("\n".join(["text", *texts])),
+        "a.parquet": lambda path: pq.write_table(pa.table({"text": texts}), path, row_group_size=100),
+    }
+    writers[name](tmp_path / name)
+    tracemalloc.start()
+    num_read = sum(len(text) for text in read_texts(tmp_path / name, by_line=True) if isinstance(text, str))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert num_read == 5000 * 2000
+    assert peak < 2_000_000
+
+
+def test_what_stands_before_damage_is_read(tmp_path: Path) -> None:
+    lines = "".join(f'{{"text": "{os.urandom(20).hex()}"}}\n' for _ in range(10_000))
+    content = gzip.compress(lines.encode())
+    (tmp_path / "a.jsonl.gz").write_bytes(content[: len(content) // 2])
+    good, problems = collect(read_texts(tmp_path / "a.jsonl.gz"), skip=True)
+    assert 1000 < len(good) < 9000
+    assert lines.startswith("".join(f'{{"text": "{text}"}}\n' for text in good))
+    assert [problem.message.partition("is ")[2][:17] for problem in problems] == ["no whole .gz file"]
