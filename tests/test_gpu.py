@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from lit_mlm.checkpointing import read_checkpoint
+from lit_mlm.modules.isolation import require_isolation
 from tests.conftest import imdb_args
+from tests.modules.packing_table import IMPLEMENTATIONS, SHOWN, build
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -34,3 +36,14 @@ def test_validation_equals_the_cpu_s(tiny_bert: str, cache_dir: str, run_cli: Ca
     cpu, gpu = (json.loads((folder / device / "metrics.json").read_text()) for device in ("cpu", "gpu"))
     assert gpu["val/perplexity"] == pytest.approx(cpu["val/perplexity"], rel=1e-4)
     assert gpu["val/mask_fingerprint"] == cpu["val/mask_fingerprint"]
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("model_type", SHOWN)
+def test_packed_rows_are_isolated(model_type: str, implementation: str) -> None:
+    """With the kernels of the device, and where matrices are otherwise multiplied in TF32."""
+    torch.set_float32_matmul_precision("high")
+    try:
+        require_isolation(build(model_type, implementation).cuda())  # type: ignore[call-arg]
+    finally:
+        torch.set_float32_matmul_precision("highest")

@@ -167,9 +167,9 @@ class BlocksDataModule(MaskedDataModule):
             if examples.table.num_dropped_tokens and self._get_source(split) == split:
                 parts.append(f"{examples.table.num_dropped_tokens:,} tokens of {split} dropped")
         parts += [str(self.mixture)] if self.mixture is not None and "train" in self.examples else []
-        if "train" in self.packed:
-            unpacked = find_padding(self.examples["train"].lengths, self.hparams["batch_size"])
-            parts.append(describe_packing(self.packed["train"].rows, unpacked))
+        for split, packed in list(self.packed.items())[:1]:
+            unpacked = find_padding(packed.examples.lengths, self._get_batch_size(split == "train"))
+            parts.append(describe_packing(packed.rows, unpacked))
         if "train" in self.examples:
             parts += self._describe_small(len(self._get_dealt("train", self.examples["train"])))
         num_shared = self._count_shared("val") if "val" in self.examples else 0

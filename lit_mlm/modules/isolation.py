@@ -23,6 +23,10 @@ between 6e-7 and 2.4e-6 under ``eager`` and ``sdpa``; the smallest fault, Modern
 1.9e-3, a lost window 1.2e-2, attention to neighbours or wrong positions 5e-2 to 1.3.
 """
 
+IMPLEMENTATIONS = ("eager", "sdpa")
+"""The kinds of attention that take a mask of floats; kernels that get what they don't expect, as that of
+``flex_attention`` on a CPU, may end the process, so that they can't be tried."""
+
 WIDTH = 256
 """Tokens of the rows that are tried, beside twice the reach of a sliding window."""
 
@@ -38,6 +42,13 @@ def require_isolation(net: PreTrainedModel) -> None:
     Raises:
         InputError: if the logits are not the same, or the net doesn't take the arguments of packed rows.
     """
+    implementation = net.config._attn_implementation
+    net_name = f"this net, {net.config.model_type} with the attention {implementation}"
+    if implementation not in IMPLEMENTATIONS:
+        raise InputError(
+            f"data.pack_length can't be used with {net_name}: only {' and '.join(IMPLEMENTATIONS)} take the mask that "
+            "keeps sequences apart; take model.attn_implementation sdpa, or leave data.pack_length out"
+        )
     with _undisturbed(net):
         try:
             difference = _measure_difference(net, *_draw_rows(net))
@@ -51,12 +62,7 @@ def require_isolation(net: PreTrainedModel) -> None:
                 f"its logits in packed rows differ from those of each sequence alone by {difference:.1e} of their "
                 f"size, where float32 leaves at most {TOLERANCE:.0e}"
             )
-    implementation = net.config._attn_implementation
-    advice = "" if implementation in ("eager", "sdpa") else ", or take model.attn_implementation sdpa"
-    raise InputError(
-        f"data.pack_length can't be used with this net, {net.config.model_type} with the attention {implementation}: "
-        f"{found}; leave data.pack_length out{advice}"
-    )
+    raise InputError(f"data.pack_length can't be used with {net_name}: {found}; leave data.pack_length out")
 
 
 def _draw_rows(net: PreTrainedModel) -> tuple[Tensor, Tensor]:

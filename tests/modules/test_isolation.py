@@ -104,10 +104,10 @@ def test_a_long_window_is_passed() -> None:
     require_isolation(net)
 
 
-def test_other_attention_is_pointed_to_sdpa() -> None:
-    net = build("fnet")
-    net.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(InputError, match=r"out, or take model.attn_implementation sdpa$"):
+def test_other_attention_is_not_tried() -> None:
+    """That of `flex_attention` ends the process on a CPU."""
+    net = build("bert", "flex_attention")
+    with pytest.raises(InputError, match=r"bert with the attention flex_attention: only eager and sdpa take the mask"):
         require_isolation(net)
 
 
