@@ -142,15 +142,19 @@ class BlocksDataModule(MaskedDataModule):
         """
         if num_blocks is not None and num_blocks < 0:
             raise InputError(f"--num_blocks must be at least 0, got {num_blocks}")
-        lengths, documents = self.get_document_lengths(split), self.read_documents(split)
+        title, documents, lengths, examples = self._find_shown(split)
         chosen = choose_examples(split, "documents", len(documents), indices, num_examples)
-        yield f"{split}: {len(documents):,} documents, {int(lengths.sum()):,} tokens; {self.describe()}"
+        yield f"{title}: {len(documents):,} documents, {int(lengths.sum()):,} tokens; {self.describe()}"
         yield LEGEND
         for number, text in zip(chosen, documents.select(chosen)[TEXT], strict=True):
             yield ""
-            place = (self.examples[split], lengths, number)
+            place = (examples, lengths, number)
             num = 2 if num_blocks is None else num_blocks
             yield from describe_document(self.tokenizer, *place, text, num, self.compared)
+
+    def _find_shown(self, split: str) -> tuple[str, Dataset, IntArray, MaskedBlocks]:
+        """What `describe_examples` is to describe: its title, documents, the tokens of each, and the examples."""
+        return split, self.read_documents(split), self.get_document_lengths(split), self.examples[split]
 
     def facts(self, split: str) -> dict[str, float | int | str]:
         """Adds the masks and the blocks of a split."""

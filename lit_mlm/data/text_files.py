@@ -1,6 +1,6 @@
 """Any text: files of one's own, or a data set on the Hub with a column of text."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -8,13 +8,15 @@ from typing import Any, Literal
 from datasets import Dataset
 
 from lit_mlm.data.base import refuse_without
-from lit_mlm.data.corpus import CorpusDataModule
 from lit_mlm.data.files import Problem, find_files
 from lit_mlm.data.readers import get_text, read_texts
+from lit_mlm.data.shard_readers import make_file_shards, make_hub_shards
+from lit_mlm.data.shards import StreamSource
+from lit_mlm.data.streaming import StreamingDataModule
 from lit_mlm.errors import InputError
 
 
-class TextFilesDataModule(CorpusDataModule):
+class TextFilesDataModule(StreamingDataModule):
     """Documents from ``.txt``, ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` and ``.parquet`` files, or from the Hub.
 
     Files may be compressed (``.gz``, ``.bz2``, ``.xz``). Each of `train_files`, `val_files` and `test_files` is a file,
@@ -67,6 +69,8 @@ class TextFilesDataModule(CorpusDataModule):
         if test_fraction and (test_files is not None or test_split is not None):
             raise InputError(f"data.test_fraction {test_fraction} has no effect: there is other text to test on")
         self.save_hyperparameters(logger=False)
+        if self.hparams["streaming"]:
+            self._check_streaming()
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads the documents that `splits` need.
@@ -85,6 +89,28 @@ class TextFilesDataModule(CorpusDataModule):
             test_fraction = 0.0 if "test" in own else self.hparams["test_fraction"]
             documents = self.split_off(train, test_fraction, has_val="val" in own) | documents
         return documents
+
+    def load_sources(self) -> Sequence[StreamSource]:
+        """The training files, or the shards of the data set."""
+        options = self.hparams
+        column = options["text_column"]
+        if options["train_files"] is not None:
+            by_line = options["document_per"] == "line"
+            files = self._find_files("train")
+            return [StreamSource(make_file_shards(files, column, options["encoding"], by_line, self._chunk_documents))]
+        dataset, split, revision = options["dataset"], options["train_split"], options["dataset_revision"]
+        return [StreamSource(make_hub_shards(dataset, split, revision, options["subset"], column))]
+
+    def _check_streaming(self) -> None:
+        """Refuses to split text off a stream."""
+        if self._get_place("val") is None:
+            options = "val_files" if self.hparams["train_files"] is not None else "val_split"
+            raise InputError(
+                f"data.streaming needs text of its own to validate on: give data.{options}; data.val_fraction would "
+                "need the whole training text"
+            )
+        if self.hparams["test_fraction"]:
+            raise InputError("data.streaming: data.test_fraction needs the whole training text: give text to test on")
 
     def _get_place(self, split: str) -> Any:
         """The files or the split on the Hub that hold a split; None if it has none of its own."""
