@@ -61,6 +61,7 @@ class StreamingDataModule(CorpusDataModule):
         self.streamed: StreamedBlocks | None = None
         self._sources: Sequence[StreamSource] = []
         self._restored: dict[int, StreamPlace] = {}
+        self._num_batches: int | None = None
 
     def load_sources(self) -> Sequence[StreamSource]:
         """The shards of the training text, of each corpus that it is mixed of.
@@ -86,8 +87,10 @@ class StreamingDataModule(CorpusDataModule):
         """Batches of training blocks; of a stream as many as make the whole training."""
         if self.streamed is None:
             return super().train_dataloader()
-        num_batches, (rank, num_ranks) = self._count_batches(), self._find_rank()
-        num_workers = self.hparams["num_workers"]
+        if self._num_batches is None:
+            raise InputError("data.streaming needs a trainer, which knows the end of the stream")
+        num_batches, num_workers = self._num_batches, self.hparams["num_workers"]
+        rank, num_ranks = self._find_rank()
         order = StreamOrder(num_batches, num_workers, rank, num_ranks, self._count_seen_batches, lambda: self._restored)
         num_consumers = num_ranks * order.num_workers
         blocks = replace(self.streamed, num_consumers=num_consumers, num_batches=num_batches)
@@ -131,7 +134,7 @@ class StreamingDataModule(CorpusDataModule):
             "num_workers": self.hparams["num_workers"],
             "batch_size": self.hparams["batch_size"],
             "streaming over so many devices:": self._find_rank()[1],
-        } | ({"mask_schedule over so many batches:": self._count_batches()} if changes else {})
+        } | ({"mask_schedule over so many batches:": self._num_batches} if changes else {})
 
     def describe(self) -> str:
         """Adds what is streamed."""
@@ -149,8 +152,8 @@ class StreamingDataModule(CorpusDataModule):
 
     def _load(self, stage: str) -> None:
         streams = self.hparams["streaming"] and stage == "fit"
-        if streams and self.trainer is not None:
-            self._count_batches()  # before hours of validation text are tokenised
+        if streams and self.trainer is not None:  # later `SaveCheckpoints` may have set its end aside
+            self._num_batches = self._count_batches()
         super()._load(stage)
         if streams:
             self._sources = self.load_sources()
@@ -189,8 +192,8 @@ class StreamingDataModule(CorpusDataModule):
     def _hash_sources(self) -> str:
         """Stands for the text and for how it is read."""
         sources = [[source.weight, [shard.key for shard in source.shards]] for source in self._sources]
-        parts = [sources, self._chunk_documents, self.hparams["skip_bad"]]
-        return hashlib.sha256(json.dumps(["streamed", *parts]).encode()).hexdigest()
+        # Not `skip_bad`: until a bad line is met it changes nothing, and then a run may go on without it.
+        return hashlib.sha256(json.dumps(["streamed", sources, self._chunk_documents]).encode()).hexdigest()
 
     def _find_shown(self, split: str) -> tuple[str, Dataset, IntArray, MaskedBlocks]:
         if split != "train" or self.streamed is None:
@@ -221,13 +224,13 @@ class StreamingDataModule(CorpusDataModule):
         Raises:
             InputError: if there is no end, or an epoch that ends before it.
         """
-        trainer = self.trainer
-        if trainer is None or trainer.max_steps < 1:
+        trainer: Any = self.trainer
+        if trainer.max_steps < 1:
             raise InputError("data.streaming: a stream has no end: give trainer.max_steps")
         num_batches: int = trainer.max_steps * trainer.accumulate_grad_batches
         limit = trainer.limit_train_batches
         is_cut = limit < num_batches if isinstance(limit, int) else limit < 1
-        if is_cut and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if is_cut and not trainer.fast_dev_run:
             raise InputError(
                 f"data.streaming: trainer.limit_train_batches {limit} would end an epoch, and a stream has but one: "
                 "leave it out, trainer.max_steps says where the training ends"

@@ -1,10 +1,13 @@
-"""A corpus of numbers, as a stream: which token stands where tells its source, shard, document and place."""
+"""Streams for tests: a run on reviews; and a corpus of numbers, where a token tells its document and its place."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from lit_mlm.data.chunks import Chunk
 from lit_mlm.data.files import Problem
@@ -16,6 +19,7 @@ from lit_mlm.text import IGNORE_INDEX
 from lit_mlm.text.blocks import cut_blocks
 from lit_mlm.text.masking import Masking
 from lit_mlm.text.special_tokens import SpecialTokens
+from tests.conftest import read_reviews
 
 BLOCK, CHUNK, SEED, VOCABULARY = 4, 3, 11, 20_000
 
@@ -76,3 +80,23 @@ def read_rows(tensors: Mapping[str, Any]) -> list[tuple[tuple[int, ...], tuple[i
         block = (i if label == IGNORE_INDEX else label for i, label in zip(ids, scored, strict=True))
         rows.append((tuple(block), tuple(ids), tuple(scored)))
     return rows
+
+
+def write_stream(folder: Path, model: str, cache_dir: str) -> None:
+    """Three files of reviews to train on, one to validate on, and ``stream.yaml``.
+
+    That is a run of 8 steps, of two batches each, with validations in its middle and at its end.
+    """
+    folder.mkdir(exist_ok=True)
+    reviews = read_reviews()
+    for name, texts in {**{f"train{i}": reviews[i:-4:3] for i in range(3)}, "val": reviews[-4:]}.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    files = {"train_files": str(folder / "train*.jsonl"), "val_files": str(folder / "val.jsonl")}
+    options = {"streaming": True, "chunk_documents": 3, "block_size": 16, "batch_size": 4, "cache_dir": cache_dir}
+    steps = {"max_steps": 8, "accumulate_grad_batches": 2, "val_check_interval": 8}
+    content = {
+        "model": {"class_path": "MaskedLM", "init_args": {"model": model, "lr": 3e-3}},
+        "data": {"class_path": "TextFilesDataModule", "init_args": files | options},
+        "trainer": {"accelerator": "cpu", "enable_progress_bar": False, **steps},
+    }
+    (folder / "stream.yaml").write_text(yaml.safe_dump(content))
