@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, replace
 from functools import partial
@@ -40,9 +41,12 @@ CHUNK_DOCUMENTS = 1000
 class StreamingDataModule(CorpusDataModule):
     """Streams the training text on request; other text is read, tokenised and cached as ever.
 
+    A data set that can be streamed is a subclass with two methods, `load_documents` and `load_sources`.
+
     Args:
         streaming: reads the training text while training goes on, over and over, and keeps nothing of it on the disk.
-            `trainer.max_steps` says when it ends.
+            `trainer.max_steps` says when it ends. Files are dealt to devices and workers; fewer files than these are
+            read by several of them.
         chunk_documents: documents that are read at a time when streaming: they are cut by themselves and their blocks
             shuffled, while the chunks of a file come in its order. 1,000 by default.
     """
@@ -63,12 +67,13 @@ class StreamingDataModule(CorpusDataModule):
         self._restored: dict[int, StreamPlace] = {}
         self._num_batches: int | None = None
 
+    @abstractmethod
     def load_sources(self) -> Sequence[StreamSource]:
-        """The shards of the training text, of each corpus that it is mixed of.
+        """The corpora that the training text is streamed from, and their shards.
 
-        A data module whose text can be streamed says how.
+        Raises:
+            InputError: if one of them is not there.
         """
-        raise InputError(f"data.streaming: {type(self).__name__} does not stream")
 
     def load_texts(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads documents, but not those that are streamed.

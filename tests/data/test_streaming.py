@@ -15,6 +15,7 @@ from lit_mlm.data.imdb import IMDBDataModule
 from lit_mlm.data.text_files import TextFilesDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
+from lit_mlm.text.strategies import WordMasking
 from tests.conftest import FIXTURES
 from tests.data.streams import write_stream
 from tests.ranks import name_rank, run_ranks
@@ -33,8 +34,9 @@ def config(tiny_bert: str, cache_dir: str, tmp_path: Path) -> str:
 @pytest.fixture
 def make_data(config: str, tiny_bert: str, cache_dir: str, tmp_path: Path) -> Callable[..., TextFilesDataModule]:
     files = {"train_files": str(tmp_path / "train*.jsonl"), "val_files": str(tmp_path / "val.jsonl")}
-    defaults = {"tokenizer": tiny_bert, "block_size": 16, "batch_size": 4, "chunk_documents": 3, "cache_dir": cache_dir}
-    return lambda **options: TextFilesDataModule(streaming=True, **(files | defaults | options))
+    defaults: dict[str, Any] = {"tokenizer": tiny_bert, "block_size": 16, "batch_size": 4, "cache_dir": cache_dir}
+    defaults |= {"chunk_documents": 3, "streaming": True, **files}
+    return lambda **options: TextFilesDataModule(**(defaults | options))
 
 
 # Runs that go on
@@ -272,6 +274,26 @@ def test_an_end_and_one_epoch(make_data: Any, make_trainer: Any) -> None:
         data.trainer = make_trainer(**options)
         with pytest.raises(InputError, match=message):
             data.setup("fit")
+
+
+def test_loader_needs_the_end(make_data: Any) -> None:
+    data = make_data()
+    data.setup("fit")
+    with pytest.raises(InputError, match=r"data.streaming needs a trainer"):
+        data.train_dataloader()
+
+
+def test_workers_may_be_started_afresh(make_data: Any, make_trainer: Any) -> None:
+    """As where they are no forks of this process."""
+    data = make_data(masking=WordMasking())
+    data.trainer = make_trainer(max_steps=5)
+    data.setup("fit")
+    order, blocks = (getattr(data.train_dataloader(), name) for name in ("sampler", "dataset"))
+    again = pickle.loads(pickle.dumps(blocks))
+    for key in order:
+        one, two = blocks[key], again[key]
+        assert one.place == two.place
+        assert all(one.tensors[name].equal(two.tensors[name]) for name in one.tensors)
 
 
 def test_text_is_looked_for_before_the_training(make_data: Any, tmp_path: Path) -> None:
