@@ -15,6 +15,9 @@ from lit_mlm.errors import InputError
 PROGRESS = "progress"
 """The key of what stands here in a checkpoint, beside Lightning's own loops."""
 
+STREAM = "stream_places"
+"""The key, below `PROGRESS`, of where each rank's stream stands, if there is one."""
+
 FREE_DATA_OPTIONS = ("batch_size", "eval_batch_size", "num_workers", "num_proc", "cache_dir")
 """The options of data modules that may change when a run goes on; the batches of a step are compared by themselves."""
 
@@ -50,8 +53,10 @@ def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) 
         random_state: that the next step begins with; by default this process's own.
     """
     loss = {name: value.clone().cpu() for name, value in _get_loss_sums(trainer.lightning_module)}
+    places = getattr(trainer.datamodule, "stream_places", None)
     return {
         **_describe_order(trainer),
+        **({} if places is None else {STREAM: _gather(places)}),
         "train_losses": _gather(loss),
         "random_states": _gather(random_state or get_random_state()),
     }
@@ -77,11 +82,17 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
     saved, now = checkpoint[PROGRESS], _describe_order(trainer)
     loops = checkpoint["loops"]["fit_loop"]
     differences = list(_find_differences(saved, now, checkpoint, trainer.datamodule))
-    if differences and not allow_changes:
+    streams = STREAM in saved
+    if differences and (streams or not allow_changes):
+        advice = "or --allow_changes true to go on from the next epoch all the same"
+        if streams:
+            advice = "or start anew from its weights (model.model RUN/hf): a stream has no next epoch to go on from"
         raise InputError(
             f"the checkpoint was made with {', '.join(f'{name} {old}, not {new}' for name, old, new in differences)}: "
-            "give what it was made with, or --allow_changes true to go on from the next epoch all the same"
+            f"give what it was made with, {advice}"
         )
+    if streams:
+        trainer.datamodule.restore_stream(saved[STREAM][trainer.global_rank])
     batches = loops["epoch_loop.batch_progress"]
     if differences:
         _begin_next_epoch(loops)

@@ -243,10 +243,12 @@ class TextDataModule(LightningDataModule, ABC):
         trainer = self.trainer
         return trainer.fit_loop.epoch_loop.batch_progress.current.ready if trainer and trainer.training else 0
 
-    def _load_in_order(self, examples: Dataset[dict[str, Tensor]], order: DistributedSampler[Any]) -> DataLoader[Any]:
+    def _load_in_order(
+        self, examples: Dataset[Any], order: DistributedSampler[Any], loader: type[LateLoader] = LateLoader
+    ) -> DataLoader[Any]:
         """A loader that makes the batches whose keys a sampler gives."""
         trainer, workers = self.trainer, self.num_workers
-        return LateLoader(
+        return loader(
             examples,
             batch_size=None,
             sampler=order,

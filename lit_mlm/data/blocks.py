@@ -2,31 +2,20 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
-import numpy as np
 from datasets import Dataset
 
-from lit_mlm.data.base import require_at_least
+from lit_mlm.data.cut_documents import CutDocumentsDataModule
 from lit_mlm.data.document_inspection import LEGEND, describe_document
 from lit_mlm.data.documents import TEXT
-from lit_mlm.data.joined_documents import count_documents, map_sources
-from lit_mlm.data.masked import MaskedDataModule
 from lit_mlm.data.masked_blocks import MaskedBlocks
-from lit_mlm.data.mixture import Mixture, find_sources
-from lit_mlm.data.packed import describe_packing, find_pack_length, find_padding, pack_examples
-from lit_mlm.data.samples import sample_apart, sample_blocks
+from lit_mlm.data.packed import describe_packing, find_padding
 from lit_mlm.data.shown import choose_examples
-from lit_mlm.data.text_cache import TEXTS, store_lines
 from lit_mlm.errors import InputError
 from lit_mlm.pretrained import hash_tokenizer
-from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, find_shared_documents, join_tables
-from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens
-
-BlockPolicy = Literal["stream", "document", "line"]
+from lit_mlm.text.blocks import IntArray, find_shared_documents
 
 SHAPING_OPTIONS = (
     *("block_policy", "map_batch_size", "drop_tail", "truncate", "special_tokens"),
@@ -36,112 +25,15 @@ SHAPING_OPTIONS = (
 """The options, beside texts, tokenizer, block size and those of masks, that decide what the examples are."""
 
 
-class BlocksDataModule(MaskedDataModule):
+class BlocksDataModule(CutDocumentsDataModule):
     """Cuts documents into blocks and masks these.
 
     A new data set is a subclass with one method, `load_documents`.
-
-    Args:
-        block_size: tokens in a block, special tokens included; by default the longest that the model takes.
-        block_policy: ``stream`` joins all documents and cuts the whole; ``document`` cuts each by itself; ``line``
-            each line of each document, empty ones left out.
-        map_batch_size: has ``stream`` cut each this many documents by themselves, as recipes do that cut within
-            `Dataset.map`, in batches of 1,000.
-        drop_tail: leaves out blocks that are not full; ``unless_alone`` keeps one that is the only one of what is cut
-            by itself.
-        truncate: keeps only the first block of each document or line.
-        num_train_blocks: trains on a random sample of this many blocks.
-        num_val_blocks: validates on a random sample of this many blocks.
-        num_test_blocks: tests on a random sample of this many blocks.
-        val_source: what validation blocks are of: ``documents`` of their own, or ``train_blocks``, the blocks of the
-            training text that are not trained on, as in the Hugging Face course: parts of the same documents then
-            stand on both sides.
-        pack_length: packs blocks into rows of this many tokens, in which each attends to itself alone; `batch_size`
-            counts rows. It needs the policy ``document`` or ``line``.
     """
 
-    source_weights: Mapping[str, float] = {}
-    """The weight in training of each source of the training text, by its name, where documents have the column
-    `lit_mlm.data.joined_documents.SOURCE`."""
-
-    def __init__(
-        self,
-        block_size: int | None = None,
-        block_policy: BlockPolicy = "stream",
-        map_batch_size: int | None = None,
-        drop_tail: DropTail = False,
-        truncate: bool = False,
-        num_train_blocks: int | None = None,
-        num_val_blocks: int | None = None,
-        num_test_blocks: int | None = None,
-        val_source: Literal["documents", "train_blocks"] = "documents",
-        pack_length: int | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        require_at_least(1, block_size=block_size, map_batch_size=map_batch_size, pack_length=pack_length)
-        if map_batch_size is not None and block_policy != "stream":
-            raise InputError(f"data.map_batch_size {map_batch_size} has no effect on data.block_policy {block_policy}")
-        if truncate and block_policy == "stream":
-            raise InputError("data.truncate needs data.block_policy document or line: a stream is not to be truncated")
-        if val_source == "train_blocks" and block_policy == "line":
-            raise InputError("data.val_source train_blocks needs data.block_policy stream or document, not line")
-        if val_source == "train_blocks" and num_val_blocks is None:
-            raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many not to train on")
-        if pack_length is not None and block_policy == "stream":
-            raise InputError(
-                f"data.pack_length {pack_length} needs data.block_policy document or line: the blocks of a stream are "
-                "full, so there is nothing to pack"
-            )
-        self.save_hyperparameters(logger=False)
         self._mask_fingerprints: dict[tuple[str, range], str] = {}
-        self._num_documents: dict[str, list[int]] = {}
-
-    def _load_tokenizer(self, iterate_train_texts: Callable[[], Iterator[str]], text_hash: str) -> None:
-        """Checks the tokenizer and the block size before hours of text are tokenised for them."""
-        super()._load_tokenizer(iterate_train_texts, text_hash)
-        if self.tokenizer.mask_token_id is None:
-            raise InputError(
-                f"the tokenizer {self.tokenizer.name_or_path} has no mask token, which masks are made of; take the "
-                "tokenizer of a masked language model, or have one trained with data.vocab_size"
-            )
-        self._find_room()
-        find_pack_length(self.hparams, self._model)
-
-    def _make_splits(self, stage: str) -> None:
-        splits = self._find_splits(stage)
-        tables = {source: self._cut(source) for source in map(self._get_source, splits)}
-        self.examples |= {split: self._make_examples(split, tables[self._get_source(split)]) for split in splits}
-        sources = self._find_sources() if self.source_weights and "train" in splits else None
-        if self.pack_length is not None:
-            for split in splits:
-                groups = sources if split == "train" else None
-                self.packed[split] = pack_examples(
-                    self.examples[split], self.pack_length, ("block", "data.block_size"), groups
-                )
-            sources = None if sources is None else sources[self.packed["train"].find_firsts()]
-        if sources is not None:
-            self.mixture = Mixture(self.source_weights, sources, "block" if self.pack_length is None else "row")
-
-    def _find_sources(self) -> IntArray:
-        """The source of each training example."""
-        examples, lengths = self.examples["train"], self._streams["train"].document_lengths
-        return find_sources(examples.table.starts, lengths, self._num_documents["train"])[examples.chosen]
-
-    @property
-    def sequence_length(self) -> int:
-        """The length of the longest sequence in any batch, in tokens."""
-        return max(examples.sequence_length for examples in self.examples.values())
-
-    @property
-    def pack_length(self) -> int | None:
-        """Tokens of the rows that blocks are packed into; None if they aren't."""
-        return find_pack_length(self.hparams, self._model)
-
-    @property
-    def order_options(self) -> dict[str, Any]:
-        """Adds the length of packed rows, as these are what batches are made of."""
-        return super().order_options | {"pack_length": self.hparams["pack_length"]}
 
     @property
     def fingerprint(self) -> str:
@@ -153,7 +45,7 @@ class BlocksDataModule(MaskedDataModule):
         options |= self._list_masking_options()
         hashes = {split: self._text_hashes[self._get_source(split)] for split in splits}
         parts: list[Any] = [hashes, hash_tokenizer(self.tokenizer), options]
-        counts = {split: self._num_documents[self._get_source(split)] for split in splits}
+        counts = {split: self._num_documents.get(self._get_source(split), []) for split in splits}
         mixed = {split: num_documents for split, num_documents in counts.items() if len(num_documents) > 1}
         parts += [mixed] if mixed else []  # where blocks end
         parts += [list(self.source_weights.items())] if self.source_weights and "train" in splits else []
@@ -197,15 +89,19 @@ class BlocksDataModule(MaskedDataModule):
         """
         if num_blocks is not None and num_blocks < 0:
             raise InputError(f"--num_blocks must be at least 0, got {num_blocks}")
-        lengths, documents = self.get_document_lengths(split), self.read_documents(split)
+        title, documents, lengths, examples = self._find_shown(split)
         chosen = choose_examples(split, "documents", len(documents), indices, num_examples)
-        yield f"{split}: {len(documents):,} documents, {int(lengths.sum()):,} tokens; {self.describe()}"
+        yield f"{title}: {len(documents):,} documents, {int(lengths.sum()):,} tokens; {self.describe()}"
         yield LEGEND
         for number, text in zip(chosen, documents.select(chosen)[TEXT], strict=True):
             yield ""
-            place = (self.examples[split], lengths, number)
+            place = (examples, lengths, number)
             num = 2 if num_blocks is None else num_blocks
             yield from describe_document(self.tokenizer, *place, text, num, self.compared)
+
+    def _find_shown(self, split: str) -> tuple[str, Dataset, IntArray, MaskedBlocks]:
+        """What `describe_examples` is to describe: its title, documents, the tokens of each, and the examples."""
+        return split, self.read_documents(split), self.get_document_lengths(split), self.examples[split]
 
     def facts(self, split: str) -> dict[str, float | int | str]:
         """Adds the masks and the blocks of a split."""
@@ -226,57 +122,6 @@ class BlocksDataModule(MaskedDataModule):
             **packing,
         }
 
-    def _read_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
-        documents = super()._read_documents(splits)
-        if self.hparams["block_policy"] == "line":
-            store = partial(store_lines, folder=self._cache_dir / TEXTS)
-            documents = {split: map_sources(store, texts) for split, texts in documents.items()}
-        self._num_documents |= {split: count_documents(texts) for split, texts in documents.items()}
-        return documents
-
-    def _cut(self, split: str) -> BlockTable:
-        options, stream, size = self.hparams, self._streams[split], self._find_room()
-        group_size = options["map_batch_size"] if options["block_policy"] == "stream" else 1
-        parts = np.split(stream.document_lengths, np.cumsum(self._num_documents[split])[:-1])
-        cut = partial(cut_blocks, drop_tail=options["drop_tail"], truncate=options["truncate"])
-        table = join_tables([cut(lengths, size, group_size) for lengths in parts])
-        if len(table) == 0:
-            raise InputError(
-                f"the {split} split has no blocks: {len(stream.document_lengths)} documents, {len(stream.ids)} tokens, "
-                f"data.block_size {self._block_size}, data.drop_tail {options['drop_tail']}; give more text or a "
-                "smaller block size"
-            )
-        return table
-
-    def _find_room(self) -> int:
-        """Tokens of text in a block."""
-        size = self._block_size - len(self._around)
-        if size < 1:
-            raise InputError(
-                f"data.block_size {self._block_size} leaves no room beside {len(self._around)} special tokens"
-            )
-        return size
-
-    def _make_examples(self, split: str, table: BlockTable) -> MaskedBlocks:
-        stream = self._streams[self._get_source(split)]
-        return MaskedBlocks(
-            stream=stream.ids,
-            table=table,
-            chosen=self._choose_blocks(split, len(table)),
-            around=self._around,
-            masking=self._make_masking(),
-            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")) if split == "train" else self.hparams["eval_seed"],
-            pad_id=find_pad_id(self.tokenizer),
-            word_starts=stream.word_starts,
-            schedule=self.schedule if split == "train" else None,
-        )
-
-    def _choose_blocks(self, split: str, num_blocks: int) -> IntArray:
-        wanted, seed = self.hparams[f"num_{split}_blocks"], self.hparams["split_seed"]
-        if self.hparams["val_source"] == "documents" or split == "test":
-            return sample_blocks(num_blocks, split, wanted, seed)
-        return sample_apart(num_blocks, split, self.hparams["num_train_blocks"], self.hparams["num_val_blocks"], seed)
-
     def _count_shared(self, split: str) -> int:
         """How many examples of a split share a document with training: none, unless they are blocks of its text."""
         if split != "val" or self.hparams["val_source"] == "documents":
@@ -284,21 +129,3 @@ class BlocksDataModule(MaskedDataModule):
         table, lengths = self.examples["val"].table, self._streams["train"].document_lengths
         trained_on = self._choose_blocks("train", len(table))
         return len(find_shared_documents(lengths, table, self.examples["val"].chosen, trained_on))
-
-    def _get_source(self, split: str) -> str:
-        return "train" if split == "val" and self.hparams["val_source"] == "train_blocks" else split
-
-    @property
-    def _around(self) -> SpecialTokens:
-        around = find_special_tokens(self.tokenizer)
-        return around if self.hparams["special_tokens"] == "block" else SpecialTokens([], [])
-
-    @property
-    def _block_size(self) -> int:
-        limit = self._model.max_length if self._model else None
-        typed: int | None = self.hparams["block_size"]
-        if typed is None and limit is None:
-            raise InputError("data.block_size must be given: the model sets no limit of its own")
-        if typed is not None and limit is not None and typed > limit:
-            raise InputError(f"data.block_size is {typed}, but the model takes at most {limit} tokens")
-        return limit if typed is None else typed  # type: ignore[return-value]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasets import Dataset, load_dataset
+from datasets import Dataset, IterableDataset, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
 from lit_mlm.errors import InputError
@@ -16,7 +16,9 @@ RENAMED = {
 """Old ids, whose loading scripts `datasets` no longer runs, and where the same data is today."""
 
 
-def load_split(dataset: str, split: str, revision: str | None = None, subset: str | None = None) -> Dataset:
+def load_split(
+    dataset: str, split: str, revision: str | None = None, subset: str | None = None, streaming: bool = False
+) -> Dataset | IterableDataset:
     """Loads one split.
 
     Args:
@@ -24,6 +26,7 @@ def load_split(dataset: str, split: str, revision: str | None = None, subset: st
         split: its name there.
         revision: of an id on the Hub.
         subset: the name of the configuration, where the data set has several.
+        streaming: copies nothing to the disk; the rows are read when they are asked for.
 
     Raises:
         InputError: if there is no such data set, subset or split, or the Hub can't be reached.
@@ -32,7 +35,7 @@ def load_split(dataset: str, split: str, revision: str | None = None, subset: st
     if dataset in RENAMED and not Path(dataset).is_dir():
         raise InputError(f"{name} is a script, which can't be loaded any more; today's id is {RENAMED[dataset]}")
     try:
-        loaded: Dataset = load_dataset(dataset, subset, split=split, revision=revision)
+        loaded = load_dataset(dataset, subset, split=split, revision=revision, streaming=streaming)
     except DatasetNotFoundError as error:
         raise InputError(
             f"{name}: {error}. For a private one set HF_TOKEN or run hf auth login; a folder with a copy will do too"

@@ -32,7 +32,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     Attributes:
         stream: token ids of the split, shape (num_tokens,).
         table: the blocks of the whole split.
-        chosen: which blocks are examples, shape (num_examples,); a block's place in the table is its example id.
+        chosen: which blocks are examples, shape (num_examples,).
         around: special tokens put around each block.
         masking: how tokens are masked.
         seed: of the masks.
@@ -40,6 +40,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         word_starts: which tokens of `stream` begin a word, of the same shape; None where masks are made without.
         schedule: of the share of masked tokens over training; by default that of `masking`.
         num_epochs: in which the schedule is gone through, above 0.
+        example_ids: of all blocks, shape (num_blocks,); by default a block's place in the table is its example id.
     """
 
     stream: npt.NDArray[np.int32]
@@ -52,6 +53,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     word_starts: BoolArray | None = None
     schedule: MaskSchedule | None = None
     num_epochs: float = 1.0
+    example_ids: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -96,14 +98,15 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         passes: IntArray | None = None,
         places: FloatArray | None = None,
     ) -> tuple[IntArray, IntArray, BoolArray]:
-        example_ids = self.chosen[examples]
-        ids, is_token = self._read(example_ids)
+        blocks = self.chosen[examples]
+        example_ids = blocks if self.example_ids is None else self.example_ids[blocks]
+        ids, is_token = self._read(blocks)
         rate = None
         if self.schedule is not None:
             done = position + np.arange(len(examples)) if places is None else places
             progress = (epoch + done / len(self)) / self.num_epochs
             rate = self.schedule.find_rates(progress)
-        words, draw = self._read_words(example_ids, ids.shape[1]), epoch if passes is None else passes
+        words, draw = self._read_words(blocks, ids.shape[1]), epoch if passes is None else passes
         return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, draw, words, rate), is_token
 
     def _read_words(self, example_ids: IntArray, width: int) -> BoolArray | None:

@@ -1,6 +1,7 @@
 """Any text: files of one's own, or a data set on the Hub with a column of text."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -8,10 +9,11 @@ from typing import Any, Literal
 from datasets import Dataset
 
 from lit_mlm.data.base import refuse_without
-from lit_mlm.data.corpus import CorpusDataModule
 from lit_mlm.data.files import Problem
 from lit_mlm.data.joined_documents import join_sources
 from lit_mlm.data.readers import get_text, read_texts
+from lit_mlm.data.shard_readers import make_file_shards, make_hub_shards
+from lit_mlm.data.shards import Shard, StreamSource
 from lit_mlm.data.sources import (
     Source,
     check_sources,
@@ -19,10 +21,11 @@ from lit_mlm.data.sources import (
     find_source_files,
     refuse_shared_files,
 )
+from lit_mlm.data.streaming import StreamingDataModule
 from lit_mlm.errors import InputError
 
 
-class TextFilesDataModule(CorpusDataModule):
+class TextFilesDataModule(StreamingDataModule):
     """Documents from ``.txt``, ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` and ``.parquet`` files, or from the Hub.
 
     Files may be compressed (``.gz``, ``.bz2``, ``.xz``). Each of `train_files`, `val_files` and `test_files` is a file,
@@ -88,6 +91,8 @@ class TextFilesDataModule(CorpusDataModule):
         self.sources = sources or {}
         self.source_weights = {name: float(source.weight) for name, source in self.sources.items()}
         self.save_hyperparameters(logger=False)
+        if self.hparams["streaming"]:
+            self._check_streaming()
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads the documents that `splits` need.
@@ -100,12 +105,35 @@ class TextFilesDataModule(CorpusDataModule):
         own = {split for split in ("val", "test") if self._get_place(split) is not None}
         if "test" in splits and "test" not in own and not self.hparams["test_fraction"]:
             raise InputError("no text to test on: give data.test_files (or data.test_split) or data.test_fraction")
-        documents = {split: self.collect_documents(split, self._read(split)) for split in own & set(splits)}
+        documents = {
+            split: self.collect_documents(split, self._read_source(*self._describe_source(split)))
+            for split in own & set(splits)
+        }
         if set(splits) - own:
-            train = self._mix() if self.sources else self.collect_documents("train", self._read("train"))
+            train = self._read_train()
             test_fraction = 0.0 if "test" in own else self.hparams["test_fraction"]
             documents = self.split_off(train, test_fraction, has_val="val" in own) | documents
         return documents
+
+    def load_sources(self) -> list[StreamSource]:
+        """The shards of the training text, of each source by themselves."""
+        if not self.sources:
+            return [StreamSource(self._make_shards(*self._describe_source("train")))]
+        files = find_source_files(self.sources)
+        return [
+            StreamSource(self._make_shards(source, files[name]), source.weight) for name, source in self.sources.items()
+        ]
+
+    def _check_streaming(self) -> None:
+        """Refuses to split text off a stream."""
+        if self._get_place("val") is None:
+            options = "val_files" if self.hparams["dataset"] is None else "val_split"
+            raise InputError(
+                f"data.streaming needs text of its own to validate on: give data.{options}; data.val_fraction would "
+                "need the whole training text"
+            )
+        if self.hparams["test_fraction"]:
+            raise InputError("data.streaming: data.test_fraction needs the whole training text: give text to test on")
 
     def _check_sources(self, sources: dict[str, Source], train_files: object, train_split: str) -> None:
         names = ", ".join(sources)
@@ -120,25 +148,39 @@ class TextFilesDataModule(CorpusDataModule):
         """The files or the split on the Hub that hold a split; None if it has none of its own."""
         return self.hparams[f"{split}_{'files' if self.hparams['dataset'] is None else 'split'}"]
 
-    def _read(self, split: str) -> Iterator[str | Problem]:
+    def _describe_source(self, split: str) -> tuple[Source, list[Path]]:
+        """Where the text of a split is that is not mixed, and its files."""
         dataset, subset = self.hparams["dataset"], self.hparams["subset"]
         if dataset is None:
-            return self._read_source(Source(), self._find_files(split))
-        return self._read_source(Source(dataset=dataset, subset=subset, split=self._get_place(split)))
+            return Source(), self._find_files(split)
+        return Source(dataset=dataset, subset=subset, split=self._get_place(split)), []
 
-    def _read_source(self, source: Source, files: Iterable[Path] = ()) -> Iterator[str | Problem]:
-        """The texts of a source, or of its files; what it doesn't say, the data module's options do."""
+    def _complete(self, source: Source) -> tuple[Source, str, str, bool]:
+        """A source, its column, its encoding and whether a line is a document; what it doesn't say, our options do."""
         options = self.hparams
-        column = source.text_column or options["text_column"]
+        by_line = (source.document_per or options["document_per"]) == "line"
+        source = replace(source, dataset_revision=source.dataset_revision or options["dataset_revision"])
+        return source, source.text_column or options["text_column"], source.encoding or options["encoding"], by_line
+
+    def _read_source(self, source: Source, files: Iterable[Path]) -> Iterator[str | Problem]:
+        """The texts of a source, or of its files."""
+        source, column, encoding, by_line = self._complete(source)
         if source.dataset is not None:
             rows = self.read_hub(source.dataset, source.split, source.dataset_revision, source.subset, column)
             return (get_text(row, column) for row in rows)
-        encoding = source.encoding or options["encoding"]
-        by_line = (source.document_per or options["document_per"]) == "line"
         return chain.from_iterable(read_texts(file, column, encoding, by_line) for file in files)
 
-    def _mix(self) -> Dataset:
-        """The documents of all sources."""
+    def _make_shards(self, source: Source, files: Sequence[Path]) -> list[Shard]:
+        """The shards of a source, or of its files."""
+        source, column, encoding, by_line = self._complete(source)
+        if source.dataset is not None:
+            return make_hub_shards(source.dataset, source.split, source.dataset_revision, source.subset, column)
+        return make_file_shards(files, column, encoding, by_line, self._chunk_documents)
+
+    def _read_train(self) -> Dataset:
+        """The documents to train on, of all sources."""
+        if not self.sources:
+            return self.collect_documents("train", self._read_source(*self._describe_source("train")))
         parts, files = [], find_source_files(self.sources)
         for name, source in self.sources.items():
             try:

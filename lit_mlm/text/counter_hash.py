@@ -17,9 +17,9 @@ from lit_mlm.text.blocks import IntArray
 UIntArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
 
-SELECT, REPLACE, DRAW, LENGTH, ORDER = 1, 2, 3, 4, 5
+SELECT, REPLACE, DRAW, LENGTH, ORDER, SOURCE = 1, 2, 3, 4, 5, 6
 """Purposes that are taken: which positions are masked, with what kind of token, with which one; lengths of spans; the
-order of examples."""
+order of examples; which corpus an example of a stream is from."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.runs import LONG, SEED, Lab, Run, read_step
+from tests.data.streams import write_stream
+from tests.faults.runs import LONG, SEED, Lab, Run, compare_runs, read_step
 from tests.faults.table import Fault
 
 NUM_KILLS = 20
@@ -18,6 +19,33 @@ def make_faults(lab: Lab) -> Iterator[Fault]:
         "the weights and figures of the uninterrupted run, no file left, hf/ loads",
         lambda: kill_often(lab),
     )
+    for num_workers in (0, 2):
+        yield Fault(
+            f"SIGKILLs of a run that streams its text, {num_workers} workers",
+            "the weights and figures of the uninterrupted run",
+            lambda num_workers=num_workers: kill_stream(lab, num_workers),  # type: ignore[misc]
+        )
+
+
+def kill_stream(lab: Lab, num_workers: int) -> str:
+    """Kills a run of 40 steps within its first and its second pass through the text, and gives the command again."""
+    folder = lab.make_once("stream", lambda folder: write_stream(folder, lab.get_model(), str(lab.folder / "cache")))
+    trainer = ("--trainer.max_steps", "40", "--trainer.val_check_interval", "13")
+    workers = ("--data.num_workers", str(num_workers), "--trainer.accumulate_grad_batches", "1")
+    args = ("--config", str(folder / "stream.yaml"), *trainer, *workers, "--save_every_n_steps", "1")
+    run, whole = (lab.folder / f"{name}-stream-{num_workers}" for name in ("killed", "whole"))
+    lab.start(whole, *args).end(0)
+    rng, steps = lab.draw(f"stream {num_workers}"), []
+    for _ in range(3):
+        process = lab.start(run, *args)
+        process.wait_for_saves(rng.randint(3, 11))
+        time.sleep(rng.uniform(0, 0.03))
+        process.process.kill()
+        process.end(-signal.SIGKILL)
+        steps.append(read_step(run))
+    lab.start(run, *args).end(0)
+    compare_runs(run, whole)
+    return f"killed after steps {' '.join(map(str, steps))} of 40; all is equal"
 
 
 def kill_often(lab: Lab) -> str:
