@@ -40,6 +40,7 @@ def _advise(trainer: Any, model: Any, data: Any, batch: str) -> str:
     """The options that shrink a step, with their values, the one that changes nothing else first."""
     advice = []
     is_training = "training" in batch
+    is_packed = data.get("pack_length") is not None and (is_training or "block_size" in data)
     size = data.get("batch_size") if is_training else data.get("eval_batch_size") or data.get("batch_size")
     name = "batch_size" if is_training else "eval_batch_size"
     if data.get("max_tokens_per_batch") is not None:
@@ -47,7 +48,8 @@ def _advise(trainer: Any, model: Any, data: Any, batch: str) -> str:
     if size is not None:
         more = f" with trainer.accumulate_grad_batches above {trainer.accumulate_grad_batches}" if is_training else ""
         advice.append(f"data.{name} below {size}{more}")
-    advice += [f"a smaller data.{option}" for option in ("block_size", "window") if option in data]
+    lengths = ("pack_length",) if is_packed else ("block_size", "window")
+    advice += [f"a smaller data.{option}" for option in lengths if option in data]
     if is_training and not model.get("gradient_checkpointing"):
         advice.append("model.gradient_checkpointing true")
     if trainer.precision == "32-true":

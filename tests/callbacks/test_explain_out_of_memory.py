@@ -1,9 +1,11 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from lit_mlm.callbacks.explain_out_of_memory import _advise
 from lit_mlm.cli import main
 from lit_mlm.errors import InputError, is_out_of_memory
 from lit_mlm.modules.masked_lm import MaskedLM
@@ -47,6 +49,14 @@ def test_message_names_the_batch_and_the_options(
     assert message.startswith("error: ")
     assert all(part in message for part in [*expected, "trainer.precision bf16-mixed"])
     assert ("gradient_checkpointing" in message) == (method == "sum_loss")
+
+
+def test_rows_that_are_packed_are_shortened() -> None:
+    trainer: Any = SimpleNamespace(accumulate_grad_batches=1, precision="bf16-mixed", world_size=1)
+    for kind, split, option in (("block_size", "test", "pack_length"), ("window", "test", "window")):
+        data = {"batch_size": 8, "pack_length": 64, kind: 32}
+        assert f"a smaller data.{option}" in _advise(trainer, {}, data, f"a {split} batch of 8 x 64 tokens")
+        assert "a smaller data.pack_length" in _advise(trainer, {}, data, "a training batch of 8 x 64 tokens")
 
 
 def test_torch_s_own_error_on_the_cpu_is_one() -> None:

@@ -281,6 +281,12 @@ BAD_INPUTS: list[BadInput] = [
         lambda place: place.fit(model="user/nosuch"),
         ("user/nosuch", "can't be reached", "give the path of a folder"),
     ),
+    BadInput("packed stream", give("--data.pack_length", 64), ("data.pack_length 64", "block_policy document or line")),
+    BadInput(
+        "packed rows of other lengths",
+        give_tags("--data.pack_length", 64, "--data.max_tokens_per_batch", 500),
+        ("data.pack_length and data.max_tokens_per_batch", "data.batch_size"),
+    ),
     BadInput("old data set id", give("--data.dataset", "imdb"), ("data.dataset imdb", "stanfordnlp/imdb")),
     BadInput(
         "old tagged data set id",
