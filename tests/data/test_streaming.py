@@ -12,6 +12,7 @@ import pytest
 from lit_mlm.checkpointing import read_checkpoint
 from lit_mlm.cli import main
 from lit_mlm.data.imdb import IMDBDataModule
+from lit_mlm.data.sources import Source
 from lit_mlm.data.text_files import TextFilesDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.text import IGNORE_INDEX
@@ -132,6 +133,40 @@ def test_batches_are_the_training_text_in_blocks(
             found.append(tuple(ids[1:-1]))
     assert len(found) == 160
     assert set(found) == expected
+
+
+def test_sources_are_streamed_by_their_weights(
+    make_data: Any, make_trainer: Any, tiny_bert: str, cache_dir: str, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "lines.txt").write_text("the film was long\n" * 5)
+    sources = {
+        "films": Source(files=str(tmp_path / "train*.jsonl"), weight=3),
+        "other": Source(files=str(tmp_path / "other"), document_per="line"),
+    }
+    data = make_data(train_files=None, sources=sources, block_policy="document", mask_prob=0.5)
+    data.trainer = make_trainer(max_steps=100)
+    data.setup("fit")
+    assert data.describe().endswith("streamed: 4 shards, chunks of 3 documents, mixed: films 75.0%, other 25.0%")
+    line = data.tokenizer("the film was long")["input_ids"]
+    rows = []
+    for batch in data.train_dataloader():
+        originals = batch["input_ids"].where(batch["labels"] == IGNORE_INDEX, batch["labels"])
+        rows += [
+            tuple(labels.tolist())
+            for ids, labels in zip(originals, batch["labels"], strict=True)
+            if ids[: len(line)].tolist() == line
+        ]
+    assert 70 <= len(rows) <= 130  # of 400, within 3.5 deviations of 100
+    assert len(set(rows)) > 10  # the five lines come again and again, each time with other masks
+
+
+def test_a_source_that_is_streamed_names_itself(make_data: Any, make_trainer: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text('{"text": "a"}\n{"body": "b"}\n')
+    data = make_data(train_files=None, sources={"bad": Source(files=str(tmp_path / "empty.jsonl"))})
+    data.trainer = make_trainer(max_steps=1)
+    with pytest.raises(InputError, match=r"empty.jsonl, line 2: no column 'text'"):
+        data.setup("fit")
 
 
 def test_description_and_figures(make_data: Any, make_trainer: Any) -> None:

@@ -246,6 +246,29 @@ def test_block_that_comes_again_has_other_masks(make_data: Make) -> None:
     assert all(len(set(rows)) == len(rows) for rows in repeated)
 
 
+def test_sources_are_mixed_by_packed_rows(make_data: Make) -> None:
+    options: dict[str, Any] = {"block_policy": "document", "block_size": 32, "pack_length": 64}
+    data = make_data(**options)
+    packed, mixture = data.packed["train"], data.mixture
+    assert mixture is not None
+    assert len(packed) == len(mixture.sources) < len(data.examples["train"])
+    assert f"({mixture.sizes[0]} rows, " in data.describe()
+    of_examples = data._find_sources()
+    for row, source in enumerate(mixture.sources):
+        sequences, _ = packed.rows.find(np.array([row]))
+        assert set(of_examples[sequences]) == {source}
+    assert sorted(packed.rows.sequences) == list(range(len(data.examples["train"])))
+    loader = data.train_dataloader()
+    keys = list(loader.sampler)
+    counts = Counter(mixture.sources[row] for key in keys for row in key.examples)
+    assert [counts[source] for source in range(3)] == mixture.quotas
+    key = next(key for key in keys if max(key.passes) > 0)
+    place = int(np.argmax(key.passes))
+    sequence = packed.rows.find(key.examples[place : place + 1])[0][0]
+    alone = data.examples["train"][BatchKey(int(key.passes[place]), np.array([sequence]))]["labels"][0]
+    assert packed[key]["labels"][place, : len(alone)].tolist() == alone.tolist()
+
+
 def test_masks_of_a_mixture_follow_a_schedule(make_data: Make, make_trainer: Callable[..., Any]) -> None:
     data = make_data(mask_schedule="steps", train_mask_probs=[0.9, 0.05])
     data.trainer = make_trainer(max_epochs=2)
