@@ -91,9 +91,10 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
             f"the checkpoint was made with {', '.join(f'{name} {old}, not {new}' for name, old, new in differences)}: "
             f"give what it was made with, {advice}"
         )
+    batches = loops["epoch_loop.batch_progress"]
     if streams:
         trainer.datamodule.restore_stream(saved[STREAM][trainer.global_rank])
-    batches = loops["epoch_loop.batch_progress"]
+        batches["is_last_batch"] &= checkpoint["global_step"] >= trainer.max_steps  # a stream ends where it is told to
     if differences:
         _begin_next_epoch(loops)
     elif saved["batch_size"] is not None:

@@ -63,6 +63,15 @@ def test_run_goes_on_bit_for_bit(
     assert (figures["last/step"], figures["epoch"]) == (8, 0)
 
 
+def test_run_that_has_ended_goes_on_to_a_later_end(config: str, run_cli: Run, tmp_path: Path) -> None:
+    """Where the learning rate doesn't depend on the end, it is the run that had this end from the start."""
+    args = ("fit", "--config", config, "--model.schedule", "constant", "--trainer.max_steps")
+    run_cli(*args, 12, "--run_dir", "whole")
+    run_cli(*args, 8, "--run_dir", "run")
+    run_cli(*args, 12, "--run_dir", "run", "--allow_changes", "true")
+    assert find_differences(tmp_path / "whole", tmp_path / "run") == NO_DIFFERENCES
+
+
 def test_two_processes_go_on_bit_for_bit(config: str, tmp_path: Path) -> None:
     ddp = ("--config", "overlays/ddp.yaml", "--trainer.devices", 2, "--trainer.accumulate_grad_batches", 1)
     args = ["fit", "--config", config, *ddp, "--trainer.accelerator", "cpu", "--trainer.val_check_interval", 4, *KEEP]
