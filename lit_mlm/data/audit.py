@@ -2,7 +2,7 @@
 
 Of the texts, the report keeps hashes (about 200 bytes each, `DuplicateFinder`), lengths (8 bytes) and the words that
 hold unknown tokens; documents pass by in batches of 1,000. Beside that there is what the data module itself keeps: all
-sentences, or the documents as Arrow. Time grows with the number of texts.
+sentences; documents lie on disk. Time grows with the number of texts.
 """
 
 from collections import Counter

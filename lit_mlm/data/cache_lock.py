@@ -27,12 +27,17 @@ def lock(path: Path) -> Iterator[None]:
 
     Args:
         path: of what is made, which appears whole or not at all.
+
+    Raises:
+        InputError: if the folder that it is made in can't be written.
     """
     if path.exists():
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / f".{path.name}.lock"):
+    with explain_disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path.parent / f".{path.name}.lock").acquire()
+    with held:
         yield
 
 

@@ -9,6 +9,7 @@ import difflib
 import glob
 import gzip
 import lzma
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -231,7 +232,12 @@ def _cut_lines(file: IO[bytes], mark: bytes) -> Iterator[bytes]:
 
 def _decode_wide(path: Path, file: IO[bytes], encoding: str) -> Iterator[tuple[int, str | Problem]]:
     """As `decode_lines`, up to the first byte that can't be decoded."""
-    decoder, numbers, size, rest = codecs.getincrementaldecoder(encoding)(), count(1), 0, ""
+    name = codecs.lookup(encoding).name
+    marks = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
+    if name in marks and not file.read(4).startswith(marks[name]):
+        name += "-le" if sys.byteorder == "little" else "-be"  # which whole texts are decoded by, but not streams
+    file.seek(0)
+    decoder, numbers, size, rest = codecs.getincrementaldecoder(name)(), count(1), 0, ""
     for chunk in chain(iter(lambda: file.read(2**20), b""), [b""]):
         size += len(chunk)
         try:

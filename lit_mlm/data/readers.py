@@ -209,13 +209,13 @@ def _read_csv(path: Path, lines: Iterator[Line], delimiter: str, column: str | N
                 row.clear()
                 if names is None and problem:
                     raise InputError(problem.message)
-                if not values:
+                if problem:
+                    yield problem
+                elif not values:
                     continue
-                if names is None:
+                elif names is None:
                     names = values
                     require_column(str(path), names, column)
-                elif problem:
-                    yield problem
                 elif len(values) != len(names):
                     found = f"{len(values)} fields, but the header has {len(names)}"
                     yield Problem(f"{place}: {found}: {_shorten(str(values))}")

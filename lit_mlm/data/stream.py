@@ -144,6 +144,8 @@ def tokenize_documents(
     if finds_words:
         dtypes[WORD_STARTS] = np.bool_
         options |= {"finds_words": True, "segmenter": segmenter}
+    # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
     arrays, seconds = _read(folder, dtypes, len(documents)), None
     if arrays is None:
         shutil.rmtree(folder, ignore_errors=True)  # cut short, by a full disk or a copy that ended
@@ -210,8 +212,6 @@ class _Batches(torch.utils.data.Dataset[Arrays | InputError]):
 
 def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None, description: str) -> Iterator[Arrays]:
     """The arrays of batch after batch, under a progress bar."""
-    # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
-    os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
     sizes = measure_texts(documents)
     batches = _Batches(documents.select_columns(TEXT), sizes, _find_borders(sizes), options)
     loader = DataLoader(

@@ -10,6 +10,7 @@ from lit_mlm.data.cache_lock import lock
 from lit_mlm.data.documents import make_documents
 from lit_mlm.data.stream import tokenize_documents
 from lit_mlm.data.tokenizer_training import load_or_train_tokenizer
+from lit_mlm.errors import InputError
 from tests.conftest import read_reviews
 from tests.ranks import FORKS
 
@@ -66,3 +67,9 @@ def test_a_lock_is_held_until_the_file_is_made(tmp_path: Path) -> None:
         FileLock(tmp_path / ".file.lock", timeout=0).acquire()
     with FileLock(tmp_path / ".file.lock", timeout=0):
         pass
+
+
+def test_folder_that_can_t_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=f"the cache can't be written: {tmp_path / 'file'}: File exists; make room"):
+        lock(tmp_path / "file" / "a").__enter__()

@@ -1,6 +1,7 @@
 """Every kind of file, whole and broken."""
 
 import bz2
+import codecs
 import gzip
 import json
 import lzma
@@ -274,3 +275,13 @@ def test_what_stands_before_damage_is_read(tmp_path: Path) -> None:
     assert 1000 < len(good) < 9000
     assert lines.startswith("".join(f'{{"text": "{text}"}}\n' for text in good))
     assert [problem.message.partition("is ")[2][:17] for problem in problems] == ["no whole .gz file"]
+
+
+def test_wide_encodings_without_a_mark_and_cut_short(tmp_path: Path) -> None:
+    rows = "text,id\none,1\ntwo,2\n".encode("utf-16")
+    (tmp_path / "a.csv").write_bytes(rows.removeprefix(codecs.BOM_UTF16))
+    assert list(read_texts(tmp_path / "a.csv", encoding="utf-16")) == ["one", "two"]
+    (tmp_path / "a.csv").write_bytes(rows + b"x")
+    good, problems = collect(read_texts(tmp_path / "a.csv", encoding="utf-16"), skip=True)
+    assert good == ["one", "two"]
+    assert [problem.kind for problem in problems] == ["undecodable"]
