@@ -3,7 +3,9 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -30,7 +32,7 @@ INPUT_IDS, WORD_STARTS = "input_ids", "word_starts"
 
 LENGTHS, BYTES = "document_lengths", "document_bytes"
 
-BATCH_BYTES, BATCH_DOCUMENTS = 2**21, 1000
+BATCH_BYTES, BATCH_DOCUMENTS = 2**20, 1000
 """What is tokenised at a time: a batch has no more once it holds as much; encodings take about 50 times its size."""
 
 
@@ -76,8 +78,10 @@ def tokenize_batch(
     if finds_words:
         words = chain.from_iterable(encoding.word_ids for encoding in encodings)
         word_ids = np.fromiter((NO_WORD if word is None else word for word in words), np.int64, total)
-        places = chain.from_iterable(chain.from_iterable(encoding.offsets for encoding in encodings))
-        offsets = np.fromiter(places, np.int64, 2 * total).reshape(-1, 2)
+        offsets = None
+        if segmenter is not None or not _parts_at_punctuation(tokenizer):
+            places = chain.from_iterable(chain.from_iterable(encoding.offsets for encoding in encodings))
+            offsets = np.fromiter(places, np.int64, 2 * total).reshape(-1, 2)
         starts = find_word_starts(texts, num_tokens, word_ids, offsets, segmenter)
         columns[WORD_STARTS] = pa.ListArray.from_arrays(borders, pa.array(starts))
     return pa.table(columns)
@@ -98,9 +102,7 @@ def _encode(
 ) -> Sequence[Any]:
     """An encoding of each text; the tokenizer itself copies each one into lists, which costs a tenth of its time."""
     kwargs: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-    # A class of its own may do more to a text than its backend does.
-    own, usual = type(tokenizer), PreTrainedTokenizerFast
-    if getattr(own, "_encode_plus", None) is not usual._encode_plus or own.__call__ is not usual.__call__:
+    if not _is_plain(tokenizer):
         encoded = tokenizer(texts, add_special_tokens=add_special_tokens, **kwargs)
         return encoded.encodings or [_Ids(ids) for ids in encoded[INPUT_IDS]]
     tokenizer([""], **kwargs)  # turns off truncation and padding that the tokenizer's file has on
@@ -109,6 +111,17 @@ def _encode(
     encode = backend.encode_batch if finds_words else backend.encode_batch_fast
     encodings: Sequence[Any] = encode(texts, add_special_tokens=add_special_tokens)
     return encodings
+
+
+def _parts_at_punctuation(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether each punctuation mark is a word to the tokenizer itself, so that the places of tokens add nothing."""
+    return type(tokenizer.backend_tokenizer.pre_tokenizer).__name__ == "BertPreTokenizer"
+
+
+def _is_plain(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether texts go to its backend as they are: a class of its own may do more to them."""
+    own, usual = type(tokenizer), PreTrainedTokenizerFast
+    return getattr(own, "_encode_plus", None) is usual._encode_plus and own.__call__ is usual.__call__
 
 
 def tokenize_documents(
@@ -148,10 +161,10 @@ def tokenize_documents(
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
     arrays, seconds = _read(folder, dtypes, len(documents)), None
     if arrays is None:
-        shutil.rmtree(folder, ignore_errors=True)  # cut short, by a full disk or a copy that ended
         with lock(folder):
             arrays = _read(folder, dtypes, len(documents))  # another process may have been faster
             if arrays is None:
+                shutil.rmtree(folder, ignore_errors=True)  # cut short, by a full disk or a copy that ended
                 start = time.perf_counter()
                 write_arrays(folder, _tokenize(documents, options, num_proc, description), dtypes)
                 arrays, seconds = cast(Arrays, map_arrays(folder, dtypes)), time.perf_counter() - start
@@ -214,18 +227,33 @@ def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None,
     """The arrays of batch after batch, under a progress bar."""
     sizes = measure_texts(documents)
     batches = _Batches(documents.select_columns(TEXT), sizes, _find_borders(sizes), options)
-    loader = DataLoader(
-        batches, batch_size=None, num_workers=num_proc or 0, collate_fn=_keep, generator=torch.Generator()
-    )
+    parts: Iterable[Arrays | InputError] = _work_ahead(batches)
+    if num_proc is not None or options.get("segmenter") is not None or not _is_plain(options["tokenizer"]):
+        parts = DataLoader(  # code that isn't ours may not stand threads
+            batches, batch_size=None, num_workers=num_proc or 0, collate_fn=_keep, generator=torch.Generator()
+        )
     num_tokens = 0
     with tqdm(total=int(sizes.sum()), desc=description, unit="B", unit_scale=True, disable=None) as bar:
-        for part, (start, end) in zip(loader, pairwise(batches.borders), strict=True):
+        for part, (start, end) in zip(parts, pairwise(batches.borders), strict=True):
             if isinstance(part, InputError):
                 raise part
             yield part
             num_tokens += len(part[INPUT_IDS])
             bar.set_postfix_str(f"{num_tokens / max(1e-9, bar.format_dict['elapsed']):,.0f} tokens/s", refresh=False)
             bar.update(int(sizes[start:end].sum()))
+
+
+def _work_ahead(batches: _Batches) -> Iterator[Arrays | InputError]:
+    """The batches in their order, while the tokenizer's threads, which need no Python, are at work on the next one."""
+    _encode([""], batches.options["tokenizer"], True, False)  # sets what is to be set in the tokenizer, in one thread
+    with ThreadPoolExecutor(2) as pool:
+        waiting: deque[Future[Arrays | InputError]] = deque()
+        for number in range(len(batches)):
+            waiting.append(pool.submit(batches.__getitem__, number))
+            if len(waiting) > 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _keep(part: Any) -> Any:

@@ -36,7 +36,7 @@ def find_word_starts(
     texts: Sequence[str],
     num_tokens: IntArray,
     word_ids: IntArray,
-    offsets: IntArray,
+    offsets: IntArray | None,
     segmenter: Segmenter | None = None,
 ) -> BoolArray:
     """Which tokens of some texts begin a word, by the definition above.
@@ -45,7 +45,8 @@ def find_word_starts(
         texts: B of them.
         num_tokens: of each text, shape (B,).
         word_ids: the tokenizer's, or `NO_WORD`, shape (N,).
-        offsets: the first character of each token in its text, and one past the last one, shape (N, 2).
+        offsets: the first character of each token in its text, and one past the last one, shape (N, 2); None where
+            the word ids alone decide, as there is no segmenter and each punctuation mark is a word to the tokenizer.
         segmenter: words of scripts that are written without spaces.
 
     Returns:
@@ -54,27 +55,40 @@ def find_word_starts(
     Raises:
         InputError: if the segmenter gives something else than spans of the text in order.
     """
+    starts = np.ones(len(word_ids), dtype=np.bool_)
+    starts[1:] = (word_ids[1:] != word_ids[:-1]) | (word_ids[1:] == NO_WORD)
+    if offsets is not None:
+        _part_at_characters(starts, texts, num_tokens, word_ids, offsets, segmenter)
+    starts[(np.cumsum(num_tokens) - num_tokens)[num_tokens > 0]] = True
+    return starts
+
+
+def _part_at_characters(
+    starts: BoolArray,
+    texts: Sequence[str],
+    num_tokens: IntArray,
+    word_ids: IntArray,
+    offsets: IntArray,
+    segmenter: Segmenter | None,
+) -> None:
+    """Adds what the characters of neighbouring tokens, and the segmenter, say to what the word ids do."""
     bases = np.cumsum([0, *map(len, texts)])
     # A space at the end, so that there is a character to look up where all texts are empty.
     codes = np.frombuffer("".join([*texts, " "]).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     places = offsets + np.repeat(bases[:-1], num_tokens)[:, None]
     first, last = places[1:, 0], places[:-1, 1] - 1
-    starts = np.ones(len(word_ids), dtype=np.bool_)
-    differs = (word_ids[1:] != word_ids[:-1]) | (word_ids[1:] == NO_WORD)
     # Tokens without characters, such as a prefix that the tokenizer adds, leave word ids to go by.
     has_text = (offsets[1:, 0] < offsets[1:, 1]) & (offsets[:-1, 0] < offsets[:-1, 1])
     is_space, is_punctuation = (table[np.minimum(codes, len(table) - 1)] for table in _classify())
     before = np.maximum(last, 0)
     parts = is_punctuation[before] | (is_punctuation[first] & ~is_space[before]) | is_space[first]
-    starts[1:] = differs | (has_text & (first > last) & parts)
+    starts[1:] |= has_text & (first > last) & parts
     if segmenter is not None:
         spans = _mark_spans(texts, segmenter)
         one, other = spans[before], spans[first]
         is_special = (word_ids[1:] == NO_WORD) | (word_ids[:-1] == NO_WORD)
         is_inside = has_text & ~is_special & ((one > 0) | (other > 0))
         starts[1:] = np.where(is_inside, (one != other) & ~(is_space[before] & (one == 0)), starts[1:])
-    starts[(np.cumsum(num_tokens) - num_tokens)[num_tokens > 0]] = True
-    return starts
 
 
 @cache

@@ -10,6 +10,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
+from lit_mlm.data import stream
 from lit_mlm.data.stream import tokenize_batch
 from lit_mlm.data.tokenizer_training import train_tokenizer
 from lit_mlm.errors import InputError
@@ -89,6 +90,19 @@ def test_equal_to_reference_on_any_text(family: str, families: dict[str, PreTrai
         for text, encoding, starts in zip(texts, encodings, found, strict=True):
             assert starts == find_slowly(text, encoding, segmenter(text) if segmenter else [])
     assert sum(not start for row in find_starts(tokenizer, texts) for start in row) > 100
+
+
+def test_places_add_nothing_where_the_tokenizer_parts_at_punctuation(
+    wordpiece: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each punctuation mark, symbol and separator of Unicode: BERT's pre-tokenizer knows the same punctuation."""
+    found = [c for c in map(chr, range(0x110000)) if unicodedata.category(c)[0] not in "LMNC"]
+    texts = [f"film{c}the {c}{c} {c}was story{c} 1{c}2" for c in found]
+    starts = find_starts(wordpiece, texts)
+    assert stream._parts_at_punctuation(wordpiece)
+    monkeypatch.setattr(stream, "_parts_at_punctuation", lambda tokenizer: False)
+    assert starts == find_starts(wordpiece, texts)
+    assert len(found) > 8000
 
 
 @pytest.mark.parametrize(
