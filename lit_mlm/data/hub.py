@@ -69,7 +69,7 @@ def load_split(
 def iterate_rows(rows: Dataset | IterableDataset) -> Iterator[dict[str, Any]]:
     """The rows of a split by column.
 
-    One by one it would take 20 times as long, and `datasets` would deal a stream's to torch's workers once more.
+    One by one it would take several times as long, and `datasets` would deal a stream's to torch's workers once more.
     """
     for batch in rows.iter(batch_size=NUM_ROWS):
         for values in zip(*batch.values(), strict=True):
