@@ -33,6 +33,7 @@ class MeasureSpeed(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """A run that goes on doesn't log its speed for the steps before it."""
         self._logged_step = trainer.global_step
+        self._seen = 0.0  # by a loader that is new in each training
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Takes up what the batch kept waiting for."""

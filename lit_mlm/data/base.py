@@ -43,7 +43,7 @@ class TextDataModule(LightningDataModule, ABC):
         num_workers: processes that make batches for a device; 0 makes them in the main process. By default 0 on a CPU,
             whose cores the training needs, and on GPUs as many as there are cores for, at most 4.
         num_proc: processes that tokenise; by default the tokenizer's own threads do.
-        cache_dir: where tokenised text and trained tokenizers are kept.
+        cache_dir: where text as it was read, tokenised text and trained tokenizers are kept.
     """
 
     tokenizer: PreTrainedTokenizerBase

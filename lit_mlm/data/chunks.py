@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.data.documents import TEXT
-from lit_mlm.data.stream import BATCH_BYTES, INPUT_IDS, WORD_STARTS, tokenize_batch
+from lit_mlm.data.documents import TEXT, find_lines, measure_texts
+from lit_mlm.data.flat_arrays import Arrays
+from lit_mlm.data.stream import INPUT_IDS, LENGTHS, WORD_STARTS, find_borders, flatten_tokens, tokenize_batch
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks
 from lit_mlm.text.units import BoolArray
 from lit_mlm.text.word_starts import Segmenter
+
+NOTHING: Arrays = {INPUT_IDS: np.empty(0, np.int32), LENGTHS: np.empty(0, np.int64), WORD_STARTS: np.empty(0, np.bool_)}
+"""The tokens of no document, in the types that a chunk has."""
 
 
 @dataclass(frozen=True)
@@ -62,36 +67,16 @@ class ChunkCutter:
         """Tokenises and cuts."""
         documents = list(texts)
         if self.policy == "line":
-            documents = [line.rstrip("\r") for text in texts for line in text.split("\n") if line.strip()]
-        ids, lengths, starts = self._tokenize(documents)
+            documents = [line for text in texts for _, line in find_lines(text)]
+        tokens = self._tokenize(documents)
         group_size = None if self.policy == "stream" else 1
-        table = cut_blocks(lengths, self.block_size, group_size, self.drop_tail, self.truncate)
-        return Chunk(documents, ids, lengths, table, starts if self.finds_words else None)
+        table = cut_blocks(tokens[LENGTHS], self.block_size, group_size, self.drop_tail, self.truncate)
+        words = tokens[WORD_STARTS] if self.finds_words else None
+        return Chunk(documents, tokens[INPUT_IDS], tokens[LENGTHS], table, words)
 
-    def _tokenize(self, documents: list[str]) -> tuple[npt.NDArray[np.int32], IntArray, BoolArray]:
+    def _tokenize(self, documents: list[str]) -> Arrays:
         """Ids, lengths of the documents and word starts; encodings of so much text at a time as memory is for."""
-        ids, lengths, starts = [np.empty(0, np.int32)], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
-        for batch in split_texts(documents, BATCH_BYTES):
-            options = (self.tokenizer, self.add_special_tokens, self.finds_words, self.segmenter)
-            tokens = tokenize_batch({TEXT: batch}, *options)
-            column = tokens.column(INPUT_IDS).combine_chunks()
-            ids.append(column.flatten().to_numpy())
-            lengths.append(column.value_lengths().to_numpy().astype(np.int64))
-            if self.finds_words:
-                words = tokens.column(WORD_STARTS).combine_chunks()
-                starts.append(words.flatten().to_numpy(zero_copy_only=False))
-        return np.concatenate(ids), np.concatenate(lengths), np.concatenate(starts)
-
-
-def split_texts(texts: Sequence[str], num_bytes: int) -> list[list[str]]:
-    """Cuts a list of texts into lists of at most so many bytes in UTF-8; a longer text stands alone."""
-    parts: list[list[str]] = []
-    room = 0
-    for text in texts:
-        size = len(text.encode("utf-8", errors="surrogatepass"))
-        if not parts or size > room:
-            parts.append([])
-            room = num_bytes
-        parts[-1].append(text)
-        room -= size
-    return parts
+        options = (self.tokenizer, self.add_special_tokens, self.finds_words, self.segmenter)
+        batches = pairwise(find_borders(measure_texts(documents)))
+        parts = [flatten_tokens(tokenize_batch({TEXT: documents[start:end]}, *options)) for start, end in batches]
+        return {name: np.concatenate([none, *(p[name] for p in parts if name in p)]) for name, none in NOTHING.items()}

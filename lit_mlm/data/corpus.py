@@ -8,7 +8,7 @@ from datasets import Dataset
 
 from lit_mlm.data.blocks import BlocksDataModule
 from lit_mlm.data.files import Problem, check_encoding, sift
-from lit_mlm.data.hub import load_split
+from lit_mlm.data.hub import iterate_rows, load_split
 from lit_mlm.data.readers import PlacedText, Row, require_column
 from lit_mlm.data.text_cache import TEXTS, store_texts
 from lit_mlm.errors import InputError
@@ -91,8 +91,20 @@ class CorpusDataModule(BlocksDataModule):
         subset: str | None = None,
         column: str | None = None,
     ) -> Iterator[Row]:
-        """The rows of a split on the Hub, by default at a revision, or of a copy of it, which must have a column."""
+        """The rows of a split on the Hub, by default at a revision, or of a copy of it.
+
+        Args:
+            dataset: as of `load_split`.
+            split: as of `load_split`.
+            revision: in place of which `data.dataset_revision` stands, where it is given.
+            subset: as of `load_split`.
+            column: the one that is read, which must be there; by default all are.
+
+        Raises:
+            InputError: if there is no such data set or column.
+        """
         rows = load_split(dataset, split, self.hparams["dataset_revision"] or revision, subset)
         require_column(f"{dataset}, {split}", rows.column_names, column)
-        for number, fields in enumerate(rows, start=1):
+        wanted = rows if column is None else rows.select_columns([column])  # others may hold images, to be decoded
+        for number, fields in enumerate(iterate_rows(wanted), start=1):
             yield Row(f"{dataset}, {split}, row {number}", fields)

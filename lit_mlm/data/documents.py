@@ -32,10 +32,16 @@ def iterate_texts(documents: Dataset) -> Iterator[str]:
         yield from batch[TEXT]
 
 
-def measure_texts(documents: Dataset) -> IntArray:
-    """The length of each text in UTF-8, shape (num_documents,)."""
-    sizes = (len(text.encode("utf-8", errors="surrogatepass")) for text in iterate_texts(documents))
-    return np.fromiter(sizes, np.int64, len(documents))
+def measure_texts(texts: Iterable[str]) -> IntArray:
+    """The length of each text in UTF-8, shape (num_texts,)."""
+    return np.fromiter((len(text.encode("utf-8", errors="surrogatepass")) for text in texts), np.int64)
+
+
+def find_lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text that are not of white space alone, with their numbers, from 1."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line.rstrip("\r")
 
 
 def split_lines(documents: Dataset) -> Iterator[str]:
@@ -47,9 +53,8 @@ def split_lines(documents: Dataset) -> Iterator[str]:
     for batch in documents.iter(batch_size=READ_AT_A_TIME):
         places = batch.get(PLACE, [""] * len(batch[TEXT]))
         for text, place in zip(batch[TEXT], places, strict=True):
-            for number, line in enumerate(text.split("\n"), start=1):
-                if line.strip():
-                    yield PlacedText(line.rstrip("\r"), f"{place}, its line {number}")
+            for number, line in find_lines(text):
+                yield PlacedText(line, f"{place}, its line {number}")
 
 
 def split_documents(documents: Dataset, fractions: Sequence[float], seed: int) -> list[Dataset]:

@@ -5,8 +5,9 @@ The system gives back the memory of a mapped file when it is short of it, so suc
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from lit_mlm.data.cache_lock import UNFINISHED, explain_disk_errors
 Arrays = dict[str, npt.NDArray[Any]]
 """Arrays of one dimension by the names of their files."""
 
+ABANDONED_AFTER = 24 * 60 * 60
+"""Seconds in which a process that is alive writes more."""
+
 
 def write_arrays(folder: Path, parts: Iterable[Arrays], dtypes: Mapping[str, npt.DTypeLike]) -> None:
     """Writes arrays part after part, into files of a folder that appears once they are whole.
 
-    The caller holds the folder's `lock`: what another process left unfinished is removed.
+    The caller holds the folder's `lock`: what another process left unfinished of it is removed, and so is what has been
+    left of folders beside it for a day, which perhaps nobody asks for again.
 
     Args:
         folder: is not there yet.
@@ -34,6 +39,7 @@ def write_arrays(folder: Path, parts: Iterable[Arrays], dtypes: Mapping[str, npt
     """
     unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)
+    _remove_abandoned(folder.parent)
     try:
         with explain_disk_errors(folder), ExitStack() as opened:
             unfinished.mkdir(parents=True)
@@ -48,6 +54,14 @@ def write_arrays(folder: Path, parts: Iterable[Arrays], dtypes: Mapping[str, npt
             unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _remove_abandoned(cache: Path) -> None:
+    for left in cache.glob(f".*{UNFINISHED}"):
+        with suppress(OSError):  # another process may remove it, too
+            written = max(path.stat().st_mtime for path in (left, *left.iterdir()))
+            if written < time.time() - ABANDONED_AFTER:
+                shutil.rmtree(left)
 
 
 def map_arrays(folder: Path, dtypes: Mapping[str, npt.DTypeLike]) -> Arrays | None:

@@ -1,6 +1,8 @@
 """Data sets from the Hub, or from a folder that holds a copy of one."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, IterableDataset, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
@@ -14,6 +16,9 @@ RENAMED = {
     "eli5_category": "dany0407/eli5_category",
 }
 """Old ids, whose loading scripts `datasets` no longer runs, and where the same data is today."""
+
+NUM_ROWS = 100
+"""Rows that are read at a time."""
 
 
 def load_split(
@@ -59,3 +64,13 @@ def load_split(
             "data.dataset_revision refs/convert/parquet"
         ) from error
     return loaded
+
+
+def iterate_rows(rows: Dataset | IterableDataset) -> Iterator[dict[str, Any]]:
+    """The rows of a split by column.
+
+    One by one it would take several times as long, and `datasets` would deal a stream's to torch's workers once more.
+    """
+    for batch in rows.iter(batch_size=NUM_ROWS):
+        for values in zip(*batch.values(), strict=True):
+            yield dict(zip(batch, values, strict=True))

@@ -79,16 +79,17 @@ def pack_examples(
     Raises:
         InputError: if an example is longer than a row.
     """
-    longest = int(examples.lengths.max(initial=0))
+    lengths = examples.lengths
+    longest = int(lengths.max(initial=0))
     if longest > capacity:
         name, option = source
         raise InputError(
             f"data.pack_length {capacity} is less than the longest {name}, {longest} tokens; raise it or lower {option}"
         )
     if groups is None:
-        return PackedExamples(examples, pack_rows(examples.lengths, capacity))
+        return PackedExamples(examples, pack_rows(lengths, capacity))
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    parts = [pack_rows(examples.lengths[found], capacity) for found in members]
+    parts = [pack_rows(lengths[found], capacity) for found in members]
     sequences = np.concatenate([found[part.sequences] for found, part in zip(members, parts, strict=True)])
     sizes = np.concatenate([np.diff(part.borders) for part in parts])
     num_tokens = sum(part.num_tokens for part in parts)

@@ -9,13 +9,10 @@ from datasets import IterableDataset
 from datasets.exceptions import DatasetsError
 
 from lit_mlm.data.files import Problem, get_kind
-from lit_mlm.data.hub import load_split
+from lit_mlm.data.hub import iterate_rows, load_split
 from lit_mlm.data.readers import Row, get_text, read_texts, require_column
 from lit_mlm.data.shards import Shard
 from lit_mlm.errors import InputError, shorten
-
-NUM_ROWS = 100
-"""Rows of a shard on the Hub that are read at a time."""
 
 
 def make_file_shards(
@@ -60,10 +57,8 @@ def make_hub_shards(dataset: str, split: str, revision: str | None, subset: str 
         rows = rows.select_columns([column])
     shards, num = [], rows.num_shards
     for number in range(num):
-        place, key = (
-            f"{name}, shard {number + 1} of {num}",
-            repr((dataset, split, revision, subset, column, number, num)),
-        )
+        place = f"{name}, shard {number + 1} of {num}"
+        key = repr((dataset, split, revision, subset, column, number, num))
         shards.append(Shard(place, key, partial(_read_rows, place, rows.shard(num, number), column)))
     return shards
 
@@ -80,10 +75,7 @@ def _read_rows(place: str, rows: IterableDataset, column: str) -> Iterator[str |
     """
     number = 0
     try:
-        # One by one, `datasets` would deal the rows to torch's workers once more.
-        for batch in rows.iter(batch_size=NUM_ROWS):
-            for values in zip(*batch.values(), strict=True):
-                number += 1
-                yield get_text(Row(f"{place}, row {number}", dict(zip(batch, values, strict=True))), column)
+        for number, fields in enumerate(iterate_rows(rows), start=1):
+            yield get_text(Row(f"{place}, row {number}", fields), column)
     except (OSError, ValueError, DatasetsError) as error:
         raise InputError(f"{place}, after row {number}: can't be read: {shorten(error)}") from error

@@ -1,7 +1,8 @@
 """Several corpora to train on: where the text of each is, and its weight."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -66,6 +67,19 @@ def check_sources(sources: Mapping[str, Source]) -> None:
         if source.encoding is not None:
             check_encoding(source.encoding, f"{option}.encoding")
     _refuse_shared_splits(sources)
+
+
+@contextmanager
+def name_source(name: str) -> Iterator[None]:
+    """Says of a mistake which source it is in.
+
+    Raises:
+        InputError: in place of one that doesn't.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"data.sources.{name}: {error}") from error
 
 
 def find_source_files(sources: Mapping[str, Source]) -> dict[str, list[Path]]:

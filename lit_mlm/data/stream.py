@@ -21,7 +21,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lit_mlm.data.cache_lock import lock
-from lit_mlm.data.documents import TEXT, measure_texts
+from lit_mlm.data.documents import TEXT, iterate_texts, measure_texts
 from lit_mlm.data.flat_arrays import Arrays, map_arrays, write_arrays
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
@@ -85,6 +85,13 @@ def tokenize_batch(
         starts = find_word_starts(texts, num_tokens, word_ids, offsets, segmenter)
         columns[WORD_STARTS] = pa.ListArray.from_arrays(borders, pa.array(starts))
     return pa.table(columns)
+
+
+def flatten_tokens(tokens: pa.Table) -> Arrays:
+    """What `tokenize_batch` gives, text after text in arrays by its names; `LENGTHS` are the tokens of each text."""
+    columns = {name: tokens[name].combine_chunks() for name in tokens.column_names}
+    arrays = {name: column.flatten().to_numpy(zero_copy_only=False) for name, column in columns.items()}
+    return arrays | {LENGTHS: columns[INPUT_IDS].value_lengths().to_numpy()}
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,19 @@ def _read(folder: Path, dtypes: Mapping[str, npt.DTypeLike], num_documents: int)
     return arrays if all(len(array) == wanted[name] for name, array in arrays.items()) else None
 
 
+def find_borders(sizes: IntArray) -> list[int]:
+    """Where batches to tokenise begin, and one past the last: the fewest with enough documents or bytes each.
+
+    Args:
+        sizes: bytes of each document, shape (num_documents,).
+    """
+    ends, borders = np.cumsum(sizes), [0]
+    while (start := borders[-1]) < len(sizes):
+        full = int(np.searchsorted(ends, ends[start] - sizes[start] + BATCH_BYTES)) + 1
+        borders.append(min(full, start + BATCH_DOCUMENTS, len(sizes)))
+    return borders
+
+
 @dataclass(frozen=True)
 class _Batches(torch.utils.data.Dataset[Arrays | InputError]):
     """Tokenises a batch of documents when it is asked for, in whatever process.
@@ -215,18 +235,18 @@ class _Batches(torch.utils.data.Dataset[Arrays | InputError]):
     def __getitem__(self, number: int) -> Arrays | InputError:
         start, end = self.borders[number], self.borders[number + 1]
         try:
-            table = tokenize_batch(self.documents[start:end], **self.options)
+            tokens = flatten_tokens(tokenize_batch(self.documents[start:end], **self.options))
         except InputError as error:  # raised within a worker it would lose its message
             return error
-        arrays = {name: table[name].combine_chunks() for name in table.column_names}
-        parts = {name: array.flatten().to_numpy(zero_copy_only=False) for name, array in arrays.items()}
-        return parts | {LENGTHS: arrays[INPUT_IDS].value_lengths().to_numpy(), BYTES: self.sizes[start:end]}
+        return tokens | {BYTES: self.sizes[start:end]}
 
 
 def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None, description: str) -> Iterator[Arrays]:
     """The arrays of batch after batch, under a progress bar."""
-    sizes = measure_texts(documents)
-    batches = _Batches(documents.select_columns(TEXT), sizes, _find_borders(sizes), options)
+    # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
+    sizes = measure_texts(iterate_texts(documents))
+    batches = _Batches(documents.select_columns(TEXT), sizes, find_borders(sizes), options)
     parts: Iterable[Arrays | InputError] = _work_ahead(batches)
     if num_proc is not None or options.get("segmenter") is not None or not _is_plain(options["tokenizer"]):
         parts = DataLoader(  # code that isn't ours may not stand threads
@@ -259,12 +279,3 @@ def _work_ahead(batches: _Batches) -> Iterator[Arrays | InputError]:
 def _keep(part: Any) -> Any:
     """Keeps the loader from turning arrays into tensors, which pass between processes in shared memory."""
     return part
-
-
-def _find_borders(sizes: IntArray) -> list[int]:
-    """Where batches begin, and one past the last document: the fewest of them with enough documents or bytes each."""
-    ends, borders = np.cumsum(sizes), [0]
-    while (start := borders[-1]) < len(sizes):
-        full = int(np.searchsorted(ends, ends[start] - sizes[start] + BATCH_BYTES)) + 1
-        borders.append(min(full, start + BATCH_DOCUMENTS, len(sizes)))
-    return borders

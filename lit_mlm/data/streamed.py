@@ -107,17 +107,18 @@ class StreamedBlocks(Dataset[Any]):
         Raises:
             InputError: at what can't be read, unless that is left out; if the whole source has no block at all.
         """
-        num_shards = len(self.sources[source].shards)
+        num_shards, has_blocks = len(self.sources[source].shards), False
         for passes in count(place.passes):
             parts = deal_shards(num_shards, self.seed, passes, source, consumer, self.num_consumers)
-            is_empty = place == Place(passes)
+            has_blocks |= place != Place(passes)
             for number in range(place.part, len(parts)):
                 start = place if number == place.part else Place(passes, number)
                 for found in self._iterate_part(source, parts[number], start):
-                    is_empty = False
+                    has_blocks = True
                     yield found
-            if is_empty:  # others may have all the text, this time
+            if not has_blocks:  # others may have all the text, this time
                 self.read_first_chunk(source)
+                has_blocks = True
             place = Place(passes + 1)
 
     def read_first_chunk(self, source: int = 0) -> tuple[int, int, Chunk]:

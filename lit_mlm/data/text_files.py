@@ -19,6 +19,7 @@ from lit_mlm.data.sources import (
     check_sources,
     find_patterns,
     find_source_files,
+    name_source,
     refuse_shared_files,
 )
 from lit_mlm.data.streaming import StreamingDataModule
@@ -119,10 +120,11 @@ class TextFilesDataModule(StreamingDataModule):
         """The shards of the training text, of each source by themselves."""
         if not self.sources:
             return [StreamSource(self._make_shards(*self._describe_source("train")))]
-        files = find_source_files(self.sources)
-        return [
-            StreamSource(self._make_shards(source, files[name]), source.weight) for name, source in self.sources.items()
-        ]
+        found, files = [], find_source_files(self.sources)
+        for name, source in self.sources.items():
+            with name_source(name):
+                found.append(StreamSource(self._make_shards(source, files[name]), source.weight))
+        return found
 
     def _check_streaming(self) -> None:
         """Refuses to split text off a stream."""
@@ -183,10 +185,8 @@ class TextFilesDataModule(StreamingDataModule):
             return self.collect_documents("train", self._read_source(*self._describe_source("train")))
         parts, files = [], find_source_files(self.sources)
         for name, source in self.sources.items():
-            try:
+            with name_source(name):
                 parts.append(self.collect_documents(name, self._read_source(source, files[name])))
-            except InputError as error:
-                raise InputError(f"data.sources.{name}: {error}") from error
         return join_sources(parts)
 
     def _find_files(self, split: str) -> list[Path]:

@@ -39,7 +39,8 @@ class PackedRows:
 
     def find(self, rows: IntArray) -> tuple[IntArray, IntArray]:
         """The sequences of some rows, row after row, and the place in `rows` of the row of each, both of shape (S,)."""
-        starts, sizes = self.borders[rows], np.diff(self.borders)[rows]
+        starts = self.borders[rows]
+        sizes = self.borders[rows + 1] - starts
         row_of = np.repeat(np.arange(len(rows)), sizes)
         places = np.arange(sizes.sum()) + (starts - np.cumsum(sizes) + sizes)[row_of]
         return self.sequences[places], row_of

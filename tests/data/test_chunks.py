@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
-from lit_mlm.data import chunks
-from lit_mlm.data.chunks import ChunkCutter, split_texts
-from tests.conftest import read_reviews
+from lit_mlm.data import stream
+from lit_mlm.data.chunks import ChunkCutter
 
 TEXTS = ["The film was good .\r\n\r\nI left before the end .", "Bad .", "\nThe cast was noisy ."]
 
@@ -15,7 +13,7 @@ TEXTS = ["The film was good .\r\n\r\nI left before the end .", "Bad .", "\nThe c
 @pytest.mark.parametrize("num_bytes", [10, 2**21])
 def test_a_chunk_is_its_documents_tokens_cut(wordpiece: Any, num_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is tokenised at a time."""
-    monkeypatch.setattr(chunks, "BATCH_BYTES", num_bytes)
+    monkeypatch.setattr(stream, "BATCH_BYTES", num_bytes)
     expected = [wordpiece(text)["input_ids"] for text in TEXTS]
     chunk = ChunkCutter(wordpiece, 7, finds_words=True)(TEXTS)
     flat = [i for ids in expected for i in ids]
@@ -45,12 +43,3 @@ def test_policies(wordpiece: Any) -> None:
 def test_no_document_at_all(wordpiece: Any) -> None:
     chunk = ChunkCutter(wordpiece, 6)([])
     assert (len(chunk.ids), len(chunk.table), len(chunk.document_lengths)) == (0, 0, 0)
-
-
-def test_texts_are_split_by_their_bytes() -> None:
-    texts = ["é" * 3, "abc", "d", "x" * 20, ""]
-    assert split_texts(texts, 10) == [["ééé", "abc", "d"], ["x" * 20], [""]]
-    reviews = read_reviews()
-    assert [text for part in split_texts(reviews, 1000) for text in part] == reviews
-    assert max(sum(map(len, part)) for part in split_texts(reviews, 1000) if len(part) > 1) <= 1000
-    assert np.mean([len(part) for part in split_texts(reviews, 1000)]) > 1

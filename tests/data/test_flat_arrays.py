@@ -1,5 +1,7 @@
 """Arrays on disk appear whole, and are read as plain ones."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +47,19 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         write_arrays(tmp_path / "a", stop(), DTYPES)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_abandoned_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    two_days_ago = time.time() - 2 * 24 * 60 * 60
+    for name, written in (("dead", two_days_ago), ("alive", None)):
+        folder = tmp_path / f".{name}.unfinished"
+        folder.mkdir()
+        (folder / "ids").write_bytes(b"1234")
+        os.utime(folder, (two_days_ago, two_days_ago))
+        if written is not None:
+            os.utime(folder / "ids", (written, written))
+    write_arrays(tmp_path / "a", PARTS, DTYPES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".alive.unfinished", "a"]
 
 
 def test_full_disk_is_told(tmp_path: Path) -> None:

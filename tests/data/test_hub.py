@@ -44,3 +44,13 @@ def test_scripts_are_told_from_other_faults(message: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(hub, "load_dataset", fail)
     with pytest.raises(InputError if "scripts" in message else RuntimeError, match=r"refs/convert|something else"):
         load_split("some/one", "train")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_are_those_that_are_read_one_by_one(streaming: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "NUM_ROWS", 5)
+    rows = load_split(str(FIXTURES / "imdb_hub"), "train", subset="plain_text", streaming=streaming)
+    expected = list(rows)
+    assert len(expected) % 5 != 0
+    assert list(expected[0]) == ["text", "label"]
+    assert list(hub.iterate_rows(rows)) == expected

@@ -176,6 +176,9 @@ def test_a_source_that_is_streamed_names_itself(make_data: Any, make_trainer: An
     data.trainer = make_trainer(max_steps=1)
     with pytest.raises(InputError, match=r"empty.jsonl, line 2: no column 'text'"):
         data.setup("fit")
+    source = Source(dataset=str(FIXTURES / "imdb_hub"), subset="plain_text", text_column="body")
+    with pytest.raises(InputError, match=r"^data.sources.worse: .*imdb_hub, train has no column 'body'"):
+        make_data(train_files=None, sources={"worse": source}).setup("fit")
 
 
 def test_description_and_figures(make_data: Any, make_trainer: Any) -> None:

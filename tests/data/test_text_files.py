@@ -75,6 +75,13 @@ def test_copy_of_a_hub_set() -> None:
         load({"train"}, **options, text_column="txt")
 
 
+def test_only_the_column_of_the_text_is_read_of_the_hub(tiny_bert: str) -> None:
+    data = TextFilesDataModule(dataset=str(FIXTURES / "imdb_hub"), tokenizer=tiny_bert)
+    rows = list(data.read_hub(str(FIXTURES / "imdb_hub"), "train", subset="plain_text", column="text"))
+    assert {tuple(row.fields) for row in rows} == {("text",)}
+    assert rows[23].place.endswith("imdb_hub, train, row 24")
+
+
 def test_skipped_rows_are_counted_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, tiny_bert: str, cache_dir: str
 ) -> None:

@@ -1,6 +1,7 @@
 """Packing: against a packer that looks at every row for every sequence."""
 
 import time
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -83,6 +84,14 @@ def test_rows_are_found_in_any_order() -> None:
     assert row_of.tolist() == [0, 0, 1, 2, 2]
     sequences, row_of = rows.find(np.zeros(0, dtype=np.int64))
     assert len(sequences) == len(row_of) == 0
+
+
+def test_finding_rows_costs_nothing_for_the_others() -> None:
+    rows = PackedRows(np.arange(10**6), np.arange(10**6 + 1), 10**6, 1)
+    tracemalloc.start()
+    rows.find(np.arange(64))
+    assert tracemalloc.get_traced_memory()[1] < 10**5
+    tracemalloc.stop()
 
 
 def test_sequences_stand_one_behind_the_other() -> None:
