@@ -236,9 +236,11 @@ def _decode_wide(path: Path, file: IO[bytes], encoding: str) -> Iterator[tuple[i
         size += len(chunk)
         try:
             *lines, rest = (rest + decoder.decode(chunk, final=not chunk)).split("\n")
-        except UnicodeDecodeError as error:
-            place = size - len(error.object) + error.start
-            message = f"{path}, byte {place}: {error.reason}: not {encoding} text; {ADVICE}"
+        except UnicodeError as error:  # the codec of UTF-16 raises it without a place where no byte order is given
+            place, found = "", str(error)
+            if isinstance(error, UnicodeDecodeError):
+                place, found = f", byte {size - len(error.object) + error.start}", error.reason
+            message = f"{path}{place}: {found}: not {encoding} text; {ADVICE}"
             yield next(numbers), Problem(message, kind="undecodable")
             return
         for line in lines:
