@@ -107,7 +107,7 @@ class StreamedBlocks(Dataset[Any]):
         Raises:
             InputError: at what can't be read, unless that is left out; if the whole source has no block at all.
         """
-        num_shards = len(self.sources[source].shards)
+        num_shards, num_empty = len(self.sources[source].shards), 0
         for passes in count(place.passes):
             parts = deal_shards(num_shards, self.seed, passes, source, consumer, self.num_consumers)
             is_empty = place == Place(passes)
@@ -116,8 +116,10 @@ class StreamedBlocks(Dataset[Any]):
                 for found in self._iterate_part(source, parts[number], start):
                     is_empty = False
                     yield found
-            if is_empty:  # others may have all the text, this time
+            num_empty = num_empty + 1 if is_empty else 0
+            if num_empty == self.num_consumers:  # of fewer passes others may have had all the text
                 self.read_first_chunk(source)
+                num_empty = 0
             place = Place(passes + 1)
 
     def read_first_chunk(self, source: int = 0) -> tuple[int, int, Chunk]:
