@@ -92,7 +92,8 @@ class TrainerParser(LightningArgumentParser):
         if match := re.match(r"argument (--\S+): expected (?:at least )?one argument", cause):
             return f"{match[1]}, or an option below it, has no value"
         key = strip_command(key) or next((o[2:-5] for o, _ in pairwise(self.typed) if o.endswith(".help")), "")
-        return self._explain_class(key, cause, chain) or self._explain_value(key, cause, chain) or trim(key, message)
+        explained = explain_source(key, cause) or self._explain_class(key, cause, chain)
+        return explained or self._explain_value(key, cause, chain) or trim(key, message)
 
     def _explain_unknown(self, name: str, of_class: list[str], used: str) -> str:
         """About an option in a config, or one that the class of its section, which is in use, doesn't have."""
@@ -190,6 +191,15 @@ class TrainerParser(LightningArgumentParser):
             hint = get_type_hints(vars(hint)["__init__"]).get(option) if isinstance(hint, type) else None
         classes = {cls for base in find_types(hint) for cls in find_subclasses(base)}
         return sorted({cls.__name__ for cls in classes if cls.__module__.startswith(("lit_mlm.", "lightning."))})
+
+
+def explain_source(key: str, cause: str) -> str:
+    """About what stands in place of a source's options; of one that no config has, too, if a part alone is typed."""
+    match = re.match(r"(?:.*import path (?:string|format)|Not a valid subclass of Source\. Got value): ?(.*)", cause)
+    if not key.startswith("data.sources.") or not match:
+        return ""
+    example = "--data.sources '{reviews: {files: reviews/*.txt, weight: 3}}'"
+    return f"{key} is {match[1]!r}: a source is given with all its options, in a config or as in {example}"
 
 
 def format_names(names: Sequence[str]) -> str:

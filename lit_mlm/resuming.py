@@ -168,7 +168,12 @@ def _find_differences(
         changed = [found for name in names for found in _compare(f"data.{name}", old.get(name), new[name])]
         yield from changed
         if not changed:
-            yield "data of the fingerprint", str(saved["data_fingerprint"])[:12], str(now["data_fingerprint"])[:12]
+            note = " (training files by their names and sizes)" if STREAM in saved else ""
+            yield (
+                f"data{note} of the fingerprint",
+                str(saved["data_fingerprint"])[:12],
+                str(now["data_fingerprint"])[:12],
+            )
     for name, value in now["order_options"].items():
         if saved["order_options"].get(name) != value:
             yield f"data.{name}", repr(saved["order_options"].get(name)), repr(value)

@@ -21,6 +21,7 @@ class MeasureSpeed(Callback):
         self._tokens: Tensor | None = None  # on the device, where it is added to without waiting for it
         self._seconds = self._waited = 0.0
         self._began = self._seen = 0.0
+        self._loader: Any = None
         self._totals = [0.0, 0.0, 0.0]  # tokens, seconds and seconds of waiting until the last time they were logged
         self._logged_step = 0
 
@@ -33,11 +34,12 @@ class MeasureSpeed(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """A run that goes on doesn't log its speed for the steps before it."""
         self._logged_step = trainer.global_step
-        self._seen = 0.0  # by a loader that is new in each training
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Takes up what the batch kept waiting for."""
-        waited = float(getattr(trainer.train_dataloader, "seconds_waited", 0.0))
+        if trainer.train_dataloader is not self._loader:  # a new one, whose wait is counted from 0
+            self._loader, self._seen = trainer.train_dataloader, 0.0
+        waited = float(getattr(self._loader, "seconds_waited", 0.0))
         self._waited += waited - self._seen
         self._seconds += waited - self._seen
         self._seen, self._began = waited, time.perf_counter()

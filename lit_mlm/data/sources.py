@@ -52,6 +52,8 @@ def check_sources(sources: Mapping[str, Source]) -> None:
         raise InputError("data.sources is empty: name at least one, such as reviews: {files: reviews/*.txt, weight: 3}")
     for name, source in sources.items():
         option = f"data.sources.{name}"
+        if not isinstance(name, str) or not name:  # YAML makes a number of 2020, and a truth value of no
+            raise InputError(f"{option}: the name of a source must be text, got {name!r}; put another one in quotes")
         if name in ("train", "val", "test"):
             raise InputError(f"{option}: the name of a split is none for a source; give another one")
         if (source.files is None) == (source.dataset is None):

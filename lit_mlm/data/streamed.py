@@ -107,18 +107,19 @@ class StreamedBlocks(Dataset[Any]):
         Raises:
             InputError: at what can't be read, unless that is left out; if the whole source has no block at all.
         """
-        num_shards, has_blocks = len(self.sources[source].shards), False
+        num_shards, num_empty = len(self.sources[source].shards), 0
         for passes in count(place.passes):
             parts = deal_shards(num_shards, self.seed, passes, source, consumer, self.num_consumers)
-            has_blocks |= place != Place(passes)
+            is_empty = place == Place(passes)
             for number in range(place.part, len(parts)):
                 start = place if number == place.part else Place(passes, number)
                 for found in self._iterate_part(source, parts[number], start):
-                    has_blocks = True
+                    is_empty = False
                     yield found
-            if not has_blocks:  # others may have all the text, this time
+            num_empty = num_empty + 1 if is_empty else 0
+            if num_empty == self.num_consumers:  # of fewer passes others may have had all the text
                 self.read_first_chunk(source)
-                has_blocks = True
+                num_empty = 0
             place = Place(passes + 1)
 
     def read_first_chunk(self, source: int = 0) -> tuple[int, int, Chunk]:

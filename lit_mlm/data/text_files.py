@@ -138,7 +138,7 @@ class TextFilesDataModule(StreamingDataModule):
             raise InputError("data.streaming: data.test_fraction needs the whole training text: give text to test on")
 
     def _check_sources(self, sources: dict[str, Source], train_files: object, train_split: str) -> None:
-        names = ", ".join(sources)
+        names = ", ".join(map(str, sources))
         self.exclude_dataset("sources", names)
         if train_files is not None:
             raise InputError(f"data.sources ({names}) and data.train_files ({train_files}) exclude each other")

@@ -49,14 +49,15 @@ def test_waiting_and_training_are_told_from_the_rest(clock: SimpleNamespace) -> 
     assert speed.totals == (35 / 7, 3.5 / 7)
 
 
-def test_a_second_training_has_a_loader_that_has_not_waited_yet(clock: SimpleNamespace) -> None:
+def test_loader_that_is_made_anew_begins_at_no_wait(clock: SimpleNamespace) -> None:
+    """As by ``trainer.reload_dataloaders_every_n_epochs``."""
     run, speed = Run(log_every_n_steps=1), MeasureSpeed()
-    trainer, batch = cast(Trainer, run), {"attention_mask": torch.ones(2, 4)}
-    for wait in (5.0, 1.0):
-        run.train_dataloader = SimpleNamespace(seconds_waited=wait)
-        speed.on_train_start(trainer, run)
+    trainer, batch = cast(Trainer, run), {"attention_mask": torch.ones(4, 5)}
+    for waited in (3.0, 1.0, 4.0):
+        run.train_dataloader = SimpleNamespace(seconds_waited=waited)
         speed.on_train_batch_start(trainer, run, batch, 0)
-        clock.now += 3
+        clock.now += 1
         run.global_step += 1
         speed.on_train_batch_end(trainer, run, None, batch, 0)
-    assert [value for name, value in run.logged if name == "data_wait"] == [5 / 8, 1 / 4]
+    assert [value for name, value in run.logged if name == "data_wait"] == [3 / 4, 1 / 2, 4 / 5]
+    assert [value for name, value in run.logged if name == "tokens_per_second"] == [20 / 4, 20 / 2, 20 / 5]

@@ -234,6 +234,14 @@ def test_undecodable_utf16_names_the_byte(tmp_path: Path) -> None:
     assert "a.txt, byte 8: truncated data: not utf-16 text" in problem.message
 
 
+def test_utf16_without_a_byte_order_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text of a file in utf-8", encoding="utf-8")
+    (problem,) = read_texts(tmp_path / "a.txt", encoding="utf-16")
+    assert isinstance(problem, Problem)
+    assert problem.kind == "undecodable"
+    assert "a.txt, byte 22: truncated data: not utf-16 text; say" in problem.message
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_files_larger_than_what_is_read_at_a_time(tmp_path: Path, encoding: str) -> None:
     lines = [f"line {i} of 漢字" for i in range(100_000)]

@@ -14,6 +14,8 @@ from lit_mlm.errors import InputError
     [
         ({}, r"data.sources is empty: name at least one"),
         ({"val": Source("x")}, r"data.sources.val: the name of a split is none for a source"),
+        ({2020: Source("x")}, r"data.sources.2020: the name of a source must be text, got 2020; put"),
+        ({"": Source("x")}, r"data.sources.: the name of a source must be text, got ''"),
         ({"a": Source()}, r"data.sources.a needs one of files and dataset, and has neither"),
         ({"a": Source("x", "y")}, r"data.sources.a needs one of files and dataset, and has files x and dataset y"),
         ({"a": Source("x"), "b": Source("y", weight=0)}, r"data.sources.b.weight must be above 0, got 0"),

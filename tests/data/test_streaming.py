@@ -111,7 +111,7 @@ def test_another_order_is_refused_with_both_values(config: str, run_cli: Run, tm
                 run_cli("fit", "--config", config, *options, *start, "--allow_changes", allowed)
     with (tmp_path / "train1.jsonl").open("a") as file:
         file.write('{"text": "one more"}\n')
-    with pytest.raises(InputError, match=r"made with data of the fingerprint"):
+    with pytest.raises(InputError, match=r"data \(training files by their names and sizes\) of the fingerprint"):
         run_cli("fit", "--config", config, *start)
 
 

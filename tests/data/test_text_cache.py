@@ -153,7 +153,7 @@ def read_memory():
     return int(line.split()[1]) / 2**10
 
 folder, tokenizer = sys.argv[1:]
-stream.BATCH_BYTES = text_cache.BATCH_CHARACTERS = 2**16
+stream.BATCH_BYTES = text_cache.BATCH_CHARACTERS = 2**14
 options = {"tokenizer": tokenizer, "block_size": 512, "document_per": "line", "masking": WordMasking()}
 peaks = []
 for name, number in (("first", 2000), ("small", 2000), ("large", 16_000)):

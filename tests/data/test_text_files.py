@@ -462,6 +462,12 @@ def test_commands_read_sources(args: list[str], run_cli: Run, capsys: pytest.Cap
             "data.sources.bad.document_per is 'word', expected file, line or null",
         ),
         ("--data.sources.bda.weight 2", "data.sources.bda needs one of files and dataset, and has neither"),
+        ("--data.sources.bad texts", "data.sources.bad is 'texts': a source is given with all its options"),
+        ('--data.sources {"bad":null}', "data.sources.bad is 'None': a source is given with all its options"),
+        (
+            "--data.sources null --data.sources.news.files texts",
+            "data.sources.news.files is 'texts': a source is given with all its options",
+        ),
         ("--data.sources.bad.weight 0", "data.sources.bad.weight must be above 0, got 0.0"),
     ],
 )
