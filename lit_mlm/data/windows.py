@@ -45,7 +45,7 @@ class WindowsDataModule(TextDataModule, ABC):
         if max_tokens_per_batch is not None and self.hparams["eval_batch_size"] is not None:
             raise InputError("data.eval_batch_size and data.max_tokens_per_batch exclude each other: both size a batch")
         if pack_length is not None and max_tokens_per_batch is not None:
-            raise InputError("data.pack_length and data.max_tokens_per_batch exclude each other: both size a batch")
+            raise InputError("data.pack_length and data.max_tokens_per_batch exclude each other: give data.batch_size")
         if pack_length is not None and not group_by_length:
             raise InputError("data.group_by_length false has no effect with data.pack_length: rows come by chance")
         self.save_hyperparameters(logger=False)
