@@ -75,7 +75,7 @@ def stop_in_preprocessing(lab: Lab, workers: tuple[str, ...]) -> str:
         *("--data.batch_size", "4", "--trainer.max_steps", "4", *workers),
     ]
     process = lab.start(folder / "run", *args, "--data.cache_dir", str(folder / "cache"))
-    process.wait(lambda: "tokenising train" in process.read_log())
+    process.wait(lambda: any((folder / "cache" / "tokens").glob(".*.unfinished")))
     time.sleep(lab.draw(folder.name).uniform(0, 0.5))
     happened = process.stop(signal.SIGTERM)
     left = [str(path.relative_to(folder)) for path in folder.rglob("*") if path != text]
