@@ -22,8 +22,8 @@ UNFINISHED = ".unfinished"
 def lock(path: Path) -> Iterator[None]:
     """Waits until no other process makes a file or folder, which is then there or this one's to make.
 
-    The lock is a file beside it, which stays; a process that is killed gives its lock back. What is there already
-    takes no lock, so a cache that is full may be read-only.
+    The lock is a file beside it, which stays; a process that is killed gives its lock back. The caller looks before it
+    and within it whether there is anything to make, so that a cache that is full may be read-only.
 
     Args:
         path: of what is made, which appears whole or not at all.
@@ -31,9 +31,6 @@ def lock(path: Path) -> Iterator[None]:
     Raises:
         InputError: if the folder that it is made in can't be written.
     """
-    if path.exists():
-        yield
-        return
     with explain_disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(path.parent / f".{path.name}.lock").acquire()

@@ -109,25 +109,25 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         words, draw = self._read_words(blocks, ids.shape[1]), epoch if passes is None else passes
         return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, draw, words, rate), is_token
 
-    def _read_words(self, example_ids: IntArray, width: int) -> BoolArray | None:
+    def _read_words(self, blocks: IntArray, width: int) -> BoolArray | None:
         """Which positions begin a word, shape (B, T): special tokens around a block do, and what stands behind them."""
         if self.word_starts is None:
             return None
-        starts, ends = self.table.starts[example_ids, None], self.table.ends[example_ids, None]
+        starts, ends = self.table.starts[blocks, None], self.table.ends[blocks, None]
         columns = np.arange(width) - len(self.around.prefix)
         begins: BoolArray = self.word_starts.take(starts + columns, mode="clip")
         begins |= columns <= 0
         begins |= columns >= ends - starts
         return begins
 
-    def _read(self, example_ids: IntArray) -> tuple[IntArray, BoolArray]:
+    def _read(self, blocks: IntArray) -> tuple[IntArray, BoolArray]:
         """Blocks with the special tokens around them: ids and which positions are tokens, both of shape (B, T)."""
-        starts, ends = self.table.starts[example_ids], self.table.ends[example_ids]
+        starts, ends = self.table.starts[blocks], self.table.ends[blocks]
         inner_ids, inner_is_token = gather_blocks(self.stream, starts, ends)
         if not len(self.around):
             return inner_ids, inner_is_token
         num_before = len(self.around.prefix)
-        shape = (len(example_ids), inner_ids.shape[1] + len(self.around))
+        shape = (len(blocks), inner_ids.shape[1] + len(self.around))
         ids, lengths = np.zeros(shape, np.int64), ends - starts
         ids[:, :num_before] = self.around.prefix
         ids[:, num_before : num_before + inner_ids.shape[1]] = inner_ids

@@ -164,8 +164,6 @@ def tokenize_documents(
     if finds_words:
         dtypes[WORD_STARTS] = np.bool_
         options |= {"finds_words": True, "segmenter": segmenter}
-    # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
-    os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
     arrays, seconds = _read(folder, dtypes, len(documents)), None
     if arrays is None:
         with lock(folder):

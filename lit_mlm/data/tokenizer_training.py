@@ -62,9 +62,10 @@ def load_or_train_tokenizer(
         lowercase: as in `train_tokenizer`.
         folder: its name must stand for the texts and the options.
     """
-    with lock(folder):
-        if not folder.exists():
-            _train_into(folder, texts, algorithm, vocab_size, lowercase)
+    if not folder.exists():
+        with lock(folder):
+            if not folder.exists():  # another process may have been faster
+                _train_into(folder, texts, algorithm, vocab_size, lowercase)
     return load_tokenizer(str(folder))
 
 

@@ -1,4 +1,5 @@
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -43,23 +44,36 @@ def make_once(folder: Path, made: Path) -> None:
     (made / f"ids-{hash(tokens.ids.tobytes())}").touch()
 
 
-def test_processes_that_start_together_make_a_cache_once(tmp_path: Path) -> None:
-    (tmp_path / "made").mkdir()
-    processes = [FORKS.Process(target=make_once, args=(tmp_path / "cache", tmp_path / "made")) for _ in range(3)]
+def make_together(cache: Path, made: Path) -> Counter[str]:
+    """What three processes that start together make themselves."""
+    made.mkdir()
+    processes = [FORKS.Process(target=make_once, args=(cache, made)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    kinds = [file.name.partition("-")[0] for file in (tmp_path / "made").iterdir()]
-    assert kinds.count("tokenizer") == kinds.count("tokens") == 1
-    assert kinds.count("ids") >= 1
+    return Counter(file.name.partition("-")[0] for file in made.iterdir())
+
+
+def test_processes_that_start_together_make_a_cache_once(tmp_path: Path) -> None:
+    kinds = make_together(tmp_path / "cache", tmp_path / "first")
+    assert kinds["tokenizer"] == kinds["tokens"] == 1
+    assert kinds["ids"] >= 1
+    with (tmp_path / "cache" / "tokens" / "a" / "input_ids").open("r+b") as file:
+        file.truncate(40)
+    kinds = make_together(tmp_path / "cache", tmp_path / "cut short")
+    assert (kinds["tokenizer"], kinds["tokens"]) == (0, 1)
 
 
 def test_what_is_there_takes_no_lock(tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    with lock(tmp_path / "there"):
-        assert [file.name for file in tmp_path.iterdir()] == ["there"]
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        make_once(tmp_path / "cache", tmp_path / name)
+        locks = list((tmp_path / "cache").rglob("*.lock"))
+        assert len(locks) == (2 if name == "first" else 0)
+        for path in locks:
+            path.unlink()
 
 
 def test_a_lock_is_held_until_the_file_is_made(tmp_path: Path) -> None:
