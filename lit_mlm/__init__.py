@@ -4,9 +4,19 @@ Public names are imported when they are first used.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+ROUNDING = "MKL_CBWR"
+"""Environment variable: how MKL, torch's matrix products on x86 CPUs, rounds.
+
+By default it rounds by the address of its operands on some CPUs, so that a resumed run ends with other weights (Intel
+oneMKL Developer Guide, "Obtaining Numerically Reproducible Results").
+"""
+
+os.environ.setdefault(ROUNDING, "AUTO,STRICT")  # read at the process's first product, and by those that it starts
 
 _PUBLIC = {
     "MaskedLM": "lit_mlm.modules.masked_lm",

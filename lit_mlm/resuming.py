@@ -1,5 +1,6 @@
 """Where a training stands, written down so that another process goes on from there exactly."""
 
+import logging
 import math
 import os
 import random
@@ -10,7 +11,10 @@ import numpy as np
 import torch
 from torch import distributed
 
+from lit_mlm import ROUNDING
 from lit_mlm.errors import InputError
+
+log = logging.getLogger(__name__)
 
 PROGRESS = "progress"
 """The key of what stands here in a checkpoint, beside Lightning's own loops."""
@@ -58,6 +62,7 @@ def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) 
         **_describe_order(trainer),
         **({} if places is None else {STREAM: _gather(places)}),
         "train_losses": _gather(loss),
+        ROUNDING: os.environ.get(ROUNDING),
         "random_states": _gather(random_state or get_random_state()),
     }
 
@@ -90,6 +95,11 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
         raise InputError(
             f"the checkpoint was made with {', '.join(f'{name} {old}, not {new}' for name, old, new in differences)}: "
             f"give what it was made with, {advice}"
+        )
+    rounding = saved.get(ROUNDING), os.environ.get(ROUNDING)
+    if rounding[0] != rounding[1] and torch.backends.mkl.is_available():
+        log.warning(
+            "the checkpoint was made with %s=%s, not %s: weights may differ in their last bits", ROUNDING, *rounding
         )
     batches = loops["epoch_loop.batch_progress"]
     if streams:

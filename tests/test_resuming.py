@@ -160,6 +160,23 @@ def test_end_that_was_not_exported_is_exported(
     assert find_differences(whole, tmp_path / "run") == NO_DIFFERENCES
 
 
+def test_other_rounding_is_told(
+    args: list[str],
+    run_whole: Run,
+    run_cli: Run,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = run_whole(args)
+    assert json.loads((whole / "metrics.json").read_text())["versions"]["MKL_CBWR"] == "AUTO,STRICT"
+    shutil.copytree(whole.with_name("whole-kept") / "03", tmp_path / "run")
+    monkeypatch.setenv("MKL_CBWR", "AVX2")
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    run_cli("fit", *args, *KEEP, "--run_dir", "run")
+    assert "made with MKL_CBWR=AUTO,STRICT, not AVX2: weights may differ in their last bits" in caplog.text
+
+
 # Other devices, other batches
 
 

@@ -2,12 +2,14 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
+from lit_mlm import ROUNDING
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.checkpointing import RECORD, read_checkpoint, write_json
 from lit_mlm.inference.export import export_checkpoint
@@ -81,7 +83,7 @@ def _describe(trainer: Any) -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),
-        "versions": {"python": platform.python_version()} | versions,
+        "versions": {"python": platform.python_version()} | versions | {ROUNDING: os.environ.get(ROUNDING)},
     }
 
 
