@@ -1,4 +1,4 @@
-"""What it costs that MKL rounds the same at any address: the sparse training step with MKL_CBWR=AUTO,STRICT and without.
+"""The cost of rounding that does not depend on addresses: the sparse step with MKL_CBWR=AUTO,STRICT and without.
 
     python -m benchmarks.rounding --model DIR_OR_NAME
 
@@ -33,7 +33,8 @@ def take_steps(args: argparse.Namespace) -> None:
     """Takes a step for each line of standard input, and prints its CPU seconds and wall time."""
     net, _ = pretrained.load_net(AutoModelForMaskedLM, args.model)
     step = make_step(net.train(), "sparse", DTYPES[args.precision])
-    batch = make_batch(net.config.vocab_size, *args.shape, "cpu")
+    batch_size, length = args.shape
+    batch = make_batch(net.config.vocab_size, batch_size, length, "cpu")
     for _ in sys.stdin:
         torch.manual_seed(0)
         start = time.process_time(), time.perf_counter()
