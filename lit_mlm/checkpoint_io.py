@@ -1,10 +1,11 @@
 """How the Trainer's checkpoints reach the disk and come back: whole, with a checksum, and without code."""
 
+from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
 
-from lit_mlm.checkpointing import read_checkpoint, write_checkpoint
+from lit_mlm.checkpointing import read_checkpoint, remove_checkpoint, write_checkpoint
 from lit_mlm.errors import InputError
 
 
@@ -24,7 +25,7 @@ class SafeCheckpointIO(CheckpointIO):
         A failure is kept in `failure`: it is the first rank's alone, and the others wait for this one.
         """
         try:
-            write_checkpoint(checkpoint, path)
+            write_checkpoint(checkpoint, Path(path))
         except InputError as error:
             self.failure = error
 
@@ -37,5 +38,5 @@ class SafeCheckpointIO(CheckpointIO):
         return read_checkpoint(path, mmap=False)
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Removes a file."""
-        path.unlink(missing_ok=True)
+        """Removes a file and its checksum."""
+        remove_checkpoint(Path(path))

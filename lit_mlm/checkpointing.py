@@ -6,8 +6,8 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,12 @@ def link_checkpoint(source: Path, path: Path) -> None:
         _remove(unfinished)
 
 
+def remove_checkpoint(path: Path) -> None:
+    """Removes a checkpoint and its checksum, if they are there."""
+    for part in (path, _get_checksum_path(path)):
+        part.unlink(missing_ok=True)
+
+
 def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
     """The newest checkpoint of a run that can be read.
 
@@ -204,6 +210,42 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         unfinished.replace(path)
     finally:
         _remove(unfinished)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Gives a folder to fill, which takes the place of another once it is whole; a link to a folder stays one.
+
+    A kill leaves the old one or the new one, if need be after `restore_folder`.
+
+    Args:
+        folder: to be replaced, if it is there.
+    """
+    folder = folder.resolve()
+    restore_folder(folder)
+    unfinished, old = _name_leftovers(folder)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        if folder.exists():
+            folder.rename(old)
+        unfinished.rename(folder)
+    finally:
+        restore_folder(folder)
+
+
+def restore_folder(folder: Path) -> None:
+    """Puts the old folder back where a kill within `atomic_folder` left none, and removes what else it left."""
+    unfinished, old = _name_leftovers(folder.resolve())
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for path in (unfinished, old):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _name_leftovers(folder: Path) -> tuple[Path, Path]:
+    """The names of a new folder that is not whole and of an old one: one each, so that kills leave at most these."""
+    return folder.with_name(f".{folder.name}.unfinished"), folder.with_name(f".{folder.name}.old")
 
 
 def _is_whole_zip(path: Path) -> bool:

@@ -3,11 +3,15 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from lit_mlm import __version__
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.ranks import end_with_launcher, wait_for_first_rank
+
+RUN_CONFIG = "config.yaml"
+"""What the config of a run is called."""
 
 TRAINER_COMMANDS = {
     "fit": "train a model",
@@ -94,26 +98,50 @@ def format_help() -> str:
 def find_configs(args: Sequence[str]) -> list[str]:
     """Finds the configs that a command line names, and puts them first, so that what is typed beside them holds.
 
+    A run's folder stands for its config, its config for the run, and ``--run_dir`` alone for both.
+
     Args:
         args: the command line, the command first.
 
     Raises:
         InputError: if there is no such config; the message lists those that there are.
     """
-    configs: list[str] = []
+    paths: list[Path] = []
     others = []
     rest = iter(args[1:])
     for arg in rest:
         option, equals, value = arg.partition("=")
         if option in ("--config", "-c"):
-            configs += ["--config", find_config(value if equals else next(rest, ""))]
+            paths.append(find_config(value if equals else next(rest, "")))
         else:
             others.append(arg)
-    return [args[0], *configs, *others]
+    run_dir, ckpt_path = (find_value(others, option) for option in ("--run_dir", "--ckpt_path"))
+    if run_dir and not paths and (Path(run_dir) / RUN_CONFIG).is_file():
+        paths.append(Path(run_dir) / RUN_CONFIG)
+    runs = [path.parent for path in paths if path.name == RUN_CONFIG and (path.parent / "checkpoints").is_dir()]
+    if (
+        runs
+        and args[0] in TRAINER_COMMANDS
+        and run_dir is None
+        and not find_value(others, "--trainer.default_root_dir")
+    ):
+        is_own = (
+            ckpt_path in (None, "best", "last")
+            or Path(ckpt_path).resolve().parent == (runs[0] / "checkpoints").resolve()
+        )
+        others += ["--run_dir", str(runs[0])] if is_own else []
+    return [args[0], *(part for path in paths for part in ("--config", str(path))), *others]
 
 
-def find_config(name: str) -> str:
-    """The path of a config: `name` itself if that is a file, else the config of that name that comes with lit-mlm.
+def find_value(args: Sequence[str], option: str) -> str | None:
+    """What was typed last for an option; None if it was not."""
+    found = [(arg.partition("="), value) for arg, value in pairwise([*args, ""])]
+    values = [own if equals else value for (name, equals, own), value in found if name == option]
+    return values[-1] if values else None
+
+
+def find_config(name: str) -> Path:
+    """The path of a config: `name` itself, or that of the run in it, else the config of that name that comes along.
 
     Raises:
         InputError: if there is neither; the message lists the configs that there are.
@@ -121,9 +149,9 @@ def find_config(name: str) -> str:
     if not name:
         raise InputError("--config needs the name of a config")
     folder = get_config_folder()
-    for path in (Path(name), folder / name):
+    for path in (Path(name), Path(name) / RUN_CONFIG, folder / name):
         if path.is_file():
-            return str(path)
+            return path
     known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
     raise InputError(
         f"there is no config {name} here, nor one that comes with lit-mlm{suggest(name, known)}\n"

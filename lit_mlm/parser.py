@@ -188,7 +188,9 @@ class TrainerParser(LightningArgumentParser):
         section, _, option = key.partition(".")
         hint = self.sections.get(section)
         if option:
-            hint = get_type_hints(vars(hint)["__init__"]).get(option) if isinstance(hint, type) else None
+            hint = (
+                get_type_hints(inspect.getattr_static(hint, "__init__")).get(option) if isinstance(hint, type) else None
+            )
         classes = {cls for base in find_types(hint) for cls in find_subclasses(base)}
         return sorted({cls.__name__ for cls in classes if cls.__module__.startswith(("lit_mlm.", "lightning."))})
 

@@ -9,12 +9,13 @@ import logging
 import os
 import socket
 import sys
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
-from lit_mlm.checkpointing import find_checkpoint, read_checkpoint
+from lit_mlm.checkpointing import find_checkpoint, read_checkpoint, restore_folder
 from lit_mlm.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,32 @@ FREE_OPTIONS = (
 
 _held: dict[Path, tuple[IO[str], list[Path]]] = {}
 """The lock of each folder that this process holds, and the folders that had to be made for it."""
+
+
+def claim_folder(runs: Path) -> Path:
+    """Makes the next ``version_<N>`` below a folder, and holds it."""
+    numbers = [int(path.name.removeprefix("version_")) for path in find_versions(runs)]
+    for number in count(max(numbers, default=-1) + 1):
+        folder = runs / f"version_{number}"
+        try:
+            hold_folder(folder)
+        except InputError:
+            if not folder.exists():
+                raise
+            continue  # another process was faster
+        return folder
+    raise RuntimeError("numbers never end")
+
+
+def find_versions(runs: Path) -> list[Path]:
+    """The folders ``version_<N>`` below a folder."""
+    return [path for path in runs.glob("version_*") if path.name.removeprefix("version_").isdigit()]
+
+
+def is_new(folder: Path) -> bool:
+    """Whether this process holds a folder and has made it."""
+    _, new_folders = _held.get(folder.resolve(), (None, []))
+    return bool(new_folders)
 
 
 def hold_folder(folder: Path) -> None:
@@ -105,18 +132,19 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
     """Finds the run that goes on and the checkpoint that it goes on from; a run that is finished ends the process.
 
     Args:
-        config: of ``fit``; `run_dir` and `ckpt_path` are filled in.
+        config: of ``fit``; `run_dir`, of a new run by default, and `ckpt_path` are filled in.
         name: of the runs of this config.
         content: the config, as `yaml.safe_load` gives it.
 
     Raises:
         InputError: if the folder holds another run, or there is no such checkpoint.
     """
+    runs = Path(config.trainer.default_root_dir or "runs") / name
     if config.run_dir is None and config.ckpt_path == "last":
-        runs = Path(config.trainer.default_root_dir or "runs") / name
-        config.run_dir, config.trainer.default_root_dir = str(find_unfinished_run(runs, content)), None
+        config.run_dir = str(find_unfinished_run(runs, content))
     if config.run_dir is None:
         _require_checkpoint(config)
+        _fill_run_dir(config, runs)
         return
     run_dir = Path(config.run_dir)
     if not (run_dir / "config.yaml").is_file():
@@ -125,6 +153,7 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
         _require_checkpoint(config)
         return
     hold_folder(run_dir)
+    restore_folder(run_dir / "hf")
     if not config.allow_changes:
         refuse_differences(run_dir, content)
     if config.ckpt_path in (None, "last"):
@@ -145,39 +174,56 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
         )
 
 
-def choose_evaluated(config: Any, is_scored: bool) -> None:
-    """Finds the checkpoint to evaluate; refuses a run folder whose figures are those of another one.
+def choose_evaluated(config: Any, name: str) -> None:
+    """Finds the checkpoint to evaluate, the best one of a run by default; refuses one of another run.
 
     Args:
-        config: of a command that evaluates; `ckpt_path` is filled in.
-        is_scored: whether it adds figures to the run's, as ``predict`` does not.
+        config: of a command that evaluates; `run_dir`, of a new folder by default, and `ckpt_path` are filled in.
+        name: of the runs of this config.
 
     Raises:
-        InputError: if there is no such checkpoint, or the folder holds another's figures.
+        InputError: if there is no such checkpoint, or the folder holds another run.
     """
-    run_dir = None if config.run_dir is None else Path(config.run_dir)
-    if config.ckpt_path in ("best", "last"):
-        if run_dir is None:
+    if config.run_dir is None:
+        if config.ckpt_path in ("best", "last"):
             raise InputError(f"--ckpt_path {config.ckpt_path} needs --run_dir, the folder of the run it is from")
-        config.ckpt_path = str(run_dir / "checkpoints" / f"{config.ckpt_path}.ckpt")
-    _require_checkpoint(config)
-    if run_dir is None:
+        _require_checkpoint(config)
+        _fill_run_dir(config, Path(config.trainer.default_root_dir or "runs") / name)
         return
-    if run_dir.is_dir():
-        hold_folder(run_dir)
-    best = run_dir / "checkpoints" / "best.ckpt"
-    if best.exists() and not (is_scored or config.ckpt_path):
-        raise InputError(f"--run_dir {run_dir} holds a run: give --ckpt_path best to predict with its net")
-    if best.exists() and is_scored and Path(config.ckpt_path or "").resolve() != best.resolve():
+    folder = Path(config.run_dir) / "checkpoints"
+    has_run = any(folder.glob("*.ckpt"))
+    if has_run and config.ckpt_path is None:
+        config.ckpt_path = "best"
+    if config.ckpt_path in ("best", "last"):
+        config.ckpt_path = str(folder / f"{config.ckpt_path}.ckpt")
+    _require_checkpoint(config)
+    if folder.parent.is_dir():
+        hold_folder(folder.parent)
+        restore_folder(folder.parent / "hf")
+    if has_run and Path(config.ckpt_path).resolve().parent != folder.resolve():
         raise InputError(
-            f"the figures in {run_dir} are those of its best checkpoint: give --ckpt_path best, or leave --run_dir "
-            f"out to score {config.ckpt_path or 'another model'} in a folder of its own"
+            f"the figures in {config.run_dir} are those of its own checkpoints, and --ckpt_path {config.ckpt_path} is "
+            "none of them: leave it out, or give another --run_dir"
         )
+
+
+def _fill_run_dir(config: Any, runs: Path) -> None:
+    """Chooses a new folder; a run that is only tried out has none.
+
+    Raises:
+        InputError: if the new folder would lie in that of another run.
+    """
+    if config.trainer.fast_dev_run:
+        return
+    if (runs / "config.yaml").is_file():
+        raise InputError(f"{runs} is a run itself, and no other may lie in it: give --run_dir, or another config")
+    config.run_dir = str(claim_folder(runs))
 
 
 def _require_checkpoint(config: Any) -> None:
     if config.ckpt_path is not None and not Path(config.ckpt_path).is_file():
-        raise InputError(f"--ckpt_path: there is no checkpoint {config.ckpt_path}")
+        others = ", ".join(sorted(path.name for path in Path(config.ckpt_path).parent.glob("*.ckpt")))
+        raise InputError(f"--ckpt_path: there is no checkpoint {config.ckpt_path}{others and f', only {others}'}")
 
 
 def find_unfinished_run(runs: Path, config: dict[str, Any]) -> Path:
@@ -190,8 +236,7 @@ def find_unfinished_run(runs: Path, config: dict[str, Any]) -> Path:
     Raises:
         InputError: if there is none.
     """
-    versions = [path for path in runs.glob("version_*") if path.name.removeprefix("version_").isdigit()]
-    for folder in sorted(versions, key=lambda path: -int(path.name.removeprefix("version_"))):
+    for folder in sorted(find_versions(runs), key=lambda path: -int(path.name.removeprefix("version_"))):
         saved = folder / "config.yaml"
         if saved.is_file() and not find_differences(folder, config) and not is_finished(folder):
             return folder

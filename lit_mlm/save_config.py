@@ -1,4 +1,4 @@
-"""The configuration that lies in a run's folder."""
+"""What lies in a run's folder before its first step: its configuration, and which curves are its own."""
 
 from typing import Any
 
@@ -8,13 +8,22 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 from lit_mlm.callbacks.save_results import get_run_folder
 from lit_mlm.checkpointing import write_lines
+from lit_mlm.loggers import write_ids
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the configuration of a run, whole; where it lies and what it went on from is no part of it."""
+    """Saves the configuration of a run, whole, and the ids of its loggers, before the first step.
 
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, config_filename: str = "config.yaml"):
+    Args:
+        parser: of Lightning's own.
+        config: of Lightning's own.
+        config_filename: in the run's folder.
+        content: of `dump_config`.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, config_filename: str, content: str) -> None:
         super().__init__(parser, config, config_filename, save_to_log_dir=False)
+        self._content = content
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Saves on the first rank."""
@@ -23,8 +32,9 @@ class SaveConfig(SaveConfigCallback):
             self.save_config(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Writes the file."""
-        write_lines(self._folder / self.config_filename, [dump_config(self.parser, self.config).rstrip("\n")])
+        """Writes the files."""
+        write_lines(self._folder / self.config_filename, [self._content.rstrip("\n")])
+        write_ids(trainer.loggers, self._folder)
 
 
 def dump_config(parser: Any, config: Namespace) -> str:

@@ -25,6 +25,9 @@ class DataCLI(TrainerCLI):
         """That whose options are taken."""
         return {"fit": TrainerCLI.subcommands()["fit"]}
 
+    def choose_folder(self, config: Any) -> None:
+        """There is none, as there is no run."""
+
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """There is none."""
         return None

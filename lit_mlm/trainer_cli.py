@@ -29,13 +29,14 @@ from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_predictions import SavePredictions
-from lit_mlm.callbacks.save_results import SaveResults, get_run_folder
+from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
 from lit_mlm.callbacks.take_back import TakeBack
 from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
+from lit_mlm.loggers import fill_options, keep_curves
 from lit_mlm.mistakes import check_port, check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
@@ -64,6 +65,15 @@ FALSE_ALARMS = (
     r".*-wrapped module .* returned a view tensor.*",  # nothing here changes logits in place
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch
 )
+
+
+class RunTrainer(Trainer):
+    """A Trainer whose files lie in the run's folder, `default_root_dir`, whatever loggers it has."""
+
+    @property
+    def log_dir(self) -> str | None:
+        """The run's folder, the same on every rank; a collective call."""
+        return str(self.strategy.broadcast(self.default_root_dir))
 
 
 class TrainerCLI(LightningCLI):
@@ -168,54 +178,62 @@ class TrainerCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Finds the checkpoint, and refuses a run folder that holds something else."""
-        config, is_fit = self.config[self.subcommand], self.subcommand == "fit"
+        config = self.config[self.subcommand]
+        run_dir, root = config.run_dir, config.trainer.default_root_dir
         check_trainer_options(config.trainer)
-        if config.run_dir is not None:
-            check_folder("--run_dir", config.run_dir)
+        if run_dir is not None and root is not None:
+            raise InputError(f"--run_dir {run_dir} and trainer.default_root_dir {root} exclude each other")
+        if run_dir is not None:
+            check_folder("--run_dir", run_dir)
         cache_dir = config.get("data.init_args.cache_dir")
         if cache_dir is not None and not Path(cache_dir).expanduser().is_dir():  # one that is full may be read-only
             check_folder("data.cache_dir", cache_dir)
-        if is_fit:
-            content = yaml.safe_load(dump_config(self._parser(self.subcommand), config))
-            choose_run(config, self._name_run(config), content)
-        else:
-            choose_evaluated(config, is_scored=self.subcommand != "predict")
-        self.save_config_kwargs = {"config_filename": "config.yaml" if is_fit else f"{self.subcommand}.yaml"}
+        self.choose_folder(config)
 
-    def _name_run(self, config: Namespace) -> str:
-        return name_run(Path(str(config.config[0]))) if config.config else "run"
+    def choose_folder(self, config: Namespace) -> None:
+        """Chooses the run's folder, and fills in what follows from it.
+
+        Args:
+            config: of the command.
+        """
+        content = dump_config(self._parser(self.subcommand), config)
+        name = name_run(Path(str(config.config[0]))) if config.config else "run"
+        if self.subcommand == "fit":
+            choose_run(config, name, yaml.safe_load(content))
+        else:
+            choose_evaluated(config, name)
+        filename = "config.yaml" if self.subcommand == "fit" else f"{self.subcommand}.yaml"
+        self.save_config_kwargs = {"config_filename": filename, "content": content}
+        if config.run_dir is not None:
+            fill_options(config.trainer.logger, Path(config.run_dir), self._find_resumed_step(config))
+
+    def _find_resumed_step(self, config: Namespace) -> int | None:
+        """The step of the checkpoint that a training is resumed from."""
+        if self.subcommand != "fit" or config.ckpt_path is None:
+            return None
+        return int(read_checkpoint(config.ckpt_path)["global_step"])
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Puts the run in its folder, which TensorBoard's logger makes, unless another logger is asked for.
+        """Puts the run in its folder, with TensorBoard's curves unless other loggers are asked for.
 
         A run that is refused leaves none.
         """
         config = self.config[self.subcommand]
-        run_dir, root = config.run_dir, config.trainer.default_root_dir
-        if run_dir is not None and root is not None:
-            raise InputError(f"--run_dir {run_dir} and trainer.default_root_dir {root} exclude each other")
-        if config.trainer.logger in (None, True):
-            place: dict[str, Any] = {"save_dir": root or "runs", "name": self._name_run(config)}
-            if run_dir is not None:
-                place = {"save_dir": run_dir, "name": "", "version": ""}
-                if self.subcommand == "fit" and config.ckpt_path is not None:  # curves go on where the weights do
-                    place["purge_step"] = read_checkpoint(config.ckpt_path)["global_step"] + 1
-            kwargs["logger"] = TensorBoardLogger(**place, default_hp_metric=False)
-        elif config.trainer.logger is False:
-            if run_dir is None and root is None and not config.trainer.fast_dev_run:
-                raise InputError("trainer.logger false needs --run_dir: a logger is what finds a new folder")
-            kwargs["default_root_dir"] = run_dir or root
-        elif run_dir is not None:
-            raise InputError(f"--run_dir {run_dir} and trainer.logger exclude each other: both say where the run lies")
+        folder, step = Path(config.run_dir or "."), self._find_resumed_step(config)
+        if config.run_dir is not None:
+            kwargs["default_root_dir"] = config.run_dir
+        if config.trainer.logger in (None, True) and config.run_dir is not None:
+            options: dict[str, Any] = {"name": "", "version": "", "default_hp_metric": False}
+            options |= {} if step is None else {"purge_step": step + 1}  # curves go on where the weights do
+            kwargs["logger"] = TensorBoardLogger(folder, **options)
         if self.subcommand == "fit" and config.ckpt_path is not None:
             kwargs["num_sanity_val_steps"] = 0  # the figures of the start are in the checkpoint
         trainer = super().instantiate_trainer(**kwargs, enable_progress_bar=self._add_callbacks())
         check_port(trainer)
-        # Before the ranks are connected the folder is no collective call; it must be known before anything is in it.
-        if trainer.is_global_zero and not config.trainer.fast_dev_run:
-            folder = get_run_folder(trainer)
-            cast(Any, trainer).callbacks.append(TakeBack(folder))
+        if trainer.is_global_zero and config.run_dir is not None and not config.trainer.fast_dev_run:
             hold_folder(folder)
+            cast(Any, trainer).callbacks.append(TakeBack(folder))
+            keep_curves(trainer.loggers, folder, step)
         return trainer
 
     def _add_callbacks(self) -> bool:
@@ -283,6 +301,7 @@ def _call(cli_class: type[TrainerCLI], args: Sequence[str]) -> None:
         subclass_mode_model=True,
         subclass_mode_data=True,
         save_config_callback=SaveConfig,
+        trainer_class=RunTrainer,
         trainer_defaults=dict(TRAINER_DEFAULTS),
         seed_everything_default=42,
         parser_class=TrainerParser,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,14 +68,27 @@ def test_unknown_command_names_the_others() -> None:
 
 def test_config_is_looked_up_here_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert find_config("imdb.yaml") == str(get_config_folder() / "imdb.yaml")
-    assert find_config("overlays/cpu.yaml") == str(get_config_folder() / "overlays/cpu.yaml")
+    assert find_config("imdb.yaml") == get_config_folder() / "imdb.yaml"
+    assert find_config("overlays/cpu.yaml") == get_config_folder() / "overlays/cpu.yaml"
     Path("imdb.yaml").touch()
-    assert find_config("imdb.yaml") == "imdb.yaml"
+    assert find_config("imdb.yaml") == Path("imdb.yaml")
     with pytest.raises(
         ValueError, match=r"there is no config imbd.yaml here.*mean imdb.yaml\?\nthere are .*imdb.yaml.*quickst"
     ):
         find_config("imbd.yaml")
+
+
+def assert_printed(value: Any, found: Any) -> None:
+    """Whether an option of a config is printed, a class under its full name and with all its options."""
+    if isinstance(found, dict) and "class_path" in found:
+        name = value if isinstance(value, str) else value["class_path"]
+        assert f".{found['class_path']}".endswith(f".{name}")
+        options = {} if isinstance(value, str) else value.get("init_args", {})
+        assert options.items() <= found.get("init_args", {}).items()
+    elif isinstance(value, dict):
+        assert value.items() <= found.items()
+    else:
+        assert found == value
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -88,17 +102,11 @@ def test_every_config_prints(config: str, run_cli: Run, capsys: pytest.CaptureFi
         typed = yaml.safe_load((get_config_folder() / config).read_text()).get(section, {})
         for key, value in typed.get("init_args", typed).items():
             found = printed[section].get("init_args", printed[section])[key.removesuffix("+")]
-            if key == "callbacks+":  # appended under its full name
-                assert found[-1].pop("class_path").endswith(f".{value.pop('class_path')}")
+            if key == "callbacks+":  # appended
                 found = found[-1]
-            if isinstance(value, str) and isinstance(found, dict):  # a class by its name
-                found = found["class_path"].rpartition(".")[2]
-            if isinstance(value, dict):
-                options = value.pop("init_args", {})
-                assert options.items() <= found.get("init_args", {}).items()
-                assert value.items() <= found.items()
-            else:
-                assert found == value
+            pairs = zip(value, found, strict=True) if isinstance(value, list) else [(value, found)]
+            for ours, theirs in pairs:
+                assert_printed(ours, theirs)
 
 
 def test_a_run_leaves_what_it_promises(run_folder: Path, tiny_bert: str) -> None:
@@ -233,23 +241,48 @@ def test_runs_are_called_after_their_first_config(config: str, name: str) -> Non
     assert name_run(Path(config)) == name
 
 
-def test_run_folder_and_logger_exclude_each_other(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
-    logger = ("--trainer.logger", "lightning.pytorch.loggers.CSVLogger", "--trainer.logger.save_dir", "there")
-    with pytest.raises(ValueError, match=r"--run_dir out and trainer.logger exclude each other"):
-        run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", "out", *logger)
-    folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *logger)
-    assert (folder / "there/lightning_logs/version_0/hf/model.safetensors").exists()
-    run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--run_dir", "out", "--trainer.logger", "false")
-    assert (folder / "out/hf/model.safetensors").exists()
+def test_a_run_without_logger_has_a_folder(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
+    folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--trainer.logger", "false")
+    assert (folder / "runs/imdb/version_0/hf/model.safetensors").exists()
 
 
-def test_a_run_s_figures_are_those_of_its_best_checkpoint(
-    run_folder: Path, tiny_bert: str, cache_dir: str, run_cli: Run
+def test_a_run_is_given_by_its_folder_or_config(run_folder: Path, tmp_path: Path, run_cli: Run) -> None:
+    """Its best checkpoint is scored by default; the figures of another one of its own lie beside those of the run."""
+    run = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    figures = json.loads((run / "metrics.json").read_text())
+    for options in (("--run_dir", run), ("--config", run), ("--config", run / "config.yaml")):
+        run_cli("validate", *options)
+        assert json.loads((run / "metrics.json").read_text()) == figures
+    run_cli("validate", "--config", run / "config.yaml", "--ckpt_path", run / "checkpoints" / "last.ckpt")
+    assert json.loads((run / "metrics.json").read_text()) == figures
+    last = json.loads((run / "metrics-last.json").read_text())
+    assert last["val/perplexity"] == pytest.approx(figures["last/val/perplexity"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    assert not list(run.glob("version_*"))
+    with pytest.raises(InputError, match="are those of its own checkpoints, and --ckpt_path .* is none of them"):
+        run_cli("validate", "--run_dir", run, "--ckpt_path", run_folder / "checkpoints" / "last.ckpt")
+
+
+def test_fit_of_a_finished_run_trains_nothing_and_says_so(
+    run_folder: Path, tmp_path: Path, run_cli: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    args = ("validate", *imdb_args(tiny_bert, cache_dir), "--run_dir", run_folder)
-    for checkpoint in ((), ("--ckpt_path", "last")):
-        with pytest.raises(ValueError, match="are those of its best checkpoint: give --ckpt_path best"):
-            run_cli(*args, *checkpoint)
+    run = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    for options in (
+        ("--run_dir", run),
+        ("--config", run / "config.yaml", "--ckpt_path", run / "checkpoints/last.ckpt"),
+    ):
+        caplog.clear()
+        with pytest.raises(SystemExit) as stop:
+            run_cli("fit", *options)
+        assert stop.value.code == 0
+        assert f"the run in {run} is finished" in caplog.text
+
+
+def test_no_run_lies_in_another(run_folder: Path, tmp_path: Path, run_cli: Run) -> None:
+    shutil.copytree(run_folder, tmp_path / "runs" / "mine")
+    shutil.copytree(run_folder / "checkpoints", tmp_path / "other")
+    with pytest.raises(InputError, match="runs/mine is a run itself, and no other may lie in it: give --run_dir"):
+        run_cli("validate", "--config", "runs/mine/config.yaml", "--ckpt_path", "other/last.ckpt")
 
 
 def test_revisions_and_roots_are_kept(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:

@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.save_predictions import SavePredictions
-from lit_mlm.callbacks.save_results import get_run_folder
+from lit_mlm.callbacks.save_results import find_metrics_path, get_run_folder
+from lit_mlm.loggers import describe_curves
 from lit_mlm.pretrained import count_parameters
 
 T = TypeVar("T")
@@ -68,7 +69,8 @@ class PrintProgress(Callback):
         for speed, wait in (callback.totals for callback in _find(trainer, MeasureSpeed)):
             rate = f"{speed:,.0f} tokens/s" + (" a device" if trainer.world_size > 1 else "")
             _say(trainer, f"speed:       {rate}, {wait:.1%} of the time waiting for data")
-        _say(trainer, f"curves:      tensorboard --logdir {folder}")
+        for place in describe_curves(trainer.loggers):
+            _say(trainer, f"curves:      {place}")
         if pl_module.next_command is not None:
             _say(trainer, f"next:        {pl_module.next_command.format(model=folder / 'hf')}")
 
@@ -79,11 +81,11 @@ class PrintProgress(Callback):
                 _say(trainer, f"predictions: {saver.path} ({saver.num_sentences:,} sentences)")
         prefix = {"validate": "val", "test": "test"}.get(stage)
         if prefix and prefix in pl_module.results:
-            folder = get_run_folder(trainer)
+            path = find_metrics_path(trainer)
             _say(trainer, f"{prefix}: {_format_figures(pl_module, prefix)}")
             for line in pl_module.describe_results(pl_module.results[prefix]):
                 _say(trainer, line)
-            _say(trainer, f"figures: {folder / 'metrics.json'}")
+            _say(trainer, f"figures: {path}")
 
 
 def _say(trainer: Trainer, text: str) -> None:

@@ -61,7 +61,7 @@ class SaveResults(Callback):
 
     def _add(self, trainer: Any, prefix: str, pl_module: Any) -> None:
         """Puts the figures of one evaluation in the place of all that an earlier one left."""
-        path = get_run_folder(trainer) / "metrics.json"
+        path = find_metrics_path(trainer)
         if trainer.is_global_zero:
             there = {key: value for key, value in _read(path).items() if not key.startswith(f"{prefix}/")}
             content = _describe(trainer) | (there or {"checkpoint": trainer.ckpt_path})
@@ -71,6 +71,13 @@ class SaveResults(Callback):
 def get_run_folder(trainer: Trainer) -> Path:
     """The folder of a run, the same on every rank; a collective call, so never only on one of them."""
     return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def find_metrics_path(trainer: Trainer) -> Path:
+    """The file with the figures of an evaluation; a collective call. That of a run is of its best checkpoint alone."""
+    folder, checkpoint = get_run_folder(trainer), Path(str(trainer.ckpt_path))
+    is_other = checkpoint.resolve().parent == (folder / "checkpoints").resolve() and checkpoint.stem != "best"
+    return folder / (f"metrics-{checkpoint.stem}.json" if is_other else "metrics.json")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A checkpoint as a folder that any `transformers` program loads."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import transformers
 
 from lit_mlm import pretrained
-from lit_mlm.checkpointing import RECORD, read_checkpoint
+from lit_mlm.checkpointing import RECORD, atomic_folder, read_checkpoint
 from lit_mlm.loading import quiet
 
 PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask", "AutoModelForTokenClassification": "token-classification"}
@@ -30,11 +29,7 @@ def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
     prefix = "net."
     weights = {name.removeprefix(prefix): w for name, w in checkpoint["state_dict"].items() if name.startswith(prefix)}
     net.load_state_dict(weights)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}.unfinished")  # one place, so that a kill leaves at most this
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    try:
+    with atomic_folder(folder) as unfinished:
         with quiet():
             net.save_pretrained(unfinished)
         if record["tokenizer"]:
@@ -42,11 +37,10 @@ def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
             # A tokenizer that was trained here knows no limit; with one, pipelines can truncate.
             tokenizer.model_max_length = min(tokenizer.model_max_length, pretrained.get_max_length(net) or sys.maxsize)
             tokenizer.save_pretrained(unfinished)
-        (unfinished / "README.md").write_text(write_model_card(record, checkpoint), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        card = unfinished / "README.md"
+        card.write_text(write_model_card(record, checkpoint), encoding="utf-8")
+        for path in unfinished.glob("*.safetensors*"):
+            path.chmod(card.stat().st_mode)  # which safetensors would keep for their owner
 
 
 def write_model_card(record: dict[str, Any], checkpoint: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The life of a `transformers` net in a Lightning module: built late, checked against the data, kept in checkpoints."""
 
 import logging
+from multiprocessing import parent_process
 from typing import Any, ClassVar, Self, cast
 
 from lightning.pytorch import LightningModule
@@ -163,10 +164,37 @@ class NetModule(LightningModule):
         if isinstance(self.trainer.strategy, ModelParallelStrategy):
             shard_net(self._net, self.trainer.strategy.root_device)
 
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Adds the record in a process of `ddp_notebook`, `ddp_fork` or `ddp_spawn`, which hands its net back so."""
+        state = super().state_dict(*args, **kwargs)
+        if parent_process() is not None and self._trainer is not None and self.net is not None:
+            state[RECORD] = self._make_record()
+        return state
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """Builds the net that a record in the state describes, whose weights must all fit.
+
+        Raises:
+            InputError: if the net is not built, so that its weights would be lost.
+        """
+        state = dict(state_dict)
+        record = state.pop(RECORD, None)
+        if record is not None:
+            self.restore_from(record)
+            self.results = dict(record["results"])
+            self.build()
+        elif self.net is None and any(name.startswith("net.") for name in state):
+            raise InputError("the net is not built, so it can't take weights: call build() first")
+        return super().load_state_dict(state, strict=strict or record is not None, assign=assign)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what it takes to restore the net alone, and the figures of its last validation."""
+        checkpoint["state_dict"].pop(RECORD, None)
+        checkpoint[RECORD] = self._make_record()
+
+    def _make_record(self) -> dict[str, Any]:
         tokenizer = getattr(self._data_module, "tokenizer", None)
-        checkpoint[RECORD] = {
+        return {
             "version": __version__,
             "epoch": self.trainer.fit_loop.epoch_progress.current.ready - 1,  # Lightning's counts on at the end
             "auto_class": self.auto_class.__name__,

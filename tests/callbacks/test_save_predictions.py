@@ -133,9 +133,8 @@ def test_the_training_split_is_written_in_its_order(ner_run: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--run_dir", "{run}"], "holds a run: give --ckpt_path best"),
-        ([], "nothing trained to predict with: give --ckpt_path, or a trained tagger as model.model"),
-        (["--model.config", "null", "--model.model", "{mlm}"], "nothing trained to predict with"),
+        (["--trainer.default_root_dir", "x"], "nothing trained to predict with: give --ckpt_path, or a trained"),
+        (["--trainer.default_root_dir", "x", "--model.config", "null", "--model.model", "{mlm}"], "nothing trained to"),
         (["--run_dir", "{run}", "--ckpt_path", "best", "--trainer.limit_predict_batches", "1"], "limit_predict_batch"),
         (["--run_dir", "{run}", "--ckpt_path", "best", "--trainer.fast_dev_run", "true"], "trainer.fast_dev_run would"),
         (["--run_dir", "{run}", "--ckpt_path", "best", "--split", "dev"], "split is 'dev', expected train, val or"),

@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from lit_mlm.callbacks.take_back import TakeBack
+from lit_mlm.run_folder import hold_folder, release_folders
 
 
 def write(folder: Path) -> None:
@@ -15,19 +16,26 @@ def write(folder: Path) -> None:
         (folder / name).write_text("new")
 
 
+def begin(folder: Path) -> TakeBack:
+    """As a command does."""
+    hold_folder(folder)
+    return TakeBack(folder)
+
+
 def end(callback: TakeBack, is_global_zero: bool = True) -> None:
     callback.on_exception(Mock(is_global_zero=is_global_zero), Mock(), ValueError())
+    release_folders()
 
 
 def test_new_folder_is_removed_with_its_parents(tmp_path: Path) -> None:
-    callback = TakeBack(tmp_path / "runs" / "imdb" / "version_0")
+    callback = begin(tmp_path / "runs" / "imdb" / "version_0")
     write(tmp_path / "runs" / "imdb" / "version_0")
     end(callback)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_of_another_run_stays(tmp_path: Path) -> None:
-    callback = TakeBack(tmp_path / "runs" / "imdb" / "version_0")
+    callback = begin(tmp_path / "runs" / "imdb" / "version_0")
     write(tmp_path / "runs" / "imdb" / "version_0")
     write(tmp_path / "runs" / "imdb" / "version_1")
     end(callback)
@@ -37,7 +45,7 @@ def test_folder_of_another_run_stays(tmp_path: Path) -> None:
 def test_folder_that_was_there_gets_its_files_back(tmp_path: Path) -> None:
     for name in ("config.yaml", "events.out.tfevents.1", "last.ckpt"):
         (tmp_path / name).write_text("old")
-    callback = TakeBack(tmp_path)
+    callback = begin(tmp_path)
     write(tmp_path)
     (tmp_path / "notes.txt").write_text("of the user")
     end(callback)
@@ -49,9 +57,22 @@ def test_folder_that_was_there_gets_its_files_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_started", [True, False])
 def test_what_is_kept(is_started: bool, tmp_path: Path) -> None:
     """A run that has begun to train, and whatever other processes than the first meet."""
-    callback = TakeBack(tmp_path / "run")
+    callback = begin(tmp_path / "run")
     write(tmp_path / "run")
     if is_started:
         callback.on_train_start(Mock(), Mock())
     end(callback, is_global_zero=is_started)
     assert len(list((tmp_path / "run").iterdir())) == 2
+
+
+@pytest.mark.parametrize("saved", ["checkpoints/last.ckpt", "metrics.json", "hf/config.json", "predictions.jsonl"])
+def test_what_another_process_saved_is_kept(saved: str, tmp_path: Path) -> None:
+    """As the processes of `ddp_fork` do."""
+    callback = begin(tmp_path / "run")
+    write(tmp_path / "run")
+    (tmp_path / "run" / saved).parent.mkdir(exist_ok=True)
+    (tmp_path / "run" / saved).touch()
+    end(callback)
+    assert {"config.yaml", "events.out.tfevents.2", saved.partition("/")[0]} == {
+        path.name for path in (tmp_path / "run").iterdir()
+    }
