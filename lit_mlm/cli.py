@@ -118,19 +118,20 @@ def find_configs(args: Sequence[str]) -> list[str]:
     run_dir, ckpt_path = (find_value(others, option) for option in ("--run_dir", "--ckpt_path"))
     if run_dir and not paths and (Path(run_dir) / RUN_CONFIG).is_file():
         paths.append(Path(run_dir) / RUN_CONFIG)
-    runs = [path.parent for path in paths if path.name == RUN_CONFIG and (path.parent / "checkpoints").is_dir()]
-    if (
-        runs
-        and args[0] in TRAINER_COMMANDS
-        and run_dir is None
-        and not find_value(others, "--trainer.default_root_dir")
-    ):
-        is_own = (
-            ckpt_path in (None, "best", "last")
-            or Path(ckpt_path).resolve().parent == (runs[0] / "checkpoints").resolve()
-        )
-        others += ["--run_dir", str(runs[0])] if is_own else []
+    implied = find_run(paths, ckpt_path) if args[0] in TRAINER_COMMANDS else None
+    if implied and not (run_dir or find_value(others, "--trainer.default_root_dir")):
+        others += ["--run_dir", str(implied)]
     return [args[0], *(part for path in paths for part in ("--config", str(path))), *others]
+
+
+def find_run(configs: Sequence[Path], ckpt_path: str | None) -> Path | None:
+    """The run whose config is given, unless the checkpoint is that of another one."""
+    for config in configs:
+        checkpoints = config.parent / "checkpoints"
+        is_own = ckpt_path in (None, "best", "last") or Path(ckpt_path).resolve().parent == checkpoints.resolve()
+        if config.name == RUN_CONFIG and checkpoints.is_dir() and is_own:
+            return config.parent
+    return None
 
 
 def find_value(args: Sequence[str], option: str) -> str | None:

@@ -90,7 +90,7 @@ def describe_curves(loggers: Sequence[Logger]) -> Iterator[str]:
     for logger in loggers:
         run: Any = getattr(logger, "experiment", None)
         if isinstance(logger, TensorBoardLogger):
-            yield f"tensorboard --logdir {logger.log_dir}"
+            yield f"tensorboard --logdir {Path(logger.log_dir)}"
         elif isinstance(logger, CSVLogger):
             yield str(Path(logger.log_dir, "metrics.csv"))
         elif isinstance(logger, WandbLogger):

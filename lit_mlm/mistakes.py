@@ -12,6 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.strategies import StrategyRegistry
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from lit_mlm.errors import InputError, follow_causes, is_out_of_memory, shorten, suggest
 
@@ -104,6 +105,9 @@ def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
     """
     chain = list(follow_causes(error))
     mistake = next((str(cause) for cause in chain if isinstance(cause, InputError)), None)
+    if isinstance(error, ProcessRaisedException):  # of `ddp_fork` and its like, which gives the traceback as text
+        _, found, told = str(error).rpartition(f"{InputError.__module__}.{InputError.__name__}: ")
+        return told.strip() if found else None
     if mistake is None and is_out_of_memory(chain[-1]):
         # The answer is other options, and the same command would fail again: a mistake rather than a fault.
         return ": ".join([shorten(chain[-1]), *getattr(chain[-1], "__notes__", [])])

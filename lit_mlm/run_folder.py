@@ -156,7 +156,8 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
     restore_folder(run_dir / "hf")
     if not config.allow_changes:
         refuse_differences(run_dir, content)
-    if config.ckpt_path in (None, "last"):
+    last = (run_dir / "checkpoints" / "last.ckpt").resolve()
+    if config.ckpt_path in (None, "last") or Path(config.ckpt_path).resolve() == last:
         if is_finished(run_dir) and not find_differences(run_dir, content):
             log.info("the run in %s is finished; give another --run_dir to train anew", run_dir)
             sys.exit(0)

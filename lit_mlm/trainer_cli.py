@@ -20,6 +20,7 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 import lit_mlm.callbacks
 import lit_mlm.data
@@ -57,6 +58,9 @@ DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer._
 )
 """What the Trainer's options are where nobody gives them."""
 
+TOLD_ERRORS = (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException, ProcessRaisedException)
+"""The errors that may stand for a mistake of the user; any other is a fault."""
+
 FALSE_ALARMS = (
     r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
     r".*is smaller than the logging interval.*",  # short runs are fine
@@ -92,7 +96,7 @@ class TrainerCLI(LightningCLI):
             super().__init__(*args, **kwargs)
         except Exception as error:
             end_children(getattr(self, "trainer", None), error)
-            if not isinstance(error, ValueError | TypeError | RuntimeError | ImportError | MisconfigurationException):
+            if not isinstance(error, TOLD_ERRORS):
                 raise
             options = self.config[self.subcommand].trainer.as_dict() if hasattr(self, "subcommand") else {}
             mistake = find_mistake(error, {key: v for key, v in options.items() if v != DEFAULTS.get(key)})

@@ -259,7 +259,7 @@ def test_a_run_is_given_by_its_folder_or_config(run_folder: Path, tmp_path: Path
     assert last["val/perplexity"] == pytest.approx(figures["last/val/perplexity"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
     assert not list(run.glob("version_*"))
-    with pytest.raises(InputError, match="are those of its own checkpoints, and --ckpt_path .* is none of them"):
+    with pytest.raises(InputError, match=r"are those of its own checkpoints, and --ckpt_path .* is none of them"):
         run_cli("validate", "--run_dir", run, "--ckpt_path", run_folder / "checkpoints" / "last.ckpt")
 
 
@@ -269,7 +269,7 @@ def test_fit_of_a_finished_run_trains_nothing_and_says_so(
     run = Path(shutil.copytree(run_folder, tmp_path / "run"))
     for options in (
         ("--run_dir", run),
-        ("--config", run / "config.yaml", "--ckpt_path", run / "checkpoints/last.ckpt"),
+        ("--config", run, "--ckpt_path", run / "checkpoints/last.ckpt"),
     ):
         caplog.clear()
         with pytest.raises(SystemExit) as stop:

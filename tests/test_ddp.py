@@ -78,6 +78,41 @@ def test_ranks_times_accumulation_give_the_same_weights(base_args: list[str], tm
     print(f"largest difference {largest:.1e}")
 
 
+@pytest.mark.parametrize("strategy", ["ddp_fork", "ddp_spawn"])
+def test_run_of_processes_that_are_launched_from_within_is_kept(
+    strategy: str, base_args: list[str], tmp_path: Path
+) -> None:
+    options = ("--trainer.max_epochs", 1, "--trainer.strategy", strategy, "--trainer.devices", 2)
+    folder = run(tmp_path / "run", "fit", *base_args, *options)
+    AutoModelForMaskedLM.from_pretrained(folder / "hf")
+    figures = json.loads((folder / "metrics.json").read_text())
+    assert figures["val/perplexity"] < figures["start/val/perplexity"]
+    found = run(folder, "validate") / "metrics.json"
+    assert json.loads(found.read_text())["val/perplexity"] == pytest.approx(figures["val/perplexity"], rel=1e-6)
+
+
+def test_error_in_a_process_that_is_launched_from_within_is_one_line(base_args: list[str], tmp_path: Path) -> None:
+    options = ("--trainer.strategy", "ddp_fork", "--trainer.devices", "2", "--data.data_dir", str(tmp_path))
+    command = [sys.executable, "-m", "lit_mlm", "fit", *base_args, *options]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert (result.returncode, result.stderr.count("Traceback")) == (2, 0)
+    assert f"error: data.data_dir {tmp_path}" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("strategy", ["ddp_notebook", "ddp_spawn"])
+def test_weights_and_results_come_back_from_processes(
+    strategy: str, tiny_bert: str, cache_dir: str, tmp_path: Path
+) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, "-m", "tests.launched", strategy, tiny_bert, cache_dir, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    trained, validated, untrained = json.loads(result.stdout.splitlines()[-1])
+    assert validated == pytest.approx(trained, rel=1e-6)
+    assert validated < untrained - 10
+
+
 @pytest.fixture(scope="module")
 def tagging_folder(news_tagger: str, cache_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `tests.tagging_processes` leaves."""
