@@ -2,40 +2,55 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.errors import InputError
-from lit_mlm.text.tagging import Scheme, find_problem, find_spans, guess_scheme, split_tag, write_tags
+from lit_mlm.text.tagging import Scheme, find_problems, find_spans, guess_scheme, is_tag, split_tag, write_tags
 
 FIRST_TYPES = ("PER", "ORG", "LOC", "MISC")
 """The types that come first, in the order that CoNLL-2003 is published with."""
 
 
+class Converted(NamedTuple):
+    """Sentences in one scheme, and the tags of theirs that could not stand where they stood, each with its place."""
+
+    sentences: list[TaggedSentence]
+    misplaced: list[str]
+
+
 def convert_sentences(
-    sentences: Iterable[TaggedSentence], source: Scheme | None, target: Scheme | None
-) -> list[TaggedSentence]:
+    sentences: Iterable[TaggedSentence], source: Scheme | None, target: Scheme | None, strict: bool = False
+) -> Converted:
     """The same sentences with tags of another scheme, after a check of each tag.
+
+    Tags are read as conlleval reads them (`find_spans`): published corpora have a few that can't stand where they
+    stand. What is written is right.
 
     Args:
         sentences: of a split.
         source: the scheme of their tags; None for plain ones, which stay as they are.
-        target: that of the result.
+        target: that of the result; None for plain ones.
+        strict: refuses what can't stand where it stands.
 
     Raises:
-        InputError: at the first tag that is misspelt or can't stand where it stands.
+        InputError: at the first tag that is misspelt, or that is refused.
     """
-    converted = []
+    converted, misplaced = [], []
     for sentence in sentences:
-        problem = find_problem(sentence.tags, source)
-        if problem is not None:
-            place, expected = sentence.locate(problem[0]), problem[1]
-            raise InputError(f"{place}: tag {sentence.tags[problem[0]]!r}, expected {expected}")
-        if target is None or source == target:
-            converted.append(sentence)
-        else:
+        problems = list(find_problems(sentence.tags, source))
+        for i, expected in problems:
+            found = f"{sentence.locate(i)}: tag {sentence.tags[i]!r}, expected {expected}"
+            if not is_tag(sentence.tags[i], source):
+                raise InputError(found)
+            if strict:
+                raise InputError(f"{found}; data.strict_tags false reads it as conlleval does")
+            misplaced.append(found)
+        if target is not None and (problems or source != target):
             tags = write_tags(find_spans(sentence.tags), len(sentence.tags), target)
-            converted.append(replace(sentence, tags=tags))
-    return converted
+            sentence = replace(sentence, tags=tags)
+        converted.append(sentence)
+    return Converted(converted, misplaced)
 
 
 def choose_scheme(source: Scheme | None, typed: Scheme | None, known: Sequence[str]) -> Scheme | None:

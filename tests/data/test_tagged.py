@@ -262,10 +262,21 @@ def test_labels_come_from_the_training_split(make_data: Any) -> None:
     assert collect(data, "test")[0, 0][1] == [data.labels.index("B-LOC")]
 
 
-def test_impossible_tags_are_located(make_data: Any) -> None:
-    splits = {"train": make_sentences(CoNLL), "val": make_sentences({"a b c": "O I-PER O"}, "valid.txt")}
-    with pytest.raises(InputError, match=r"valid.txt, line 2 \('b'\): tag 'I-PER', expected B-PER"):
-        make_data(splits)
+def test_tags_out_of_place_are_told_once_and_refused_on_request(
+    make_data: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = {"a b c": "O I-PER O", "d e": "I-LOC I-PER"}
+    splits = {"train": make_sentences(CoNLL), "val": make_sentences(stray, "valid.txt")}
+    right = splits | {"val": make_sentences({"a b c": "O B-PER O", "d e": "B-LOC B-PER"}, "valid.txt")}
+    data, expected = make_data(splits), make_data(right, strict_tags=True)
+    assert caplog.messages == [
+        "val: 3 tags out of place, read as conlleval does; the first: valid.txt, line 2 ('b'): tag 'I-PER', expected "
+        "B-PER, as no entity of this type stands right before (IOB2); data.strict_tags true refuses it"
+    ]
+    assert (data.fingerprint, data.facts("val")) == (expected.fingerprint, expected.facts("val"))
+    assert collect(data) == collect(expected)
+    with pytest.raises(InputError, match=r"valid.txt, line 2 \('b'\): tag 'I-PER', expected B-PER.*data.strict_tags"):
+        make_data(splits, strict_tags=True)
 
 
 LONG = dict.fromkeys(("train", "val", "test"), make_long_sentences())
