@@ -13,15 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.labels import (
-    blank_tags,
-    choose_scheme,
-    convert_sentences,
-    find_labels,
-    number_tags,
-    require_same_labels,
-)
+from lit_mlm.data.labels import find_labels, number_tags, require_same_labels
 from lit_mlm.data.packed import describe_packing
+from lit_mlm.data.schemes import blank_tags, choose_scheme, convert_sentences
 from lit_mlm.data.sentence_inspection import LEGEND, describe_sentence
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
 from lit_mlm.data.shown import choose_examples
