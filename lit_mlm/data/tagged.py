@@ -14,7 +14,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lit_mlm.data.labels import find_labels, number_tags, require_same_labels
-from lit_mlm.data.packed import describe_packing
+from lit_mlm.data.packed import describe_packing, pack_examples
 from lit_mlm.data.schemes import blank_tags, choose_scheme, convert_sentences
 from lit_mlm.data.sentence_inspection import LEGEND, describe_sentence
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
@@ -105,8 +105,8 @@ class TaggedDataModule(WindowsDataModule):
             self.sentences[split] = read[split].sentences
             self._hashes[split] = hash_sentences(self.sentences[split])  # the same whichever scheme the files have
             self.examples[split] = self._make_examples(split, owner, has_entities=has_tags and self.scheme is not None)
-        if "train" in self.examples:
-            self._pack()
+        if "train" in self.examples and self.pack_length is not None:
+            self.packed = pack_examples(self.examples["train"], self.pack_length, ("sequence", "data.window"))
         self._read = {}
 
     def _tell_misplaced(self, split: str, places: Sequence[str]) -> None:

@@ -325,9 +325,26 @@ def test_training_order_follows_seed_and_epoch(make_data: Any, monkeypatch: pyte
 
     assert read(1, 2) == read(1, 2, num_workers=1)
     assert len({json.dumps(read(*key)) for key in ((1, 2), (1, 3), (2, 2))}) == 3
-    assert sorted(sum(read(1, 2), [])) == sorted(sum(read(1, 2, group_by_length=False), []))  # noqa: RUF017
-    budget = make_data(LONG, window=16, max_tokens_per_batch=64)
-    assert max(batch["input_ids"].numel() for batch in budget.train_dataloader()) <= 64
+    assert sorted(sum(read(1, 2), [])) == sorted(sum(read(1, 2, group_by_length=True), []))  # noqa: RUF017
+
+
+def test_training_batches_go_by_length_on_request_and_where_tokens_size_them(make_data: Any) -> None:
+    def read(**options: Any) -> tuple[set[int], float, int]:
+        """The numbers of windows of whole batches, the share of padding, and the most tokens in a batch."""
+        data = make_data(LONG, window=16, **options)
+        shapes = [tuple(batch["input_ids"].shape) for batch in data.train_dataloader()]
+        padding = data._make_order("train", is_training=True).padding_fraction
+        return {rows for rows, _ in shapes}, padding, max(rows * length for rows, length in shapes)
+
+    chance, grouped = read(), read(group_by_length=True)
+    assert chance == read(group_by_length=False)
+    assert grouped[1] < chance[1] / 2
+    tokens, alike = ({"max_tokens_per_batch": 64, **more} for more in ({}, {"group_by_length": False}))
+    assert read(**tokens) == read(**tokens, group_by_length=True)
+    assert len(read(**tokens)[0]) > 2
+    assert read(**alike)[0] <= {4, 3, 2, 1}
+    assert read(**tokens)[2] <= 64 >= read(**alike)[2]
+    assert make_data(LONG).facts("val") == make_data(LONG, group_by_length=True).facts("val")
 
 
 def test_context(make_data: Any) -> None:
