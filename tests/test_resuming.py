@@ -258,7 +258,7 @@ def test_other_data_are_refused_or_begin_with_the_next_epoch(
     assert epochs == [1]
 
 
-@pytest.mark.parametrize(("name", "value"), [("group_by_length", "false"), ("max_tokens_per_batch", 2000)])
+@pytest.mark.parametrize(("name", "value"), [("group_by_length", "true"), ("max_tokens_per_batch", 2000)])
 def test_other_batches_of_sentences_are_refused(
     name: str, value: object, tag_args: list[str], run_whole: Run, run_cli: Run, tmp_path: Path
 ) -> None:
@@ -276,7 +276,7 @@ def test_other_rows_are_refused(args: list[str], run_whole: Run, run_cli: Run) -
 
 
 def test_sentences_in_smaller_batches_are_refused(tag_args: list[str], run_whole: Run, run_cli: Run) -> None:
-    """They are grouped by length, so others would share a step, though it has as many."""
+    """Batches come in an order of chance, so others would share a step, though it has as many."""
     start = run_whole(tag_args).with_name("whole-kept") / "03" / "checkpoints" / "last.ckpt"
     split = ("--data.batch_size", 8, "--trainer.accumulate_grad_batches", 2)
     with pytest.raises(InputError, match=r"made with data\.batch_size 16, not 8"):

@@ -19,7 +19,7 @@ from lit_mlm.data.tokenized import DocumentsDataModule
 from lit_mlm.errors import InputError
 from lit_mlm.text import TokenModel
 
-FORMAT = 1
+FORMAT = 2
 """Of the report; another one where a key goes or changes its meaning, the same where one is added."""
 
 

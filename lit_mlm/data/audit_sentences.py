@@ -13,7 +13,7 @@ from lit_mlm.data.audit_documents import describe_tokens, list_duplicates
 from lit_mlm.data.duplicates import DuplicateFinder
 from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.text.alignment import encode_words
-from lit_mlm.text.tagging import Scheme, find_problem, find_spans
+from lit_mlm.text.tagging import Scheme, find_problems, find_spans, is_tag
 
 Splits = Mapping[str, Sequence[TaggedSentence]]
 
@@ -91,14 +91,18 @@ def _measure_pieces(
 
 
 def _count_tags(sentences: Sequence[TaggedSentence], scheme: Scheme | None, num_examples: int) -> dict[str, Any]:
-    """Tags, entities by type, and tags that are misspelt or can't stand where they stand, the first of a sentence."""
+    """Tags, entities by type, and tags that are misspelt or can't stand where they stand."""
     tags = Counter(tag for sentence in sentences for tag in sentence.tags)
-    problems = [(s, problem) for s in sentences if (problem := find_problem(s.tags, scheme)) is not None]
-    wrong = [f"{s.locate(i)}: tag {s.tags[i]!r}, expected {expected}" for s, (i, expected) in problems[:num_examples]]
+    problems = [(s, i, expected) for s in sentences for i, expected in find_problems(s.tags, scheme)]
+    wrong = {
+        "num": len(problems),
+        "num_misspelt": sum(not is_tag(s.tags[i], scheme) for s, i, _ in problems),
+        "examples": [f"{s.locate(i)}: tag {s.tags[i]!r}, expected {text}" for s, i, text in problems[:num_examples]],
+    }
     entities = None
     if scheme is not None:
         entities = _order(Counter(span.type for sentence in sentences for span in find_spans(sentence.tags)))
-    return {"tags": _order(tags), "entities": entities, "wrong_tags": {"num": len(problems), "examples": wrong}}
+    return {"tags": _order(tags), "entities": entities, "wrong_tags": wrong}
 
 
 def _find_unseen(

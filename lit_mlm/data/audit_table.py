@@ -130,7 +130,8 @@ def _format_tags(report: Report) -> Iterator[str]:
             yield f"tags that {split} has and train has not: {tags}"
         wrong = facts.get("wrong_tags", {"num": 0, "examples": []})
         if wrong["num"]:
-            yield f"sentences of {split} with wrong tags: {wrong['num']:,}"
+            misspelt, misplaced = wrong["num_misspelt"], wrong["num"] - wrong["num_misspelt"]
+            yield f"wrong tags of {split}: {misspelt:,} misspelt, {misplaced:,} out of place, read as conlleval does"
             yield from (f"  {message}" for message in wrong["examples"])
 
 

@@ -1,63 +1,13 @@
-"""From the tags of sentences to labels: checked, in one scheme, in a fixed order."""
+"""The label set of a corpus, in a fixed order, and the numbers of its tags."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.errors import InputError
-from lit_mlm.text.tagging import Scheme, find_problem, find_spans, guess_scheme, split_tag, write_tags
+from lit_mlm.text.tagging import Scheme, split_tag
 
 FIRST_TYPES = ("PER", "ORG", "LOC", "MISC")
 """The types that come first, in the order that CoNLL-2003 is published with."""
-
-
-def convert_sentences(
-    sentences: Iterable[TaggedSentence], source: Scheme | None, target: Scheme | None
-) -> list[TaggedSentence]:
-    """The same sentences with tags of another scheme, after a check of each tag.
-
-    Args:
-        sentences: of a split.
-        source: the scheme of their tags; None for plain ones, which stay as they are.
-        target: that of the result.
-
-    Raises:
-        InputError: at the first tag that is misspelt or can't stand where it stands.
-    """
-    converted = []
-    for sentence in sentences:
-        problem = find_problem(sentence.tags, source)
-        if problem is not None:
-            place, expected = sentence.locate(problem[0]), problem[1]
-            raise InputError(f"{place}: tag {sentence.tags[problem[0]]!r}, expected {expected}")
-        if target is None or source == target:
-            converted.append(sentence)
-        else:
-            tags = write_tags(find_spans(sentence.tags), len(sentence.tags), target)
-            converted.append(replace(sentence, tags=tags))
-    return converted
-
-
-def choose_scheme(source: Scheme | None, typed: Scheme | None, known: Sequence[str]) -> Scheme | None:
-    """The scheme that tags are converted to.
-
-    Args:
-        source: the one that they are in; None for plain ones, which stay as they are.
-        typed: the option ``data.scheme``.
-        known: labels that are given or the model's, whose scheme is taken where none is typed.
-
-    Raises:
-        InputError: if a scheme is typed for plain tags.
-    """
-    if source is None and typed is not None:
-        raise InputError(f"data.scheme {typed} has no effect: the tags are plain, and none opens with B- or I-")
-    return None if source is None else typed or guess_scheme(known)
-
-
-def blank_tags(sentences: Iterable[TaggedSentence], labels: Sequence[str]) -> list[TaggedSentence]:
-    """The same sentences with one label, ``O`` if there is such, at each word: nothing is known of them."""
-    blank = "O" if "O" in labels else labels[0]
-    return [replace(sentence, tags=[blank] * len(sentence.words)) for sentence in sentences]
 
 
 def find_labels(sentences: Iterable[TaggedSentence], scheme: Scheme | None) -> list[str]:

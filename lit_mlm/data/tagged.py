@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from abc import abstractmethod
@@ -12,15 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.labels import (
-    blank_tags,
-    choose_scheme,
-    convert_sentences,
-    find_labels,
-    number_tags,
-    require_same_labels,
-)
-from lit_mlm.data.packed import describe_packing
+from lit_mlm.data.labels import find_labels, number_tags, require_same_labels
+from lit_mlm.data.packed import describe_packing, pack_examples
+from lit_mlm.data.schemes import blank_tags, choose_scheme, convert_sentences
 from lit_mlm.data.sentence_inspection import LEGEND, describe_sentence
 from lit_mlm.data.sentences import TaggedSentence, hash_sentences, number_documents
 from lit_mlm.data.shown import choose_examples
@@ -31,6 +26,8 @@ from lit_mlm.pretrained import hash_tokenizer
 from lit_mlm.text.alignment import encode_words, make_inside_table
 from lit_mlm.text.special_tokens import find_pad_id, find_special_tokens
 from lit_mlm.text.tagging import Scheme, find_scheme
+
+log = logging.getLogger(__name__)
 
 Facts = dict[str, float | int | str]
 
@@ -46,6 +43,8 @@ class TaggedDataModule(WindowsDataModule):
         labels: the label set, in the order of the ids; by default that of the training split, ``O`` first.
         label_later_pieces: what is learned at a word's pieces after the first: ``inside``, the I-X of its entity, or
             nothing (``ignore``). A word's prediction is that of its first piece.
+        strict_tags: refuses tags that can't stand where they stand, such as an IOB2 entity that opens with I; by
+            default they are read as conlleval reads them, and told. Misspelt ones are always refused.
         kwargs: the options of `WindowsDataModule` and of `TextDataModule`.
     """
 
@@ -60,6 +59,7 @@ class TaggedDataModule(WindowsDataModule):
         scheme: Scheme | None = None,
         labels: list[str] | None = None,
         label_later_pieces: Literal["inside", "ignore"] = "inside",
+        strict_tags: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -96,16 +96,27 @@ class TaggedDataModule(WindowsDataModule):
         tagged = self._read.get("train") or list(chain(*self._read.values()))
         source = self.find_scheme(tagged) if has_tags else find_scheme([label] for label in known)
         self.scheme = choose_scheme(source, self.hparams["scheme"], known or ())
-        read = {split: convert_sentences(sentences, source, self.scheme) for split, sentences in self._read.items()}
-        self.labels = self._choose_labels(stage, read.get("train", []))
+        schemes, is_strict = (source, self.scheme), self.hparams["strict_tags"]
+        read = {split: convert_sentences(sentences, *schemes, is_strict) for split, sentences in self._read.items()}
+        self.labels = self._choose_labels(stage, read["train"].sentences if "train" in read else [])
         owner = "data.labels" if self.hparams["labels"] else "the training split" if "train" in read else "the model"
         for split in self._find_splits(stage):
-            self.sentences[split] = read[split]
-            self._hashes[split] = hash_sentences(read[split])  # the same whichever scheme the files have
+            self._tell_misplaced(split, read[split].misplaced)
+            self.sentences[split] = read[split].sentences
+            self._hashes[split] = hash_sentences(self.sentences[split])  # the same whichever scheme the files have
             self.examples[split] = self._make_examples(split, owner, has_entities=has_tags and self.scheme is not None)
-        if "train" in self.examples:
-            self._pack()
+        if "train" in self.examples and self.pack_length is not None:
+            self.packed = pack_examples(self.examples["train"], self.pack_length, ("sequence", "data.window"))
         self._read = {}
+
+    def _tell_misplaced(self, split: str, places: Sequence[str]) -> None:
+        if places and (self.trainer is None or self.trainer.is_global_zero):
+            log.warning(
+                "%s: %s out of place, read as conlleval does; the first: %s; data.strict_tags true refuses it",
+                split,
+                "1 tag" if len(places) == 1 else f"{len(places):,} tags",
+                places[0],
+            )
 
     def _find_splits(self, stage: str) -> tuple[str, ...]:
         return (self.predict_split,) if stage == "predict" else super()._find_splits(stage)

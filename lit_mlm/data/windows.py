@@ -7,7 +7,7 @@ from typing import Any
 
 from lit_mlm.data.base import TextDataModule, require_at_least
 from lit_mlm.data.length_order import LengthOrder
-from lit_mlm.data.packed import PackedExamples, find_pack_length, pack_examples
+from lit_mlm.data.packed import PackedExamples, find_pack_length
 from lit_mlm.data.tagged_windows import TaggedWindows
 from lit_mlm.errors import InputError
 from lit_mlm.text.special_tokens import find_special_tokens
@@ -21,8 +21,8 @@ class WindowsDataModule(TextDataModule, ABC):
         overlap: pieces that neighbouring windows of a long sentence share; a quarter of a window by default.
         context_pieces: shows this many pieces of the sentences around each one, of the same document, as far as the
             window allows; none of them is scored.
-        group_by_length: has training batches hold sentences of about the same length, in an order of chance;
-            evaluation goes by length, too. False leaves batches to chance.
+        group_by_length: has training batches hold sentences of about the same length; by default only with
+            `max_tokens_per_batch`: it saves padding, but can cost quality. Evaluation, which it can't change, does so.
         max_tokens_per_batch: tokens in a batch, padding included, in place of `batch_size` and `eval_batch_size`.
         pack_length: packs the windows of training into rows of this many tokens, in which each attends to itself alone,
             in place of batches by length; `batch_size` counts rows. In evaluation a sentence's windows stay together.
@@ -34,7 +34,7 @@ class WindowsDataModule(TextDataModule, ABC):
         window: int | None = None,
         overlap: int | None = None,
         context_pieces: int = 0,
-        group_by_length: bool = True,
+        group_by_length: bool | None = None,
         max_tokens_per_batch: int | None = None,
         pack_length: int | None = None,
         **kwargs: Any,
@@ -46,18 +46,20 @@ class WindowsDataModule(TextDataModule, ABC):
             raise InputError("data.eval_batch_size and data.max_tokens_per_batch exclude each other: both size a batch")
         if pack_length is not None and max_tokens_per_batch is not None:
             raise InputError("data.pack_length and data.max_tokens_per_batch exclude each other: give data.batch_size")
-        if pack_length is not None and not group_by_length:
-            raise InputError("data.group_by_length false has no effect with data.pack_length: rows come by chance")
+        if pack_length is not None and group_by_length:
+            raise InputError("data.group_by_length true has no effect with data.pack_length: rows come by chance")
         self.save_hyperparameters(logger=False)
         self.examples: dict[str, TaggedWindows] = {}
         self.packed: PackedExamples | None = None
+        self.groups_by_length = max_tokens_per_batch is not None if group_by_length is None else group_by_length
 
     @property
     def order_options(self) -> dict[str, Any]:
         """The options that choose which windows make a batch, which no run that goes on may change."""
-        names = ("group_by_length", "max_tokens_per_batch", "batch_size")
-        used = names[:2] if self.hparams["max_tokens_per_batch"] or self.pack_length else names
-        return {name: self.hparams[name] for name in (*used, "pack_length")}
+        options = {name: self.hparams[name] for name in ("max_tokens_per_batch", "pack_length", "batch_size")}
+        if options["max_tokens_per_batch"] or self.pack_length:
+            del options["batch_size"]
+        return options if self.pack_length else options | {"group_by_length": self.groups_by_length}
 
     @property
     def pack_length(self) -> int | None:
@@ -87,10 +89,6 @@ class WindowsDataModule(TextDataModule, ABC):
         limit = (self._model.max_length if self._model else None) or self.window
         return None if limit is None else limit - len(find_special_tokens(self.tokenizer))
 
-    def _pack(self) -> None:
-        if self.pack_length is not None:
-            self.packed = pack_examples(self.examples["train"], self.pack_length, ("sequence", "data.window"))
-
     def _make_order(self, split: str, is_training: bool = False) -> LengthOrder:
         examples, options = self.examples[split], self.hparams
         budget, longest = options["max_tokens_per_batch"], int(self.examples[split].lengths.max())
@@ -106,7 +104,7 @@ class WindowsDataModule(TextDataModule, ABC):
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")) if is_training else None,
             groups=None if is_training else examples.table.sentences,
             max_tokens=budget,
-            by_length=options["group_by_length"] or not is_training,
+            by_length=self.groups_by_length or not is_training,
             get_start=self._count_seen_batches if is_training else int,
         )
 

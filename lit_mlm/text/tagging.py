@@ -15,7 +15,7 @@ Plain tags, such as parts of speech, have no scheme: None stands for it. Shapes:
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
@@ -90,28 +90,31 @@ def guess_scheme(labels: Iterable[str]) -> Scheme:
 
 
 def find_problem(tags: Sequence[str], scheme: Scheme | None) -> tuple[int, str] | None:
-    """The first tag of a sentence that is misspelt, or that can't stand where it stands.
+    """The first problem of a sentence that `find_problems` finds; None if there is none."""
+    return next(find_problems(tags, scheme), None)
+
+
+def find_problems(tags: Sequence[str], scheme: Scheme | None) -> Iterator[tuple[int, str]]:
+    """The tags of a sentence that are misspelt (see `is_tag`), or that can't stand where they stand.
 
     Where this finds nothing, `find_spans` and `find_spans_strict` agree.
 
-    Returns:
-        Its index, and what was expected there; None if there is no problem. Plain tags only must not be empty.
+    Yields:
+        The index of each, and what was expected there. Plain tags only must not be empty.
     """
     if scheme is None:
-        return next(((i, "a tag") for i, tag in enumerate(tags) if not tag.strip()), None)
-    before = "O"
-    for i, tag in enumerate(tags):
-        if not _is_tag(tag, scheme):
+        yield from ((i, "a tag") for i, tag in enumerate(tags) if not tag.strip())
+        return
+    for i, (before, tag) in enumerate(pairwise(("O", *tags))):
+        if not is_tag(tag, scheme):
             prefixes = ", ".join(f"{prefix}-" for prefix in _ROLES[scheme])
-            return i, f"O, or one of {prefixes} and a type ({scheme})"
-        if not may_follow(before, tag, scheme):
-            return i, _say_expected(before, tag, scheme)
-        before = tag
-    if not may_follow(before, "O", scheme):
-        prefix, kind = split_tag(before)
-        closing = {"B": "S", "I": "E"} if scheme == "BIOES" else {"B": "U", "I": "L"}
-        return len(tags) - 1, f"{_join_tag(closing[prefix], kind)} at the end of a sentence ({scheme})"
-    return None
+            yield i, f"O, or one of {prefixes} and a type ({scheme})"
+        elif not may_follow(before, tag, scheme):
+            yield i, _say_expected(before, tag, scheme)
+        elif i == len(tags) - 1 and not may_follow(tag, "O", scheme):
+            prefix, kind = split_tag(tag)
+            closing = {"B": "S", "I": "E"} if scheme == "BIOES" else {"B": "U", "I": "L"}
+            yield i, f"{_join_tag(closing[prefix], kind)} at the end of a sentence ({scheme})"
 
 
 def _say_expected(before: str, tag: str, scheme: Scheme) -> str:
@@ -123,14 +126,22 @@ def _say_expected(before: str, tag: str, scheme: Scheme) -> str:
     return f"{_join_tag(opening[scheme][prefix], kind)}, as no entity of this type stands right before ({scheme})"
 
 
+@lru_cache(maxsize=4096)
+def is_tag(tag: str, scheme: Scheme | None) -> bool:
+    """Whether a tag is one of the scheme's, wherever it stands; of plain tags all are that are not empty."""
+    if scheme is None:
+        return bool(tag.strip())
+    return _TAG.fullmatch(tag) is not None and (tag == "O" or tag[0] in _ROLES[scheme])
+
+
 def may_follow(before: str, tag: str, scheme: Scheme) -> bool:
     """Whether a tag may stand right after another; ``O`` stands for either end of a sentence.
 
     A tag that is none of the scheme's may not stand anywhere; nothing is held against what stands after it.
     """
-    if not _is_tag(tag, scheme):
+    if not is_tag(tag, scheme):
         return False
-    if not _is_tag(before, scheme):
+    if not is_tag(before, scheme):
         return True
     (role, kind), (before_role, before_kind) = _find_role(tag), _find_role(before)
     is_open = before_role in "BI"
@@ -268,15 +279,10 @@ def _find_role(tag: str) -> tuple[str, str]:
     return (_ANY_ROLE[prefix], kind) if prefix in _ANY_ROLE else ("O", "")
 
 
-@lru_cache(maxsize=4096)
-def _is_tag(tag: str, scheme: Scheme) -> bool:
-    return _TAG.fullmatch(tag) is not None and (tag == "O" or tag[0] in _ROLES[scheme])
-
-
 def _check_tag(tag: str, scheme: Scheme) -> None:
     if scheme not in get_args(Scheme):
         raise InputError(f"the scheme must be one of {', '.join(get_args(Scheme))}, got {scheme!r}")
-    if not _is_tag(tag, scheme):
+    if not is_tag(tag, scheme):
         raise InputError(f"{tag!r} is no tag of {scheme}: expected O, or one of {', '.join(_ROLES[scheme])} and a type")
 
 

@@ -29,7 +29,7 @@ def report(conll_tokenizer: str) -> dict[str, Any]:
             "Peter/B-PER Blackburn/I-PER",
             "EU/B-LOC rejects/O German/B-MISC call/O",
             "Peter/B-ORG Blackburn/I-ORG call/O",
-            "EU/B-ORG zoo/O",
+            "EU/B-ORG zoo/o",
             "German/I-MISC a/O",
             "",
         ),
@@ -48,14 +48,15 @@ def test_counts(report: dict[str, Any]) -> None:
     assert (train["num_unknown_tokens"], train["unknown_words"]) == (1, [{"word": "zoo", "num": 1}])
     assert (train["num_long"], report["splits"]["val"]["num_long"]) == (0, 1)  # lamb has two: five, and two around
     assert train["entities"] == {"MISC": 3, "ORG": 3, "LOC": 1, "PER": 1}
-    assert train["tags"]["O"] == 7
+    assert train["tags"]["O"] == 6
     assert report["scheme"] == "IOB2"
 
 
 def test_wrong_tags(report: dict[str, Any]) -> None:
     wrong = report["splits"]["train"]["wrong_tags"]
-    assert wrong["num"] == 1
-    assert wrong["examples"][0].startswith("train.txt, line 21 ('German'): tag 'I-MISC', expected B-MISC")
+    assert (wrong["num"], wrong["num_misspelt"]) == (2, 1)
+    assert wrong["examples"][0].startswith("train.txt, line 19 ('zoo'): tag 'o', expected O, or one of B-, I-")
+    assert wrong["examples"][1].startswith("train.txt, line 21 ('German'): tag 'I-MISC', expected B-MISC")
 
 
 def test_unseen(report: dict[str, Any]) -> None:

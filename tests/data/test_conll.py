@@ -144,6 +144,39 @@ def test_the_original_layout(make_data: Any, tmp_path: Path, end: str, tail: str
     assert entities.labels == ["O", *(f"{prefix}-{kind}" for kind in TYPES for prefix in "BI")]
 
 
+PUBLISHED = """-DOCSTART- -X- O O
+
+at IN I-PP O
+Aldra NNP I-NP B-MISC
+Games NNPS I-NP I-MISC
+Mira NNP I-NP I-PER
+Kell NNP I-NP I-PER
+
+Velan JJ I-NP I-MISC
+Talb JJ B-NP B-MISC
+"""
+"""As a sentence of the published eng.train is written: the first B-MISC follows no MISC, the second rightly does."""
+
+
+def test_the_published_file_is_read_as_its_iob2_edition(
+    make_data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    edition = PUBLISHED.replace("I-PER\nKell", "B-PER\nKell").replace("Velan JJ I-NP I-", "Velan JJ I-NP B-")
+    found = []
+    for folder, text in (("published", PUBLISHED), ("edition", edition)):
+        (tmp_path / folder).mkdir()
+        for name in ("eng.train", "eng.testa"):
+            (tmp_path / folder / name).write_text(text)
+        found.append(make_data(data_dir=str(tmp_path / folder)))
+    assert [message[: message.index("; ")] for message in caplog.messages] == [
+        f"{split}: 1 tag out of place, read as conlleval does" for split in ("train", "val")
+    ]
+    assert f"{tmp_path / 'published' / 'eng.train'}, line 4 ('Aldra'): tag 'B-MISC', expected I-MISC" in caplog.text
+    assert [" ".join(s.tags) for s in found[0].sentences["train"]] == ["O B-MISC I-MISC B-PER I-PER", "B-MISC B-MISC"]
+    assert (found[0].fingerprint, found[0].facts("val")) == (found[1].fingerprint, found[1].facts("val"))
+    assert found[0].facts("val")["num_gold_entities"] == 4
+
+
 def test_documents_are_kept(make_data: Any) -> None:
     numbers = [sentence.document for sentence in load(data_dir=IOB2)]
     assert len(set(numbers)) == -(-NEWS_COUNTS["train"] // 7)

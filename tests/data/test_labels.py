@@ -2,7 +2,7 @@
 
 import pytest
 
-from lit_mlm.data.labels import convert_sentences, find_labels, number_tags, require_same_labels
+from lit_mlm.data.labels import find_labels, number_tags, require_same_labels
 from lit_mlm.data.sentences import TaggedSentence
 from lit_mlm.errors import InputError
 from lit_mlm.text.tagging import Scheme, guess_scheme
@@ -24,39 +24,6 @@ def test_order_of_others() -> None:
     assert find_labels([make("U-NP")], "BILOU") == ["O", "B-NP", "I-NP", "L-NP", "U-NP"]
     assert find_labels([make("B", "I")], "IOB2") == ["O", "B", "I"]
     assert find_labels([make("VB", "NN", "O", ".")], None) == [".", "NN", "O", "VB"]
-
-
-@pytest.mark.parametrize(
-    ("source", "tags"),
-    [
-        ("IOB1", ("I-PER", "I-PER", "B-PER", "O")),
-        ("BIOES", ("B-PER", "E-PER", "S-PER", "O")),
-        ("BILOU", ("B-PER", "L-PER", "U-PER", "O")),
-    ],
-)
-def test_all_schemes_become_the_same_tags(source: Scheme, tags: tuple[str, ...]) -> None:
-    (sentence,) = convert_sentences([make(*tags)], source, "IOB2")
-    assert list(sentence.tags) == ["B-PER", "I-PER", "B-PER", "O"]
-    assert (sentence.words, sentence.place, sentence.first_line) == (["w0", "w1", "w2", "w3"], "some.txt", 5)
-    assert list(convert_sentences([sentence], "IOB2", source)[0].tags) == list(tags)
-
-
-def test_plain_tags_stay() -> None:
-    assert convert_sentences([make("B-X", "NN")], None, None) == [make("B-X", "NN")]
-
-
-@pytest.mark.parametrize(
-    ("scheme", "tags", "message"),
-    [
-        ("IOB2", ("O", "I-PER"), r"some.txt, line 6 \('w1'\): tag 'I-PER', expected B-PER, as no entity .* \(IOB2\)"),
-        ("IOB2", ("O", "O", "b-PER"), r"some.txt, line 7 \('w2'\): tag 'b-PER', expected O, or one of B-, I-"),
-        ("BIOES", ("B-PER",), r"line 5 \('w0'\): tag 'B-PER', expected S-PER at the end of a sentence"),
-        (None, ("NN", " "), r"line 6 \('w1'\): tag ' ', expected a tag"),
-    ],
-)
-def test_impossible_tags_are_located(scheme: Scheme | None, tags: tuple[str, ...], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        convert_sentences([make("O" if scheme else "NN"), make(*tags)], scheme, None)
 
 
 def test_numbers_go_by_name() -> None:

@@ -182,8 +182,11 @@ def test_windows_of_training_are_packed(make_news: Any) -> None:
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert packed.fingerprint == news.fingerprint
     assert packed.facts("val") == news.facts("val")
-    assert packed.order_options == {"group_by_length": True, "max_tokens_per_batch": None, "pack_length": 64}
-    assert news.order_options["pack_length"] is None
+    assert packed.order_options == {"max_tokens_per_batch": None, "pack_length": 64}
+    by_chance: dict[str, Any] = {"max_tokens_per_batch": None, "pack_length": None, "group_by_length": False}
+    assert news.order_options == by_chance | {"batch_size": 4}
+    by_tokens = make_news(max_tokens_per_batch=500).order_options
+    assert by_tokens == by_chance | {"max_tokens_per_batch": 500, "group_by_length": True}
     padding = f"{news._make_order('train', is_training=True).padding_fraction:.1%}"
     assert f"{padding} of a training batch is padding" in news.describe()
     assert f" padding, {padding} without)" in packed.describe()
@@ -193,7 +196,7 @@ def test_windows_of_training_are_packed(make_news: Any) -> None:
     ("options", "message"),
     [
         ({"max_tokens_per_batch": 500}, "data.pack_length and data.max_tokens_per_batch exclude each other"),
-        ({"group_by_length": False}, "data.group_by_length false has no effect with data.pack_length"),
+        ({"group_by_length": True}, "data.group_by_length true has no effect with data.pack_length"),
         ({"pack_length": 30}, "data.pack_length 30 is less than the longest sequence, 40 tokens; raise it or lower da"),
         ({"pack_length": -1}, "data.pack_length must be at least 1, got -1"),
     ],

@@ -262,10 +262,21 @@ def test_labels_come_from_the_training_split(make_data: Any) -> None:
     assert collect(data, "test")[0, 0][1] == [data.labels.index("B-LOC")]
 
 
-def test_impossible_tags_are_located(make_data: Any) -> None:
-    splits = {"train": make_sentences(CoNLL), "val": make_sentences({"a b c": "O I-PER O"}, "valid.txt")}
-    with pytest.raises(InputError, match=r"valid.txt, line 2 \('b'\): tag 'I-PER', expected B-PER"):
-        make_data(splits)
+def test_tags_out_of_place_are_told_once_and_refused_on_request(
+    make_data: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = {"a b c": "O I-PER O", "d e": "I-LOC I-PER"}
+    splits = {"train": make_sentences(CoNLL), "val": make_sentences(stray, "valid.txt")}
+    right = splits | {"val": make_sentences({"a b c": "O B-PER O", "d e": "B-LOC B-PER"}, "valid.txt")}
+    data, expected = make_data(splits), make_data(right, strict_tags=True)
+    assert caplog.messages == [
+        "val: 3 tags out of place, read as conlleval does; the first: valid.txt, line 2 ('b'): tag 'I-PER', expected "
+        "B-PER, as no entity of this type stands right before (IOB2); data.strict_tags true refuses it"
+    ]
+    assert (data.fingerprint, data.facts("val")) == (expected.fingerprint, expected.facts("val"))
+    assert collect(data) == collect(expected)
+    with pytest.raises(InputError, match=r"valid.txt, line 2 \('b'\): tag 'I-PER', expected B-PER.*data.strict_tags"):
+        make_data(splits, strict_tags=True)
 
 
 LONG = dict.fromkeys(("train", "val", "test"), make_long_sentences())
@@ -314,9 +325,26 @@ def test_training_order_follows_seed_and_epoch(make_data: Any, monkeypatch: pyte
 
     assert read(1, 2) == read(1, 2, num_workers=1)
     assert len({json.dumps(read(*key)) for key in ((1, 2), (1, 3), (2, 2))}) == 3
-    assert sorted(sum(read(1, 2), [])) == sorted(sum(read(1, 2, group_by_length=False), []))  # noqa: RUF017
-    budget = make_data(LONG, window=16, max_tokens_per_batch=64)
-    assert max(batch["input_ids"].numel() for batch in budget.train_dataloader()) <= 64
+    assert sorted(sum(read(1, 2), [])) == sorted(sum(read(1, 2, group_by_length=True), []))  # noqa: RUF017
+
+
+def test_training_batches_go_by_length_on_request_and_where_tokens_size_them(make_data: Any) -> None:
+    def read(**options: Any) -> tuple[set[int], float, int]:
+        """The numbers of windows of whole batches, the share of padding, and the most tokens in a batch."""
+        data = make_data(LONG, window=16, **options)
+        shapes = [tuple(batch["input_ids"].shape) for batch in data.train_dataloader()]
+        padding = data._make_order("train", is_training=True).padding_fraction
+        return {rows for rows, _ in shapes}, padding, max(rows * length for rows, length in shapes)
+
+    chance, grouped = read(), read(group_by_length=True)
+    assert chance == read(group_by_length=False)
+    assert grouped[1] < chance[1] / 2
+    tokens, alike = ({"max_tokens_per_batch": 64, **more} for more in ({}, {"group_by_length": False}))
+    assert read(**tokens) == read(**tokens, group_by_length=True)
+    assert len(read(**tokens)[0]) > 2
+    assert read(**alike)[0] <= {4, 3, 2, 1}
+    assert read(**tokens)[2] <= 64 >= read(**alike)[2]
+    assert make_data(LONG).facts("val") == make_data(LONG, group_by_length=True).facts("val")
 
 
 def test_context(make_data: Any) -> None:

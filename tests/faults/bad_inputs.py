@@ -351,8 +351,8 @@ BAD_INPUTS: list[BadInput] = [
     ),
     BadInput(
         "impossible tag",
-        tagged_files(train=TAGGED + "runs VBZ B-VP O\nfar RB O I-LOC\n\n" + TAGGED * 9),
-        ("train.txt", "'I-LOC'", "expected"),
+        tagged_files(TAGGED + "runs VBZ B-VP O\nfar RB O I-LOC\n\n" + TAGGED * 9, TAGGED, "--data.strict_tags", "true"),
+        ("train.txt", "'I-LOC'", "expected", "data.strict_tags false"),
     ),
     BadInput("labels of another checkpoint", other_labels, ("the checkpoint has the labels", "CITY", "model.model")),
     BadInput(

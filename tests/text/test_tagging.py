@@ -16,6 +16,7 @@ from lit_mlm.text.tagging import (
     convert_tags,
     decode_tags,
     find_problem,
+    find_problems,
     find_scheme,
     find_spans,
     find_spans_strict,
@@ -211,6 +212,12 @@ def test_problem_is_named(scheme: Scheme, tags: str, index: int, expected: str) 
     assert problem is not None
     assert problem[0] == index
     assert problem[1].startswith(expected)
+
+
+def test_problems_are_named_in_their_order() -> None:
+    problems = list(find_problems(["I-LOC", "B_PER", "I-PER", "I-LOC"], "IOB2"))
+    assert [(i, text.split(", ")[0]) for i, text in problems] == [(0, "B-LOC"), (1, "O"), (3, "B-LOC")]
+    assert [i for i, _ in find_problems(["O", "B-PER", "B-PER"], "BIOES")] == [2]  # once, though it ends there, too
 
 
 def test_problem_of_plain_tags() -> None:
