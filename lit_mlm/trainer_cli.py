@@ -17,9 +17,14 @@ import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.plugins import CheckpointIO, ClusterEnvironment, LayerSync, Precision
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy
+from torch.amp import GradScaler
 
 import lit_mlm.callbacks
 import lit_mlm.data
@@ -33,8 +38,10 @@ from lit_mlm.callbacks.save_results import SaveResults, get_run_folder
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
 from lit_mlm.callbacks.take_back import TakeBack
 from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
+from lit_mlm.class_paths import list_paths
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
+from lit_mlm.data.sources import Source
 from lit_mlm.errors import InputError
 from lit_mlm.mistakes import check_port, check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
@@ -43,7 +50,7 @@ from lit_mlm.parser import TrainerParser
 from lit_mlm.ranks import end_children, leave_group, watch_ranks
 from lit_mlm.run_folder import choose_evaluated, choose_run, hold_folder, release_folders
 from lit_mlm.save_config import SaveConfig, dump_config
-from lit_mlm.trust import check_trust, take_trust
+from lit_mlm.trust import LIBRARIES, check_trust, take_trust
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -55,6 +62,13 @@ DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer._
     TRAINER_DEFAULTS
 )
 """What the Trainer's options are where nobody gives them."""
+
+BASES: tuple[type, ...] = (
+    *(TransformerModule, LightningDataModule, Source),
+    *(Callback, Logger, Profiler, Accelerator, Strategy),
+    *(Precision, GradScaler, ClusterEnvironment, CheckpointIO, LayerSync),
+)
+"""The classes whose families a config may name: what the options of a command, and of these classes, take."""
 
 FALSE_ALARMS = (
     r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
@@ -99,19 +113,21 @@ class TrainerCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line; a mistake in it is told from one in a config, and nothing untrusted is imported."""
-        args, trusted = take_trust(args)
+        args, trust = take_trust(args, list_paths(BASES, LIBRARIES))
         # It asks this before each import of what a value names, wherever that stands, and makes objects of classes only
         # where a class is expected.
         set_parsing_settings(
-            import_path_denylist=["*"], import_path_allowlist=list(trusted), instantiate_subclass_spec_in_any=False
+            import_path_denylist=["*", *trust.attributes],
+            import_path_allowlist=[*trust.packages, *trust.paths],
+            instantiate_subclass_spec_in_any=False,
         )
         command = cast(TrainerParser, self._subcommand_parsers[args[0]])
         command.configs = [value for option, value in pairwise(args) if option == "--config"]
-        command.typed, command.trusted = args, trusted
+        command.typed, command.trust = args, trust
         cast(TrainerParser, parser).command = command
         for path in command.configs:
             check_yaml(path)
-            check_trust(path, trusted)
+            check_trust(path, trust)
         super().parse_arguments(parser, args)
         typed = any(arg.partition("=")[0] == "--model.trust_remote_code" for arg in args)
         if self.config[args[0]].get("model.init_args.trust_remote_code") and not typed:
@@ -142,7 +158,7 @@ class TrainerCLI(LightningCLI):
             "--trust",
             default=SUPPRESS,
             metavar="PACKAGE",
-            help="let configs name classes of this package of yours, which is imported; may be given several times",
+            help="let configs name all that is in this package, which is imported; may be given several times",
         )
 
     @staticmethod

@@ -38,10 +38,11 @@ BELOW = {
     "option_checks": set(),
     "ranks": set(),
     "config_files": {"cli"},
-    "trust": {"config_files"},
+    "trust": {"class_paths", "config_files"},
     "parser": {"cli", "class_paths", "config_files", "trust"},
     "show_cli": {"trainer_cli", "data"},
     "trainer_cli": {
+        "class_paths",
         "cli",
         "config_files",
         "mistakes",
