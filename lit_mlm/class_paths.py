@@ -2,7 +2,9 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, get_args
 
 
@@ -37,10 +39,28 @@ def find_types(hint: Any) -> Iterator[type]:
         yield hint
 
 
+def find_names(path: str) -> set[str]:
+    """The dotted paths of what has this one, which is imported: where it was written, and the packages around there."""
+    try:
+        value = locate(path)
+        written = f"{value.__module__}.{value.__qualname__}"
+    except (ImportError, RuntimeError, AttributeError):  # of a library that is not whole; no class or function
+        return {path}
+    around = accumulate(value.__module__.split("."), "{}.{}".format)
+    exports = (package for package in around if getattr(sys.modules.get(package), value.__name__, None) is value)
+    return {path, written, *(f"{package}.{value.__name__}" for package in exports)}
+
+
 def find_subclasses(base: type) -> Iterator[type]:
     """The classes below a class that objects can be made of."""
+    for cls in find_family(base):
+        if cls is not base and not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
+            yield cls
+
+
+def find_family(base: type) -> Iterator[type]:
+    """A class and all below it."""
+    yield base
     subclasses: list[type] = type.__subclasses__(base)
     for cls in subclasses:
-        if not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
-            yield cls
-        yield from find_subclasses(cls)
+        yield from find_family(cls)

@@ -57,6 +57,18 @@ def walk(node: yaml.Node, parents: tuple[str, ...] = ()) -> Iterator[Place]:
             yield from walk(entry, (*parents, str(i)))
 
 
+def list_scalars(node: yaml.Node, parents: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], yaml.ScalarNode]]:
+    """All values below a node of a YAML, each with the name of its option; those of a list have the list's."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from list_scalars(value, (*parents, str(key.value)))
+    elif isinstance(node, yaml.SequenceNode):
+        for entry in node.value:
+            yield from list_scalars(entry, parents)
+    elif isinstance(node, yaml.ScalarNode):
+        yield parents, node
+
+
 def find_fault(name: tuple[str, ...], key: yaml.Node, value: yaml.Node) -> str:
     """What is wrong with an option by itself; nothing of most."""
     full, last = ".".join(part for part in name if not part.isdigit()), name[-1]
@@ -111,6 +123,25 @@ def find_origin(configs: Sequence[str], key: str, found: str | None = None) -> s
         nodes += [node.get("class_path") for node in nodes if isinstance(node, dict)]
         if nodes and (found is None or found in map(str, nodes)):
             return f"{path}: "
+    return ""
+
+
+def find_line(configs: Sequence[str], value: str) -> str:
+    """The file and line of a value, as the beginning of a message; nothing if it was typed.
+
+    Args:
+        configs: the files; those of YAML that they name, of one section for instance, are looked through too.
+        value: what is looked for.
+    """
+    paths = [Path(config) for config in reversed(configs)]
+    for path in paths:
+        root = yaml.compose(path.read_text(), yaml.SafeLoader)
+        for _, node in list_scalars(root) if root else ():
+            if node.value == value:
+                return f"{path}, line {node.start_mark.line + 1}: "
+            if node.value.endswith((".yaml", ".yml")):
+                named = (Path(node.value), path.parent / node.value)
+                paths += [file for file in named if file.is_file() and file not in paths]
     return ""
 
 

@@ -18,9 +18,9 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_mlm.class_paths import find_subclasses, find_types, locate, try_import
 from lit_mlm.cli import TRAINER_COMMANDS
-from lit_mlm.config_files import find_origin, list_class_paths
+from lit_mlm.config_files import find_line, find_origin, list_class_paths
 from lit_mlm.errors import InputError, suggest
-from lit_mlm.trust import is_trusted, refuse_class
+from lit_mlm.trust import Trust, refuse
 
 MAX_LISTED = 8
 """So many valid names are listed; of more, the nearest alone."""
@@ -48,8 +48,8 @@ class TrainerParser(LightningArgumentParser):
     typed: Sequence[str] = ()
     """The command line."""
 
-    trusted: Sequence[str] = ()
-    """The packages that may be imported."""
+    trust: Trust
+    """What may be imported."""
 
     command: "TrainerParser | None" = None
     """The parser that knows the options of the command that was typed, where this is the one of all commands."""
@@ -130,11 +130,11 @@ class TrainerParser(LightningArgumentParser):
     def _explain_class(self, key: str, cause: str, chain: list[BaseException]) -> str:
         """About a `class_path`: none, no such class, a class of another kind, or one that can't be imported."""
         if denied := re.match(r"Importing '(\S+)' is not allowed", cause):
-            return f"{key}: {refuse_class(denied[1])}"
+            return f"{find_line(self.configs, denied[1])}{key}: {refuse(denied[1])}"
         classes = format_names(self._find_classes(key))
         paths = self._find_paths(key)
         for path in paths:
-            if is_trusted(path, self.trusted) and (reason := try_import(path)):
+            if self.trust.admits(path) and (reason := try_import(path)):
                 return f"{find_origin(self.configs, key, path)}{key}: can't import {path}: {reason}"
         if match := re.match(r"Expected an instantiatable class, but (\S+) is abstract", cause):
             if match[1] not in paths:

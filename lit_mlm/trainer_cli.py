@@ -25,6 +25,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 import lit_mlm.callbacks
 import lit_mlm.data
 import lit_mlm.modules
+from lit_mlm.admitted import list_admitted, refuse_running
 from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.print_progress import PrintProgress
@@ -113,20 +114,23 @@ class TrainerCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line; a mistake in it is told from one in a config, and nothing untrusted is imported."""
-        args, trusted = take_trust(args)
+        args, trust = take_trust(args, list_admitted())
         # It asks this before each import of what a value names, wherever that stands, and makes objects of classes only
         # where a class is expected.
         set_parsing_settings(
-            import_path_denylist=["*"], import_path_allowlist=list(trusted), instantiate_subclass_spec_in_any=False
+            import_path_denylist=["*", *trust.attributes],
+            import_path_allowlist=[*trust.packages, *trust.paths],
+            instantiate_subclass_spec_in_any=False,
         )
         command = cast(TrainerParser, self._subcommand_parsers[args[0]])
         command.configs = [value for option, value in pairwise(args) if option == "--config"]
-        command.typed, command.trusted = args, trusted
+        command.typed, command.trust = args, trust
         cast(TrainerParser, parser).command = command
         for path in command.configs:
             check_yaml(path)
-            check_trust(path, trusted)
+            check_trust(path, trust)
         super().parse_arguments(parser, args)
+        refuse_running(self.config[args[0]], args, trust)
         typed = any(arg.partition("=")[0] == "--model.trust_remote_code" for arg in args)
         if self.config[args[0]].get("model.init_args.trust_remote_code") and not typed:
             raise InputError("a config can't trust a model's code: type --model.trust_remote_code true")
@@ -156,7 +160,7 @@ class TrainerCLI(LightningCLI):
             "--trust",
             default=SUPPRESS,
             metavar="PACKAGE",
-            help="let configs name classes of this package of yours, which is imported; may be given several times",
+            help="let configs name all that is in this package, which is imported; may be given several times",
         )
 
     @staticmethod

@@ -3,15 +3,21 @@
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from lit_mlm.config_files import walk
+from lit_mlm.class_paths import find_names, locate
+from lit_mlm.config_files import list_scalars, walk
 from lit_mlm.errors import InputError
 
-TRUSTED = ("lit_mlm", "lightning", "torch", "torchmetrics", "transformers")
-"""The packages whose classes a config may name."""
+LIBRARIES = ("lit_mlm", "lightning", "torch", "torchmetrics", "transformers")
+"""The packages of which a config may name nothing but the classes that options take."""
+
+PLAIN = "lit_mlm.text"
+"""The package whose functions a config may name: they compute, and load nothing."""
 
 DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 """What can be imported: names joined by dots."""
@@ -24,19 +30,44 @@ CLASS_OPTION = re.compile(
 """The options whose values name classes."""
 
 
-def take_trust(args: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+@dataclass(frozen=True)
+class Trust:
+    """What a config may name.
+
+    Attributes:
+        packages: packages and modules, with all that is in them.
+        paths: classes and functions, without what is in them.
+    """
+
+    packages: tuple[str, ...]
+    paths: frozenset[str]
+
+    def admits(self, path: str) -> bool:
+        """Whether a config may name what has this dotted path."""
+        return path in self.paths or is_within(path, self.packages)
+
+    @property
+    def attributes(self) -> list[str]:
+        """The dotted paths of what is in the classes and functions, such as methods, as far as they are imported."""
+        found = ((path, locate(path)) for path in self.paths if path.rpartition(".")[0] in sys.modules)
+        return [f"{path}.{name}" for path, value in found for name in {*dir(value), *dir(type(value))}]
+
+
+def take_trust(args: Sequence[str], classes: Iterable[str]) -> tuple[list[str], Trust]:
     """Takes every ``--trust PACKAGE`` out of a command line.
 
     Args:
         args: the command line.
+        classes: the dotted paths of the classes that any config may name.
 
     Returns:
-        The others, and what is trusted: `TRUSTED`, these packages, and the modules of the classes that are typed.
+        The others, and what is trusted: `PLAIN`, these packages, the classes, and what is typed: of a module that comes
+        with Python or a library that alone, of the user's own the whole module of a class.
 
     Raises:
         InputError: if one is no package's name.
     """
-    rest, packages = [], []
+    rest, packages = [], [PLAIN]
     iterator = iter(args)
     for arg in iterator:
         option, equals, value = arg.partition("=")
@@ -44,60 +75,73 @@ def take_trust(args: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
             rest.append(arg)
             continue
         package = value if equals else next(iterator, "")
-        if not all(part.isidentifier() for part in package.split(".")):
+        if not all(part.isidentifier() for part in package.split(".")) or is_within(package, ["jsonargparse"]):
             raise InputError(f"--trust needs the name of a package, as in --trust my_package, got {package!r}")
         packages.append(package)
-    typed = [path.rpartition(".")[0] for path in find_typed_classes(rest)]
-    return rest, tuple(dict.fromkeys((*TRUSTED, *packages, *typed)))
+    paths = {path for path in classes if not is_within(path, packages)}
+    for path, is_class in find_typed(rest):
+        if is_within(path, (*LIBRARIES, *sys.stdlib_module_names)):
+            paths |= find_names(path) if is_within(path, LIBRARIES) else {path}
+        elif is_class:
+            packages.append(path.rpartition(".")[0])
+        elif not is_module(path):
+            paths.add(path)
+    return rest, Trust(tuple(dict.fromkeys(packages)), frozenset(paths))
 
 
-def find_typed_classes(args: Sequence[str]) -> Iterator[str]:
-    """The dotted paths of classes that a command line names, those in typed lists and mappings too."""
+def find_typed(args: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """The dotted words of a command line, those in lists and mappings too, and whether a class stands there."""
     pairs = zip(args, [*args[1:], ""], strict=True)
     for option, value in (arg.split("=", 1) if "=" in arg else (arg, following) for arg, following in pairs):
-        if not CLASS_OPTION.fullmatch(option) or Path(value).is_file():
+        if not option.startswith("--") or Path(value).is_file():
             continue
-        try:
+        with suppress(yaml.YAMLError):  # the parser tells what is wrong with it
             root = yaml.compose(value, yaml.SafeLoader)
-        except yaml.YAMLError:  # the parser tells what is wrong with it
-            continue
-        nodes = [root, *(root.value if isinstance(root, yaml.SequenceNode) else [])]
-        nodes += [node for name, _, node in (walk(root) if root else ()) if name[-1] == "class_path"]
-        for node in nodes:
-            if isinstance(node, yaml.ScalarNode) and DOTTED.fullmatch(node.value):
-                yield node.value
+            for name, node in list_scalars(root) if root else ():
+                if DOTTED.fullmatch(node.value) and not is_within(node.value, ["jsonargparse"]):
+                    is_class = name[-1:] == ("class_path",) or not name
+                    yield node.value, is_class and bool(CLASS_OPTION.fullmatch(option))
 
 
-def check_trust(config: str, trusted: Iterable[str]) -> None:
+def is_module(path: str) -> bool:
+    """Whether there is a file or folder of a module with this dotted path, which is then no class or function."""
+    places = [Path(folder, *path.split(".")) for folder in sys.path]
+    return any(place.is_dir() or any(place.parent.glob(f"{place.name}.*")) for place in places)
+
+
+def check_trust(config: str, trust: Trust) -> None:
     """Refuses a config that would run code which was not asked for; it imports nothing.
 
     Args:
         config: the file.
-        trusted: what `take_trust` found.
+        trust: what `take_trust` found.
 
     Raises:
-        InputError: names line and class, and what to type.
+        InputError: names line and class or function, and what to type.
     """
     root = yaml.compose(Path(config).read_text(), yaml.SafeLoader)
-    for name, key, value in walk(root) if root else ():
-        place, text = f"{config}, line {key.start_mark.line + 1}", str(value.value)
+    for name, key, _ in walk(root) if root else ():
         if name == ("trust",):
-            raise InputError(f"{place}: a config can't trust: type --trust PACKAGE")
-        is_class = isinstance(value, yaml.ScalarNode) and (name[-1] == "class_path" or name in (("model",), ("data",)))
-        if is_class and not is_trusted(text, trusted) and DOTTED.fullmatch(text) and not Path(text).is_file():
-            raise InputError(f"{place}: {refuse_class(text)}")
+            raise InputError(f"{config}, line {key.start_mark.line + 1}: a config can't trust: type --trust PACKAGE")
+    for name, node in list_scalars(root) if root else ():
+        path = node.value
+        is_named = name[-1] == "class_path" or name in (("model",), ("data",)) or is_within(path, LIBRARIES)
+        if is_named and DOTTED.fullmatch(path) and not trust.admits(path) and not Path(path).is_file():
+            raise InputError(f"{config}, line {node.start_mark.line + 1}: {refuse(path)}")
 
 
-def is_trusted(path: str, trusted: Iterable[str]) -> bool:
-    """Whether a dotted path lies in one of the packages or modules that are trusted."""
-    return any(f"{path}.".startswith(f"{package}.") for package in trusted)
+def is_within(path: str, packages: Iterable[str]) -> bool:
+    """Whether a dotted path is that of a package or module, or of something in it."""
+    return any(f"{path}.".startswith(f"{package}.") for package in packages)
 
 
-def refuse_class(path: str) -> str:
-    """The message about a class that nobody trusts; Python's own modules are nothing to trust a config with."""
-    *others, last = TRUSTED
+def refuse(path: str) -> str:
+    """The message about what nobody trusts; Python's own modules are nothing to trust a config with."""
     package = path.partition(".")[0]
     advice = (
         "" if package in sys.stdlib_module_names else f"; if you trust the code of {package}, add --trust {package}"
     )
-    return f"a config may name what is in {', '.join(others)} and {last}, not {path}{advice}"
+    return (
+        "a config may name the classes of lit_mlm, lightning and torch that options take, and functions of "
+        f"{PLAIN}, not {path}{advice}"
+    )

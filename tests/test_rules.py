@@ -27,10 +27,11 @@ BELOW = {
         for part in ("data", "modules", "inference")
     },
     "checkpoint_io": {"checkpointing"},
+    "loggers": {"checkpointing"},
     "resuming": set(),
     "run_folder": {"checkpointing"},
-    "save_config": {"callbacks", "checkpointing"},
-    "callbacks": {"inference", "checkpointing", "checkpoint_io", "pretrained", "resuming", "run_folder"},
+    "save_config": {"callbacks", "checkpointing", "loggers"},
+    "callbacks": {"inference", "checkpointing", "checkpoint_io", "loggers", "pretrained", "resuming", "run_folder"},
     "commands": {"inference", "data", "checkpointing", "option_checks"},
     "cli": {"commands", "trainer_cli", "show_cli", "ranks"},
     "class_paths": set(),
@@ -38,11 +39,14 @@ BELOW = {
     "option_checks": set(),
     "ranks": set(),
     "config_files": {"cli"},
-    "trust": {"config_files"},
+    "trust": {"class_paths", "config_files"},
     "parser": {"cli", "class_paths", "config_files", "trust"},
     "show_cli": {"trainer_cli", "data"},
+    "admitted": {"class_paths", "data", "modules", "trust"},
     "trainer_cli": {
+        "admitted",
         "cli",
+        "loggers",
         "config_files",
         "mistakes",
         "option_checks",
@@ -65,7 +69,18 @@ FENCES = {
     "datasets": {"data"},
     "seqeval": set(),  # the reference of the tests
     "jsonargparse": {"save_config", "trainer_cli", "commands"},
-    "lightning": {"data", "modules", "callbacks", "checkpoint_io", "mistakes", "parser", "ranks", "save_config"}
+    "lightning": {
+        "admitted",
+        "data",
+        "modules",
+        "callbacks",
+        "checkpoint_io",
+        "loggers",
+        "mistakes",
+        "parser",
+        "ranks",
+        "save_config",
+    }
     | {"show_cli", "trainer_cli"},
 }
 """Which parts may import a library."""
