@@ -40,6 +40,23 @@ YAML = {
     "module of a package": (
         "trainer: {callbacks: [{class_path: LambdaCallback, init_args: {on_fit_start: torch.os.system}}]}"
     ),
+    "function of a package": (
+        "data: {class_path: IMDBDataModule, init_args: {masking: WordMasking, segmenter: torch.utils.collect_env.run}}"
+    ),
+    "function of a package in a callback": (
+        "trainer: {callbacks: [{class_path: LambdaCallback, init_args: {on_fit_start: torch.hub.load}}]}"
+    ),
+    "method of a class that is admitted": (
+        "trainer: {callbacks: [{class_path: LambdaCallback, "
+        "init_args: {on_fit_start: lightning.pytorch.callbacks.EarlyStopping.setup}}]}"
+    ),
+    "class of a package that no option takes": (
+        "trainer: {callbacks: [{class_path: torch.package.PackageImporter, init_args: {file_or_buffer: x}}]}"
+    ),
+    "class of a package in place of a function": (
+        "data: {class_path: IMDBDataModule, init_args: {masking: WordMasking, segmenter: "
+        "{class_path: torch.package.PackageImporter, init_args: {file_or_buffer: x}}}}"
+    ),
     "trust": "trust: [EVIL]\ndata: EVIL.Data",
     "pickles": "weights_only: false",
     "code of a model": "model: {class_path: MaskedLM, init_args: {model: MODEL, trust_remote_code: true}}",

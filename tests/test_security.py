@@ -1,6 +1,7 @@
 """What others wrote runs nothing: configs, checkpoints and models; and no token is written down."""
 
 import builtins
+import inspect
 import json
 import shutil
 import sys
@@ -10,14 +11,23 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from lightning.pytorch import Callback
+from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import CheckpointIO, Precision
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy
 from transformers import AutoModelForMaskedLM
 
+import lit_mlm.callbacks
+from lit_mlm.class_paths import find_subclasses
 from lit_mlm.cli import main
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import load_masked_lm
 from lit_mlm.modules.masked_lm import MaskedLM
 from lit_mlm.pretrained import build_net, load_config, load_net, load_tokenizer, restore_config, unpack_tokenizer
 from lit_mlm.remote_code import load_code
+from lit_mlm.trainer_cli import import_all
 from tests import hostile
 from tests.conftest import imdb_args
 
@@ -72,6 +82,81 @@ def test_config_imports_nothing_that_is_not_trusted(
     assert name not in sys.modules
     if "EVIL" in hostile.YAML[case] and "!!" not in hostile.YAML[case] and case != "trust":
         assert f"if you trust the code of {name}, add --trust {name}" in str(caught.value)
+
+
+def list_callables() -> list[tuple[str, str]]:
+    """Each option of a class of Lightning's that a config may name, and that takes a function."""
+    import_all(lit_mlm.callbacks)
+    found = set()
+    for base in (Callback, Logger, Profiler, Strategy, Accelerator, CheckpointIO, Precision):
+        for cls in find_subclasses(base):
+            if cls.__module__.startswith("lightning."):
+                parameters = inspect.signature(inspect.getattr_static(cls, "__init__")).parameters.values()
+                found |= {(cls.__name__, p.name) for p in parameters if "Callable" in str(p.annotation)}
+    return sorted(found)
+
+
+def test_no_option_takes_a_function_of_a_library(
+    tiny_bert: str, cache_dir: str, run_cli: RunCLI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.hub.load", fail)
+    options = list_callables()
+    assert {"LambdaCallback", "StochasticWeightAveraging", "ModelPruning", "DDPStrategy"} <= {
+        name for name, _ in options
+    }
+    for name, option in options:
+        for value in ("torch.hub.load", "{class_path: torch.hub.load}"):
+            text = f"trainer: {{callbacks: [{{class_path: {name}, init_args: {{{option}: {value}}}}}]}}"
+            (tmp_path / "own.yaml").write_text(text)
+            with pytest.raises(InputError, match=r"own.yaml, line 1: a config may name .*, not torch.hub.load; "):
+                run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--config", "own.yaml")
+
+
+def fail(*args: object, **options: object) -> None:
+    """In the place of what must not be called."""
+    raise AssertionError(args)
+
+
+@pytest.mark.parametrize("command", ["fit", "show"])
+def test_text_is_given_to_no_function_of_a_library(command: str, run_cli: RunCLI, tmp_path: Path) -> None:
+    """`torch.utils.collect_env.run` hands what it is given to a shell."""
+    (tmp_path / "text.txt").write_text("one two three\n\necho ran > RAN\n")
+    (tmp_path / "own.yaml").write_text(
+        "model: {class_path: MaskedLM, init_args: {config: {model_type: bert}}}\n"
+        "data:\n  class_path: TextFilesDataModule\n"
+        "  init_args: {train_files: [text.txt], vocab_size: 100, masking: WordMasking,\n"
+        "    segmenter: torch.utils.collect_env.run}\n"
+    )
+    with pytest.raises(InputError, match=r"own.yaml, line 5: a config may name .*, not torch.utils.collect_env.run"):
+        run_cli(command, "--config", "own.yaml")
+    assert not (tmp_path / "RAN").exists()
+
+
+@pytest.mark.parametrize("trust", [["--trust", "torch"], ["--data.segmenter", "torch.hub.load"]])
+def test_function_of_a_library_that_is_asked_for(
+    trust: list[str], tiny_bert: str, cache_dir: str, run_cli: RunCLI, tmp_path: Path
+) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "data: {class_path: IMDBDataModule, init_args: {masking: WordMasking, segmenter: torch.hub.load}}"
+    )
+    with pytest.raises(SystemExit) as stop:
+        run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--config", "own.yaml", *trust, "--print_config")
+    assert not stop.value.code
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "trainer: {strategy: {class_path: DeepSpeedStrategy, init_args: {config: x.json}}}",
+        "trainer: {logger: {class_path: WandbLogger, dict_kwargs: {settings: {x_executable: ./x}}}}",
+    ],
+)
+def test_option_that_says_what_is_run_must_be_typed(
+    text: str, tiny_bert: str, cache_dir: str, run_cli: RunCLI, tmp_path: Path
+) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"a config can't give (config|settings) of .*, which says what is run; type"):
+        run_cli("fit", *imdb_args(tiny_bert, cache_dir), "--config", "own.yaml")
 
 
 @pytest.mark.parametrize(
