@@ -37,9 +37,9 @@ def list_admitted() -> Iterator[str]:
         The path of the file that has a class, and those of the packages that export it.
     """
     classes = {cls for base in BASES for cls in find_family(base)}
-    for module in list(sys.modules.values()):
-        name, is_package = str(vars(module).get("__name__")), "__path__" in vars(module)
+    for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in LIBRARIES:
+            is_package = "__path__" in getattr(module, "__dict__", {})
             for cls in classes:
                 if (is_package or name == cls.__module__) and getattr(module, cls.__name__, None) is cls:
                     yield f"{name}.{cls.__name__}"

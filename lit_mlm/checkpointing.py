@@ -1,13 +1,9 @@
-"""What a checkpoint holds beside Lightning's own, what runs are called, and how files reach the disk whole."""
+"""What a checkpoint holds beside Lightning's own, and what runs are called."""
 
 import hashlib
-import json
-import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ from zipfile import BadZipFile, is_zipfile
 
 import torch
 
+from lit_mlm.atomic import get_unfinished_path, remove_quietly, write_lines
 from lit_mlm.errors import InputError, shorten
 
 RECORD = "lit_mlm"
@@ -73,7 +70,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     Raises:
         InputError: if it can't be written; the message has the reason.
     """
-    unfinished = _get_unfinished_path(path)
+    unfinished = get_unfinished_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:
@@ -90,7 +87,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
             "same command with the same --run_dir"
         ) from error
     finally:
-        _remove(unfinished)
+        remove_quietly(unfinished)
 
 
 def link_checkpoint(source: Path, path: Path) -> None:
@@ -101,9 +98,9 @@ def link_checkpoint(source: Path, path: Path) -> None:
     """
     if path.exists() and path.samefile(source):
         return
-    unfinished = _get_unfinished_path(path)
+    unfinished = get_unfinished_path(path)
     try:
-        _remove(unfinished)
+        remove_quietly(unfinished)
         _link_or_copy(source, unfinished)
         digests = _read_digests(source) if _get_checksum_path(source).is_file() else []
         found = _hash_file(source, source.stat().st_mtime_ns, source.stat().st_size)
@@ -114,7 +111,7 @@ def link_checkpoint(source: Path, path: Path) -> None:
             "command with the same --run_dir"
         ) from error
     finally:
-        _remove(unfinished)
+        remove_quietly(unfinished)
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -141,12 +138,6 @@ def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
     return max(found, default=(0, False, None))[2], problems
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Removes what a run that was killed left half-written."""
-    for path in folder.glob(".*.unfinished"):
-        path.unlink()
-
-
 def _check_record(path: str | Path, record: Any) -> None:
     """Refuses a record that lit-mlm did not write, before its values are taken for names and options."""
     kinds = {"auto_class": str, "config": dict, "options": dict, "tokenizer": dict, "results": dict}
@@ -161,27 +152,6 @@ def _check_record(path: str | Path, record: Any) -> None:
         raise InputError(f"{path} is not a checkpoint of lit-mlm: its record has a wrong {', '.join(wrong)}")
 
 
-def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any]) -> None:
-    """Compares options with those that a checkpoint was made with, and that loading it would silently put in place.
-
-    Args:
-        section: where the options stand in a config, for the message.
-        options: the options that must not differ, by name.
-        saved: the checkpoint's; those that it lacks are not compared.
-
-    Raises:
-        InputError: if one differs; the message has both values.
-    """
-    for name, value in options.items():
-        # A YAML or a checkpoint may have made a list of a tuple.
-        ours, theirs = (list(v) if isinstance(v, tuple) else v for v in (value, saved.get(name, value)))
-        if ours != theirs:
-            raise InputError(
-                f"{section}.{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would take its "
-                "place; give the checkpoint's value, or start from its hf folder instead"
-            )
-
-
 def name_run(config: Path) -> str:
     """What runs of a config are called: by its file, or, for the ``config.yaml`` of a run, as that run was."""
     if config.name != "config.yaml":
@@ -190,81 +160,12 @@ def name_run(config: Path) -> str:
     return folder.parent.name if folder.name.startswith("version_") else folder.name
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file whole or not at all; infinities and NaN become null, which JSON can hold."""
-    finite = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
-    }
-    write_lines(path, [json.dumps(finite, indent=2, allow_nan=False)])
-
-
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Writes a UTF-8 text file whole or not at all; halves of characters, which UTF-8 lacks, become escapes of JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = _get_unfinished_path(path)
-    try:
-        with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        _remove(unfinished)
-
-
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Gives a folder to fill, which takes the place of another once it is whole; a link to a folder stays one.
-
-    A kill leaves the old one or the new one, if need be after `restore_folder`.
-
-    Args:
-        folder: to be replaced, if it is there.
-    """
-    folder = folder.resolve()
-    restore_folder(folder)
-    unfinished, old = _name_leftovers(folder)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        if folder.exists():
-            folder.rename(old)
-        unfinished.rename(folder)
-    finally:
-        restore_folder(folder)
-
-
-def restore_folder(folder: Path) -> None:
-    """Puts the old folder back where a kill within `atomic_folder` left none, and removes what else it left."""
-    unfinished, old = _name_leftovers(folder.resolve())
-    if old.exists() and not folder.exists():
-        old.rename(folder)
-    for path in (unfinished, old):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _name_leftovers(folder: Path) -> tuple[Path, Path]:
-    """The names of a new folder that is not whole and of an old one: one each, so that kills leave at most these."""
-    return folder.with_name(f".{folder.name}.unfinished"), folder.with_name(f".{folder.name}.old")
-
-
 def _is_whole_zip(path: Path) -> bool:
     """Whether a file has a zip's end, which is missing where it was cut off."""
     try:
         return is_zipfile(path)
     except BadZipFile:  # an end that says what can't be
         return True
-
-
-def _get_unfinished_path(path: Path) -> Path:
-    """Where a file lies while it is written: always the same place, so that at most one is left by a kill."""
-    return path.with_name(f".{path.name}.unfinished")
-
-
-def _remove(unfinished: Path) -> None:
-    """Removes a file; the error of a folder that can't be changed is not to stand in the place of the first one."""
-    with suppress(OSError):
-        unfinished.unlink(missing_ok=True)
 
 
 def _link_or_copy(source: Path, path: Path) -> None:

@@ -2,10 +2,18 @@
 
 import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any, get_args
+
+
+def import_all(*packages: Any) -> None:
+    """Imports every file of a package, so that the classes in it have short names on the command line."""
+    for package in packages:
+        for file in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(file.name)
 
 
 def locate(path: str) -> Any:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from lit_mlm.checkpointing import write_lines
+from lit_mlm.atomic import write_lines
 from lit_mlm.errors import InputError
 
 RUN_DIR = "{run_dir}"
@@ -19,6 +20,26 @@ IDS = "loggers.json"
 
 ID_OPTIONS = {"WandbLogger": "id", "MLFlowLogger": "run_id", "CometLogger": "experiment_key"}
 """The option of a logger that its `version` is given as; that of others is ``version``."""
+
+
+class RunTrainer(Trainer):
+    """A Trainer whose files lie in the run's folder, `default_root_dir`, whatever loggers it has."""
+
+    @property
+    def log_dir(self) -> str | None:
+        """The run's folder, the same on every rank; a collective call."""
+        return str(self.strategy.broadcast(self.default_root_dir))
+
+
+def make_default_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
+    """TensorBoard's curves, in the folder of a run.
+
+    Args:
+        folder: of the run.
+        resumed_step: of the checkpoint that a training is resumed from; the points after it are dropped.
+    """
+    purge_step = None if resumed_step is None else resumed_step + 1
+    return TensorBoardLogger(folder, name="", version="", default_hp_metric=False, purge_step=purge_step)
 
 
 def fill_options(loggers: Any, folder: Path, resumed_step: int | None) -> None:

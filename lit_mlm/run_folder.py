@@ -13,9 +13,9 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
-from lit_mlm.checkpointing import find_checkpoint, read_checkpoint, restore_folder
+from lit_mlm.atomic import restore_folder
+from lit_mlm.changes import find_differences, refuse_differences
+from lit_mlm.checkpointing import find_checkpoint, read_checkpoint
 from lit_mlm.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -24,18 +24,6 @@ LOCK = ".lock"
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 """Environment variables: the number of this process in a run; the first one of all holds the folder."""
-
-FREE_OPTIONS = (
-    *("config", "run_dir", "ckpt_path", "allow_changes", "save_every_n_steps", "save_every_n_minutes"),
-    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.sync_batchnorm"),
-    *("trainer.accumulate_grad_batches", "trainer.logger", "trainer.default_root_dir", "trainer.profiler"),
-    *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.barebones"),
-    *("trainer.num_sanity_val_steps", "trainer.benchmark", "trainer.deterministic", "trainer.use_distributed_sampler"),
-    *("model.init_args.attn_implementation", "model.init_args.gradient_checkpointing"),
-    *("data.init_args.batch_size", "data.init_args.eval_batch_size", "data.init_args.num_workers"),
-    *("data.init_args.num_proc", "data.init_args.cache_dir", "data.init_args.data_dir"),
-)
-"""The options that may change while a run goes on: where and how it runs. The global batch is compared by itself."""
 
 _held: dict[Path, tuple[IO[str], list[Path]]] = {}
 """The lock of each folder that this process holds, and the folders that had to be made for it."""
@@ -259,38 +247,6 @@ def is_finished(folder: Path) -> bool:
     return bool(json.loads(metrics.read_text()).get("last/step") == step)
 
 
-def find_differences(folder: Path, config: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The options of a run that a config has other values for: name, the run's value, the config's.
-
-    Args:
-        folder: of the run.
-        config: as `yaml.safe_load` gives it.
-    """
-    saved = _flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
-    ours = _flatten(config)
-    names = [name for name in saved | ours if not name.startswith(FREE_OPTIONS)]
-    return [(name, saved.get(name), ours.get(name)) for name in names if saved.get(name) != ours.get(name)]
-
-
-def refuse_differences(folder: Path, config: dict[str, Any]) -> None:
-    """Refuses to go on with a run under another config.
-
-    Raises:
-        InputError: with the options that differ and both values.
-    """
-    found = find_differences(folder, config)
-    if found:
-        rows = [f"{name.replace('.init_args', '')} {old!r}, not {new!r}" for name, old, new in found[:3]]
-        more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-        advice = "--allow_changes true to go on from its next epoch all the same"
-        if any(name.startswith("model") for name, _, _ in found):
-            advice = "start from its hf folder as model.model in another one"
-        raise InputError(
-            f"--run_dir {folder} holds a run with another config: {'; '.join(rows)}{more}; give another folder, the "
-            f"run's own values, or {advice}"
-        )
-
-
 def find_last(folder: Path) -> tuple[Path | None, list[str]]:
     """The checkpoint that a run goes on from, None if it has written none, and what is wrong with damaged ones.
 
@@ -301,12 +257,3 @@ def find_last(folder: Path) -> tuple[Path | None, list[str]]:
     if path is None and problems:
         raise InputError(f"--run_dir {folder} has no checkpoint that can be read: {'; '.join(problems)}")
     return path, problems
-
-
-def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(config, dict) or not config:
-        return {prefix: config}
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat

@@ -6,8 +6,8 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
+from lit_mlm.atomic import write_lines
 from lit_mlm.callbacks.save_results import get_run_folder
-from lit_mlm.checkpointing import write_lines
 from lit_mlm.loggers import write_ids
 
 

@@ -1,10 +1,8 @@
 """`fit`, `validate`, `test` and `predict`: one LightningCLI, the only place that knows data and modules."""
 
-import importlib
 import inspect
 import logging
 import os
-import pkgutil
 import sys
 import warnings
 from argparse import SUPPRESS
@@ -19,7 +17,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 import lit_mlm.callbacks
@@ -35,10 +32,11 @@ from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
 from lit_mlm.callbacks.take_back import TakeBack
 from lit_mlm.checkpointing import RECORD, name_run, read_checkpoint
+from lit_mlm.class_paths import import_all
 from lit_mlm.cli import TRAINER_COMMANDS
 from lit_mlm.config_files import check_yaml
 from lit_mlm.errors import InputError
-from lit_mlm.loggers import fill_options, keep_curves
+from lit_mlm.loggers import RunTrainer, fill_options, keep_curves, make_default_logger
 from lit_mlm.mistakes import check_port, check_trainer_options, find_mistake
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.option_checks import check_folder, check_seed
@@ -47,6 +45,7 @@ from lit_mlm.ranks import end_children, leave_group, watch_ranks
 from lit_mlm.run_folder import choose_evaluated, choose_run, hold_folder, release_folders
 from lit_mlm.save_config import SaveConfig, dump_config
 from lit_mlm.trust import check_trust, take_trust
+from lit_mlm.upstream import FALSE_ALARMS
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -61,24 +60,6 @@ DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer._
 
 TOLD_ERRORS = (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException, ProcessRaisedException)
 """The errors that may stand for a mistake of the user; any other is a fault."""
-
-FALSE_ALARMS = (
-    r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
-    r".*is smaller than the logging interval.*",  # short runs are fine
-    r".*args parameter is intended to run.*",  # the commands of `lit_mlm.cli` are found before LightningCLI
-    r".*(exists and is not empty|your dataloader is not resumable).*",  # a run that goes on: it is, by its orders
-    r".*-wrapped module .* returned a view tensor.*",  # nothing here changes logits in place
-    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch
-)
-
-
-class RunTrainer(Trainer):
-    """A Trainer whose files lie in the run's folder, `default_root_dir`, whatever loggers it has."""
-
-    @property
-    def log_dir(self) -> str | None:
-        """The run's folder, the same on every rank; a collective call."""
-        return str(self.strategy.broadcast(self.default_root_dir))
 
 
 class TrainerCLI(LightningCLI):
@@ -231,9 +212,7 @@ class TrainerCLI(LightningCLI):
         if config.run_dir is not None:
             kwargs["default_root_dir"] = config.run_dir
         if config.trainer.logger in (None, True) and config.run_dir is not None:
-            options: dict[str, Any] = {"name": "", "version": "", "default_hp_metric": False}
-            options |= {} if step is None else {"purge_step": step + 1}  # curves go on where the weights do
-            kwargs["logger"] = TensorBoardLogger(folder, **options)
+            kwargs["logger"] = make_default_logger(folder, step)
         if self.subcommand == "fit" and config.ckpt_path is not None:
             kwargs["num_sanity_val_steps"] = 0  # the figures of the start are in the checkpoint
         trainer = super().instantiate_trainer(**kwargs, enable_progress_bar=self._add_callbacks())
@@ -318,10 +297,3 @@ def _call(cli_class: type[TrainerCLI], args: Sequence[str]) -> None:
         args=list(args),
     )
     leave_group()
-
-
-def import_all(*packages: Any) -> None:
-    """Imports every file of a package, so that the classes in it have short names on the command line."""
-    for package in packages:
-        for file in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            importlib.import_module(file.name)

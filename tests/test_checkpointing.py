@@ -1,8 +1,6 @@
 """What reaches the disk."""
 
 import hashlib
-import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -10,44 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from lit_mlm import checkpointing
-from lit_mlm.checkpointing import (
-    CHECKSUM,
-    RECORD,
-    find_checkpoint,
-    link_checkpoint,
-    read_checkpoint,
-    remove_unfinished,
-    write_checkpoint,
-    write_json,
-    write_lines,
-)
+from lit_mlm import atomic, checkpointing
+from lit_mlm.atomic import remove_unfinished
+from lit_mlm.checkpointing import CHECKSUM, RECORD, find_checkpoint, link_checkpoint, read_checkpoint, write_checkpoint
 from lit_mlm.errors import InputError
-
-
-def test_infinities_become_null(tmp_path: Path) -> None:
-    write_json(tmp_path / "a" / "metrics.json", {"val/perplexity": math.inf, "nan": math.nan, "x": 1.5, "name": "y"})
-    content = json.loads((tmp_path / "a" / "metrics.json").read_text())
-    assert content == {"val/perplexity": None, "nan": None, "x": 1.5, "name": "y"}
-
-
-def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.json"
-    write_json(path, {"a": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_lines_that_fail_midway_leave_the_old_file_alone(tmp_path: Path) -> None:
-    path = tmp_path / "lines.jsonl"
-    write_lines(path, ["caf\u00e9", "\ud800"])
-    assert path.read_bytes() == b"caf\xc3\xa9\n\\ud800\n"
-    with pytest.raises(ZeroDivisionError):
-        write_lines(path, (str(1 // i) for i in (1, 0)))
-    assert path.read_text().endswith("\\ud800\n")
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +74,8 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", stop)
-    monkeypatch.setattr(checkpointing, "_remove", lambda path: None)
+    for module in (atomic, checkpointing):
+        monkeypatch.setattr(module, "remove_quietly", lambda path: None)
 
 
 def test_checksum_is_that_of_sha256sum(last: Path) -> None:

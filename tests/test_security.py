@@ -20,14 +20,13 @@ from lightning.pytorch.strategies import Strategy
 from transformers import AutoModelForMaskedLM
 
 import lit_mlm.callbacks
-from lit_mlm.class_paths import find_subclasses
+from lit_mlm.class_paths import find_subclasses, import_all
 from lit_mlm.cli import main
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import load_masked_lm
 from lit_mlm.modules.masked_lm import MaskedLM
 from lit_mlm.pretrained import build_net, load_config, load_net, load_tokenizer, restore_config, unpack_tokenizer
 from lit_mlm.remote_code import load_code
-from lit_mlm.trainer_cli import import_all
 from tests import hostile
 from tests.conftest import imdb_args
 

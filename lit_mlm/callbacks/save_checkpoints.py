@@ -11,8 +11,9 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from lit_mlm.atomic import remove_unfinished
 from lit_mlm.checkpoint_io import SafeCheckpointIO
-from lit_mlm.checkpointing import link_checkpoint, remove_unfinished
+from lit_mlm.checkpointing import link_checkpoint
 from lit_mlm.errors import InputError
 from lit_mlm.resuming import (
     PROGRESS,

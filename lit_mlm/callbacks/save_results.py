@@ -10,8 +10,9 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 
 from lit_mlm import ROUNDING
+from lit_mlm.atomic import write_json
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
-from lit_mlm.checkpointing import RECORD, read_checkpoint, write_json
+from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.inference.export import export_checkpoint
 
 PACKAGES = ("lit-mlm", "torch", "lightning", "transformers", "datasets", "tokenizers", "torchmetrics")

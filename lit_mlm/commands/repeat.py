@@ -10,7 +10,8 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
-from lit_mlm.checkpointing import name_run, write_json
+from lit_mlm.atomic import write_json
+from lit_mlm.checkpointing import name_run
 from lit_mlm.commands import CommandParser
 from lit_mlm.errors import InputError
 from lit_mlm.option_checks import check_folder, check_seed

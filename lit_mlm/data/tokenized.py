@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from datasets import Dataset
 
-from lit_mlm.checkpointing import refuse_changes
+from lit_mlm.changes import refuse_changes
 from lit_mlm.data.base import TextDataModule, refuse_without, require_at_least
 from lit_mlm.data.code_options import OBJECT_OPTIONS, describe_option, hash_code
 from lit_mlm.data.documents import hash_texts, iterate_texts, split_documents

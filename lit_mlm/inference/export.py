@@ -7,7 +7,8 @@ from typing import Any
 import transformers
 
 from lit_mlm import pretrained
-from lit_mlm.checkpointing import RECORD, atomic_folder, read_checkpoint
+from lit_mlm.atomic import atomic_folder
+from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.loading import quiet
 
 PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask", "AutoModelForTokenClassification": "token-classification"}

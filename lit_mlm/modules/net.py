@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm import __version__, pretrained
-from lit_mlm.checkpointing import RECORD, read_checkpoint, refuse_changes
+from lit_mlm.changes import refuse_changes
+from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.embeddings import extend_vocabulary
 from lit_mlm.errors import InputError
 from lit_mlm.modules.data_fit import check_fit

@@ -23,4 +23,5 @@ def test_what_a_kill_left_is_gone(news_tagger: str, tmp_path: Path, monkeypatch:
     assert len(list(tmp_path.iterdir())) == 1
     export_checkpoint(checkpoint, folder)
     assert list(tmp_path.iterdir()) == [folder]
+    assert {path.stat().st_mode for path in folder.iterdir()} == {checkpoint.stat().st_mode}  # by the umask
     AutoModelForTokenClassification.from_pretrained(folder)

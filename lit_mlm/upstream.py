@@ -1,0 +1,11 @@
+"""What is worked around in the packages that lit-mlm stands on."""
+
+FALSE_ALARMS = (
+    r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
+    r".*is smaller than the logging interval.*",  # short runs are fine
+    r".*args parameter is intended to run.*",  # the commands of `lit_mlm.cli` are found before LightningCLI
+    r".*(exists and is not empty|your dataloader is not resumable).*",  # a run that goes on: it is, by its orders
+    r".*-wrapped module .* returned a view tensor.*",  # nothing here changes logits in place
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch
+)
+"""The warnings of other packages that say nothing to the user, as regular expressions."""
