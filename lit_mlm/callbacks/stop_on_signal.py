@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback
+from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_results import get_run_folder
@@ -73,6 +74,17 @@ class StopOnSignal(Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """What is left to be done needs no checkpoint."""
         install_handlers()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Has the processes stop, too, that Lightning has forked or spawned from this one, and waits for them.
+
+        They take it for one request with the terminal's SIGINT, which has reached them by itself.
+        """
+        launcher = trainer.strategy.launcher
+        if isinstance(exception, SystemExit) and isinstance(launcher, _MultiProcessingLauncher):
+            launcher.kill(signal.SIGTERM)
+            for process in launcher.procs:
+                process.join()
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received == signal.SIGINT == number:
