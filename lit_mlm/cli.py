@@ -156,7 +156,8 @@ def find_config(name: str) -> Path:
     known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
     raise InputError(
         f"there is no config {name} here, nor one that comes with lit-mlm{suggest(name, known)}\n"
-        f"there are {', '.join(known)}"
+        f"there are {', '.join(path for path in known if '/' not in path)}, and overlays/... "
+        f"{', '.join(path.removeprefix('overlays/') for path in known if '/' in path)}"
     )
 
 

@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 
 from lit_mlm.atomic import write_lines
 from lit_mlm.errors import InputError
+from lit_mlm.upstream import choose_messages
 
 RUN_DIR = "{run_dir}"
 """What stands for the run's folder in the options of a logger."""
@@ -24,6 +25,10 @@ ID_OPTIONS = {"WandbLogger": "id", "MLFlowLogger": "run_id", "CometLogger": "exp
 
 class RunTrainer(Trainer):
     """A Trainer whose files lie in the run's folder, `default_root_dir`, whatever loggers it has."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        choose_messages()  # of a process that it has been spawned into
+        self.__dict__.update(state)
 
     @property
     def log_dir(self) -> str | None:

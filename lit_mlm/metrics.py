@@ -7,6 +7,7 @@ import copy
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from scipy.special import stdtrit
@@ -21,9 +22,17 @@ TINY = 1e-12
 
 
 class SumMetric(Metric):
-    """A metric whose states keep their type when the net around it is cast: sums in half precision would be wrong."""
+    """A metric whose states keep their type when the net around it is cast: sums in half precision would be wrong.
+
+    They are each process's own: torch shares the memory of tensors with the processes that it spawns.
+    """
 
     full_state_update = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for name in self._defaults:
+            setattr(self, name, copy.deepcopy(getattr(self, name)))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
         return super()._apply(lambda state: state.to(fn(state).device), exclude_state)

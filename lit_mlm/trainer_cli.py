@@ -1,10 +1,8 @@
 """`fit`, `validate`, `test` and `predict`: one LightningCLI, the only place that knows data and modules."""
 
 import inspect
-import logging
 import os
 import sys
-import warnings
 from argparse import SUPPRESS
 from collections.abc import Sequence
 from itertools import pairwise
@@ -45,7 +43,7 @@ from lit_mlm.ranks import end_children, leave_group, watch_ranks
 from lit_mlm.run_folder import choose_evaluated, choose_run, hold_folder, release_folders
 from lit_mlm.save_config import SaveConfig, dump_config
 from lit_mlm.trust import check_trust, take_trust
-from lit_mlm.upstream import FALSE_ALARMS
+from lit_mlm.upstream import choose_messages
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -267,12 +265,7 @@ def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
     """
     import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning #21900: its own use of jsonargparse
-    for pattern in FALSE_ALARMS:
-        warnings.filterwarnings("ignore", pattern)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("lit_mlm").setLevel(logging.INFO)
+    choose_messages()
     with handle_signals():
         watch_ranks()
         try:

@@ -81,7 +81,7 @@ def take_trust(args: Sequence[str], classes: Iterable[str]) -> tuple[list[str], 
     paths = {path for path in classes if not is_within(path, packages)}
     for path, is_class in find_typed(rest):
         if is_within(path, (*LIBRARIES, *sys.stdlib_module_names)):
-            paths |= find_names(path) if is_within(path, LIBRARIES) else {path}
+            paths |= find_names(path) if is_class or is_within(path, LIBRARIES) else {path}
         elif is_class:
             packages.append(path.rpartition(".")[0])
         elif not is_module(path):

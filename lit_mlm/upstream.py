@@ -1,5 +1,8 @@
 """What is worked around in the packages that lit-mlm stands on."""
 
+import logging
+import warnings
+
 FALSE_ALARMS = (
     r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
     r".*is smaller than the logging interval.*",  # short runs are fine
@@ -9,3 +12,13 @@ FALSE_ALARMS = (
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch
 )
 """The warnings of other packages that say nothing to the user, as regular expressions."""
+
+
+def choose_messages() -> None:
+    """Has a command's process say what lit-mlm does, and of other packages what is a warning and no false alarm."""
+    for pattern in FALSE_ALARMS:
+        warnings.filterwarnings("ignore", pattern)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lit_mlm").setLevel(logging.INFO)

@@ -11,7 +11,7 @@ import torch
 
 from lit_mlm.callbacks.stop_on_signal import handle_signals
 from tests.faults import __main__ as suite
-from tests.faults import caches, damage, disks, kills, ranks, refusals, signals
+from tests.faults import caches, damage, disks, kills, launchers, ranks, refusals, signals
 from tests.faults.bad_inputs import BAD_INPUTS
 from tests.faults.rank_deaths import DEATHS
 from tests.faults.runs import Lab, find_error, find_orphans, is_equal
@@ -71,7 +71,8 @@ def test_every_row_is_there(lab: Lab) -> None:
     names = [fault.injected for fault in faults]
     assert len(set(names)) == len(names)
     parts = {
-        part: len(list(part.make_faults(lab))) for part in (kills, signals, disks, caches, damage, ranks, refusals)
+        part: len(list(part.make_faults(lab)))
+        for part in (kills, signals, launchers, disks, caches, damage, ranks, refusals)
     }
     assert sum(parts.values()) == len(faults)
     assert min(parts.values()) > 0

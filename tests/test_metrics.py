@@ -1,6 +1,8 @@
 """Metrics against torchmetrics and scikit-learn, over any batches."""
 
 import math
+import pickle
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
@@ -115,3 +117,11 @@ def test_sum_of_metrics_is_the_metric_of_all_they_saw() -> None:
     assert add_up(parts[:1]).compute() == parts[0].compute()
     assert add_up(parts).compute() == pytest.approx(whole.compute())  # the first one's figures have been computed
     assert parts[0].compute()["num_scored_tokens"] == 10
+
+
+def test_sums_of_spawned_processes_are_their_own() -> None:
+    metric = MeanLoss()
+    metric.update(torch.tensor(3.0), torch.tensor(2))
+    spawned = pickle.loads(bytes(ForkingPickler.dumps(metric)))
+    spawned.update(torch.tensor(3.0), torch.tensor(2))
+    assert (float(metric.nats), float(spawned.nats)) == (3, 6)

@@ -41,7 +41,7 @@ BELOW = {
         for part in ("data", "modules", "inference")
     },
     "checkpoint_io": {"checkpointing"},
-    "loggers": {"atomic"},
+    "loggers": {"atomic", "upstream"},
     "resuming": set(),
     "run_folder": {"atomic", "changes", "checkpointing"},
     "save_config": {"atomic", "callbacks", "loggers"},

@@ -36,15 +36,18 @@ class StopOnSignal(Callback):
     def __init__(self) -> None:
         self.received = 0
         """The number of the signal that has come; 0 if none has."""
+        self._obeyed = 0
 
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
         """Takes Lightning's handlers, which are in place by now, away."""
         install_handlers()
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        """The same, where nothing is trained."""
+        """The same, where nothing is trained; else ends after a step that was told to be the last."""
         if trainer.state.fn != "fit":
             install_handlers()
+        else:
+            self._exit_if_saved(trainer)
 
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
         """The same."""
@@ -56,20 +59,29 @@ class StopOnSignal(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """From here on signals wait for the end of a step."""
-        self.received = 0
+        self.received = self._obeyed = 0
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT, *_find_requeue_signal(trainer)):
                 signal.signal(number, self._remember)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
-        """Stops after an optimizer step."""
+        """Saves after an optimizer step; the next hook ends the process, as the step's figures are logged by then."""
         if not trainer.fit_loop.epoch_loop._should_accumulate():
-            self._stop_if_told(trainer)
+            self._save_if_told(trainer)
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+        """Ends after a step that was told to be the last."""
+        self._exit_if_saved(trainer)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """The same."""
+        self._exit_if_saved(trainer)
 
     def on_validation_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
         """Stops within a validation of a training, which the run begins with when it goes on."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._stop_if_told(trainer)
+            self._save_if_told(trainer)
+            self._exit_if_saved(trainer)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """What is left to be done needs no checkpoint."""
@@ -91,14 +103,18 @@ class StopOnSignal(Callback):
             raise SystemExit(128 + number)
         self.received = self.received or number
 
-    def _stop_if_told(self, trainer: Any) -> None:
+    def _save_if_told(self, trainer: Any) -> None:
         received = torch.tensor(self.received, device=trainer.strategy.root_device)
-        number = int(trainer.strategy.reduce(received, reduce_op="max")) if trainer.world_size > 1 else self.received
+        is_one = trainer.world_size == 1
+        self._obeyed = self.received if is_one else int(trainer.strategy.reduce(received, reduce_op="max"))
+        for callback in trainer.callbacks if self._obeyed and not trainer.fast_dev_run else ():
+            if isinstance(callback, SaveCheckpoints):
+                callback.save(trainer)
+
+    def _exit_if_saved(self, trainer: Any) -> None:
+        number = self._obeyed
         if not number:
             return
-        for callback in trainer.callbacks:
-            if isinstance(callback, SaveCheckpoints) and not trainer.fast_dev_run:
-                callback.save(trainer)
         name, folder = signal.Signals(number).name, get_run_folder(trainer)
         if trainer.is_global_zero:
             place = f"step {trainer.global_step}; the same command with --run_dir {folder} goes on"

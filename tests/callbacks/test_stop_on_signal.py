@@ -175,8 +175,9 @@ def test_signal_of_slurm_requeues_the_job(
     with handle_signals():
         callback.on_train_start(trainer, Mock())
         os.kill(os.getpid(), signal.SIGUSR1)
+        callback.on_train_batch_end(trainer, Mock())
         with pytest.raises(SystemExit) as end:
-            callback.on_train_batch_end(trainer, Mock())
+            callback.on_train_batch_start(trainer, Mock())
     assert end.value.code == 128 + signal.SIGUSR1
     assert (tmp_path / "called").read_text() == "requeue 17\n"
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "16")

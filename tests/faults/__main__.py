@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from tests.faults import caches, damage, disks, kills, ranks, refusals, signals
+from tests.faults import caches, damage, disks, kills, launchers, ranks, refusals, signals
 from tests.faults.runs import Lab
 from tests.faults.table import Fault, Row, print_table, run_faults, time_rows
 
@@ -26,7 +26,7 @@ TABLES = ("tests.faults.ranks_table", "tests.faults.resume_table")
 
 def make_faults(lab: Lab) -> Iterator[Fault]:
     """All rows, in the order of the table."""
-    parts = (kills, signals, disks, caches, damage, ranks, refusals)
+    parts = (kills, signals, launchers, disks, caches, damage, ranks, refusals)
     return chain.from_iterable(part.make_faults(lab) for part in parts)
 
 

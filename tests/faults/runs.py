@@ -30,7 +30,7 @@ SEED = 20240607
 """Of all that is drawn: moments, steps, bits."""
 
 SHORT = ("--data.batch_size", "2", "--data.eval_batch_size", "1", "--save_every_n_steps", "1")
-"""42 steps in two epochs, four batches in a validation."""
+"""42 steps in two epochs, 22 of 2 processes, four batches in a validation."""
 
 LONG = ("--data.batch_size", "1", "--trainer.max_epochs", "4", "--save_every_n_steps", "1")
 """164 steps in four epochs."""
@@ -156,10 +156,15 @@ class Lab:
         """What a row draws from, whatever rows run before it."""
         return random.Random(f"{SEED} {name}")
 
+    def name_run(self, prefix: str, options: tuple[str, ...]) -> Path:
+        """The folder of a run with these options."""
+        return self.folder / f"{prefix}-{hashlib.sha256(repr(options).encode()).hexdigest()[:8]}"
+
     def train(self, *options: str) -> Path:
         """The folder of an uninterrupted run, trained once for the same options."""
-        name = f"whole-{hashlib.sha256(repr(options).encode()).hexdigest()[:8]}"
-        return self.make_once(name, lambda run: self.start(run, *self.args(*options)).end(0))
+        return self.make_once(
+            self.name_run("whole", options).name, lambda run: self.start(run, *self.args(*options)).end(0)
+        )
 
     def finish(self, run: Path, *options: str) -> str:
         """Gives the same command again, which must end as the uninterrupted run does; returns what it wrote."""

@@ -38,9 +38,9 @@ def make_faults(lab: Lab) -> Iterator[Fault]:
 
 
 def stop_in_training(lab: Lab, number: signal.Signals, options: tuple[str, ...]) -> str:
-    run = lab.folder / f"stopped-{number.name}-{len(options)}"
+    run = lab.name_run(f"stopped-{number.name}", options)
     process, rng = lab.start(run, *lab.args(*options)), lab.draw(run.name)
-    process.wait_for_saves(rng.randint(2, 30))
+    process.wait_for_saves(rng.randint(2, 16))
     time.sleep(rng.uniform(0, 0.03))
     return stop_and_finish(lab, process, number, options)
 
