@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,13 +25,15 @@ COMMANDS = [line for block in find_blocks("bash") for line in block.splitlines()
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("python -m lit_mlm")])
-def test_commands_parse(command: str, run_cli: Callable[..., Path]) -> None:
+def test_commands_parse(command: str, run_cli: Callable[..., Path], tmp_path: Path) -> None:
     _, _, _, name, *args = shlex.split(command)
     if name in OTHER_COMMANDS:
         _, args = importlib.import_module(OTHER_COMMANDS[name][0]).make_parser().parse_known_args(args)
         assert not args
         return
-    args = [re.sub(r"^runs/imdb/version_0/config.yaml$", "imdb.yaml", arg) for arg in args]
+    for folder, config in re.findall(r"(runs/([\w-]+)/version_0)", command):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "configs" / f"{config}.yaml", tmp_path / folder / "config.yaml")
     with pytest.raises(SystemExit) as stop:
         run_cli(name, *args, "--print_config")
     assert stop.value.code == 0
