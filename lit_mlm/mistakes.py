@@ -11,10 +11,14 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import StrategyRegistry
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from lit_mlm.errors import InputError, follow_causes, is_out_of_memory, shorten, suggest
+
+TOLD_ERRORS = (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException, ProcessRaisedException)
+"""The errors that may stand for a mistake of the user; any other is a fault, unless a logger's service raised it."""
 
 OURS = ("lightning", "lit_mlm.")
 """What the names of modules begin with whose code is not the user's."""
@@ -113,6 +117,12 @@ def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
         return ": ".join([shorten(chain[-1]), *getattr(chain[-1], "__notes__", [])])
     frames = [frame for cause in chain for frame, _ in traceback.walk_tb(cause.__traceback__)]
     raised_in = str(frames[-1].f_globals.get("__name__"))
+    loggers = {type(frame.f_locals["self"]) for frame in frames if isinstance(frame.f_locals.get("self"), Logger)}
+    for logger in loggers:
+        if logger.__module__.startswith("lightning.") and not raised_in.startswith((*OURS, "torch", "tensorboard")):
+            return f"trainer.logger {logger.__name__}: {shorten(chain[-1])}"
+    if not isinstance(error, TOLD_ERRORS):
+        return None
     if mistake is not None or not raised_in.startswith("lightning"):
         return mistake
     hooked = [f for f in frames if isinstance(f.f_locals.get("self"), LightningModule | LightningDataModule | Callback)]

@@ -11,11 +11,9 @@ from typing import Any, Literal, cast
 
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from torch.multiprocessing.spawn import ProcessRaisedException
 
 import lit_mlm.callbacks
 import lit_mlm.data
@@ -56,9 +54,6 @@ DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer._
 )
 """What the Trainer's options are where nobody gives them."""
 
-TOLD_ERRORS = (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException, ProcessRaisedException)
-"""The errors that may stand for a mistake of the user; any other is a fault."""
-
 
 class TrainerCLI(LightningCLI):
     """LightningCLI with a run folder, and with checkpoints that never override what the user typed.
@@ -76,8 +71,6 @@ class TrainerCLI(LightningCLI):
             super().__init__(*args, **kwargs)
         except Exception as error:
             end_children(getattr(self, "trainer", None), error)
-            if not isinstance(error, TOLD_ERRORS):
-                raise
             options = self.config[self.subcommand].trainer.as_dict() if hasattr(self, "subcommand") else {}
             mistake = find_mistake(error, {key: v for key, v in options.items() if v != DEFAULTS.get(key)})
             if mistake is None:

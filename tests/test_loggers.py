@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.loggers import CSVLogger
 
 from lit_mlm.errors import InputError
 from tests.conftest import imdb_args
@@ -59,6 +60,23 @@ def test_curves_of_a_resumed_run_are_continued(
     assert "{run_dir}" in (run / "config.yaml").read_text()
     run_cli("validate", "--run_dir", "run")
     assert read_steps(run / "metrics.csv")[: len(steps)] == steps
+
+
+def test_complaint_of_a_service_is_one_line(
+    args: list[str], run_cli: RunCLI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As that of Weights & Biases where nobody has logged in."""
+
+    class ServiceError(Exception):
+        pass
+
+    def connect(*args: object, **options: object) -> None:
+        raise ServiceError("No API key configured")
+
+    monkeypatch.setattr(CSVLogger, "log_hyperparams", connect)
+    with pytest.raises(InputError, match=r"^trainer.logger CSVLogger: No API key configured$"):
+        run_cli("fit", *args, *CSV, "--run_dir", "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="wandb is not installed")
