@@ -70,7 +70,7 @@ def test_complaint_of_a_service_is_one_line(
     class ServiceError(Exception):
         pass
 
-    def connect(*args: object, **options: object) -> None:
+    def connect(self: CSVLogger, *args: object, **options: object) -> None:
         raise ServiceError("No API key configured")
 
     monkeypatch.setattr(CSVLogger, "log_hyperparams", connect)
