@@ -2,9 +2,9 @@
 
     python -m benchmarks.rounding --model DIR_OR_NAME
 
-For each shape and precision several pairs of new processes, as how fast one is depends on where its memory lies: each on
-one thread, in turn, the first one changing. CPU seconds and wall time of a process's fastest step (median over the pairs),
-and the ratio with the setting to without it.
+For each shape and precision several pairs of new processes, as how fast one is depends on where its memory lies: each
+on one thread, in turn, the first one changing. CPU seconds and wall time of a process's fastest step (median over the
+pairs), and the ratio with the setting to without it.
 """
 
 import argparse
