@@ -12,13 +12,13 @@ import numpy as np
 from datasets import Dataset
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase, default_data_collator
 
-from lit_mlm.data.masked_blocks import MaskedBlocks, make_masking
-from lit_mlm.data.order import BatchKey
-from lit_mlm.data.stream import tokenize_batch
-from lit_mlm.pretrained import load_tokenizer
+from lit_mlm.data.batches import BatchKey
+from lit_mlm.data.masked.dataset import MaskedBlocks, make_masking
+from lit_mlm.data.tokens.tokenize import tokenize_batch
+from lit_mlm.nets.pretrained import load_tokenizer
 from lit_mlm.text.blocks import cut_blocks
+from lit_mlm.text.masking.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking
 from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id
-from lit_mlm.text.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking
 
 WORD_PROB = 0.2
 

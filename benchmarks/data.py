@@ -37,9 +37,9 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks.collating import compare_collating, find_texts, read
-from lit_mlm.data.corpus import CorpusDataModule
-from lit_mlm.pretrained import load_tokenizer
-from lit_mlm.text.strategies import TokenMasking, WordMasking
+from lit_mlm.data.masked.corpus import CorpusDataModule
+from lit_mlm.nets.pretrained import load_tokenizer
+from lit_mlm.text.masking.strategies import TokenMasking, WordMasking
 
 SIDES = ("tokenizer", "ours", "ours, word starts", "recipe")
 BLOCK_SIZE, MAP_BATCH_SIZE = 128, 1000

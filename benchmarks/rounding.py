@@ -21,7 +21,8 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from benchmarks.sparse_step import DTYPES, make_batch, make_step
-from lit_mlm import ROUNDING, pretrained
+from lit_mlm.nets import pretrained
+from lit_mlm.upstream import ROUNDING
 
 SHAPES = ((32, 128), (8, 512), (64, 32))
 """Sequences and tokens of a batch."""

@@ -26,12 +26,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
-from lit_mlm import pretrained
-from lit_mlm.loading import quiet
+from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.modules.base import LOSS_UNIT
-from lit_mlm.modules.sparse_head import compute_scored_logits
-from lit_mlm.optim import group_parameters, make_optimizer, rescale_gradients
-from lit_mlm.text import IGNORE_INDEX
+from lit_mlm.modules.optim import group_parameters, make_optimizer, rescale_gradients
+from lit_mlm.nets import pretrained
+from lit_mlm.nets.loading import quiet
+from lit_mlm.nets.sparse_head import compute_scored_logits
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 VARIANTS = ("dense", "dense fused", "sparse")
@@ -138,9 +138,9 @@ def synchronize(device: str) -> None:
 
 def compare_architectures() -> None:
     """Prints the largest difference of loss and gradient of each architecture."""
-    from tests.modules.architectures import TINY
-    from tests.modules.test_sparse_head import make_batch as make_tiny_batch
-    from tests.modules.test_sparse_head import run_step
+    from tests.nets.architectures import TINY
+    from tests.nets.test_sparse_head import make_batch as make_tiny_batch
+    from tests.nets.test_sparse_head import run_step
 
     print("| architecture | loss, relative | gradient, relative to the largest |")
     print("|---|---|---|")

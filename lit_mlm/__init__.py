@@ -7,25 +7,20 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from lit_mlm.upstream import ROUNDING
+
 __version__ = "0.1.0"
-
-ROUNDING = "MKL_CBWR"
-"""Environment variable: how MKL, torch's matrix products on x86 CPUs, rounds.
-
-By default it rounds by the address of its operands on some CPUs, so that a resumed run ends with other weights (Intel
-oneMKL Developer Guide, "Obtaining Numerically Reproducible Results").
-"""
 
 os.environ.setdefault(ROUNDING, "AUTO,STRICT")  # read at the process's first product, and by those that it starts
 
 _PUBLIC = {
     "MaskedLM": "lit_mlm.modules.masked_lm",
-    "CoNLLDataModule": "lit_mlm.data.conll",
+    "CoNLLDataModule": "lit_mlm.data.sets.conll",
     "TokenClassification": "lit_mlm.modules.token_classification",
-    "ELI5DataModule": "lit_mlm.data.eli5",
-    "IMDBDataModule": "lit_mlm.data.imdb",
-    "PythonDocsDataModule": "lit_mlm.data.python_docs",
-    "TextFilesDataModule": "lit_mlm.data.text_files",
+    "ELI5DataModule": "lit_mlm.data.sets.eli5",
+    "IMDBDataModule": "lit_mlm.data.sets.imdb",
+    "PythonDocsDataModule": "lit_mlm.data.sets.python_docs",
+    "TextFilesDataModule": "lit_mlm.data.sets.text_files",
     "fill_masks": "lit_mlm.inference.fill",
     "load_tagger": "lit_mlm.inference.tag",
     "tag_texts": "lit_mlm.inference.tag",
@@ -48,11 +43,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from lit_mlm.data.conll import CoNLLDataModule
-    from lit_mlm.data.eli5 import ELI5DataModule
-    from lit_mlm.data.imdb import IMDBDataModule
-    from lit_mlm.data.python_docs import PythonDocsDataModule
-    from lit_mlm.data.text_files import TextFilesDataModule
+    from lit_mlm.data.sets.conll import CoNLLDataModule
+    from lit_mlm.data.sets.eli5 import ELI5DataModule
+    from lit_mlm.data.sets.imdb import IMDBDataModule
+    from lit_mlm.data.sets.python_docs import PythonDocsDataModule
+    from lit_mlm.data.sets.text_files import TextFilesDataModule
     from lit_mlm.inference.fill import fill_masks
     from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
     from lit_mlm.modules.masked_lm import MaskedLM

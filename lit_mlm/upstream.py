@@ -3,10 +3,17 @@
 import logging
 import warnings
 
+ROUNDING = "MKL_CBWR"
+"""Environment variable: how MKL, torch's matrix products on x86 CPUs, rounds.
+
+By default it rounds by the address of its operands on some CPUs, so that a resumed run ends with other weights (Intel
+oneMKL Developer Guide, "Obtaining Numerically Reproducible Results").
+"""
+
 FALSE_ALARMS = (
     r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
     r".*is smaller than the logging interval.*",  # short runs are fine
-    r".*args parameter is intended to run.*",  # the commands of `lit_mlm.cli` are found before LightningCLI
+    r".*args parameter is intended to run.*",  # the commands of `lit_mlm.cli.main` are found before LightningCLI
     r".*(exists and is not empty|your dataloader is not resumable).*",  # a run that goes on: it is, by its orders
     r".*-wrapped module .* returned a view tensor.*",  # nothing here changes logits in place
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch

@@ -18,8 +18,8 @@ from lightning.pytorch import Trainer
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from lit_mlm import CoNLLDataModule, TokenClassification
-from lit_mlm.cli import run_command
-from lit_mlm.data.tokenizer_training import train_tokenizer
+from lit_mlm.cli.main import run_command
+from lit_mlm.data.tokens.training import train_tokenizer
 from lit_mlm.inference.export import export_checkpoint
 from tests.families import make_families
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lit_mlm.checkpointing import RECORD
+from lit_mlm.runs.checkpoints import RECORD
 
 EVIL = "evil_{}"
 """The module that `write_module` writes, one for each test: Python imports a name once."""
@@ -69,7 +69,7 @@ def write_module(folder: Path, name: str, marker: Path) -> None:
     """A module that writes the marker when it is imported."""
     (folder / f"{name}.py").write_text(
         f"from pathlib import Path\nPath({str(marker)!r}).touch()\n"
-        "from lightning.pytorch import Callback\nfrom lit_mlm.data.imdb import IMDBDataModule\n"
+        "from lightning.pytorch import Callback\nfrom lit_mlm.data.sets.imdb import IMDBDataModule\n"
         "from lit_mlm.modules.masked_lm import MaskedLM\n"
         "class Bell(Callback): pass\nclass Data(IMDBDataModule): pass\nclass Model(MaskedLM): pass\n"
         "def ring(*args): pass\n"

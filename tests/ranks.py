@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lit_mlm.ranks import LAUNCHER
+from lit_mlm.runs.ranks import LAUNCHER
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.conftest", "lit_mlm.trainer_cli", "transformers.models.bert.modeling_bert"])
+FORKS.set_forkserver_preload(["tests.conftest", "lit_mlm.cli.trainer", "transformers.models.bert.modeling_bert"])
 
 
 def find_port() -> int:
@@ -66,7 +66,7 @@ def run_ranks(
 
 
 def _run_rank(folder: Path, args: list[str], environment: dict[str, str], log: Path) -> None:
-    from lit_mlm.cli import main
+    from lit_mlm.cli.main import main
 
     for stream in (sys.stdout, sys.stderr):
         os.dup2(os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY), stream.fileno())

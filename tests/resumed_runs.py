@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback
 
-from lit_mlm.checkpointing import read_checkpoint
+from lit_mlm.runs.checkpoints import read_checkpoint
 
 KEEP = ("--save_every_n_steps", "1", "--trainer.callbacks+=tests.resumed_runs.KeepFolders")
 """Options of a run that is resumed from any of its steps."""

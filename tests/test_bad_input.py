@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForMaskedLM
 
-from lit_mlm.cli import main, run_command
+from lit_mlm.cli.main import main, run_command
 from lit_mlm.errors import InputError
 from tests.faults.bad_inputs import BAD_INPUTS, BadInput, Place
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification
 
-from lit_mlm.checkpointing import read_checkpoint
+from lit_mlm.runs.checkpoints import read_checkpoint
 from tests.conftest import NO_DROPOUT, imdb_args
 from tests.ranks import name_rank, run_ranks
 from tests.tagging_processes import VALIDATIONS

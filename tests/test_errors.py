@@ -10,10 +10,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from transformers import PreTrainedTokenizerFast
 
-from lit_mlm.cli import main
+from lit_mlm.cli.main import main
 from lit_mlm.modules.masked_lm import MaskedLM
 from tests.conftest import imdb_args, save_model
-from tests.modules.architectures import TINY
+from tests.nets.architectures import TINY
 
 Fail = Callable[..., str]
 
@@ -49,7 +49,7 @@ YAML = {
 }
 
 FILES = {
-    "abstract_data.py": "from lit_mlm.data.blocks import BlocksDataModule\nclass Mine(BlocksDataModule): pass",
+    "abstract_data.py": "from lit_mlm.data.masked.module import BlocksDataModule\nclass Mine(BlocksDataModule): pass",
     "no_class.py": "",
 }
 
@@ -330,7 +330,7 @@ def test_complaint_of_the_user_s_code_keeps_its_traceback(
 def test_interrupt_ends_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lit_mlm.cli.run_command", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("lit_mlm.cli.main.run_command", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(SystemExit) as stop:
         main(["fit"])
     assert stop.value.code == 130

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_mlm.checkpointing import read_checkpoint
-from lit_mlm.modules.isolation import TOLERANCE, require_isolation
+from lit_mlm.nets.isolation import TOLERANCE, require_isolation
+from lit_mlm.runs.checkpoints import read_checkpoint
 from tests.conftest import imdb_args
-from tests.modules.packing_table import IMPLEMENTATIONS, SHOWN, build
+from tests.nets.packing_table import IMPLEMENTATIONS, SHOWN, build
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lit_mlm.checkpointing import read_checkpoint
+from lit_mlm.runs.checkpoints import read_checkpoint
 from tests.conftest import TINY_BERT, imdb_args, save_model
 from tests.ranks import name_rank, run_ranks
 

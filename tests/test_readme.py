@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_mlm.cli import OTHER_COMMANDS
+from lit_mlm.cli.table import OTHER_COMMANDS
 from tests.conftest import FIXTURES
 
 ROOT = Path(__file__).parent.parent

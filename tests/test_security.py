@@ -20,13 +20,13 @@ from lightning.pytorch.strategies import Strategy
 from transformers import AutoModelForMaskedLM
 
 import lit_mlm.callbacks
-from lit_mlm.class_paths import find_subclasses, import_all
-from lit_mlm.cli import main
+from lit_mlm.cli.class_paths import find_subclasses, import_all
+from lit_mlm.cli.main import main
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import load_masked_lm
 from lit_mlm.modules.masked_lm import MaskedLM
-from lit_mlm.pretrained import build_net, load_config, load_net, load_tokenizer, restore_config, unpack_tokenizer
-from lit_mlm.remote_code import load_code
+from lit_mlm.nets.pretrained import build_net, load_config, load_net, load_tokenizer, restore_config, unpack_tokenizer
+from lit_mlm.nets.remote_code import load_code
 from tests import hostile
 from tests.conftest import imdb_args
 
@@ -227,7 +227,7 @@ def test_forced_pickles_are_refused_all_the_same(
 ) -> None:
     """Lightning reads the file a second time, and must not take this variable for consent."""
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
-    monkeypatch.setattr("lit_mlm.trainer_cli.read_checkpoint", lambda path: torch.load(checkpoint, weights_only=True))
+    monkeypatch.setattr("lit_mlm.cli.trainer.read_checkpoint", lambda path: torch.load(checkpoint, weights_only=True))
     path = marker.parent / "hostile.ckpt"
     hostile.write_code_checkpoint(path, marker, checkpoint)
     with pytest.raises(Exception, match="Weights only load failed"):

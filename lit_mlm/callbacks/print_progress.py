@@ -9,8 +9,8 @@ from tqdm import tqdm
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import find_metrics_path, get_run_folder
-from lit_mlm.loggers import describe_curves
-from lit_mlm.pretrained import count_parameters
+from lit_mlm.nets.pretrained import count_parameters
+from lit_mlm.runs.loggers import describe_curves
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from lit_mlm.atomic import remove_unfinished
-from lit_mlm.checkpoint_io import SafeCheckpointIO
-from lit_mlm.checkpointing import link_checkpoint
 from lit_mlm.errors import InputError
-from lit_mlm.resuming import (
+from lit_mlm.runs.atomic import remove_unfinished
+from lit_mlm.runs.checkpoint_io import SafeCheckpointIO
+from lit_mlm.runs.checkpoints import link_checkpoint
+from lit_mlm.runs.progress import (
     PROGRESS,
     choose_random_state,
     describe_progress,

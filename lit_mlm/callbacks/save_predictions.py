@@ -9,10 +9,10 @@ import numpy as np
 from lightning.pytorch import Callback, Trainer
 from torch import distributed
 
-from lit_mlm.atomic import write_lines
 from lit_mlm.callbacks.save_results import get_run_folder
 from lit_mlm.errors import InputError
 from lit_mlm.inference.tag import group_words
+from lit_mlm.runs.atomic import write_lines
 
 Tagged = tuple[list[str], list[float]]
 """The tags of a sentence's words, and the probability of each."""

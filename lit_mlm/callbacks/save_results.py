@@ -9,11 +9,11 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from lit_mlm import ROUNDING
-from lit_mlm.atomic import write_json
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
-from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.inference.export import export_checkpoint
+from lit_mlm.runs.atomic import write_json
+from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
+from lit_mlm.upstream import ROUNDING
 
 PACKAGES = ("lit-mlm", "torch", "lightning", "transformers", "datasets", "tokenizers", "torchmetrics")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from lit_mlm.loggers import IDS
-from lit_mlm.run_folder import LOCK, is_new
+from lit_mlm.runs.folder import LOCK, is_new
+from lit_mlm.runs.loggers import IDS
 
 OURS = ("*.yaml", "events.out.tfevents.*", IDS)
 """What a run has in its folder before its first step."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -16,13 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.data.files import Problem
-from lit_mlm.data.order import BatchOrder, EpochDraw, LateLoader, wait_for_second_signal
-from lit_mlm.data.tokenizer_training import Algorithm, load_or_train_tokenizer
-from lit_mlm.data.vocabulary import require_same_vocabulary
+from lit_mlm.batch import TokenModel
+from lit_mlm.data.batches import BatchOrder, EpochDraw, LateLoader, wait_for_second_signal
+from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.tokens.training import Algorithm, load_or_train_tokenizer
+from lit_mlm.data.tokens.vocabulary import require_same_vocabulary
 from lit_mlm.errors import InputError
-from lit_mlm.pretrained import load_tokenizer
-from lit_mlm.text import TokenModel
+from lit_mlm.nets.pretrained import load_tokenizer
 
 SPLITS_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 STAGE_OF_SPLIT = {"train": "fit", "val": "fit", "test": "test"}
@@ -113,29 +113,6 @@ class TextDataModule(LightningDataModule, ABC):
     @abstractmethod
     def train_dataloader(self) -> DataLoader[Any]:
         """Training examples, in a new order each epoch."""
-
-    @abstractmethod
-    def describe_examples(
-        self,
-        split: str,
-        indices: Sequence[int] | None = None,
-        num_examples: int | None = None,
-        num_blocks: int | None = None,
-    ) -> Iterator[str]:
-        """What a split holds, and what is made of some of its texts, as text for a terminal.
-
-        Args:
-            split: train, val or test; the data is set up for its stage.
-            indices: the numbers of the texts, from 0, in any order.
-            num_examples: the first ones, this many, in place of `indices`; 3 by default.
-            num_blocks: blocks of each text to write out, where there are any; 2 by default.
-
-        Yields:
-            The lines.
-
-        Raises:
-            InputError: if an option is out of range, or has no effect on this kind of data.
-        """
 
     def attach(self, model: TokenModel) -> None:
         """Has the data made for a model without a trainer: with its tokenizer, no longer than it takes.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lit_mlm.data.order import BatchKey
+from lit_mlm.batch import BATCH_KEYS, IGNORE_INDEX, TokenModel
+from lit_mlm.data.batches import BatchKey
 from lit_mlm.errors import InputError
-from lit_mlm.text import BATCH_KEYS, IGNORE_INDEX, TokenModel
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.packing import PackedRows, join_rows, pack_rows
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import transformers
 
-from lit_mlm import pretrained
-from lit_mlm.atomic import atomic_folder
-from lit_mlm.checkpointing import RECORD, read_checkpoint
-from lit_mlm.loading import quiet
+from lit_mlm.nets import pretrained
+from lit_mlm.nets.loading import quiet
+from lit_mlm.runs.atomic import atomic_folder
+from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 
 PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask", "AutoModelForTokenClassification": "token-classification"}
 

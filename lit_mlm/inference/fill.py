@@ -10,9 +10,9 @@ from typing import TypedDict
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_mlm import pretrained
 from lit_mlm.errors import InputError
-from lit_mlm.remote_code import load_code
+from lit_mlm.nets import pretrained
+from lit_mlm.nets.remote_code import load_code
 
 MASK_NOTATION = re.compile(r"\[MASK\]|<mask>", re.IGNORECASE)
 """What a user may type for a mask, beside the tokenizer's own mask token."""

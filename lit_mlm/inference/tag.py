@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_mlm import pretrained
 from lit_mlm.errors import InputError
-from lit_mlm.remote_code import load_code
-from lit_mlm.text.alignment import EncodedWords, encode_words, find_first_pieces
+from lit_mlm.nets import pretrained
+from lit_mlm.nets.remote_code import load_code
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.decoding import Decoding, FloatArray, decode_logits
 from lit_mlm.text.special_tokens import find_pad_id, find_special_tokens
-from lit_mlm.text.tagging import Scheme, Span, find_scheme, find_spans, guess_scheme
-from lit_mlm.text.windows import add_context, cut_windows, join_windows
-from lit_mlm.text.words import join_words, split_at_spaces, split_text
+from lit_mlm.text.tagging.alignment import EncodedWords, encode_words, find_first_pieces
+from lit_mlm.text.tagging.decoding import Decoding, FloatArray, decode_logits
+from lit_mlm.text.tagging.schemes import Scheme, Span, find_scheme, find_spans, guess_scheme
+from lit_mlm.text.tagging.windows import add_context, cut_windows, join_windows
+from lit_mlm.text.tagging.words import join_words, split_at_spaces, split_text
 
 ROWS_PER_BATCH = 32
 
@@ -136,7 +136,7 @@ def find_tags(
         texts: each of any length: a text, or the words of a sentence.
         documents: a number for each text, the same for neighbours of one document; with it a net that was evaluated
             with context (``context_pieces``) is shown the same.
-        is_split: cuts texts into words at white space alone, in place of `lit_mlm.text.words.split_text`.
+        is_split: cuts texts into words at white space alone, in place of `lit_mlm.text.tagging.words.split_text`.
 
     Raises:
         InputError: if the net's options don't fit it or its tokenizer.

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lit_mlm.errors import InputError
-from lit_mlm.metrics import TINY, MeanLoss, SumMetric, add_up
+from lit_mlm.metrics.sums import TINY, MeanLoss, SumMetric, add_up
 from lit_mlm.modules.finite import refuse_non_finite
 from lit_mlm.modules.net import NetModule
-from lit_mlm.modules.sharding import gather
-from lit_mlm.optim import (
+from lit_mlm.modules.optim import (
     Schedule,
     check_options,
     count_steps,
@@ -24,6 +23,7 @@ from lit_mlm.optim import (
     make_schedule,
     rescale_gradients,
 )
+from lit_mlm.nets.sharding import gather
 
 LOSS_UNIT = 1024.0
 """Summed losses are divided by this before the backward pass, so that gradients are about as large as those of a mean

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from transformers import AutoModelForMaskedLM
 
 from lit_mlm.errors import InputError
-from lit_mlm.metrics import MaskedTokenMetrics, SumMetric, estimate_interval, exponential
+from lit_mlm.metrics.sums import MaskedTokenMetrics, SumMetric, estimate_interval, exponential
 from lit_mlm.modules.base import TransformerModule
-from lit_mlm.modules.sparse_head import compute_scored_logits
+from lit_mlm.nets.sparse_head import compute_scored_logits
 
 
 class MaskedLM(TransformerModule):

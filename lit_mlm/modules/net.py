@@ -1,6 +1,7 @@
 """The life of a `transformers` net in a Lightning module: built late, checked against the data, kept in checkpoints."""
 
 import logging
+from importlib.metadata import version
 from multiprocessing import parent_process
 from typing import Any, ClassVar, Self, cast
 
@@ -10,16 +11,16 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_mlm import __version__, pretrained
-from lit_mlm.changes import refuse_changes
-from lit_mlm.checkpointing import RECORD, read_checkpoint
-from lit_mlm.embeddings import extend_vocabulary
+from lit_mlm.batch import TextSource
 from lit_mlm.errors import InputError
-from lit_mlm.modules.data_fit import check_fit
-from lit_mlm.modules.isolation import require_isolation
-from lit_mlm.modules.sharding import shard_net
-from lit_mlm.remote_code import load_code
-from lit_mlm.text import TextSource
+from lit_mlm.nets import pretrained
+from lit_mlm.nets.compatibility import check_fit
+from lit_mlm.nets.embeddings import extend_vocabulary
+from lit_mlm.nets.isolation import require_isolation
+from lit_mlm.nets.remote_code import load_code
+from lit_mlm.nets.sharding import shard_net
+from lit_mlm.runs.changes import refuse_changes
+from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ class NetModule(LightningModule):
     def _make_record(self) -> dict[str, Any]:
         tokenizer = getattr(self._data_module, "tokenizer", None)
         return {
-            "version": __version__,
+            "version": version("lit-mlm"),
             "epoch": self.trainer.fit_loop.epoch_progress.current.ready - 1,  # Lightning's counts on at the end
             "auto_class": self.auto_class.__name__,
             "config": self._net.config.to_dict(),

@@ -10,16 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForTokenClassification
 
-from lit_mlm import pretrained
+from lit_mlm.batch import IGNORE_INDEX, TaggedSource
 from lit_mlm.errors import InputError, suggest
-from lit_mlm.metrics import SumMetric
+from lit_mlm.metrics.sums import SumMetric
+from lit_mlm.metrics.words import WordMetrics, decode_batch
 from lit_mlm.modules.base import TransformerModule
-from lit_mlm.modules.packing import run_net
-from lit_mlm.optim import find_depths
-from lit_mlm.text import IGNORE_INDEX, TaggedSource
-from lit_mlm.text.decoding import Decoding
-from lit_mlm.text.tagging import Scheme
-from lit_mlm.word_metrics import WordMetrics, decode_batch
+from lit_mlm.modules.optim import find_depths
+from lit_mlm.nets import pretrained
+from lit_mlm.nets.packing import run_net
+from lit_mlm.text.tagging.decoding import Decoding
+from lit_mlm.text.tagging.schemes import Scheme
 
 
 class TokenClassification(TransformerModule):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lit_mlm.callbacks.explain_out_of_memory import _advise
-from lit_mlm.cli import main
+from lit_mlm.cli.main import main
 from lit_mlm.errors import InputError, is_out_of_memory
 from lit_mlm.modules.masked_lm import MaskedLM
 from tests.conftest import imdb_args

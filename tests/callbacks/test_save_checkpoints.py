@@ -14,10 +14,10 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from lit_mlm import checkpointing
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints, check_space
-from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.errors import InputError
+from lit_mlm.runs import checkpoints
+from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 from tests.conftest import imdb_args
 from tests.resumed_runs import NO_DIFFERENCES, find_differences
 
@@ -225,7 +225,7 @@ def test_kill_between_the_last_one_and_the_best_one(
     """A run that goes on from a last one that is the best gives it that name."""
     args = [*args, "--trainer.max_epochs", "2"]
     whole = run_cli("fit", *args, "--run_dir", "whole") / "whole"
-    folder, link = whole.with_name("run"), checkpointing.link_checkpoint
+    folder, link = whole.with_name("run"), checkpoints.link_checkpoint
     with monkeypatch.context() as patch:
         patch.setattr("lit_mlm.callbacks.save_checkpoints.link_checkpoint", Mock(side_effect=ZeroDivisionError))
         with pytest.raises(ZeroDivisionError):

@@ -12,9 +12,9 @@ import pytest
 from seqeval.metrics import accuracy_score, f1_score
 
 from lit_mlm.callbacks.save_predictions import format_sentences
-from lit_mlm.cli import run_command
-from lit_mlm.data.columns import read_columns
-from lit_mlm.data.sentences import TaggedSentence, number_documents
+from lit_mlm.cli.main import run_command
+from lit_mlm.data.tagged.columns import read_columns
+from lit_mlm.data.tagged.sentences import TaggedSentence, number_documents
 from lit_mlm.errors import InputError
 from lit_mlm.inference.tag import find_tags, load_tagger
 from tests.conftest import FIXTURES, imdb_args

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_mlm.callbacks.stop_early import StopEarly
-from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.errors import InputError
+from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 from tests.conftest import imdb_args
 
 Run = Callable[..., Path]

@@ -16,8 +16,8 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from lit_mlm import MaskedLM
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals, requeue_job
-from lit_mlm.checkpointing import read_checkpoint
 from lit_mlm.data.base import TextDataModule
+from lit_mlm.runs.checkpoints import read_checkpoint
 from tests.conftest import imdb_args
 from tests.ranks import name_rank, run_ranks
 from tests.resumed_runs import NO_DIFFERENCES, find_differences

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from lit_mlm.callbacks.take_back import TakeBack
-from lit_mlm.run_folder import hold_folder, release_folders
+from lit_mlm.runs.folder import hold_folder, release_folders
 
 
 def write(folder: Path) -> None:

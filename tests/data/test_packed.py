@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from lit_mlm import CoNLLDataModule, IMDBDataModule
-from lit_mlm.data.order import BatchKey
+from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.data.batches import BatchKey
 from lit_mlm.errors import InputError
-from lit_mlm.text import IGNORE_INDEX
-from lit_mlm.text.strategies import SpanMasking, TokenMasking, WordMasking
+from lit_mlm.text.masking.strategies import SpanMasking, TokenMasking, WordMasking
 from tests.conftest import FIXTURES
 
 NAMES = ("input_ids", "labels")

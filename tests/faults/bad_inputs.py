@@ -147,7 +147,7 @@ def script(place: Place) -> list[str]:
 
 def unknown_dataset(place: Place) -> list[str]:
     error = DatasetNotFoundError("Dataset 'user/nosuch' doesn't exist on the Hub or cannot be accessed")
-    place.patch.setattr("lit_mlm.data.hub.load_dataset", Mock(side_effect=error))
+    place.patch.setattr("lit_mlm.data.reading.hub.load_dataset", Mock(side_effect=error))
     return place.fit("--data.dataset", "user/nosuch")
 
 
@@ -155,7 +155,7 @@ def unknown_model(place: Place) -> list[str]:
     cause = RepositoryNotFoundError("404 Client Error", response=Mock(headers={}))
     error = OSError("user/nosuch is not a local folder")
     error.__cause__ = cause
-    place.patch.setattr("lit_mlm.pretrained.AutoTokenizer.from_pretrained", Mock(side_effect=error))
+    place.patch.setattr("lit_mlm.nets.pretrained.AutoTokenizer.from_pretrained", Mock(side_effect=error))
     return place.fit(model="user/nosuch")
 
 
@@ -217,7 +217,7 @@ def lacking(package: str, file: str, task: str = "fit") -> Callable[[Place], lis
 
     def make(place: Place) -> list[str]:
         for name in ("sentencepiece", "protobuf"):
-            place.patch.setattr(f"lit_mlm.loading.is_{name}_available", lambda name=name: name != package)
+            place.patch.setattr(f"lit_mlm.nets.loading.is_{name}_available", lambda name=name: name != package)
         place.patch.setitem(sys.modules, "tiktoken.load", None)
         # What `transformers` itself looks for: with one of the two missing it reads no file of SentencePiece.
         missing = Mock(side_effect=ImportError(f"requires the {package} library"))

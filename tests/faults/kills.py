@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.data.streams import write_stream
+from tests.data.streams.streams import write_stream
 from tests.faults.runs import LONG, SEED, Lab, Run, compare_runs, read_step
 from tests.faults.table import Fault
 

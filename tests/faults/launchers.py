@@ -14,7 +14,7 @@ from transformers import AutoModelForMaskedLM
 from tests.faults.runs import ROOT, SHORT, TIMEOUT, Lab, compare_runs, find_orphans
 from tests.faults.signals import stop_in_training
 from tests.faults.table import Fault, Skipped
-from tests.test_loggers import read_steps
+from tests.runs.test_loggers import read_steps
 
 CSV = ("--config", "overlays/csv.yaml", "--trainer.log_every_n_steps", "1")
 WANDB = ("--config", "overlays/wandb.yaml", "--trainer.logger.offline", "true")

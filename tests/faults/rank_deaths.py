@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lit_mlm.data.tokenizer_training import train_tokenizer
+from lit_mlm.data.tokens.training import train_tokenizer
 from tests.conftest import TINY_BERT, imdb_args, read_reviews, save_model
 
 TIMEOUT = 60.0

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from lit_mlm.checkpointing import read_checkpoint
+from lit_mlm.runs.checkpoints import read_checkpoint
 from tests.faults.rank_deaths import DEATHS, check_death
 from tests.faults.runs import SHORT, Lab, find_error, find_orphans
 from tests.faults.table import Fault

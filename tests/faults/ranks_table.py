@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lit_mlm.checkpointing import read_checkpoint
-from lit_mlm.data.tokenizer_training import train_tokenizer
+from lit_mlm.data.tokens.training import train_tokenizer
+from lit_mlm.runs.checkpoints import read_checkpoint
 from tests.conftest import FIXTURES, NO_DROPOUT, imdb_args, read_reviews, save_model
 from tests.faults.table import print_table, time_rows
 from tests.ranks import name_rank, run_ranks

@@ -124,7 +124,7 @@ def run_hostile(folder: Path, *args: str) -> None:
 
 
 def run_main(args: list[str]) -> None:
-    from lit_mlm.cli import main
+    from lit_mlm.cli.main import main
 
     sys.argv = ["lit_mlm", *args]
     main(args)

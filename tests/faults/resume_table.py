@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_mlm.data.tokenizer_training import train_tokenizer
+from lit_mlm.data.tokens.training import train_tokenizer
 from tests.conftest import TINY_BERT, imdb_args, read_reviews, save_model
 from tests.faults.table import print_table, time_rows
 from tests.ranks import name_rank, run_ranks

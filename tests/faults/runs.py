@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM
 
-from lit_mlm.checkpointing import read_checkpoint
-from lit_mlm.data.tokenizer_training import train_tokenizer
+from lit_mlm.data.tokens.training import train_tokenizer
+from lit_mlm.runs.checkpoints import read_checkpoint
 from tests.conftest import TINY_BERT, TINY_ROBERTA, imdb_args, read_reviews, save_model
 
 ROOT = Path(__file__).parents[2]

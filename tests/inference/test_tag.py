@@ -18,9 +18,9 @@ from transformers import (
     AutoTokenizer,
 )
 
-from lit_mlm import pretrained
 from lit_mlm.errors import InputError
 from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
+from lit_mlm.nets import pretrained
 from tests.families import FAMILIES, draw_sentence, encode_slowly
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]

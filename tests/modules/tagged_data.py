@@ -8,10 +8,10 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lit_mlm.text import IGNORE_INDEX
-from lit_mlm.text.alignment import NO_WORD, align_labels, encode_words, make_inside_table
-from lit_mlm.text.tagging import Scheme, find_spans
-from lit_mlm.text.windows import cut_windows
+from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.text.tagging.alignment import NO_WORD, align_labels, encode_words, make_inside_table
+from lit_mlm.text.tagging.schemes import Scheme, find_spans
+from lit_mlm.text.tagging.windows import cut_windows
 
 CONLL = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]
 EU_TAGS = ["B-ORG", "O", "B-MISC", "O", "O", "O", "B-MISC", "O", "O"]

@@ -10,9 +10,9 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from transformers import AutoModelForMaskedLM
 
 from lit_mlm import IMDBDataModule, MaskedLM
-from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.modules.base import LOSS_UNIT
-from lit_mlm.pretrained import count_parameters
+from lit_mlm.nets.pretrained import count_parameters
+from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 from tests.conftest import FIXTURES, TINY_BERT, imdb_args
 
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from lit_mlm import MaskedLM
-from lit_mlm.checkpointing import read_checkpoint
-from lit_mlm.data.order import BatchOrder
+from lit_mlm.data.batches import BatchOrder
 from lit_mlm.data.packed import PackedExamples
 from lit_mlm.errors import InputError
 from lit_mlm.modules.finite import MAX_EXAMPLES, MIN_SCALE, refuse_non_finite
+from lit_mlm.runs.checkpoints import read_checkpoint
 from lit_mlm.text.packing import pack_rows
 from tests.conftest import imdb_args
 from tests.ranks import name_rank, run_ranks

@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from lit_mlm import IMDBDataModule, MaskedLM
-from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.inference.export import export_checkpoint
-from lit_mlm.pretrained import hash_tokenizer
+from lit_mlm.nets.pretrained import hash_tokenizer
+from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 from tests.conftest import FIXTURES, TINY_BERT, imdb_args
 
 WORDS = ["gladly", "mysterious"]

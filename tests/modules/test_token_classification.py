@@ -23,12 +23,12 @@ from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.callbacks.stop_early import StopEarly
-from lit_mlm.checkpointing import RECORD, read_checkpoint
 from lit_mlm.errors import InputError
 from lit_mlm.inference.export import export_checkpoint
+from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 from tests.conftest import FIXTURES, NO_DROPOUT
-from tests.modules.architectures import TINY
 from tests.modules.tagged_data import TaggedData, draw_sentences
+from tests.nets.architectures import TINY
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 TYPES = ["PER", "ORG", "LOC", "MISC"]

@@ -1,0 +1,84 @@
+"""Finds the configs that a command line names: files, those of runs, and those that come with lit-mlm."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from lit_mlm.cli.table import TRAINER_COMMANDS
+from lit_mlm.errors import InputError, suggest
+
+RUN_CONFIG = "config.yaml"
+"""What the config of a run is called."""
+
+
+def find_configs(args: Sequence[str]) -> list[str]:
+    """Finds the configs that a command line names, and puts them first, so that what is typed beside them holds.
+
+    A run's folder stands for its config, its config for the run, and ``--run_dir`` alone for both.
+
+    Args:
+        args: the command line, the command first.
+
+    Raises:
+        InputError: if there is no such config; the message lists those that there are.
+    """
+    paths: list[Path] = []
+    others = []
+    rest = iter(args[1:])
+    for arg in rest:
+        option, equals, value = arg.partition("=")
+        if option in ("--config", "-c"):
+            paths.append(find_config(value if equals else next(rest, "")))
+        else:
+            others.append(arg)
+    run_dir, ckpt_path = (find_value(others, option) for option in ("--run_dir", "--ckpt_path"))
+    if run_dir and not paths and (Path(run_dir) / RUN_CONFIG).is_file():
+        paths.append(Path(run_dir) / RUN_CONFIG)
+    implied = find_run(paths, ckpt_path) if args[0] in TRAINER_COMMANDS else None
+    if implied and not (run_dir or find_value(others, "--trainer.default_root_dir")):
+        others += ["--run_dir", str(implied)]
+    return [args[0], *(part for path in paths for part in ("--config", str(path))), *others]
+
+
+def find_run(configs: Sequence[Path], ckpt_path: str | None) -> Path | None:
+    """The run whose config is given, unless the checkpoint is that of another one."""
+    for config in configs:
+        checkpoints = config.parent / "checkpoints"
+        is_own = ckpt_path in (None, "best", "last") or Path(ckpt_path).resolve().parent == checkpoints.resolve()
+        if config.name == RUN_CONFIG and checkpoints.is_dir() and is_own:
+            return config.parent
+    return None
+
+
+def find_value(args: Sequence[str], option: str) -> str | None:
+    """What was typed last for an option; None if it was not."""
+    found = [(arg.partition("="), value) for arg, value in pairwise([*args, ""])]
+    values = [own if equals else value for (name, equals, own), value in found if name == option]
+    return values[-1] if values else None
+
+
+def find_config(name: str) -> Path:
+    """The path of a config: `name` itself, or that of the run in it, else the config of that name that comes along.
+
+    Raises:
+        InputError: if there is neither; the message lists the configs that there are.
+    """
+    if not name:
+        raise InputError("--config needs the name of a config")
+    folder = get_config_folder()
+    for path in (Path(name), Path(name) / RUN_CONFIG, folder / name):
+        if path.is_file():
+            return path
+    known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
+    raise InputError(
+        f"there is no config {name} here, nor one that comes with lit-mlm{suggest(name, known)}\n"
+        f"there are {', '.join(path for path in known if '/' not in path)}, and overlays/... "
+        f"{', '.join(path.removeprefix('overlays/') for path in known if '/' in path)}"
+    )
+
+
+def get_config_folder() -> Path:
+    """Where the configs are: in the package once it is installed from a wheel, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"

@@ -1,0 +1,64 @@
+"""The command line: it imports what a command needs, no more."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from lit_mlm import __version__
+from lit_mlm.cli.configs import find_configs
+from lit_mlm.cli.table import OTHER_COMMANDS, SHOW_COMMANDS, TRAINER_COMMANDS, format_help
+from lit_mlm.errors import InputError, suggest
+from lit_mlm.runs.ranks import end_with_launcher, wait_for_first_rank
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs `python -m lit_mlm`; a mistake of the user ends it with its message alone and the exit status 2.
+
+    Args:
+        args: the command line without the program; by default `sys.argv`'s.
+    """
+    end_with_launcher()
+    try:
+        run_command(list(sys.argv[1:] if args is None else args))
+    except InputError as error:
+        wait_for_first_rank()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception:
+        wait_for_first_rank()
+        raise
+    except KeyboardInterrupt:
+        sys.exit(130)  # as shells do: 128 and the number of the signal
+
+
+def run_command(args: Sequence[str]) -> None:
+    """Runs a command.
+
+    Args:
+        args: the command line without the program.
+
+    Raises:
+        InputError: for a mistake of the user.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        print(format_help())
+    elif args[0] == "--version":
+        print(f"lit-mlm {__version__}")
+    elif args[0] in OTHER_COMMANDS:
+        if args[0] == "repeat":
+            find_configs(args)  # before the first training starts
+        importlib.import_module(OTHER_COMMANDS[args[0]][0]).main(args[1:])
+    elif args[0] in TRAINER_COMMANDS:
+        # Imported here, so that help and version cost nothing.
+        from lit_mlm.cli.trainer import run
+
+        run(find_configs(args))
+    elif args[0] in SHOW_COMMANDS:
+        from lit_mlm.cli.show import AuditCLI, PrepareCLI, ShowCLI
+        from lit_mlm.cli.trainer import run
+
+        cli = {"show": ShowCLI, "audit": AuditCLI, "prepare": PrepareCLI}[args[0]]
+        run(["fit", *find_configs(args)[1:]], cli)
+    else:
+        commands = [*TRAINER_COMMANDS, *SHOW_COMMANDS, *OTHER_COMMANDS]
+        raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")

@@ -1,0 +1,140 @@
+"""`python -m lit_mlm repeat`: one training for each of several seeds, and the mean and deviation of their figures."""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+from lit_mlm.cli.option_checks import check_folder, check_seed
+from lit_mlm.cli.plain import CommandParser
+from lit_mlm.errors import InputError
+from lit_mlm.runs.atomic import write_json
+from lit_mlm.runs.checkpoints import name_run
+
+
+def make_parser() -> CommandParser:
+    """The arguments of the command; all others are those of ``fit``."""
+    parser = CommandParser(
+        prog="python -m lit_mlm repeat",
+        description="Train once for each seed, one after another. All other options are those of fit.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="of weights, order, dropout and masks")
+    parser.add_argument("--config", "-c", action="append", required=True, help="as for fit")
+    parser.add_argument("--run_dir", help="folder of the runs; by default runs/<config>/repeat_<N>")
+    return parser
+
+
+def main(args: Sequence[str]) -> None:
+    """Runs the command.
+
+    Args:
+        args: what follows ``repeat`` on the command line.
+    """
+    options, rest = make_parser().parse_known_args(args)
+    if len(set(options.seeds)) < len(options.seeds) or len(options.seeds) < 2:
+        raise InputError(f"--seeds must be two or more different numbers, got {' '.join(map(str, options.seeds))}")
+    for seed in options.seeds:
+        check_seed("--seeds", seed)
+    check_rest(rest)
+    if options.run_dir is not None:
+        check_folder("--run_dir", options.run_dir)
+    folder = Path(options.run_dir) if options.run_dir else find_folder(Path("runs") / name_run(Path(options.config[0])))
+    others = [path.name for path in folder.glob("*") if not re.fullmatch(r"seed_\d+|repeat\.json", path.name)]
+    if others:
+        raise InputError(
+            f"--run_dir {folder} holds {sorted(others)[0]}, which is none of repeat's; give another folder"
+        )
+    configs = [part for config in options.config for part in ("--config", config)]
+    runs: dict[int, dict[str, Any]] = {}
+    for seed in options.seeds:
+        place = folder / f"seed_{seed}"
+        command = ["fit", *configs, *rest, "--seed_everything", str(seed), "--run_dir", str(place)]
+        print(f"python -m lit_mlm {' '.join(command)}", flush=True)
+        status = subprocess.run([sys.executable, "-m", "lit_mlm", *command], check=False).returncode
+        if status:
+            finished = f"; finished runs are in {folder}" if runs else ""
+            print(f"seed {seed} ended with exit status {status}{finished}", file=sys.stderr)
+            sys.exit(status)
+        runs[seed] = json.loads((place / "metrics.json").read_text())
+        refuse_other_text(runs)
+    summary = summarise(runs)
+    write_json(folder / "repeat.json", summary)
+    print("\n".join(format_table(summary)))
+    print(f"figures: {folder / 'repeat.json'}")
+
+
+def check_rest(args: Sequence[str]) -> None:
+    """Refuses options of ``fit`` under which runs can't be compared.
+
+    Raises:
+        InputError: names the option.
+    """
+    typed = [tuple(arg.split("=", 1)) if "=" in arg else (arg, value) for arg, value in pairwise([*args, ""])]
+    for option, value in typed:
+        if option in ("--seed_everything", "--ckpt_path"):
+            raise InputError(f"{option} has no place in repeat: it gives each training its own seed, from the start")
+        if (option, value) == ("--trainer.enable_checkpointing", "false") or (
+            option == "--trainer.fast_dev_run" and value not in ("false", "0")
+        ):
+            raise InputError(f"{option} {value} has no place in repeat: such a run leaves no figures to compare")
+
+
+def find_folder(parent: Path) -> Path:
+    """The first ``repeat_<N>`` in a folder that is not there yet."""
+    return next(folder for number in count() if not (folder := parent / f"repeat_{number}").exists())
+
+
+def refuse_other_text(runs: dict[int, dict[str, Any]]) -> None:
+    """Refuses runs that were not scored on the same masked text, which no mean would be of.
+
+    Args:
+        runs: as for `summarise`.
+
+    Raises:
+        InputError: naming the seeds' fingerprints. Where masks are drawn anew at each evaluation, it goes by the first.
+    """
+    first = next(iter(runs.values()))
+    masks = next((key for key in ("start/val/mask_fingerprint", "val/mask_fingerprint") if key in first), None)
+    for key in ("data_fingerprint", masks):
+        found = {seed: run.get(key) for seed, run in runs.items()} if key else {}
+        if len(set(found.values())) > 1:
+            listed = ", ".join(f"seed {seed} {str(value)[:12]}" for seed, value in found.items())
+            raise InputError(f"the runs can't be compared: their {key} differs: {listed}")
+
+
+def summarise(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Mean and deviation of every figure that all runs have, and each run's.
+
+    Args:
+        runs: the content of ``metrics.json`` by seed, of at least two runs.
+
+    Returns:
+        ``seeds``, and for each figure ``mean``, ``deviation`` (of a sample: divided by one less than the runs) and
+        ``runs``, in the order of the seeds.
+    """
+    summary: dict[str, Any] = {"seeds": list(runs)}
+    for key in next(iter(runs.values())):
+        values = [run.get(key) for run in runs.values()]
+        if all(isinstance(value, int | float) for value in values):
+            numbers = [float(value) for value in values if value is not None]
+            summary[key] = {"mean": statistics.mean(numbers), "deviation": statistics.stdev(numbers), "runs": values}
+    return summary
+
+
+def format_table(summary: dict[str, Any]) -> list[str]:
+    """The figures that differ between runs, a line each."""
+    names = [key for key, figure in summary.items() if key != "seeds" and figure["deviation"] > 0]
+    columns = ["mean", "deviation", *(f"seed {seed}" for seed in summary["seeds"])]
+    width = max(map(len, names), default=0)
+    lines = [f"{'':{width}}" + "".join(f"{column:>14}" for column in columns)]
+    for name in names:
+        figure = summary[name]
+        values = [figure["mean"], figure["deviation"], *figure["runs"]]
+        lines.append(f"{name:{width}}" + "".join(f"{value:>14,.6g}" for value in values))
+    return lines

@@ -1,0 +1,29 @@
+"""The names of the commands; it imports nothing, so that any file of the command line may import it."""
+
+TRAINER_COMMANDS = {
+    "fit": "train a model",
+    "validate": "score a model on the validation split",
+    "test": "score a model on the test split",
+    "predict": "write the tags and entities of a split's sentences",
+}
+SHOW_COMMANDS = {
+    "show": "print documents with their masks, or sentences with their labels, without training",
+    "audit": "report on the texts: lengths, unknown words, duplicates, what can't be read, without training",
+    "prepare": "tokenise all texts into the cache, so that a run starts at once",
+}
+OTHER_COMMANDS = {
+    "fill": ("lit_mlm.cli.fill", "fill the masks of texts"),
+    "tag": ("lit_mlm.cli.tag", "tag the words of texts or of a column file"),
+    "repeat": ("lit_mlm.cli.repeat", "train a model once for each of several seeds"),
+}
+
+
+def format_help() -> str:
+    """The commands and what they do."""
+    commands = TRAINER_COMMANDS | SHOW_COMMANDS | {name: text for name, (_, text) in OTHER_COMMANDS.items()}
+    rows = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
+    return (
+        "usage: python -m lit_mlm COMMAND [options]\n\n"
+        f"commands:\n{rows}\n\n"
+        "COMMAND --help lists the options of a command, --version prints the version."
+    )

@@ -1,0 +1,181 @@
+"""`python -m lit_mlm tag`: the entities of texts and of sentences of words, or the tags of a column file's words."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from lit_mlm.cli.plain import CommandParser, format_json, print_result
+from lit_mlm.errors import InputError
+from lit_mlm.inference.tag import Entity, TaggedText, find_tags, load_tagger
+
+TEXTS_AT_A_TIME = 256
+"""Few enough that the first results of a long input don't wait for its last text."""
+
+COLOURS = (32, 34, 35, 36, 33, 31)
+"""Of the types of entities, by the number that a terminal knows each by."""
+
+Source = str | Sequence[str]
+"""A text, or the words of a sentence."""
+
+
+def make_parser() -> CommandParser:
+    """The arguments of the command."""
+    parser = CommandParser(prog="python -m lit_mlm tag", description="Tag the words of texts or of a column file.")
+    parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
+    parser.add_argument("--revision", help="of a model on the Hub")
+    parser.add_argument(
+        "--allow_pickle", action="store_true", help="read pickled weights where there are no safetensors"
+    )
+    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
+    parser.add_argument(
+        "--file",
+        nargs="+",
+        metavar="FILE",
+        help="tag each line of a .txt file, each record of a .jsonl file: its text, or its words if it has tokens",
+    )
+    parser.add_argument("--columns", metavar="FILE", help="add the tags of the words in a file's first column to it")
+    parser.add_argument("--encoding", default="utf-8", help="of files and of standard input; utf-8 by default")
+    parser.add_argument("--words", action="store_true", help="texts are words already, with white space between them")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object a text, as where there is no terminal")
+    form.add_argument("--text", action="store_true", help="print texts and their entities, as on a terminal")
+    parser.add_argument("texts", nargs="*", help="texts; by default the lines of standard input")
+    return parser
+
+
+def main(args: Sequence[str]) -> None:
+    """Runs the command.
+
+    Args:
+        args: what follows ``tag`` on the command line.
+    """
+    options = make_parser().parse_intermixed_args(args)
+    sources = {"--columns": options.columns, "--file": options.file and options.file[0], "--words": options.words}
+    given = [name if value is True else f"{name} {value}" for name, value in sources.items() if value]
+    if options.columns is not None and len(given) > 1:
+        raise InputError(f"{given[0]} and {given[1]} exclude each other")
+    if (options.columns or options.file) and options.texts:
+        raise InputError(f"{given[0]} and texts exclude each other, got {options.texts[0]!r}")
+    if options.columns is not None:
+        _tag_columns(options)
+        return
+    texts: list[Source] = list(options.texts or _read_inputs(options))
+    if not texts:
+        raise InputError("no text to tag: give texts as arguments or on standard input, or a file as --file, --columns")
+    net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
+    as_json = options.json or not (options.text or sys.stdout.isatty())
+    colours: dict[str, int] | None = {} if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    for first in range(0, len(texts), TEXTS_AT_A_TIME):
+        batch = texts[first : first + TEXTS_AT_A_TIME]
+        for text, found in zip(batch, find_tags(net, tokenizer, batch, is_split=options.words), strict=True):
+            record = make_record(found, isinstance(text, str), options.words)
+            print_result(format_json(record) if as_json else format_text(found.text, found.entities, colours))
+
+
+def make_record(found: TaggedText, is_text: bool, is_split: bool) -> dict[str, Any]:
+    """What stands in a JSON line: the text, if one was given, and its words, if these were.
+
+    Of words that were given, ``start`` and ``end`` count the characters of these with a space between two of them.
+
+    Args:
+        found: of a text or of words.
+        is_text: whether it was given as a text.
+        is_split: whether this was in words already.
+    """
+    words = {"words": found.words, "tags": found.tags} if is_split or not is_text else {}
+    return ({"text": found.text} if is_text else {}) | words | {"entities": found.entities}
+
+
+def format_text(text: str, entities: list[Entity], colours: dict[str, int] | None = None) -> str:
+    """A text and its entities, or tagged words, in aligned columns: type, score, characters, text.
+
+    Args:
+        text: any.
+        entities: of the text.
+        colours: those of the types so far, to which new ones are added; the text has none without it.
+    """
+    rows = [(entity["type"], f"{entity['start']}:{entity['end']}", entity) for entity in entities]
+    type_width = max((len(kind) for kind, _, _ in rows), default=0)
+    place_width = max((len(place) for _, place, _ in rows), default=0)
+    return "\n".join(
+        [text if colours is None else colour_text(text, entities, colours)]
+        + [
+            f"  {kind:{type_width}}  {entity['score']:.3f}  {place:>{place_width}}  {' '.join(entity['text'].split())}"
+            for kind, place, entity in rows
+        ]
+    )
+
+
+def colour_text(text: str, entities: list[Entity], colours: dict[str, int]) -> str:
+    """A text with each entity in the colour of its type, which stands behind it, for a terminal."""
+    parts, end = [], 0
+    for entity in entities:
+        colour = colours.setdefault(entity["type"], COLOURS[len(colours) % len(COLOURS)])
+        parts += [
+            text[end : entity["start"]],
+            f"\033[1;{colour}m{entity['text']}\033[0;{colour}m {entity['type']}\033[0m",
+        ]
+        end = entity["end"]
+    return "".join([*parts, text[end:]])
+
+
+def _read_inputs(options: Any) -> Iterator[Source]:
+    """The texts of the files, else those of standard input, a line each."""
+    # Imported here, as below: tagging an argument need not wait for what data sets are read with.
+    from lit_mlm.data.reading.files import check_encoding, decode_lines, find_files, get_kind
+
+    check_encoding(options.encoding, "--encoding")
+    if options.file is None:
+        lines = decode_lines(Path("standard input"), sys.stdin.buffer.read(), options.encoding)
+        yield from (line for line in map(_refuse_problem, (line for _, line in lines)) if line.strip())
+        return
+    from lit_mlm.data.reading.readers import get_text, read_rows, read_texts
+
+    for file in find_files(options.file, "--file"):
+        if get_kind(file) == ".txt":
+            yield from map(_refuse_problem, read_texts(file, encoding=options.encoding, by_line=True))
+            continue
+        for row in map(_refuse_problem, read_rows(file, options.encoding)):
+            tokens = row.fields.get("tokens")
+            if tokens is None or ("text" in row.fields and not options.words):
+                yield _refuse_problem(get_text(row, "text"))
+            elif isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+                yield tokens
+            else:
+                raise InputError(f"{row.place}: the column 'tokens' must hold a list of words, got {tokens!r:.60}")
+
+
+def _refuse_problem(found: Any) -> Any:
+    """What was read, or the mistake that stands in its place, with the option of this command."""
+    from lit_mlm.data.reading.files import Problem
+
+    if isinstance(found, Problem):
+        raise InputError(found.message.replace("data.encoding", "--encoding"))
+    return found
+
+
+def _tag_columns(options: Any) -> None:
+    """Prints a column file with one more column, the predicted tags."""
+    from lit_mlm.data.reading.files import check_encoding, read_bytes
+    from lit_mlm.data.tagged.columns import append_column, parse_columns
+    from lit_mlm.data.tagged.sentences import number_documents
+
+    check_encoding(options.encoding, "--encoding")
+    path = Path(options.columns).expanduser()
+    try:
+        content = _refuse_problem(read_bytes(path))
+        sentences = list(map(_refuse_problem, parse_columns(path, content, "first", options.encoding)))
+    except InputError as error:
+        raise InputError(f"--columns {error}") from error
+    if not sentences:
+        raise InputError(f"--columns {options.columns} has no words")
+    net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
+    documents = number_documents(sentences).tolist() if sentences[0].document is not None else None
+    tagged = find_tags(net, tokenizer, [sentence.words for sentence in sentences], documents)
+    lines = append_column(content, chain.from_iterable(found.tags for found in tagged), options.encoding)
+    records = (format_json(make_record(found, is_text=False, is_split=True)) for found in tagged)
+    for line in records if options.json else lines:
+        print_result(line)

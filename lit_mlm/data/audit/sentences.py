@@ -1,0 +1,152 @@
+"""The report on tagged sentences."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from lit_mlm.data.audit.documents import describe_tokens, list_duplicates
+from lit_mlm.data.audit.duplicates import DuplicateFinder
+from lit_mlm.data.tagged.sentences import TaggedSentence
+from lit_mlm.text.tagging.alignment import encode_words
+from lit_mlm.text.tagging.schemes import Scheme, find_problems, find_spans, is_tag
+
+Splits = Mapping[str, Sequence[TaggedSentence]]
+
+
+def audit_sentences(
+    splits: Splits,
+    tokenizer: PreTrainedTokenizerBase,
+    find_scheme: Callable[[Collection[TaggedSentence]], Scheme | None],
+    limit: int | None,
+    near_threshold: float,
+    num_examples: int,
+) -> dict[str, Any]:
+    """Counts sentences, words, pieces, tags and entities, and finds what contradicts itself and what stands twice.
+
+    Args:
+        splits: the sentences of each, with the tags of the files.
+        tokenizer: of any kind.
+        find_scheme: the scheme of the tags.
+        limit: tokens in a window, special tokens included.
+        near_threshold: as of `audit`.
+        num_examples: as of `audit`.
+
+    Returns:
+        ``scheme``, ``splits``, ``duplicates``, ``inconsistent_entities`` and ``inconsistent_sentences`` of the report.
+    """
+    scheme = find_scheme(splits.get("train") or list(chain(*splits.values())))
+    # `encode_words` and the finder have nothing to do with a sentence without words.
+    numbers = {split: [i for i, s in enumerate(sentences) if s.words] for split, sentences in splits.items()}
+    full = {split: [sentences[i] for i in numbers[split]] for split, sentences in splits.items()}
+    finder = DuplicateFinder(near_threshold)
+    for split, sentences in full.items():
+        finder.add(split, [" ".join(sentence.words) for sentence in sentences])
+    facts = {}
+    for split, sentences in full.items():
+        facts[split] = {"num_sentences": len(splits[split]), "num_empty": len(splits[split]) - len(sentences)}
+        facts[split] |= _measure_pieces(sentences, tokenizer, limit, num_examples)
+        facts[split] |= _count_tags(sentences, scheme, num_examples)
+        if split != "train" and "train" in full:
+            facts[split] |= _find_unseen(sentences, full["train"], num_examples)
+    return {
+        "scheme": scheme,
+        "splits": facts,
+        "duplicates": list_duplicates(
+            finder,
+            lambda split, number: " ".join(full[split][number].words),
+            lambda split, number: _locate(full[split][number]),
+            num_examples,
+            numbers,
+        ),
+        "inconsistent_entities": None if scheme is None else _find_inconsistent(chain(*full.values()), num_examples),
+        "inconsistent_sentences": _find_contradictions(chain(*full.values()), num_examples),
+    }
+
+
+def _locate(sentence: TaggedSentence) -> str:
+    return sentence.place if sentence.first_line is None else f"{sentence.place}, line {sentence.first_line}"
+
+
+def _measure_pieces(
+    sentences: Sequence[TaggedSentence], tokenizer: PreTrainedTokenizerBase, limit: int | None, num_examples: int
+) -> dict[str, Any]:
+    encoded = encode_words(tokenizer, [sentence.words for sentence in sentences], sys.maxsize)
+    lengths = np.array([len(pieces.ids) for pieces in encoded], dtype=np.int64)
+    num_words = num_split = num_unknown = 0
+    unknown_words: Counter[str] = Counter()
+    for sentence, pieces in zip(sentences, encoded, strict=True):
+        num_words += len(sentence.words)
+        num_split += int((np.bincount(pieces.word_of_piece) > 1).sum())
+        if tokenizer.unk_token_id is not None:
+            places = pieces.word_of_piece[pieces.ids == tokenizer.unk_token_id]
+            num_unknown += len(places)
+            unknown_words.update(sentence.words[i] for i in np.unique(places).tolist())
+    words, unknown = (num_words, int(lengths.sum()), num_split), (num_unknown, unknown_words)
+    return {"num_words": num_words} | describe_tokens(lengths, words, unknown, tokenizer, limit, num_examples)
+
+
+def _count_tags(sentences: Sequence[TaggedSentence], scheme: Scheme | None, num_examples: int) -> dict[str, Any]:
+    """Tags, entities by type, and tags that are misspelt or can't stand where they stand."""
+    tags = Counter(tag for sentence in sentences for tag in sentence.tags)
+    problems = [(s, i, expected) for s in sentences for i, expected in find_problems(s.tags, scheme)]
+    wrong = {
+        "num": len(problems),
+        "num_misspelt": sum(not is_tag(s.tags[i], scheme) for s, i, _ in problems),
+        "examples": [f"{s.locate(i)}: tag {s.tags[i]!r}, expected {text}" for s, i, text in problems[:num_examples]],
+    }
+    entities = None
+    if scheme is not None:
+        entities = _order(Counter(span.type for sentence in sentences for span in find_spans(sentence.tags)))
+    return {"tags": _order(tags), "entities": entities, "wrong_tags": wrong}
+
+
+def _find_unseen(
+    sentences: Sequence[TaggedSentence], train: Sequence[TaggedSentence], num_examples: int
+) -> dict[str, Any]:
+    """Words and tags of evaluation that training has not."""
+    known_words = {word for sentence in train for word in sentence.words}
+    known_tags = {tag for sentence in train for tag in sentence.tags}
+    words = Counter(word for sentence in sentences for word in sentence.words)
+    unseen = Counter({word: number for word, number in words.items() if word not in known_words})
+    tags = Counter(tag for sentence in sentences for tag in sentence.tags if tag not in known_tags)
+    common = list(_order(unseen).items())[:num_examples]
+    return {
+        "num_unseen_words": unseen.total(),
+        "unseen_word_fraction": unseen.total() / max(1, words.total()),
+        "unseen_words": [{"word": word, "num": number} for word, number in common],
+        "unseen_tags": _order(tags),
+    }
+
+
+def _find_inconsistent(sentences: Iterable[TaggedSentence], num_examples: int) -> dict[str, Any]:
+    """Entities with the same words and several types, in all splits together; those with most beside the first."""
+    types: dict[str, Counter[str]] = {}
+    for sentence in sentences:
+        for span in find_spans(sentence.tags):
+            surface = " ".join(sentence.words[span.start : span.end])
+            types.setdefault(surface, Counter())[span.type] += 1
+    found = [(surface, counts) for surface, counts in types.items() if len(counts) > 1]
+    found.sort(key=lambda item: (max(item[1].values()) - item[1].total(), item[0]))
+    examples = [{"surface": surface, "types": _order(counts)} for surface, counts in found[:num_examples]]
+    return {"num": len(found), "examples": examples}
+
+
+def _find_contradictions(sentences: Iterable[TaggedSentence], num_examples: int) -> dict[str, Any]:
+    """Sentences whose words stand earlier, in any split, with other tags."""
+    firsts: dict[tuple[str, ...], TaggedSentence] = {}
+    found = []
+    for sentence in sentences:
+        first = firsts.setdefault(tuple(sentence.words), sentence)
+        if list(first.tags) != list(sentence.tags):
+            found.append({"first": _locate(first), "second": _locate(sentence)})
+    return {"num": len(found), "examples": found[:num_examples]}
+
+
+def _order(counts: Counter[str]) -> dict[str, int]:
+    """The most frequent ones first, others in the order of the alphabet."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

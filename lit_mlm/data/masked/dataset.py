@@ -1,0 +1,166 @@
+"""Blocks of a token stream, read and masked a batch at a time.
+
+Shapes: B sequences, T tokens.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.data.batches import BatchKey
+from lit_mlm.errors import InputError
+from lit_mlm.text.blocks import BlockTable, IntArray, gather_blocks
+from lit_mlm.text.masking.counter_hash import FloatArray
+from lit_mlm.text.masking.masking import Masking, fingerprint_masks, mask_tokens
+from lit_mlm.text.masking.schedule import MaskSchedule
+from lit_mlm.text.masking.strategies import MaskingStrategy
+from lit_mlm.text.masking.units import BoolArray
+from lit_mlm.text.special_tokens import SpecialTokens
+
+
+@dataclass(frozen=True)
+class MaskedBlocks(Dataset[dict[str, Tensor]]):
+    """Maps the key of a batch to the batch; holds no state, so every worker and every restart gives the same.
+
+    Attributes:
+        stream: token ids of the split, shape (num_tokens,).
+        table: the blocks of the whole split.
+        chosen: which blocks are examples, shape (num_examples,).
+        around: special tokens put around each block.
+        masking: how tokens are masked.
+        seed: of the masks.
+        pad_id: id that stands on padding, where nothing is attended or scored.
+        word_starts: which tokens of `stream` begin a word, of the same shape; None where masks are made without.
+        schedule: of the share of masked tokens over training; by default that of `masking`.
+        num_epochs: in which the schedule is gone through, above 0.
+        example_ids: of all blocks, shape (num_blocks,); by default a block's place in the table is its example id.
+    """
+
+    stream: npt.NDArray[np.int32]
+    table: BlockTable
+    chosen: IntArray
+    around: SpecialTokens
+    masking: Masking
+    seed: int
+    pad_id: int
+    word_starts: BoolArray | None = None
+    schedule: MaskSchedule | None = None
+    num_epochs: float = 1.0
+    example_ids: IntArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
+        is_empty = len(key.examples) == 0
+        # A batch without examples still has a row, of which nothing is scored: nets don't take batches of no rows.
+        examples, passes = (np.zeros(1, np.int64), None) if is_empty else (key.examples, key.passes)
+        masked_ids, labels, is_token = self._mask(key.epoch, examples, key.position, passes, key.places)
+        if is_empty:
+            labels = np.full_like(labels, IGNORE_INDEX)
+        return {
+            "input_ids": torch.from_numpy(np.where(is_token, masked_ids, self.pad_id)),
+            "attention_mask": torch.from_numpy(is_token.astype(np.int64)),
+            "labels": torch.from_numpy(labels),
+        }
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens of the longest example, special tokens included."""
+        return int(self.lengths.max(initial=0))
+
+    @property
+    def lengths(self) -> IntArray:
+        """Tokens of each example, special tokens included, shape (num_examples,)."""
+        return self.table.ends[self.chosen] - self.table.starts[self.chosen] + len(self.around)
+
+    def fingerprint_masks(self, draws: Iterable[int] = (0,)) -> str:
+        """SHA-256 (hex) of all examples, in their order, as they are masked in each of `draws`."""
+        return fingerprint_masks(self._iterate(draws))
+
+    def _iterate(self, draws: Iterable[int], size: int = 1024) -> Iterator[tuple[IntArray, IntArray, BoolArray]]:
+        for draw in draws:
+            for start in range(0, len(self), size):
+                yield self._mask(draw, np.arange(start, min(start + size, len(self))))
+
+    def _mask(
+        self,
+        epoch: int,
+        examples: IntArray,
+        position: int = 0,
+        passes: IntArray | None = None,
+        places: FloatArray | None = None,
+    ) -> tuple[IntArray, IntArray, BoolArray]:
+        blocks = self.chosen[examples]
+        example_ids = blocks if self.example_ids is None else self.example_ids[blocks]
+        ids, is_token = self._read(blocks)
+        rate = None
+        if self.schedule is not None:
+            done = position + np.arange(len(examples)) if places is None else places
+            progress = (epoch + done / len(self)) / self.num_epochs
+            rate = self.schedule.find_rates(progress)
+        words, draw = self._read_words(blocks, ids.shape[1]), epoch if passes is None else passes
+        return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, draw, words, rate), is_token
+
+    def _read_words(self, blocks: IntArray, width: int) -> BoolArray | None:
+        """Which positions begin a word, shape (B, T): special tokens around a block do, and what stands behind them."""
+        if self.word_starts is None:
+            return None
+        starts, ends = self.table.starts[blocks, None], self.table.ends[blocks, None]
+        columns = np.arange(width) - len(self.around.prefix)
+        begins: BoolArray = self.word_starts.take(starts + columns, mode="clip")
+        begins |= columns <= 0
+        begins |= columns >= ends - starts
+        return begins
+
+    def _read(self, blocks: IntArray) -> tuple[IntArray, BoolArray]:
+        """Blocks with the special tokens around them: ids and which positions are tokens, both of shape (B, T)."""
+        starts, ends = self.table.starts[blocks], self.table.ends[blocks]
+        inner_ids, inner_is_token = gather_blocks(self.stream, starts, ends)
+        if not len(self.around):
+            return inner_ids, inner_is_token
+        num_before = len(self.around.prefix)
+        shape = (len(blocks), inner_ids.shape[1] + len(self.around))
+        ids, lengths = np.zeros(shape, np.int64), ends - starts
+        ids[:, :num_before] = self.around.prefix
+        ids[:, num_before : num_before + inner_ids.shape[1]] = inner_ids
+        for i, token_id in enumerate(self.around.suffix):
+            ids[np.arange(len(ids)), num_before + lengths + i] = token_id
+        return ids, np.arange(shape[1]) < (lengths + len(self.around))[:, None]
+
+
+def make_masking(
+    tokenizer: PreTrainedTokenizerBase,
+    mask_prob: float,
+    mask_token_prob: float,
+    random_token_prob: float,
+    strategy: MaskingStrategy,
+) -> Masking:
+    """How tokens of a tokenizer are masked: its special tokens neither are nor stand in for others.
+
+    Args:
+        tokenizer: with a mask token.
+        mask_prob: as in `Masking`.
+        mask_token_prob: as in `Masking`.
+        random_token_prob: as in `Masking`.
+        strategy: as in `Masking`.
+
+    Raises:
+        InputError: as `Masking` does, naming the option.
+    """
+    ids = list(tokenizer.get_vocab().values())
+    is_ordinary = np.zeros(max(ids) + 1, dtype=np.bool_)
+    is_ordinary[ids] = True
+    is_ordinary[tokenizer.all_special_ids] = False
+    is_ordinary[[i for i, token in tokenizer.added_tokens_decoder.items() if token.special]] = False
+    try:
+        return Masking(tokenizer.mask_token_id, is_ordinary, mask_prob, mask_token_prob, random_token_prob, strategy)
+    except InputError as error:
+        raise InputError(f"data.{error}") from error

@@ -1,0 +1,131 @@
+"""Several corpora to train on: where the text of each is, and its weight."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lit_mlm.data.reading.files import check_encoding, find_files
+from lit_mlm.errors import InputError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A corpus to train on among others.
+
+    Args:
+        files: files, folders or patterns.
+        dataset: id on the Hub, or a folder with a copy of it, in place of `files`.
+        dataset_revision: of `dataset`.
+        subset: of `dataset`, where it has several.
+        split: of `dataset`.
+        text_column: the column that holds the text, in all but ``.txt`` files; by default the data module's.
+        document_per: what is a document in a ``.txt`` file: the ``file``, or each ``line``; by default the data
+            module's.
+        encoding: of the files; by default the data module's.
+        weight: its share of the training examples of an epoch is this among the weights of all sources; above 0.
+    """
+
+    files: list[str] | str | None = None
+    dataset: str | None = None
+    dataset_revision: str | None = None
+    subset: str | None = None
+    split: str = "train"
+    text_column: str | None = None
+    document_per: Literal["file", "line"] | None = None
+    encoding: str | None = None
+    weight: float = 1.0
+
+
+def check_sources(sources: Mapping[str, Source]) -> None:
+    """Refuses sources whose options don't fit together.
+
+    Args:
+        sources: by name.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if not sources:
+        raise InputError("data.sources is empty: name at least one, such as reviews: {files: reviews/*.txt, weight: 3}")
+    for name, source in sources.items():
+        option = f"data.sources.{name}"
+        if not isinstance(name, str) or not name:  # YAML makes a number of 2020, and a truth value of no
+            raise InputError(f"{option}: the name of a source must be text, got {name!r}; put another one in quotes")
+        if name in ("train", "val", "test"):
+            raise InputError(f"{option}: the name of a split is none for a source; give another one")
+        if (source.files is None) == (source.dataset is None):
+            found = "neither" if source.files is None else f"files {source.files} and dataset {source.dataset}"
+            raise InputError(f"{option} needs one of files and dataset, and has {found}")
+        if not 0 < source.weight < math.inf:
+            raise InputError(f"{option}.weight must be above 0, got {source.weight}; leave a source out that has none")
+        other = "files" if source.dataset is None else "dataset"
+        for part in ("dataset_revision", "subset", "split") if source.dataset is None else ("document_per", "encoding"):
+            value = getattr(source, part)
+            if value != getattr(Source, part):
+                raise InputError(f"{option}.{part} ({value}) has no effect on {option}.{other}")
+        if source.encoding is not None:
+            check_encoding(source.encoding, f"{option}.encoding")
+    _refuse_shared_splits(sources)
+
+
+@contextmanager
+def name_source(name: str) -> Iterator[None]:
+    """Says of a mistake which source it is in.
+
+    Raises:
+        InputError: in place of one that doesn't.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"data.sources.{name}: {error}") from error
+
+
+def find_source_files(sources: Mapping[str, Source]) -> dict[str, list[Path]]:
+    """The files of each source, in the order in which they are read; none of one that is on the Hub.
+
+    Args:
+        sources: by name.
+
+    Raises:
+        InputError: if a pattern names no file that can be read.
+    """
+    return {name: find_patterns(source.files, f"data.sources.{name}.files") for name, source in sources.items()}
+
+
+def find_patterns(patterns: Sequence[str] | str | None, option: str) -> list[Path]:
+    """`find_files` for an option that is a list, a single pattern or not given."""
+    return find_files([patterns] if isinstance(patterns, str) else patterns or [], option)
+
+
+def refuse_shared_files(files: Mapping[str, Sequence[Path]]) -> None:
+    """Refuses a file that two options name.
+
+    Args:
+        files: by option.
+
+    Raises:
+        InputError: naming the file and both.
+    """
+    found: dict[Path, str] = {}
+    for option, paths in files.items():
+        for path in paths:
+            other = found.setdefault(path.resolve(), option)
+            if other != option:
+                raise InputError(f"{path} is in both {other} and {option}")
+
+
+def _refuse_shared_splits(sources: Mapping[str, Source]) -> None:
+    found: dict[tuple[str | None, ...], str] = {}
+    for name, source in sources.items():
+        if source.dataset is not None:
+            key = (source.dataset, source.dataset_revision, source.subset, source.split)
+            other = found.setdefault(key, name)
+            if other != name:
+                raise InputError(
+                    f"data.sources.{other} and data.sources.{name} are both the split {source.split} of "
+                    f"{source.dataset}: give different ones"
+                )

@@ -1,0 +1,139 @@
+"""CoNLL-2003 (Tjong Kim Sang and De Meulder 2003), and whatever is laid out as it is."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from lit_mlm.data.base import refuse_without
+from lit_mlm.data.reading.files import COMPRESSIONS, Problem, check_encoding, get_kind
+from lit_mlm.data.tagged.columns import read_columns
+from lit_mlm.data.tagged.module import TaggedDataModule
+from lit_mlm.data.tagged.sentences import TaggedSentence, load_sentences, read_sentences
+from lit_mlm.errors import InputError
+from lit_mlm.text.tagging.schemes import Scheme
+
+HUB_ID = "lhoestq/conll2003"
+
+FILES = {
+    "train": ("eng.train", "train.txt", "train.jsonl"),
+    "val": ("eng.testa", "valid.txt", "valid.jsonl"),
+    "test": ("eng.testb", "test.txt", "test.jsonl"),
+}
+"""The names that the file of each split may have."""
+
+HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
+
+COLUMNS: dict[str, Literal["second", "third", "last"]] = {"ner": "last", "pos": "second", "chunk": "third"}
+"""Where each task's tags stand in a file of columns."""
+
+
+class CoNLLDataModule(TaggedDataModule):
+    """Tagged sentences from the Hub, or from a folder with a file for each split.
+
+    The files are those of CoNLL-2003 (``eng.train``, ``eng.testa`` and ``eng.testb``), ``train.txt``, ``valid.txt`` and
+    ``test.txt`` with a word and its tags on each line, or ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl`` with a
+    sentence on each line; they may be compressed.
+
+    Args:
+        task: which tags: ``ner``, entities, the last column of a file; ``pos``, parts of speech, its second one;
+            ``chunk``, its third one.
+        dataset: id on the Hub, or a folder with a copy of it; ``lhoestq/conll2003`` by default.
+        dataset_revision: of `dataset`.
+        subset: of `dataset`, where it has several.
+        data_dir: folder with the files, in place of `dataset`.
+        words_column: the column of JSON lines or of `dataset` that holds the words; ``tokens`` by default.
+        tags_column: the column that holds the tags; ``ner_tags``, ``pos_tags`` or ``chunk_tags`` by default.
+        encoding: of the files.
+    """
+
+    def __init__(
+        self,
+        task: Literal["ner", "pos", "chunk"] = "ner",
+        dataset: str | None = None,
+        dataset_revision: str | None = None,
+        subset: str | None = None,
+        data_dir: str | None = None,
+        words_column: str | None = None,
+        tags_column: str | None = None,
+        encoding: str = "utf-8",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in (("dataset", dataset), ("dataset_revision", dataset_revision), ("subset", subset)):
+            if data_dir is not None and value is not None:
+                raise InputError(
+                    f"data.data_dir ({data_dir}) and data.{name} ({value}) exclude each other: both say where the "
+                    "sentences are"
+                )
+        check_encoding(encoding)
+        refuse_without("data.data_dir", data_dir, encoding=None if encoding == "utf-8" else encoding)
+        self.save_hyperparameters(logger=False)
+
+    def load_sentences(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
+        """Reads the splits that are asked for.
+
+        Raises:
+            InputError: if a file is missing, or at the first line or row that can't be read.
+        """
+        return {split: self._read_split(split) for split in sorted(splits)}
+
+    def find_scheme(self, sentences: Collection[TaggedSentence]) -> Scheme | None:
+        """The scheme of the tags, which must be there for entities and chunks, and must not be for parts of speech.
+
+        Raises:
+            InputError: if they are not of the kind that the task has.
+        """
+        task, scheme = self.hparams["task"], super().find_scheme(sentences)
+        if (scheme is None) != (task == "pos"):
+            sentence = next(sentence for sentence in sentences if sentence.words)
+            found = "plain, as those of pos are" if scheme is None else f"those of entities ({scheme}), as ner has them"
+            raise InputError(f"data.task {task}, but most tags are {found}, from {sentence.locate(0)} on")
+        return scheme
+
+    def _read_split(self, split: str) -> list[TaggedSentence]:
+        sentences, problems = [], []
+        for sentence in self._iterate(split):
+            if not isinstance(sentence, Problem):
+                sentences.append(sentence)
+            elif self.problems is None:
+                raise InputError(sentence.message)
+            else:
+                problems.append(sentence)
+        if self.problems is not None:
+            self.problems[split] = problems
+        return sentences
+
+    def _iterate(self, split: str) -> Iterator[TaggedSentence | Problem]:
+        options, names = self.hparams, self.hparams["labels"]
+        columns = (options["words_column"] or "tokens", options["tags_column"] or f"{options['task']}_tags")
+        if options["data_dir"] is None:
+            place = (options["dataset"] or HUB_ID, HUB_SPLITS[split])
+            return load_sentences(*place, *columns, options["dataset_revision"], options["subset"], names)
+        file = find_file(Path(options["data_dir"]).expanduser(), split)
+        if get_kind(file) == ".jsonl":
+            return read_sentences(file, *columns, options["encoding"], names)
+        for name in ("words_column", "tags_column"):
+            if options[name] is not None:
+                raise InputError(f"data.{name} ({options[name]}) has no effect on {file}, whose columns have no names")
+        return read_columns(file, COLUMNS[options["task"]], options["encoding"])
+
+
+def find_file(folder: Path, split: str) -> Path:
+    """The file of a split.
+
+    Args:
+        folder: holds it, under one of the names of `FILES`, compressed or not.
+        split: train, val or test.
+
+    Raises:
+        InputError: if there is none, or several.
+    """
+    paths = [folder / f"{name}{suffix}" for name in FILES[split] for suffix in ("", *COMPRESSIONS)]
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise InputError(f"data.data_dir {folder}: the {split} split needs one of {', '.join(FILES[split])} there")
+    if len(found) > 1:
+        raise InputError(
+            f"data.data_dir {folder}: {' and '.join(path.name for path in found)} are both the {split} split"
+        )
+    return found[0]

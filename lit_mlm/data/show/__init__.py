@@ -1,0 +1,1 @@
+"""Examples as text for a terminal."""

@@ -1,0 +1,1 @@
+"""Corpora that are streamed from disk or the Hub."""

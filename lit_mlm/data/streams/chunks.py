@@ -1,0 +1,82 @@
+"""Chunks of documents of a stream: tokenised and cut into blocks, each chunk by itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from transformers import PreTrainedTokenizerBase
+
+from lit_mlm.data.reading.documents import TEXT, find_lines, measure_texts
+from lit_mlm.data.reading.flat_arrays import Arrays
+from lit_mlm.data.tokens.tokenize import INPUT_IDS, LENGTHS, WORD_STARTS, find_borders, flatten_tokens, tokenize_batch
+from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks
+from lit_mlm.text.masking.units import BoolArray
+from lit_mlm.text.masking.word_starts import Segmenter
+
+NOTHING: Arrays = {INPUT_IDS: np.empty(0, np.int32), LENGTHS: np.empty(0, np.int64), WORD_STARTS: np.empty(0, np.bool_)}
+"""The tokens of no document, in the types that a chunk has."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some documents as blocks.
+
+    Attributes:
+        documents: their texts; of lines, each by itself.
+        ids: token ids, shape (num_tokens,).
+        document_lengths: tokens of each document, shape (num_documents,).
+        table: the blocks.
+        word_starts: which tokens begin a word, shape (num_tokens,), where that was asked for.
+    """
+
+    documents: list[str]
+    ids: npt.NDArray[np.int32]
+    document_lengths: IntArray
+    table: BlockTable
+    word_starts: BoolArray | None = None
+
+
+@dataclass(frozen=True)
+class ChunkCutter:
+    """Makes a chunk of the texts of its documents.
+
+    Attributes:
+        tokenizer: of the model.
+        block_size: tokens in a full block, those that are put around it left out.
+        policy: what is cut: all documents of a chunk as one ``stream``, each ``document``, each ``line`` that is not
+            empty.
+        drop_tail: as of `cut_blocks`.
+        truncate: as of `cut_blocks`.
+        add_special_tokens: around each document.
+        finds_words: keeps which tokens begin a word.
+        segmenter: as of `find_word_starts`.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    block_size: int
+    policy: str = "stream"
+    drop_tail: DropTail = False
+    truncate: bool = False
+    add_special_tokens: bool = True
+    finds_words: bool = False
+    segmenter: Segmenter | None = None
+
+    def __call__(self, texts: Sequence[str]) -> Chunk:
+        """Tokenises and cuts."""
+        documents = list(texts)
+        if self.policy == "line":
+            documents = [line for text in texts for _, line in find_lines(text)]
+        tokens = self._tokenize(documents)
+        group_size = None if self.policy == "stream" else 1
+        table = cut_blocks(tokens[LENGTHS], self.block_size, group_size, self.drop_tail, self.truncate)
+        words = tokens[WORD_STARTS] if self.finds_words else None
+        return Chunk(documents, tokens[INPUT_IDS], tokens[LENGTHS], table, words)
+
+    def _tokenize(self, documents: list[str]) -> Arrays:
+        """Ids, lengths of the documents and word starts; encodings of so much text at a time as memory is for."""
+        options = (self.tokenizer, self.add_special_tokens, self.finds_words, self.segmenter)
+        batches = pairwise(find_borders(measure_texts(documents)))
+        parts = [flatten_tokens(tokenize_batch({TEXT: documents[start:end]}, *options)) for start, end in batches]
+        return {name: np.concatenate([none, *(p[name] for p in parts if name in p)]) for name, none in NOTHING.items()}

@@ -1,0 +1,204 @@
+"""Training examples from a corpus that is read as a stream, over and over.
+
+Shapes: B sequences.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from lit_mlm.data.batches import BatchKey
+from lit_mlm.data.masked.dataset import MaskedBlocks
+from lit_mlm.data.streams.chunks import Chunk
+from lit_mlm.data.streams.order import StreamedBatch, StreamKey
+from lit_mlm.data.streams.shards import (
+    Part,
+    Place,
+    StreamPlace,
+    StreamSource,
+    deal_shards,
+    draw_sources,
+    number_examples,
+    read_chunks,
+    shuffle_chunk,
+)
+from lit_mlm.errors import InputError
+from lit_mlm.text.blocks import BlockTable
+from lit_mlm.text.masking.units import BoolArray
+
+log = logging.getLogger(__name__)
+
+
+class Example(NamedTuple):
+    """A block on its way into a batch.
+
+    Attributes:
+        ids: of its tokens, shape (num_tokens,).
+        word_starts: which of them begin a word, of the same shape, where that is known.
+        example_id: of its source, shard and chunk and of its place there.
+        passes: through its source before this one.
+    """
+
+    ids: npt.NDArray[np.int32]
+    word_starts: BoolArray | None
+    example_id: int
+    passes: int
+
+
+@dataclass
+class StreamedBlocks(Dataset[Any]):
+    """Makes the batches of one consumer, which must be asked for in their order.
+
+    What a batch holds depends on the number of consumers; how an example is masked does not: that is a function of the
+    seed, the pass and the example's place in the corpus.
+
+    Attributes:
+        sources: the corpora.
+        chunk_documents: documents that are read and shuffled at a time.
+        cut: makes blocks of them.
+        make_blocks: gives the examples of a token stream that stands for a batch; `MaskedBlocks` with its options.
+        seed: of the order.
+        batch_size: examples in a batch.
+        skip_bad: leaves out what can't be read.
+        num_consumers: among whom the sources are dealt.
+        num_batches: of a consumer's rank in the whole training, which a schedule of masks goes by.
+    """
+
+    sources: Sequence[StreamSource]
+    chunk_documents: int
+    cut: Callable[[Sequence[str]], Chunk]
+    make_blocks: Callable[..., MaskedBlocks]
+    seed: int
+    batch_size: int
+    skip_bad: bool = False
+    num_consumers: int = 1
+    num_batches: int = 1
+    _consumer: "Consumer | None" = field(default=None, init=False, repr=False)
+    _has_warned: bool = field(default=False, init=False, repr=False)
+
+    def __getitem__(self, key: StreamKey) -> StreamedBatch | InputError:
+        """The batch, and where its consumer stands behind it; or the mistake in the data that was met on the way.
+
+        A mistake that is raised in a worker would arrive with its traceback as text.
+        """
+        try:
+            if key.begin is not None:
+                if get_worker_info() is not None:  # a fork has not the threads that the tokenizer has started before
+                    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+                self._consumer = Consumer(self, key.begin)
+            if self._consumer is None:
+                raise RuntimeError(f"batch {key.number} is asked for before the stream has begun")
+            examples = self._consumer.take(self.batch_size)
+            return StreamedBatch(self._mask(key.number, examples), self._consumer.place)
+        except InputError as error:
+            return error
+
+    def iterate(self, source: int, consumer: int, place: Place) -> Iterator[tuple[Example, Place]]:
+        """The examples of a consumer in a source from a place on, endlessly, each with the place behind it.
+
+        Raises:
+            InputError: at what can't be read, unless that is left out; if the whole source has no block at all.
+        """
+        num_shards, num_empty = len(self.sources[source].shards), 0
+        for passes in count(place.passes):
+            parts = deal_shards(num_shards, self.seed, passes, source, consumer, self.num_consumers)
+            is_empty = place == Place(passes)
+            for number in range(place.part, len(parts)):
+                start = place if number == place.part else Place(passes, number)
+                for found in self._iterate_part(source, parts[number], start):
+                    is_empty = False
+                    yield found
+            num_empty = num_empty + 1 if is_empty else 0
+            if num_empty == self.num_consumers:  # of fewer passes others may have had all the text
+                self.read_first_chunk(source)
+                num_empty = 0
+            place = Place(passes + 1)
+
+    def read_first_chunk(self, source: int = 0) -> tuple[int, int, Chunk]:
+        """The first chunk that has blocks, in the order of the shards: its shard, its number there, and itself.
+
+        Raises:
+            InputError: at what can't be read, unless that is left out; if there is none.
+        """
+        shards = self.sources[source].shards
+        for shard in range(len(shards)):
+            for number, texts, _ in read_chunks(shards[shard], Part(shard), self.chunk_documents, self.skip_bad):
+                chunk = self.cut(texts)
+                if len(chunk.table):
+                    return shard, number, chunk
+        raise InputError(
+            f"data.streaming: {shards[0].name}{f' and {len(shards) - 1:,} more' if len(shards) > 1 else ''}: no block "
+            "to train on: there is no text, or data.drop_tail leaves all of it out"
+        )
+
+    def _iterate_part(self, source: int, part: Part, start: Place) -> Iterator[tuple[Example, Place]]:
+        shard = self.sources[source].shards[part.shard]
+        for number, texts, problems in read_chunks(shard, part, self.chunk_documents, self.skip_bad, start.chunk):
+            if problems and not self._has_warned:
+                log.warning("%s; this is left out, and so is whatever else can't be read", problems[0].message)
+                self._has_warned = True
+            chunk, place = self.cut(texts), (source, part.shard, number)
+            ids = number_examples(*place, len(chunk.table))
+            order = shuffle_chunk(len(chunk.table), self.seed, start.passes, *place)
+            for offset in range(start.offset if number == start.chunk else 0, len(order)):
+                block = order[offset]
+                tokens = slice(chunk.table.starts[block], chunk.table.ends[block])
+                words = None if chunk.word_starts is None else chunk.word_starts[tokens]
+                example = Example(chunk.ids[tokens], words, int(ids[block]), start.passes)
+                yield example, Place(start.passes, start.part, number, offset + 1)
+
+    def _mask(self, number: int, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """The batch of some examples; to the schedule of masks each batch is an epoch of its own."""
+        ends = np.cumsum([len(example.ids) for example in examples])
+        starts = np.concatenate([[0], ends[:-1]])
+        words = [example.word_starts for example in examples if example.word_starts is not None]
+        blocks = self.make_blocks(
+            stream=np.concatenate([example.ids for example in examples]),
+            table=BlockTable(starts, ends, num_dropped_tokens=0),
+            chosen=np.arange(len(examples)),
+            word_starts=np.concatenate(words) if words else None,
+            example_ids=np.array([example.example_id for example in examples]),
+            num_epochs=self.num_batches,
+        )
+        passes = np.array([example.passes for example in examples])
+        return blocks[BatchKey(number, blocks.chosen, passes=passes)]
+
+
+class Consumer:
+    """Takes examples from the sources in turn.
+
+    Args:
+        blocks: what to read.
+        begin: where it begins.
+
+    Attributes:
+        place: where it stands.
+    """
+
+    def __init__(self, blocks: StreamedBlocks, begin: StreamPlace) -> None:
+        places = begin.sources or (Place(),) * len(blocks.sources)
+        self.place = replace(begin, sources=places)
+        self._seed, self._weights = blocks.seed, [source.weight for source in blocks.sources]
+        self._examples = [blocks.iterate(i, begin.consumer, place) for i, place in enumerate(places)]
+
+    def take(self, num: int) -> list[Example]:
+        """The next examples.
+
+        Raises:
+            InputError: as `StreamedBlocks.iterate`.
+        """
+        place, examples = self.place, []
+        places = list(place.sources)
+        for source in draw_sources(self._weights, self._seed, place.consumer, place.num_examples, num):
+            example, places[source] = next(self._examples[source])
+            examples.append(example)
+        self.place = StreamPlace(place.consumer, place.num_examples + num, tuple(places))
+        return examples

@@ -1,0 +1,81 @@
+"""Shards of local files, and of data sets on the Hub."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain, groupby
+from pathlib import Path
+
+from datasets import IterableDataset
+from datasets.exceptions import DatasetsError
+
+from lit_mlm.data.reading.files import Problem, get_kind
+from lit_mlm.data.reading.hub import iterate_rows, load_split
+from lit_mlm.data.reading.readers import Row, get_text, read_texts, require_column
+from lit_mlm.data.streams.shards import Shard
+from lit_mlm.errors import InputError, shorten
+
+
+def make_file_shards(
+    files: Sequence[Path], column: str, encoding: str, by_line: bool, chunk_documents: int
+) -> list[Shard]:
+    """A shard of each file; of files that hold one document each, of as many as make a chunk.
+
+    Args:
+        files: in their order.
+        column: as of `read_texts`.
+        encoding: as of `read_texts`.
+        by_line: as of `read_texts`.
+        chunk_documents: documents in a chunk.
+    """
+    shards = []
+    for is_document, group in groupby(files, lambda file: not by_line and get_kind(file) == ".txt"):
+        found, size = list(group), chunk_documents if is_document else 1
+        for start in range(0, len(found), size):
+            part = found[start : start + size]
+            name = f"{part[0]}{f' and {len(part) - 1:,} more' if len(part) > 1 else ''}"
+            key = repr(([(file.name, file.stat().st_size) for file in part], column, encoding, by_line))
+            shards.append(Shard(name, key, partial(_read_files, part, column, encoding, by_line)))
+    return shards
+
+
+def make_hub_shards(dataset: str, split: str, revision: str | None, subset: str | None, column: str) -> list[Shard]:
+    """The shards that a data set on the Hub, or in a folder, is stored in.
+
+    Args:
+        dataset: as of `load_split`.
+        split: as of `load_split`.
+        revision: as of `load_split`.
+        subset: as of `load_split`.
+        column: that holds the text.
+
+    Raises:
+        InputError: if there is no such data set or no such column.
+    """
+    rows, name = load_split(dataset, split, revision, subset, streaming=True), f"{dataset}, {split}"
+    if rows.column_names is not None:  # of some formats they are known when they are read only
+        require_column(name, rows.column_names, column)
+        rows = rows.select_columns([column])
+    shards, num = [], rows.num_shards
+    for number in range(num):
+        place = f"{name}, shard {number + 1} of {num}"
+        key = repr((dataset, split, revision, subset, column, number, num))
+        shards.append(Shard(place, key, partial(_read_rows, place, rows.shard(num, number), column)))
+    return shards
+
+
+def _read_files(files: Sequence[Path], column: str, encoding: str, by_line: bool) -> Iterator[str | Problem]:
+    return chain.from_iterable(read_texts(file, column, encoding, by_line) for file in files)
+
+
+def _read_rows(place: str, rows: IterableDataset, column: str) -> Iterator[str | Problem]:
+    """The texts of a shard.
+
+    Raises:
+        InputError: if it is damaged or the connection lost, which is not to be left out as a bad row is.
+    """
+    number = 0
+    try:
+        for number, fields in enumerate(iterate_rows(rows), start=1):
+            yield get_text(Row(f"{place}, row {number}", fields), column)
+    except (OSError, ValueError, DatasetsError) as error:
+        raise InputError(f"{place}, after row {number}: can't be read: {shorten(error)}") from error

@@ -1,0 +1,279 @@
+"""Documents as one stream of token ids, cached on disk."""
+
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from lit_mlm.data.reading.cache_lock import lock
+from lit_mlm.data.reading.documents import TEXT, iterate_texts, measure_texts
+from lit_mlm.data.reading.flat_arrays import Arrays, map_arrays, write_arrays
+from lit_mlm.errors import InputError
+from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.masking.word_starts import NO_WORD, Segmenter, find_word_starts
+from lit_mlm.text.special_tokens import find_special_tokens
+
+INPUT_IDS, WORD_STARTS = "input_ids", "word_starts"
+
+LENGTHS, BYTES = "document_lengths", "document_bytes"
+
+BATCH_BYTES, BATCH_DOCUMENTS = 2**20, 1000
+"""What is tokenised at a time: a batch has no more once it holds as much; encodings take about 50 times its size."""
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """The tokens of a split, document after document; arrays of this size lie on disk, mapped into memory.
+
+    Attributes:
+        ids: token ids, shape (num_tokens,) int32.
+        document_lengths: tokens of each document, shape (num_documents,).
+        num_bytes: length of the texts in UTF-8.
+        num_text_tokens: tokens that stand for text, those that the tokenizer adds around a document left out.
+        word_starts: which tokens begin a word, shape (num_tokens,), where that was asked for.
+        seconds: that tokenising took; None where the tokens were in the cache.
+    """
+
+    ids: npt.NDArray[np.int32]
+    document_lengths: IntArray
+    num_bytes: int
+    num_text_tokens: int
+    word_starts: npt.NDArray[np.bool_] | None = None
+    seconds: float | None = None
+
+
+def tokenize_batch(
+    batch: Mapping[str, Sequence[str]],
+    tokenizer: PreTrainedTokenizerBase,
+    add_special_tokens: bool,
+    finds_words: bool = False,
+    segmenter: Segmenter | None = None,
+) -> pa.Table:
+    """Token ids of each text of a batch, whole: neither truncated nor padded; and which of them begin words.
+
+    Returns:
+        A row for each text with its lists `INPUT_IDS` and, if `finds_words`, `WORD_STARTS`.
+    """
+    texts = list(batch[TEXT])
+    encodings = _encode(texts, tokenizer, add_special_tokens, finds_words)
+    num_tokens = np.fromiter(map(len, encodings), np.int64, len(texts))
+    total, borders = int(num_tokens.sum()), pa.array(np.cumsum([0, *num_tokens]), pa.int32())
+    ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32, total)
+    columns = {INPUT_IDS: pa.ListArray.from_arrays(borders, pa.array(ids))}
+    if finds_words:
+        words = chain.from_iterable(encoding.word_ids for encoding in encodings)
+        word_ids = np.fromiter((NO_WORD if word is None else word for word in words), np.int64, total)
+        offsets = None
+        if segmenter is not None or not _parts_at_punctuation(tokenizer):
+            places = chain.from_iterable(chain.from_iterable(encoding.offsets for encoding in encodings))
+            offsets = np.fromiter(places, np.int64, 2 * total).reshape(-1, 2)
+        starts = find_word_starts(texts, num_tokens, word_ids, offsets, segmenter)
+        columns[WORD_STARTS] = pa.ListArray.from_arrays(borders, pa.array(starts))
+    return pa.table(columns)
+
+
+def flatten_tokens(tokens: pa.Table) -> Arrays:
+    """What `tokenize_batch` gives, text after text in arrays by its names; `LENGTHS` are the tokens of each text."""
+    columns = {name: tokens[name].combine_chunks() for name in tokens.column_names}
+    arrays = {name: column.flatten().to_numpy(zero_copy_only=False) for name, column in columns.items()}
+    return arrays | {LENGTHS: columns[INPUT_IDS].value_lengths().to_numpy()}
+
+
+@dataclass(frozen=True)
+class _Ids:
+    """What a slow tokenizer gives in place of an `Encoding`."""
+
+    ids: list[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def _encode(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, add_special_tokens: bool, finds_words: bool
+) -> Sequence[Any]:
+    """An encoding of each text; the tokenizer itself copies each one into lists, which costs a tenth of its time."""
+    kwargs: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+    if not _is_plain(tokenizer):
+        encoded = tokenizer(texts, add_special_tokens=add_special_tokens, **kwargs)
+        return encoded.encodings or [_Ids(ids) for ids in encoded[INPUT_IDS]]
+    tokenizer([""], **kwargs)  # turns off truncation and padding that the tokenizer's file has on
+    backend = tokenizer.backend_tokenizer
+    # Without the places of tokens in the text it is faster.
+    encode = backend.encode_batch if finds_words else backend.encode_batch_fast
+    encodings: Sequence[Any] = encode(texts, add_special_tokens=add_special_tokens)
+    return encodings
+
+
+def _parts_at_punctuation(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether each punctuation mark is a word to the tokenizer itself, so that the places of tokens add nothing."""
+    return type(tokenizer.backend_tokenizer.pre_tokenizer).__name__ == "BertPreTokenizer"
+
+
+def _is_plain(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether texts go to its backend as they are: a class of its own may do more to them."""
+    own, usual = type(tokenizer), PreTrainedTokenizerFast
+    return getattr(own, "_encode_plus", None) is usual._encode_plus and own.__call__ is usual.__call__
+
+
+def tokenize_documents(
+    documents: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    add_special_tokens: bool,
+    folder: Path,
+    num_proc: int | None,
+    description: str,
+    finds_words: bool = False,
+    segmenter: Segmenter | None = None,
+) -> TokenStream:
+    """Tokenises documents into a folder, or reads what an earlier call left there.
+
+    Args:
+        documents: data set with the column `TEXT`.
+        tokenizer: a fast one.
+        add_special_tokens: around each document.
+        folder: its name stands for the texts, the tokenizer and the options.
+        num_proc: processes that share the work; the tokenizer's own threads by default.
+        description: shown beside the progress bar.
+        finds_words: keeps beside each token whether it begins a word.
+        segmenter: as of `find_word_starts`.
+
+    Raises:
+        InputError: if words are asked for of a slow tokenizer, which doesn't tell the places of its tokens, or the
+            disk is full.
+    """
+    if finds_words:
+        _require_fast(tokenizer)
+    dtypes: dict[str, npt.DTypeLike] = {INPUT_IDS: np.int32, LENGTHS: np.int64, BYTES: np.int64}
+    options: dict[str, Any] = {"tokenizer": tokenizer, "add_special_tokens": add_special_tokens}
+    if finds_words:
+        dtypes[WORD_STARTS] = np.bool_
+        options |= {"finds_words": True, "segmenter": segmenter}
+    arrays, seconds = _read(folder, dtypes, len(documents)), None
+    if arrays is None:
+        with lock(folder):
+            arrays = _read(folder, dtypes, len(documents))  # another process may have been faster
+            if arrays is None:
+                shutil.rmtree(folder, ignore_errors=True)  # cut short, by a full disk or a copy that ended
+                start = time.perf_counter()
+                write_arrays(folder, _tokenize(documents, options, num_proc, description), dtypes)
+                arrays, seconds = cast(Arrays, map_arrays(folder, dtypes)), time.perf_counter() - start
+    ids, lengths = arrays[INPUT_IDS], arrays[LENGTHS]
+    num_added = len(find_special_tokens(tokenizer)) * len(lengths) if add_special_tokens else 0
+    num_bytes = int(arrays[BYTES].sum())
+    return TokenStream(ids, lengths, num_bytes, len(ids) - num_added, arrays.get(WORD_STARTS), seconds)
+
+
+def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"data.masking needs whole words, but the tokenizer {tokenizer.name_or_path} is a slow one "
+            f"({type(tokenizer).__name__}), which does not say where its tokens stand in a text; take a fast one (with "
+            "a tokenizer.json), or TokenMasking"
+        )
+
+
+def _read(folder: Path, dtypes: Mapping[str, npt.DTypeLike], num_documents: int) -> Arrays | None:
+    """The arrays of all documents; None if they are not there, or not whole."""
+    arrays = map_arrays(folder, dtypes)
+    if arrays is None:
+        return None
+    num_tokens = int(arrays[LENGTHS].sum())
+    wanted = {INPUT_IDS: num_tokens, WORD_STARTS: num_tokens, LENGTHS: num_documents, BYTES: num_documents}
+    return arrays if all(len(array) == wanted[name] for name, array in arrays.items()) else None
+
+
+def find_borders(sizes: IntArray) -> list[int]:
+    """Where batches to tokenise begin, and one past the last: the fewest with enough documents or bytes each.
+
+    Args:
+        sizes: bytes of each document, shape (num_documents,).
+    """
+    ends, borders = np.cumsum(sizes), [0]
+    while (start := borders[-1]) < len(sizes):
+        full = int(np.searchsorted(ends, ends[start] - sizes[start] + BATCH_BYTES)) + 1
+        borders.append(min(full, start + BATCH_DOCUMENTS, len(sizes)))
+    return borders
+
+
+@dataclass(frozen=True)
+class _Batches(torch.utils.data.Dataset[Arrays | InputError]):
+    """Tokenises a batch of documents when it is asked for, in whatever process.
+
+    Attributes:
+        documents: with the column `TEXT` alone.
+        sizes: bytes of each document, shape (num_documents,).
+        borders: the document that each batch begins with, and one past the last document.
+        options: of `tokenize_batch`.
+    """
+
+    documents: Dataset
+    sizes: IntArray
+    borders: list[int]
+    options: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.borders) - 1
+
+    def __getitem__(self, number: int) -> Arrays | InputError:
+        start, end = self.borders[number], self.borders[number + 1]
+        try:
+            tokens = flatten_tokens(tokenize_batch(self.documents[start:end], **self.options))
+        except InputError as error:  # raised within a worker it would lose its message
+            return error
+        return tokens | {BYTES: self.sizes[start:end]}
+
+
+def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None, description: str) -> Iterator[Arrays]:
+    """The arrays of batch after batch, under a progress bar."""
+    # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
+    sizes = measure_texts(iterate_texts(documents))
+    batches = _Batches(documents.select_columns(TEXT), sizes, find_borders(sizes), options)
+    parts: Iterable[Arrays | InputError] = _work_ahead(batches)
+    if num_proc is not None or options.get("segmenter") is not None or not _is_plain(options["tokenizer"]):
+        parts = DataLoader(  # code that isn't ours may not stand threads
+            batches, batch_size=None, num_workers=num_proc or 0, collate_fn=_keep, generator=torch.Generator()
+        )
+    num_tokens = 0
+    with tqdm(total=int(sizes.sum()), desc=description, unit="B", unit_scale=True, disable=None) as bar:
+        for part, (start, end) in zip(parts, pairwise(batches.borders), strict=True):
+            if isinstance(part, InputError):
+                raise part
+            yield part
+            num_tokens += len(part[INPUT_IDS])
+            bar.set_postfix_str(f"{num_tokens / max(1e-9, bar.format_dict['elapsed']):,.0f} tokens/s", refresh=False)
+            bar.update(int(sizes[start:end].sum()))
+
+
+def _work_ahead(batches: _Batches) -> Iterator[Arrays | InputError]:
+    """The batches in their order, while the tokenizer's threads, which need no Python, are at work on the next one."""
+    _encode([""], batches.options["tokenizer"], True, False)  # sets what is to be set in the tokenizer, in one thread
+    with ThreadPoolExecutor(2) as pool:
+        waiting: deque[Future[Arrays | InputError]] = deque()
+        for number in range(len(batches)):
+            waiting.append(pool.submit(batches.__getitem__, number))
+            if len(waiting) > 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _keep(part: Any) -> Any:
+    """Keeps the loader from turning arrays into tensors, which pass between processes in shared memory."""
+    return part

@@ -1,0 +1,134 @@
+"""Tokenizers trained on the text at hand."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from lit_mlm.data.reading.cache_lock import lock
+from lit_mlm.errors import InputError
+from lit_mlm.nets.pretrained import load_tokenizer
+
+Algorithm = Literal["wordpiece", "bpe"]
+SpecialNames = dict[str, str | AddedToken]
+
+
+def train_tokenizer(
+    texts: Iterator[str], algorithm: Algorithm, vocab_size: int, lowercase: bool = True
+) -> PreTrainedTokenizerFast:
+    """Trains a tokenizer.
+
+    Args:
+        texts: documents to learn the vocabulary from.
+        algorithm: ``"wordpiece"`` as BERT's, or ``"bpe"`` on bytes as RoBERTa's.
+        vocab_size: size of the vocabulary, special tokens included; less if the text doesn't give as many.
+        lowercase: lower-cases text and strips accents (WordPiece only).
+
+    Raises:
+        InputError: if `vocab_size` does not hold even the alphabet.
+    """
+    train = _train_wordpiece if algorithm == "wordpiece" else _train_byte_level_bpe
+    tokenizer, names = train(texts, vocab_size, lowercase)
+    if tokenizer.get_vocab_size() > vocab_size:
+        raise InputError(
+            f"vocab_size {vocab_size} is too small: the characters of the text and the special tokens alone "
+            f"are {tokenizer.get_vocab_size()}"
+        )
+    first, last = str(names["cls_token"]), str(names["sep_token"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}",
+        pair=f"{first} $A {last} $B {last}",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (first, last)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_input_names=["input_ids", "attention_mask"], **names
+    )
+
+
+def load_or_train_tokenizer(
+    texts: Iterator[str], algorithm: Algorithm, vocab_size: int, lowercase: bool, folder: Path
+) -> PreTrainedTokenizerBase:
+    """The tokenizer that an earlier call left in `folder`, or a new one, which it leaves there.
+
+    Args:
+        texts: as in `train_tokenizer`.
+        algorithm: as in `train_tokenizer`.
+        vocab_size: as in `train_tokenizer`.
+        lowercase: as in `train_tokenizer`.
+        folder: its name must stand for the texts and the options.
+    """
+    if not folder.exists():
+        with lock(folder):
+            if not folder.exists():  # another process may have been faster
+                _train_into(folder, texts, algorithm, vocab_size, lowercase)
+    return load_tokenizer(str(folder))
+
+
+def _train_into(folder: Path, texts: Iterator[str], algorithm: Algorithm, vocab_size: int, lowercase: bool) -> None:
+    # Written beside its place and renamed, so that an interrupted training leaves nothing that looks finished.
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        train_tokenizer(texts, algorithm, vocab_size, lowercase).save_pretrained(unfinished)
+        unfinished.chmod(0o755)
+        unfinished.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was faster, where the file system has no locks between machines
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _train_wordpiece(texts: Iterator[str], vocab_size: int, lowercase: bool) -> tuple[Tokenizer, SpecialNames]:
+    names: SpecialNames = {
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    }
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # The trainer numbers the pieces ##a, ##b, ... in the order of a hash map, another one in each process, and settles
+    # ties between merges by number. Named beforehand they have fixed numbers; a second tokenizer then takes the
+    # vocabulary, in which they are no special tokens.
+    words = Counter(word for text in texts for word in tokenizer.normalizer.normalize_str(text).split())
+    pieces = sorted(
+        {f"##{c}" for w in words for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(w) for c in part[1:]}
+    )
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=[*names.values(), *pieces], show_progress=False
+    )
+    tokenizer.train_from_iterator(words.elements(), trainer)
+    trained = Tokenizer(models.WordPiece(tokenizer.get_vocab(), unk_token="[UNK]"))
+    trained.normalizer, trained.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    trained.decoder = decoders.WordPiece()
+    trained.add_special_tokens(list(names.values()))
+    return trained, names
+
+
+def _train_byte_level_bpe(texts: Iterator[str], vocab_size: int, _lowercase: bool) -> tuple[Tokenizer, SpecialNames]:
+    names: SpecialNames = {
+        "cls_token": "<s>",
+        "pad_token": "<pad>",
+        "sep_token": "</s>",
+        "unk_token": "<unk>",
+        # The space before a mask belongs to the word that it stands for.
+        "mask_token": AddedToken("<mask>", lstrip=True, special=True),
+    }
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(names.values()),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer, names

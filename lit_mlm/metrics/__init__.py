@@ -1,0 +1,1 @@
+"""Exact metrics: sums over the corpus in float64, divided last."""

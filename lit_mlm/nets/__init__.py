@@ -1,0 +1,1 @@
+"""`transformers` networks: loading, heads, packing, sharding; no Lightning."""

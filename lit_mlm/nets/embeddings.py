@@ -1,0 +1,105 @@
+"""New words in a pretrained net: their rows in everything that has one row a token.
+
+`PreTrainedModel.resize_token_embeddings` is not used: it knows a net's input embeddings and its output layer, but not
+every bias beside them, and with DeBERTa-v2's `legacy: false` it resizes a layer that is no output layer at all.
+
+Shapes: V rows, tokens of the vocabulary.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from lit_mlm.errors import InputError
+from lit_mlm.nets.loading import quiet
+
+
+def extend_vocabulary(net: PreTrainedModel, pieces: Mapping[int, Sequence[int]]) -> None:
+    """Gives new words rows in a net, in place; each starts as the mean of the rows of its old pieces.
+
+    This holds for input embeddings, output embeddings and the output bias. What is tied stays tied, and old rows
+    don't change. Of a net with more rows than its tokenizer has ids only the missing rows are added.
+
+    The mean is the start that Gee et al. 2022 take ("Fast Vocabulary Transfer for Language Model Compression", EMNLP
+    industry track).
+
+    Args:
+        net: before its optimizer is made: parameters are replaced.
+        pieces: the ids of the old pieces by the id of the new word, as `add_words` gives them.
+
+    Raises:
+        InputError: if a piece is not in the net's vocabulary, or rows were needed for ids that are no new words: the
+            tokenizer is not the net's.
+    """
+    if not pieces:
+        return
+    num_old = len(_get_input_rows(net))
+    num_rows = max(num_old, max(pieces) + 1)
+    unknown = sorted({piece for ids in pieces.values() for piece in ids if piece >= num_old})
+    unknown += sorted(set(range(num_old, num_rows)) - pieces.keys())
+    if unknown:
+        raise InputError(
+            f"the tokenizer has the ids {unknown[0]} to {unknown[-1]} before new words, but the net's vocabulary only "
+            f"{num_old} tokens: words can be added to the model's own tokenizer only"
+        )
+    extended: dict[Tensor, Tensor] = {}  # tied parameters stay one
+    old = _name_tensors(net)
+    for name, axis in _find_vocabulary_axes(net).items():
+        owner, _, leaf = name.rpartition(".")
+        if old[name] not in extended:
+            extended[old[name]] = _extend(old[name], axis, num_rows, pieces)
+        setattr(net.get_submodule(owner), leaf, extended[old[name]])
+    _declare_size(net, num_rows)
+
+
+def _get_input_rows(net: PreTrainedModel) -> Tensor:
+    return cast(Tensor, net.get_input_embeddings().weight)
+
+
+def _name_tensors(net: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers (BART's bias is one), tied ones under each of their names."""
+    return {**dict(net.named_parameters(remove_duplicate=False)), **dict(net.named_buffers(remove_duplicate=False))}
+
+
+def _find_vocabulary_axes(net: PreTrainedModel) -> dict[str, int]:
+    """The axis along which a tensor grows with the vocabulary, by name, for each tensor that does."""
+    config = copy.deepcopy(net.config)
+    config.get_text_config().vocab_size = len(_get_input_rows(net)) + 1
+    with torch.device("meta"), quiet():
+        larger = _name_tensors(type(net)(config))
+    return {
+        name: axis
+        for name, tensor in _name_tensors(net).items()
+        for axis, size in enumerate(tensor.shape)
+        if larger[name].shape[axis] != size
+    }
+
+
+@torch.no_grad()
+def _extend(tensor: Tensor, axis: int, num_rows: int, pieces: Mapping[int, Sequence[int]]) -> Tensor:
+    old = tensor.movedim(axis, 0)  # (V, ...)
+    rows = old.new_empty(num_rows, *old.shape[1:])
+    rows[: len(old)] = old
+    for word, ids in pieces.items():
+        rows[word] = old[list(ids)].float().mean(0)  # I-BERT has buffers of integers
+    new = rows.movedim(0, axis).contiguous()
+    return nn.Parameter(new, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
+
+
+def _declare_size(net: PreTrainedModel, num_rows: int) -> None:
+    """Sets the size wherever a module or a config states it, so that what is saved and printed is true."""
+    for module in net.modules():
+        config = getattr(module, "config", None)
+        if isinstance(config, type(net.config)):
+            config.get_text_config().vocab_size = num_rows
+        for name in ("vocab_size", "n_words"):  # the second is XLM's
+            if isinstance(getattr(module, name, None), int):
+                setattr(module, name, num_rows)
+        if isinstance(module, nn.Embedding):
+            module.num_embeddings = len(module.weight)
+        elif isinstance(module, nn.Linear):
+            module.out_features, module.in_features = module.weight.shape

@@ -1,0 +1,235 @@
+"""Where a training stands, written down so that another process goes on from there exactly."""
+
+import logging
+import math
+import os
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed
+
+from lit_mlm.upstream import ROUNDING
+from lit_mlm.errors import InputError
+
+log = logging.getLogger(__name__)
+
+PROGRESS = "progress"
+"""The key of what stands here in a checkpoint, beside Lightning's own loops."""
+
+STREAM = "stream_places"
+"""The key, below `PROGRESS`, of where each rank's stream stands, if there is one."""
+
+FREE_DATA_OPTIONS = ("batch_size", "eval_batch_size", "num_workers", "num_proc", "cache_dir")
+"""The options of data modules that may change when a run goes on; the batches of a step are compared by themselves."""
+
+
+def settle_progress(fit_loop: dict[str, Any]) -> None:
+    """Brings the state of Lightning's loops into one form: an optimizer step is done, and nothing is pending.
+
+    Lightning saves in the middle of its bookkeeping, in a dozen states, some of which it takes up wrongly: after an
+    epoch's last step it never validates, for one. In this form it goes on with the next batch of the same epoch, or,
+    after the last one, with the end of the epoch. Validations that are due are run by `SaveCheckpoints`.
+
+    Args:
+        fit_loop: the loop's state in a checkpoint, changed in place.
+    """
+    for tracker in fit_loop["epoch_progress"].values():
+        tracker.update(started=tracker["ready"], processed=tracker["ready"] - 1, completed=tracker["ready"] - 1)
+    batches = fit_loop["epoch_loop.batch_progress"]
+    for name in ("total", "current"):
+        count = batches[name]["ready"]
+        batches[name].update(started=count, processed=count, completed=count)
+    validation = fit_loop["epoch_loop.val_loop.batch_progress"]
+    for name in ("total", "current"):
+        validation[name].update(ready=0, started=0, processed=0, completed=0)
+
+
+def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a run that goes on must find again, and what it takes to continue the random numbers of every rank.
+
+    A collective call: each rank has random numbers, and a loss, of its own.
+
+    Args:
+        trainer: at the end of an optimizer step.
+        random_state: that the next step begins with; by default this process's own.
+    """
+    loss = {name: value.clone().cpu() for name, value in _get_loss_sums(trainer.lightning_module)}
+    places = getattr(trainer.datamodule, "stream_places", None)
+    return {
+        **_describe_order(trainer),
+        **({} if places is None else {STREAM: _gather(places)}),
+        "train_losses": _gather(loss),
+        ROUNDING: os.environ.get(ROUNDING),
+        "random_states": _gather(random_state or get_random_state()),
+    }
+
+
+def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bool = False) -> bool:
+    """Finds the place of a checkpoint in the training that is set up, in the checkpoint's own loops.
+
+    With the global batch of the checkpoint on another number of devices the order of the examples goes on; with
+    anything else changed the training goes on from the next epoch.
+
+    Args:
+        checkpoint: changed in place, before Lightning reads it.
+        trainer: with its data module set up.
+        allow_changes: whether anything may be changed.
+
+    Returns:
+        Whether something is, so that the training goes on from the next epoch.
+
+    Raises:
+        InputError: if something is that must not; the message has both values.
+    """
+    saved, now = checkpoint[PROGRESS], _describe_order(trainer)
+    loops = checkpoint["loops"]["fit_loop"]
+    differences = list(_find_differences(saved, now, checkpoint, trainer.datamodule))
+    streams = STREAM in saved
+    if differences and (streams or not allow_changes):
+        advice = "or --allow_changes true to go on from the next epoch all the same"
+        if streams:
+            advice = "or start anew from its weights (model.model RUN/hf): a stream has no next epoch to go on from"
+        raise InputError(
+            f"the checkpoint was made with {', '.join(f'{name} {old}, not {new}' for name, old, new in differences)}: "
+            f"give what it was made with, {advice}"
+        )
+    rounding = saved.get(ROUNDING), os.environ.get(ROUNDING)
+    if rounding[0] != rounding[1] and torch.backends.mkl.is_available():
+        log.warning(
+            "the checkpoint was made with %s=%s, not %s: weights may differ in their last bits", ROUNDING, *rounding
+        )
+    batches = loops["epoch_loop.batch_progress"]
+    if streams:
+        trainer.datamodule.restore_stream(saved[STREAM][trainer.global_rank])
+        batches["is_last_batch"] &= checkpoint["global_step"] >= trainer.max_steps  # a stream ends where it is told to
+    if differences:
+        _begin_next_epoch(loops)
+    elif saved["batch_size"] is not None:
+        num_seen = batches["current"]["ready"] * saved["batch_size"] * saved["world_size"]
+        number = -(-num_seen // (now["batch_size"] * now["world_size"]))
+        batches["current"].update(ready=number, started=number, processed=number, completed=number)
+    if not differences:
+        _restore_loss(saved["train_losses"], trainer)
+    return bool(differences)
+
+
+def get_random_state() -> dict[str, Any]:
+    """The state of every generator of this process, in types that are read back without running code."""
+    version, keys, gauss = random.getstate()
+    name, array, place, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002 (what others draw from)
+    return {
+        "python": (version, torch.tensor(keys, dtype=torch.int64), gauss),
+        "numpy": (str(name), torch.from_numpy(np.asarray(array, dtype=np.int64)), place, has_gauss, cached),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Continues what `get_random_state` gave."""
+    version, keys, gauss = state["python"]
+    random.setstate((version, tuple(keys.tolist()), gauss))
+    name, array, place, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, array.numpy().astype(np.uint32), place, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def choose_random_state(progress: dict[str, Any], rank: int, world_size: int, step: int) -> dict[str, Any]:
+    """The state of a rank; of another number of ranks a new one, which depends on the seed, the step and the rank."""
+    states: list[dict[str, Any]] = progress["random_states"]
+    if len(states) == world_size:
+        return states[rank]
+    before = get_random_state()
+    seed = int(np.random.SeedSequence((int(progress["seed"] or 0), step, rank)).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+    chosen = get_random_state()
+    set_random_state(before)
+    return chosen
+
+
+def _describe_order(trainer: Any) -> dict[str, Any]:
+    data = trainer.datamodule
+    return {
+        "batch_size": getattr(data, "hparams", {}).get("batch_size"),
+        "world_size": trainer.world_size,
+        "accumulate_grad_batches": trainer.accumulate_grad_batches,
+        "data_fingerprint": getattr(data, "fingerprint", None),
+        "order_options": getattr(data, "order_options", {}),
+        "seed": os.environ.get("PL_GLOBAL_SEED"),
+    }
+
+
+def _find_differences(
+    saved: dict[str, Any], now: dict[str, Any], checkpoint: dict[str, Any], data: Any
+) -> Iterator[tuple[str, Any, Any]]:
+    """What differs in a way that breaks the order or the examples: a name, the checkpoint's value, ours."""
+    if saved["seed"] != now["seed"]:
+        yield "--seed_everything", saved["seed"], now["seed"]
+    if saved["data_fingerprint"] != now["data_fingerprint"]:
+        old, new = checkpoint.get("datamodule_hyper_parameters", {}), dict(getattr(data, "hparams", {}))
+        names = [name for name in new if name not in FREE_DATA_OPTIONS]
+        changed = [found for name in names for found in _compare(f"data.{name}", old.get(name), new[name])]
+        yield from changed
+        if not changed:
+            note = " (training files by their names and sizes)" if STREAM in saved else ""
+            yield (
+                f"data{note} of the fingerprint",
+                str(saved["data_fingerprint"])[:12],
+                str(now["data_fingerprint"])[:12],
+            )
+    for name, value in now["order_options"].items():
+        if saved["order_options"].get(name) != value:
+            yield f"data.{name}", repr(saved["order_options"].get(name)), repr(value)
+    parts = ("batch_size", "world_size", "accumulate_grad_batches")
+    old_batch, new_batch = ([side[part] for part in parts] for side in (saved, now))
+    if None not in (*old_batch, *new_batch) and math.prod(old_batch) != math.prod(new_batch):
+        ours, theirs = (f"{' x '.join(map(str, b))} = {math.prod(b)}" for b in (new_batch, old_batch))
+        yield "a global batch (batch x devices x accumulation) of", theirs, ours
+
+
+def _compare(name: str, old: Any, new: Any) -> Iterator[tuple[str, str, str]]:
+    """The name of an option and its two values, where these differ; of an option with parts, those that do."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for part in old | new:
+            yield from _compare(f"{name}.{part}", old.get(part), new.get(part))
+    elif old != new:
+        yield name, repr(old), repr(new)
+
+
+def _begin_next_epoch(loops: dict[str, Any]) -> None:
+    for tracker in loops["epoch_progress"].values():
+        tracker.update(started=tracker["ready"], processed=tracker["ready"], completed=tracker["ready"])
+    batches = loops["epoch_loop.batch_progress"]
+    batches["is_last_batch"] = False
+    batches["current"].update(ready=0, started=0, processed=0, completed=0)
+
+
+def _get_loss_sums(module: Any) -> list[tuple[str, torch.Tensor]]:
+    """The sums of the training loss since the epoch's start."""
+    metric = getattr(module, "train_loss", None)
+    return [] if metric is None else [(name, getattr(metric, name)) for name in metric._defaults]
+
+
+def _restore_loss(losses: list[dict[str, torch.Tensor]], trainer: Any) -> None:
+    """Continues the sums of each rank; of another number of ranks the first one gets them all: they are added up."""
+    rank, num_ranks = trainer.global_rank, trainer.world_size
+    parts = [losses[rank]] if len(losses) == num_ranks else losses if rank == 0 else []
+    for name, value in _get_loss_sums(trainer.lightning_module):
+        value.fill_(sum(float(part[name]) for part in parts if name in part))
+        trainer.lightning_module.train_loss._update_count = 1  # or torchmetrics takes it for empty, and warns
+
+
+def _gather(value: Any) -> list[Any]:
+    """The values of all ranks."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return [value]
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values

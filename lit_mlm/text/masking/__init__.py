@@ -1,0 +1,1 @@
+"""Masked language modelling: which tokens are masked, and by what."""

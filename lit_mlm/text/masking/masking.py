@@ -1,0 +1,134 @@
+"""Which positions of a sequence are masked, and with what: a pure function of (seed, epoch, example id, rate).
+
+Every random number is the hash of a counter, (seed, epoch, example id, position, purpose), so a mask is the same for
+any batch size, number of workers or ranks, and order, after any restart, and costs no state.
+
+Shapes: B sequences, T tokens, N scored positions.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.errors import InputError
+from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.masking.counter_hash import DRAW, REPLACE, FloatArray, UIntArray, draw_uniform, hash_examples
+from lit_mlm.text.masking.strategies import MaskingStrategy, TokenMasking, Unit
+from lit_mlm.text.masking.units import BoolArray, find_firsts
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How tokens are masked, by default as BERT's were (Devlin et al. 2019, section 3.1).
+
+    Attributes:
+        mask_id: id of the mask token.
+        is_ordinary: which ids may be masked and drawn: the vocabulary without special tokens, shape (V,).
+        mask_prob: share of the ordinary tokens to be scored, above 0 and at most 1: what the strategy makes of it is a
+            probability or a budget.
+        mask_token_prob: share of scored positions that hold the mask token, in [0, 1].
+        random_token_prob: share of scored positions that hold a random token, in [0, 1]; the rest keep their own.
+        strategy: chooses what is scored.
+
+    Raises:
+        InputError: if a probability is outside its range, or the two shares add up to more than 1.
+    """
+
+    mask_id: int
+    is_ordinary: BoolArray
+    mask_prob: float = 0.15
+    mask_token_prob: float = 0.8
+    random_token_prob: float = 0.1
+    strategy: MaskingStrategy = field(default_factory=TokenMasking)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mask_prob <= 1:
+            raise InputError(f"mask_prob must be above 0 and at most 1, got {self.mask_prob}")
+        shares = (self.mask_token_prob, self.random_token_prob)
+        if min(shares) < 0 or sum(shares) > 1 + 1e-9:
+            raise InputError(
+                "mask_token_prob and random_token_prob must not be negative nor exceed 1 together, "
+                f"got {shares[0]} and {shares[1]}"
+            )
+
+    @cached_property
+    def ordinary_ids(self) -> IntArray:
+        """The ids that `is_ordinary` marks, sorted."""
+        return np.flatnonzero(self.is_ordinary)
+
+
+def mask_tokens(
+    input_ids: IntArray,
+    is_token: BoolArray,
+    example_ids: IntArray,
+    masking: Masking,
+    seed: int,
+    epoch: int | IntArray,
+    word_starts: BoolArray | None = None,
+    rate: FloatArray | None = None,
+) -> tuple[IntArray, IntArray]:
+    """Masks a batch of sequences.
+
+    Args:
+        input_ids: token ids, shape (B, T).
+        is_token: False on padding, shape (B, T).
+        example_ids: a number for each sequence that is its own in the data set, shape (B,), each >= 0.
+        masking: strategy, probabilities and vocabulary.
+        seed: chooses among independent maskings, any integer.
+        epoch: as the seed, of all sequences or, of shape (B,), of each; 0 for evaluation, whose masks stay the same.
+        word_starts: where words begin, shape (B, T), at special tokens and behind them too; by default everywhere.
+        rate: in place of `masking.mask_prob`, for each sequence, shape (B,).
+
+    Returns:
+        The ids that the model reads and the labels, both of shape (B, T): a label is the original id where a position
+        is scored and `IGNORE_INDEX` elsewhere.
+    """
+    rate = np.full(len(input_ids), masking.mask_prob) if rate is None else rate
+    starts = np.ones_like(is_token) if word_starts is None else word_starts.copy()
+    starts[:, :1] = True  # the part of a word that another block has the head of
+    maskable = is_token & masking.is_ordinary[np.where(is_token, input_ids, masking.mask_id)]
+    scored = maskable & masking.strategy.choose(input_ids, maskable, starts, example_ids, seed, epoch, rate)
+    masked_ids = np.where(scored, masking.mask_id, input_ids)
+    if masking.mask_token_prob < 1:
+        _replace_others(masked_ids, input_ids, scored, starts, masking, hash_examples(seed, epoch, example_ids))
+    return masked_ids, np.where(scored, input_ids, IGNORE_INDEX)
+
+
+def _replace_others(
+    masked_ids: IntArray, input_ids: IntArray, scored: BoolArray, starts: BoolArray, masking: Masking, keys: UIntArray
+) -> None:
+    """Puts random tokens, or the own ones, in place of some of the mask tokens."""
+    rows, columns = np.nonzero(scored)
+    unit = masking.strategy.replace_per
+    decisive = columns if unit == "token" else _find_deciders(unit, starts, scored)[rows, columns]
+    action = draw_uniform(keys[rows], decisive, REPLACE)
+    is_other = action >= masking.mask_token_prob
+    rows, columns, action = rows[is_other], columns[is_other], action[is_other]
+    draws = (draw_uniform(keys[rows], columns, DRAW) * len(masking.ordinary_ids)).astype(np.int64)
+    is_random = action < masking.mask_token_prob + masking.random_token_prob
+    masked_ids[rows, columns] = np.where(is_random, masking.ordinary_ids[draws], input_ids[rows, columns])
+
+
+def _find_deciders(replace_per: Unit, word_starts: BoolArray, scored: BoolArray) -> IntArray:
+    """The position whose random number decides what becomes of a scored one: the first of its word or span."""
+    if replace_per == "word":
+        return find_firsts(word_starts)
+    begins = scored.copy()
+    begins[:, 1:] &= ~scored[:, :-1]
+    return find_firsts(begins)
+
+
+def fingerprint_masks(batches: Iterable[tuple[IntArray, IntArray, BoolArray]]) -> str:
+    """SHA-256 (hex) of masked sequences, in their order, whatever batches they come in.
+
+    Args:
+        batches: for each batch the masked ids, the labels and which positions are tokens, each of shape (B, T).
+    """
+    digest = hashlib.sha256()
+    for masked_ids, labels, is_token in batches:
+        digest.update(np.stack([masked_ids[is_token], labels[is_token]], axis=1).astype("<i8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Token classification: tag schemes, alignment, windows and decoding."""

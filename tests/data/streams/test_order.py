@@ -1,0 +1,58 @@
+"""The batches of a stream, out of the loader."""
+
+import pickle
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.streams.order import StreamKey, StreamLoader, StreamOrder
+from lit_mlm.data.streams.shards import Place, Shard, StreamPlace, StreamSource
+from lit_mlm.errors import InputError
+from tests.data.streams.streams import make_source, make_stream, read_rows, run_rank
+
+SOURCES = [make_source(0, (10, 3, 7), 3.0), make_source(1, (8, 5), 1.0)]
+
+
+def make_loader(
+    sources: Sequence[StreamSource], num_workers: int, num_batches: int, start: int = 0, places: Any = None
+) -> StreamLoader:
+    order = StreamOrder(num_batches, num_workers, 0, 1, lambda: start, lambda: places)
+    stream = make_stream(*sources, num_consumers=order.num_workers)
+    return StreamLoader(stream, batch_size=None, sampler=order, num_workers=num_workers)
+
+
+def test_first_batch_of_each_consumer_says_where_it_begins() -> None:
+    places = {1: StreamPlace(1, 10, (Place(0, 1, 2, 3),)), 3: StreamPlace(3, 15, (Place(),))}
+    order = StreamOrder(8, 2, 1, 2, lambda: 5, lambda: places)
+    assert list(order) == [StreamKey(5, places[3]), StreamKey(6, places[1]), StreamKey(7)]
+    assert len(order) == 8
+    assert list(StreamOrder(3, 0, 0, 1)) == [StreamKey(0, StreamPlace(0)), StreamKey(1), StreamKey(2)]
+    fresh = StreamOrder(2, 2, 0, 1, int, lambda: places)  # an epoch that begins anew begins at the beginning
+    assert list(fresh) == [StreamKey(0, StreamPlace(0)), StreamKey(1, StreamPlace(1))]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_workers_make_what_one_process_makes_and_go_on_exactly(num_workers: int) -> None:
+    """What they have prefetched when a run ends is made again."""
+    expected = [read_rows(batch.tensors) for batch in run_rank(SOURCES, 0, 1, num_workers, 13)]
+    for start in (1, 5, 6):
+        loader = make_loader(SOURCES, num_workers, 13)
+        assert [read_rows(batch) for batch in islice(loader, start)] == expected[:start]
+        assert len(loader.places) == min(start, max(1, num_workers))
+        assert len(pickle.dumps(loader.places)) < 1000
+        rest = make_loader(SOURCES, num_workers, 13, start, loader.places)
+        assert [read_rows(batch) for batch in rest] == expected[start:]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_mistake_in_the_data_is_raised_at_its_batch_and_alone(num_workers: int) -> None:
+    """A worker's error would have its traceback in the message."""
+    bad = Shard("b", "", lambda: iter([*map(str, range(9)), Problem("b, line 10: bad")]))
+    loader = iter(make_loader([StreamSource([bad] * max(1, num_workers))], num_workers, 30))
+    assert len(read_rows(next(loader))) == 5
+    with pytest.raises(InputError) as found:
+        list(loader)
+    assert str(found.value) == "b, line 10: bad; data.skip_bad true leaves out what can't be read"
