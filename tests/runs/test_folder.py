@@ -221,7 +221,7 @@ def test_killed_run_with_workers_goes_on_at_once(args: list[str], run_cli: Run) 
     """Workers live for seconds after their run is killed."""
     command = [sys.executable, "-m", "lit_mlm", "fit", *args, "--trainer.max_epochs", "500", "--data.num_workers", "2"]
     command += ["--run_dir", "run", "--save_every_n_steps", "1", "--trainer.limit_val_batches", "0"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     folder = Path.cwd() / "run"
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

@@ -144,7 +144,8 @@ def test_disk_that_can_t_be_written_is_told(tmp_path: Path, monkeypatch: pytest.
 MEMORY = """
 import sys, threading, time
 from pathlib import Path
-from lit_mlm.data import stream, text_cache
+from lit_mlm.data.reading import text_cache
+from lit_mlm.data.tokens import tokenize
 from lit_mlm.data.sets.text_files import TextFilesDataModule
 from lit_mlm.text.masking.strategies import WordMasking
 
@@ -153,7 +154,7 @@ def read_memory():
     return int(line.split()[1]) / 2**10
 
 folder, tokenizer = sys.argv[1:]
-stream.BATCH_BYTES = text_cache.BATCH_CHARACTERS = 2**14
+tokenize.BATCH_BYTES = text_cache.BATCH_CHARACTERS = 2**14
 options = {"tokenizer": tokenizer, "block_size": 512, "document_per": "line", "masking": WordMasking()}
 peaks = []
 for name, number in (("first", 2000), ("small", 2000), ("large", 16_000)):
