@@ -11,6 +11,7 @@ import re
 import traceback
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import chdir
 from itertools import pairwise
 from typing import Any, NoReturn, get_type_hints
 
@@ -45,6 +46,9 @@ class TrainerParser(LightningArgumentParser):
     configs: Sequence[str] = ()
     """The files that the command line names."""
 
+    folder = "."
+    """Where they are named from: jsonargparse enters the folder of a config that it parses."""
+
     typed: Sequence[str] = ()
     """The command line."""
 
@@ -73,7 +77,10 @@ class TrainerParser(LightningArgumentParser):
         """
         if not self.exit_on_error:
             raise ClassOptionError(message, [action.dest for action in self._actions]) from ex
-        raise InputError((self.command or self)._explain(message, ex)) from ex
+        command = self.command or self
+        with chdir(command.folder):
+            explained = command._explain(message, ex)
+        raise InputError(explained) from ex
 
     def _explain(self, message: str, ex: Exception | None) -> str:
         chain = list(follow_branches(ex))

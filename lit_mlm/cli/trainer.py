@@ -96,7 +96,7 @@ class TrainerCLI(LightningCLI):
         )
         command = cast(TrainerParser, self._subcommand_parsers[args[0]])
         command.configs = [value for option, value in pairwise(args) if option == "--config"]
-        command.typed, command.trust = args, trust
+        command.typed, command.trust, command.folder = args, trust, str(Path.cwd())
         cast(TrainerParser, parser).command = command
         for path in command.configs:
             check_yaml(path)

@@ -74,6 +74,9 @@ def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any])
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The options by their full names; classes of lit-mlm by the name alone, as their files may have moved."""
+    if prefix.endswith("class_path") and str(config).startswith("lit_mlm."):
+        return {prefix: config.rpartition(".")[2]}
     if not isinstance(config, dict) or not config:
         return {prefix: config}
     flat: dict[str, Any] = {}
