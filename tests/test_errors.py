@@ -268,6 +268,15 @@ def test_tokenizer_without_mask_is_told(wordpiece: PreTrainedTokenizerFast, tmp_
     assert f"the tokenizer of {model} has no mask token" in fail("fill", "--model", model, "a [MASK]")
 
 
+def test_mistake_in_a_config_of_another_folder(fail: Fail) -> None:
+    """Its folder is entered while it is parsed."""
+    Path("configs").mkdir()
+    Path("configs/gone.yaml").write_text("data: {init_args: {masking: {class_path: lit_mlm.text.gone.WordMasking}}}\n")
+    assert "configs/gone.yaml: data.masking: can't import lit_mlm.text.gone.WordMasking" in fail(
+        "fit", "--config", "configs/gone.yaml"
+    )
+
+
 @pytest.mark.parametrize("error", [RuntimeError("of the device"), ValueError("of torch"), KeyError("max_epochs")])
 def test_faults_keep_their_traceback(
     error: Exception, tiny_bert: str, cache_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
