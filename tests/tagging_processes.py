@@ -44,7 +44,7 @@ def make_trainer(folder: Path, num_processes: int, **options: Any) -> Trainer:
 
 def make_data(cache_dir: str, **options: Any) -> CoNLLDataModule:
     return CoNLLDataModule(
-        data_dir=str(FIXTURES / "conll"), cache_dir=cache_dir, window=14, overlap=3, context_pieces=4, **options
+        data_dir=str(FIXTURES / "conll"), cache_dir=cache_dir, window=14, stride=3, context_tokens=4, **options
     )
 
 

@@ -103,6 +103,11 @@ def fail(
         ("--data IMDBDataModul", "did you mean IMDBDataModule?"),
         ("--trainer.logger CSVLoger", "trainer.logger: there is no class CSVLoger"),
         ("--model no_file.MyClass", "model: can't import no_file.MyClass: No module named 'no_file'"),
+        ("--data.overlap 3", "there is no option data.overlap; it is data.stride now"),
+        (
+            "--data.block_policy stream",
+            "data.block_policy is 'stream', expected concatenate, document or line; it is concat",
+        ),
         ("--model json.JSONDecoder", "model must be a TransformerModule, which json.JSONDecoder is not"),
         ("--trainer.logger.save_dir x", "trainer.logger needs a class before its options: --trainer.logger CLASS (CSV"),
         ("--model.lr", "--model, or an option below it, has no value"),

@@ -5,7 +5,6 @@ chain of errors, each the cause of the one before: their `Parser key` make the o
 """
 
 import ast
-import difflib
 import inspect
 import re
 import traceback
@@ -19,6 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_mlm.cli.class_paths import find_subclasses, find_types, locate, try_import
 from lit_mlm.cli.config_files import find_line, find_origin, list_class_paths
+from lit_mlm.cli.suggestions import suggest_option, suggest_value
 from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.cli.trust import Trust, refuse
 from lit_mlm.errors import InputError, suggest
@@ -178,7 +178,7 @@ class TrainerParser(LightningArgumentParser):
         origin = find_origin(self.configs, key, match[2])
         *others, last = [*choices, *names]
         expected = f"{', '.join(others)} or {last}" if others else last
-        return f"{origin}{key} is {found!r}, expected {expected}{suggest(found, choices)}"
+        return f"{origin}{key} is {found!r}, expected {expected}{suggest_value(key, found, choices)}"
 
     def _list_options(self, of: str = "") -> list[str]:
         """The options of the command, and those of the classes that may stand in its sections, or of one alone."""
@@ -253,26 +253,6 @@ def find_class_name(chain: Iterable[BaseException]) -> str:
     """The class that the last of a chain of errors is about."""
     found = [match[1] for e in chain if (match := re.match(r"Problem with given class_path '(.+?)'", str(e)))]
     return found[-1].rpartition(".")[2] if found else ""
-
-
-def suggest_option(name: str, valid: Iterable[str], prefix: str = "") -> str:
-    """`suggest` for the full name of an option: of its own section, else of any.
-
-    Args:
-        name: what was found.
-        valid: the full names of options.
-        prefix: what stands before them where they are typed.
-    """
-    section, _, last = name.rpartition(".")
-    by_last = {full.rpartition(".")[2]: full for full in sorted(valid, key=len, reverse=True)}
-    siblings = {full.rpartition(".")[2]: full for full in valid if full.rpartition(".")[0] == section}
-    # Compared in full, two names of one section are near for their section alone.
-    first = (last, siblings) if section and siblings else (name, {full: full for full in valid})
-    # Within a section that is right, the name of another one's option must be right too.
-    for part, table, cutoff in ((*first, 0.6), (last, by_last, 1.0 if section and siblings else 0.6)):
-        if near := [match for match in difflib.get_close_matches(part, table, 1, cutoff) if table[match] != name]:
-            return f"; did you mean {prefix}{table[near[0]]}?"
-    return ""
 
 
 def strip_command(key: str) -> str:

@@ -65,15 +65,15 @@ class _Options:
     Attributes:
         scheme: of the labels; None for plain tags.
         window: tokens, special tokens included; None if there is no limit.
-        overlap: pieces that neighbouring windows share; None for a quarter of a window.
-        context_pieces: of neighbouring sentences, shown beside each one.
+        stride: pieces that neighbouring windows share; None for a quarter of a window.
+        context_tokens: of neighbouring sentences, shown beside each one.
         decoding: ``argmax`` or ``viterbi``.
     """
 
     scheme: Scheme | None
     window: int | None
-    overlap: int | None
-    context_pieces: int
+    stride: int | None
+    context_tokens: int
     decoding: Decoding
 
 
@@ -135,7 +135,7 @@ def find_tags(
         tokenizer: its tokenizer.
         texts: each of any length: a text, or the words of a sentence.
         documents: a number for each text, the same for neighbours of one document; with it a net that was evaluated
-            with context (``context_pieces``) is shown the same.
+            with context (``context_tokens``) is shown the same.
         is_split: cuts texts into words at white space alone, in place of `lit_mlm.text.tagging.words.split_text`.
 
     Raises:
@@ -188,31 +188,34 @@ def _group(
     return TaggedText(text, [word for word, _, _ in places], list(tags), entities)
 
 
+OLD_NAMES = {"overlap": "stride", "context_pieces": "context_tokens"}  # of models that earlier versions wrote
+
+
 def _get_options(net: PreTrainedModel) -> _Options:
-    stored: dict[str, Any] = getattr(net.config, "lit_mlm", None) or {}
-    _check_stored(stored)
+    stored = _rename_stored(getattr(net.config, "lit_mlm", None) or {})
     labels = pretrained.get_labels(net.config)
     is_plain = find_scheme([label] for label in labels) is None
     limit, window = pretrained.get_max_length(net), stored.get("window")
     return _Options(
         scheme=stored.get("scheme", None if is_plain else guess_scheme(labels)),
         window=limit if window is None else window,
-        overlap=stored.get("overlap"),
-        context_pieces=stored.get("context_pieces", 0),
+        stride=stored.get("stride"),
+        context_tokens=stored.get("context_tokens", 0),
         decoding=stored.get("decoding", "argmax"),
     )
 
 
-def _check_stored(stored: Any) -> None:
-    """Refuses options in a config that `TokenClassification` did not write."""
-    counts, choices = ("window", "overlap", "context_pieces"), {"decoding": ("argmax", "viterbi")}
-    choices["scheme"] = get_args(Scheme)
+def _rename_stored(stored: Any) -> dict[str, Any]:
+    """The options in a config by their names of today; those that `TokenClassification` did not write are refused."""
+    counts = ("window", "stride", "context_tokens", *OLD_NAMES)
+    choices = {"decoding": ("argmax", "viterbi"), "scheme": get_args(Scheme)}
     if not isinstance(stored, dict):
         raise InputError(f"lit_mlm in the model's config.json must be options, got {stored!r}")
     for name, value in stored.items():
         is_count = value is None or (isinstance(value, int) and value >= 0)
         if (name in counts and not is_count) or (name in choices and value is not None and value not in choices[name]):
             raise InputError(f"lit_mlm.{name} in the model's config.json is {value!r}, which it can't be")
+    return {OLD_NAMES.get(str(name), str(name)): value for name, value in stored.items()}
 
 
 def _tag(
@@ -241,10 +244,10 @@ def _compute_logits(
     if size < 1:
         raise InputError(f"a window of {options.window} tokens leaves no room beside {num_special} special ones")
     encoded = encode_words(tokenizer, sentences, size)
-    overlap = size // 4 if options.overlap is None else options.overlap
-    windows = [cut_windows(sentence.word_of_piece, size, overlap) for sentence in encoded]
+    stride = size // 4 if options.stride is None else options.stride
+    windows = [cut_windows(sentence.word_of_piece, size, stride) for sentence in encoded]
     offsets = np.cumsum([0, *(len(sentence.ids) for sentence in encoded)])
-    context = _find_context(encoded, documents, options.context_pieces, size)
+    context = _find_context(encoded, documents, options.context_tokens, size)
     rows = []
     for i, (table, sentence) in enumerate(zip(windows, encoded, strict=True)):
         first_pieces = find_first_pieces(sentence.word_of_piece)

@@ -23,7 +23,7 @@ CONLL = FIXTURES / "conll"
 Run = Callable[..., Path]
 TASKS = {
     "argmax": ["--config", "ner-sample.yaml"],
-    "viterbi": ["--config", "ner-sample.yaml", "--model.decoding", "viterbi", "--data.context_pieces", "4"],
+    "viterbi": ["--config", "ner-sample.yaml", "--model.decoding", "viterbi", "--data.context_tokens", "4"],
     "pos": ["--config", "conll-pos.yaml", "--model.model", "null"],
 }
 
@@ -38,7 +38,7 @@ def fit(folder: Path, *options: str) -> Path:
     run_command(
         [
             *("fit", *options, *(pos if "conll-pos.yaml" in options else []), "--data.data_dir", str(CONLL)),
-            *("--run_dir", str(folder), "--trainer.max_epochs", "1", "--data.window", "14", "--data.overlap", "3"),
+            *("--run_dir", str(folder), "--trainer.max_epochs", "1", "--data.window", "14", "--data.stride", "3"),
             *("--data.cache_dir", str(folder.parent / "cache"), "--trainer.enable_progress_bar", "false"),
         ]
     )

@@ -41,7 +41,7 @@ def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "--run_dir",
                 str(folder),
             ),
-            *("--trainer.max_epochs", "1", "--data.window", "14", "--data.overlap", "3", "--data.context_pieces", "4"),
+            *("--trainer.max_epochs", "1", "--data.window", "14", "--data.stride", "3", "--data.context_tokens", "4"),
             *("--model.decoding", "viterbi", "--data.cache_dir", str(folder / "cache")),
             *("--trainer.enable_progress_bar", "false"),
         ]

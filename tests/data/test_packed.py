@@ -152,7 +152,10 @@ def test_facts_and_options(make_data: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"block_policy": "stream"}, r"data.pack_length 64 needs data.block_policy document or line: the blocks of a"),
+        (
+            {"block_policy": "concatenate"},
+            r"data.pack_length 64 needs data.block_policy document or line: the blocks of c",
+        ),
         ({"pack_length": 20}, r"data.pack_length 20 is less than the longest block, 32 tokens; raise it or lower data"),
         ({"pack_length": 0}, r"data.pack_length must be at least 1, got 0"),
     ],

@@ -99,7 +99,7 @@ class Modulo(Speller):
 def test_words_and_offsets_of_any_text(family: str, families: Any, tiny_bert: str, tmp_path: Path) -> None:
     """Each word once, with its place in the text and the label of its first piece, whatever the windows."""
     labels = ["NN", "VB", "JJ", "DT", "IN"]
-    net, _ = load_tagger(save_tagger(tmp_path, tiny_bert, labels, window=13, overlap=4, scheme=None))
+    net, _ = load_tagger(save_tagger(tmp_path, tiny_bert, labels, window=13, stride=4, scheme=None))
     tokenizer, rng, stub = families[family], random.Random(family), Modulo(net, {})
     texts = [" ".join(draw_sentence(rng, rng.randrange(40))) for _ in range(20)]
     num_words = 0
@@ -144,7 +144,7 @@ def test_byte_level_entities_keep_their_borders(
     text = "Angela visited Paris/London, met Siemens."
     words = ["Angela", "visited", "Paris", "/", "London", ",", "met", "Siemens", "."]
     types = {"Angela": "PER", "Paris": "LOC", "London": "LOC", "Siemens": "ORG"}
-    net, _ = load_tagger(save_tagger(tmp_path, tiny_roberta, names, window=window, overlap=5, scheme="IOB2"))
+    net, _ = load_tagger(save_tagger(tmp_path, tiny_roberta, names, window=window, stride=5, scheme="IOB2"))
     tokenizer = families[family]
     pieces, labels = [], []
     for word in words:
@@ -172,7 +172,7 @@ def test_entities_are_grouped(tiny_bert: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("window", [None, 10])
 def test_a_text_of_2000_words_loses_none(tiny_bert: str, tmp_path: Path, window: int | None) -> None:
-    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=window, overlap=3, scheme="IOB2"))
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=window, stride=3, scheme="IOB2"))
     words = ["the", "was", "a"]
     label_of = dict(zip(get_ids(tokenizer, *words), (1, 3, 0), strict=True))
     speller: Any = Speller(net, label_of)
@@ -203,7 +203,7 @@ def test_decoding_of_the_config_holds(tiny_bert: str, tmp_path: Path) -> None:
     found = {}
     for decoding in ("argmax", "viterbi"):
         net, tokenizer = load_tagger(
-            save_tagger(tmp_path / decoding, tiny_bert, scheme="IOB2", window=16, overlap=2, decoding=decoding)
+            save_tagger(tmp_path / decoding, tiny_bert, scheme="IOB2", window=16, stride=2, decoding=decoding)
         )
         ids = get_ids(tokenizer, *words[0])
         speller: Any = Speller(net, dict(zip(ids, (0, 2, 0), strict=True)))
@@ -212,8 +212,10 @@ def test_decoding_of_the_config_holds(tiny_bert: str, tmp_path: Path) -> None:
     assert found["viterbi"][1] != "I-PER" or found["viterbi"][0] in ("B-PER", "I-PER")
 
 
-def test_context_of_the_document_is_shown(tiny_bert: str, tmp_path: Path) -> None:
-    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=12, overlap=2, context_pieces=4))
+@pytest.mark.parametrize(("stride", "context"), [("stride", "context_tokens"), ("overlap", "context_pieces")])
+def test_context_of_the_document_is_shown(stride: str, context: str, tiny_bert: str, tmp_path: Path) -> None:
+    """Under the names that earlier versions wrote, too."""
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=12, **{stride: 2, context: 4}))
     speller: Any = Speller(net, {})
     sentences = [["the"] * 3, ["was"] * 2, ["a"]]
     tag_words(speller, tokenizer, sentences)
@@ -249,8 +251,8 @@ def test_the_folder_of_a_run_stands_for_its_export(tiny_bert: str, tmp_path: Pat
         ({"scheme": "IOB9"}, "lit_mlm.scheme in the model's config.json is 'IOB9'"),
         ({"decoding": "eval"}, "lit_mlm.decoding in the model's config.json is 'eval'"),
         ({"window": "64"}, "lit_mlm.window in the model's config.json is '64'"),
-        ({"overlap": -1}, "lit_mlm.overlap in the model's config.json is -1"),
-        ({"context_pieces": 1.5}, "lit_mlm.context_pieces in the model's config.json is 1.5"),
+        ({"stride": -1}, "lit_mlm.stride in the model's config.json is -1"),
+        ({"context_tokens": 1.5}, "lit_mlm.context_tokens in the model's config.json is 1.5"),
         (["IOB2"], r"lit_mlm in the model's config.json must be options, got \['IOB2'\]"),
     ],
 )

@@ -47,18 +47,18 @@ class TaggedData(LightningDataModule):
         tokenizer: Any = None,
         scheme: Scheme | None = "IOB2",
         size: int = 16,
-        overlap: int = 6,
+        stride: int = 6,
         batch_size: int = 4,
         inside: bool = True,
         num_empty: int = 0,
     ) -> None:
         super().__init__()
         self.sentences, self.given_labels, self.given_scheme, self.tokenizer = sentences, labels, scheme, tokenizer
-        self.size, self.overlap, self.batch_size = size, overlap, batch_size
+        self.size, self.stride, self.batch_size = size, stride, batch_size
         self.inside, self.num_empty = inside, num_empty
         self.sequence_length, self.fingerprint, self.truncation = size + 2, "0" * 64, size
         self.wrong_facts: dict[str, Any] = {}
-        self.tagging_options = {"scheme": scheme, "window": size, "overlap": overlap, "label_later_pieces": inside}
+        self.tagging_options = {"scheme": scheme, "window": size, "stride": stride, "label_later_pieces": inside}
 
     def setup(self, stage: str) -> None:
         self.labels, self.scheme = self.given_labels, self.given_scheme
@@ -71,7 +71,7 @@ class TaggedData(LightningDataModule):
         self.rows: list[list[dict[str, Any]]] = []
         for number, (pieces, (_, tags)) in enumerate(zip(encoded, self.sentences, strict=True)):
             labels = align_labels(pieces.word_of_piece, np.array([ids[tag] for tag in tags]), inside_of)
-            windows = cut_windows(pieces.word_of_piece, self.size, self.overlap)
+            windows = cut_windows(pieces.word_of_piece, self.size, self.stride)
             rows = []
             for i, (start, end) in enumerate(zip(windows.starts, windows.ends, strict=True)):
                 words = pieces.word_of_piece[start:end]

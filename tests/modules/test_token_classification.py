@@ -355,7 +355,7 @@ def validate(news_tagger: str, cache_dir: str, make_trainer: Any) -> Callable[..
             "data_dir": str(FIXTURES / "conll"),
             "cache_dir": cache_dir,
             "window": 14,
-            "overlap": 3,
+            "stride": 3,
         }
         module, data = TokenClassification(news_tagger), CoNLLDataModule(**(defaults | options))
         make_trainer().validate(module, data, verbose=False)
@@ -391,7 +391,7 @@ def test_a_sentence_of_2000_words_loses_nothing(validate: Any, news_tagger: str,
     rows = [line for line in lines if line and not line.startswith("-DOCSTART-")] * 3
     words, tags = ([row.split()[column] for row in rows[:2000]] for column in (0, -1))
     (tmp_path / "2000" / "valid.txt").write_text("\n".join(rows[:2000]))
-    figures = validate(data_dir=str(tmp_path / "2000"), window=None, overlap=None)
+    figures = validate(data_dir=str(tmp_path / "2000"), window=None, stride=None)
     starts = [i for i, tag in enumerate(tags) if tag.startswith("B-")]
     assert (figures["num_sentences"], figures["num_words"], len(words)) == (1, 2000, 2000)
     assert figures["num_gold_entities"] == sum(figures[f"num_gold/{kind}"] for kind in TYPES) == len(starts) > 300

@@ -20,7 +20,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, join_tables
 from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens
 
-BlockPolicy = Literal["stream", "document", "line"]
+BlockPolicy = Literal["concatenate", "document", "line"]
 
 
 class CutDocumentsDataModule(MaskedDataModule):
@@ -28,7 +28,7 @@ class CutDocumentsDataModule(MaskedDataModule):
 
     Args:
         block_size: tokens in a block, special tokens included; by default the longest that the model takes.
-        block_policy: ``stream`` joins all documents and cuts the whole; ``document`` cuts each by itself; ``line``
+        block_policy: ``concatenate`` joins all documents and cuts the whole; ``document`` cuts each by itself; ``line``
             each line of each document, empty ones left out.
         map_batch_size: has ``stream`` cut each this many documents by themselves, as recipes do that cut within
             `Dataset.map`, in batches of 1,000.
@@ -52,7 +52,7 @@ class CutDocumentsDataModule(MaskedDataModule):
     def __init__(
         self,
         block_size: int | None = None,
-        block_policy: BlockPolicy = "stream",
+        block_policy: BlockPolicy = "concatenate",
         map_batch_size: int | None = None,
         drop_tail: DropTail = False,
         truncate: bool = False,
@@ -65,18 +65,18 @@ class CutDocumentsDataModule(MaskedDataModule):
     ) -> None:
         super().__init__(**kwargs)
         require_at_least(1, block_size=block_size, map_batch_size=map_batch_size, pack_length=pack_length)
-        if map_batch_size is not None and block_policy != "stream":
+        if map_batch_size is not None and block_policy != "concatenate":
             raise InputError(f"data.map_batch_size {map_batch_size} has no effect on data.block_policy {block_policy}")
-        if truncate and block_policy == "stream":
-            raise InputError("data.truncate needs data.block_policy document or line: a stream is not to be truncated")
+        if truncate and block_policy == "concatenate":
+            raise InputError("data.truncate needs data.block_policy document or line: else there is no block to keep")
         if val_source == "train_blocks" and block_policy == "line":
-            raise InputError("data.val_source train_blocks needs data.block_policy stream or document, not line")
+            raise InputError("data.val_source train_blocks needs data.block_policy concatenate or document, not line")
         if val_source == "train_blocks" and num_val_blocks is None:
             raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many not to train on")
-        if pack_length is not None and block_policy == "stream":
+        if pack_length is not None and block_policy == "concatenate":
             raise InputError(
-                f"data.pack_length {pack_length} needs data.block_policy document or line: the blocks of a stream are "
-                "full, so there is nothing to pack"
+                f"data.pack_length {pack_length} needs data.block_policy document or line: the blocks of "
+                "concatenated documents are full, so there is nothing to pack"
             )
         self.save_hyperparameters(logger=False)
         self._num_documents: dict[str, list[int]] = {}
@@ -137,7 +137,7 @@ class CutDocumentsDataModule(MaskedDataModule):
 
     def _cut(self, split: str) -> BlockTable:
         options, stream, size = self.hparams, self._streams[split], self._find_room()
-        group_size = options["map_batch_size"] if options["block_policy"] == "stream" else 1
+        group_size = options["map_batch_size"] if options["block_policy"] == "concatenate" else 1
         parts = np.split(stream.document_lengths, np.cumsum(self._num_documents[split])[:-1])
         cut = partial(cut_blocks, drop_tail=options["drop_tail"], truncate=options["truncate"])
         table = join_tables([cut(lengths, size, group_size) for lengths in parts])

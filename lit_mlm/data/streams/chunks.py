@@ -45,7 +45,7 @@ class ChunkCutter:
     Attributes:
         tokenizer: of the model.
         block_size: tokens in a full block, those that are put around it left out.
-        policy: what is cut: all documents of a chunk as one ``stream``, each ``document``, each ``line`` that is not
+        policy: what is cut: all documents of a chunk, ``concatenate``, each ``document``, each ``line`` that is not
             empty.
         drop_tail: as of `cut_blocks`.
         truncate: as of `cut_blocks`.
@@ -56,7 +56,7 @@ class ChunkCutter:
 
     tokenizer: PreTrainedTokenizerBase
     block_size: int
-    policy: str = "stream"
+    policy: str = "concatenate"
     drop_tail: DropTail = False
     truncate: bool = False
     add_special_tokens: bool = True
@@ -69,7 +69,7 @@ class ChunkCutter:
         if self.policy == "line":
             documents = [line for text in texts for _, line in find_lines(text)]
         tokens = self._tokenize(documents)
-        group_size = None if self.policy == "stream" else 1
+        group_size = None if self.policy == "concatenate" else 1
         table = cut_blocks(tokens[LENGTHS], self.block_size, group_size, self.drop_tail, self.truncate)
         words = tokens[WORD_STARTS] if self.finds_words else None
         return Chunk(documents, tokens[INPUT_IDS], tokens[LENGTHS], table, words)

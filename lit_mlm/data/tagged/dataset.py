@@ -121,13 +121,13 @@ def join_pieces(
     return ids.astype(np.int32), words.astype(np.int32), labels.astype(np.int32)
 
 
-def cut_sentences(encoded: Sequence[EncodedWords], size: int, overlap: int) -> WindowTable:
+def cut_sentences(encoded: Sequence[EncodedWords], size: int, stride: int) -> WindowTable:
     """The windows of all sentences, as `cut_windows` cuts them; a sentence without words has none.
 
     Args:
         encoded: of each sentence.
         size: pieces in a window, >= 1.
-        overlap: pieces that neighbours share, >= 0 and < `size`.
+        stride: pieces that neighbours share, >= 0 and < `size`.
     """
     lengths = np.array([len(sentence.ids) for sentence in encoded], dtype=np.int64)
     offsets = np.cumsum(lengths) - lengths
@@ -136,7 +136,7 @@ def cut_sentences(encoded: Sequence[EncodedWords], size: int, overlap: int) -> W
     parts = [np.stack([starts, ends, starts, ends, short])]
     for number in np.flatnonzero(lengths > size).tolist():
         word_of_piece = encoded[number].word_of_piece
-        windows = cut_windows(word_of_piece, size, overlap)
+        windows = cut_windows(word_of_piece, size, stride)
         borders = np.append(find_first_pieces(word_of_piece), len(word_of_piece))
         slices = [windows.starts, windows.ends, borders[windows.first_owned], borders[windows.end_owned]]
         parts.append(np.stack([*(offsets[number] + places for places in slices), np.full(len(windows), number)]))

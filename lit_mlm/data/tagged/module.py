@@ -145,9 +145,9 @@ class TaggedDataModule(WindowsDataModule):
     @property
     def tagging_options(self) -> dict[str, Any]:
         """What a tagger must do with words to be what its evaluation was, in YAML's types."""
-        options = {name: self.hparams[name] for name in ("label_later_pieces", "context_pieces")}
-        overlap = None if self.window is None else self.overlap
-        return {"scheme": self.scheme, "window": self.window, "overlap": overlap} | options
+        options = {name: self.hparams[name] for name in ("label_later_pieces", "context_tokens")}
+        stride = None if self.window is None else self.stride
+        return {"scheme": self.scheme, "window": self.window, "stride": stride} | options
 
     @property
     def sequence_length(self) -> int:
@@ -241,16 +241,16 @@ class TaggedDataModule(WindowsDataModule):
         word_labels = np.array(number_tags(sentences, self.labels, owner), dtype=np.int64)
         encoded = encode_words(self.tokenizer, [sentence.words for sentence in sentences], size)
         inside = make_inside_table(self.labels) if options["label_later_pieces"] == "inside" else None
-        table = cut_sentences(encoded, size, self.overlap)
-        if options["context_pieces"]:
-            table = widen(table, encoded, number_documents(sentences), options["context_pieces"], size)
+        table = cut_sentences(encoded, size, self.stride)
+        if options["context_tokens"]:
+            table = widen(table, encoded, number_documents(sentences), options["context_tokens"], size)
         # Of the files, before tags were converted: what is scored is held against them.
         self._counts[split] = count_words(self._read[split], encoded, has_entities, self.truncation)
         around, pad_id = find_special_tokens(self.tokenizer), find_pad_id(self.tokenizer)
         return TaggedWindows(*join_pieces(encoded, word_labels, inside), table, around, pad_id)
 
     def _fingerprint(self, splits: Collection[str]) -> str:
-        options = [self.labels, self.hparams["label_later_pieces"], self.window, self.overlap]
+        options = [self.labels, self.hparams["label_later_pieces"], self.window, self.stride]
         hashes = {split: self._hashes[split] for split in splits}
-        parts = [hashes, hash_tokenizer(self.tokenizer), options, self.hparams["context_pieces"]]
+        parts = [hashes, hash_tokenizer(self.tokenizer), options, self.hparams["context_tokens"]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

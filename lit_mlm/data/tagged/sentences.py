@@ -63,7 +63,7 @@ def number_documents(sentences: Sequence[TaggedSentence]) -> IntArray:
     if None in documents:
         place = sentences[documents.index(None)].place
         raise InputError(
-            f"data.context_pieces needs the borders of documents, which {place} does not have: column files mark them "
+            f"data.context_tokens needs the borders of documents, which {place} does not have: column files mark them "
             "with -DOCSTART- lines"
         )
     return np.array(documents, dtype=np.int64)

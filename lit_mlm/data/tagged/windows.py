@@ -18,8 +18,8 @@ class WindowsDataModule(TextDataModule, ABC):
 
     Args:
         window: tokens in a window, special tokens included; by default the most that the model takes.
-        overlap: pieces that neighbouring windows of a long sentence share; a quarter of a window by default.
-        context_pieces: shows this many pieces of the sentences around each one, of the same document, as far as the
+        stride: pieces that neighbouring windows of a long sentence share; a quarter of a window by default.
+        context_tokens: shows this many pieces of the sentences around each one, of the same document, as far as the
             window allows; none of them is scored.
         group_by_length: has training batches hold sentences of about the same length; by default only with
             `max_tokens_per_batch`: it saves padding, but can cost quality. Evaluation, which it can't change, does so.
@@ -32,8 +32,8 @@ class WindowsDataModule(TextDataModule, ABC):
     def __init__(
         self,
         window: int | None = None,
-        overlap: int | None = None,
-        context_pieces: int = 0,
+        stride: int | None = None,
+        context_tokens: int = 0,
         group_by_length: bool | None = None,
         max_tokens_per_batch: int | None = None,
         pack_length: int | None = None,
@@ -41,7 +41,7 @@ class WindowsDataModule(TextDataModule, ABC):
     ) -> None:
         super().__init__(**kwargs)
         require_at_least(1, window=window, max_tokens_per_batch=max_tokens_per_batch, pack_length=pack_length)
-        require_at_least(0, overlap=overlap, context_pieces=context_pieces)
+        require_at_least(0, stride=stride, context_tokens=context_tokens)
         if max_tokens_per_batch is not None and self.hparams["eval_batch_size"] is not None:
             raise InputError("data.eval_batch_size and data.max_tokens_per_batch exclude each other: both size a batch")
         if pack_length is not None and max_tokens_per_batch is not None:
@@ -76,11 +76,11 @@ class WindowsDataModule(TextDataModule, ABC):
         return limit if typed is None else typed
 
     @property
-    def overlap(self) -> int:
+    def stride(self) -> int:
         """Pieces that neighbouring windows of a sentence share at most."""
-        size, typed = self._size, self.hparams["overlap"]
+        size, typed = self._size, self.hparams["stride"]
         if typed is not None and typed >= size:
-            raise InputError(f"data.overlap {typed} must be less than the {size} pieces of a window")
+            raise InputError(f"data.stride {typed} must be less than the {size} pieces of a window")
         return size // 4 if typed is None else int(typed)
 
     @property

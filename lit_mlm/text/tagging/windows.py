@@ -43,10 +43,10 @@ class Windows:
         return len(self.starts)
 
 
-def cut_windows(word_of_piece: IntArray, size: int, overlap: int) -> Windows:
+def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
     """Cuts a sentence into windows of at most `size` pieces.
 
-    A window takes as many words as fit. The next one starts at the first word that lies wholly among the last `overlap`
+    A window takes as many words as fit. The next one starts at the first word that lies wholly among the last `stride`
     pieces: a word longer than that is not repeated, and one that would keep the next window from taking a new word
     isn't either. The last window reaches back as far as it can, so it may overlap more. A word is owned by the window
     that shows most of the sentence around it: the pieces to the nearer of the window's two ends are most, where an end
@@ -55,18 +55,16 @@ def cut_windows(word_of_piece: IntArray, size: int, overlap: int) -> Windows:
     Args:
         word_of_piece: word of each piece of the sentence, as `encode_words` gives it, shape (T,).
         size: pieces in a window, >= 1.
-        overlap: pieces that neighbours share, >= 0 and < `size`.
+        stride: pieces that neighbours share, >= 0 and < `size`.
 
     Returns:
         The windows: one for a sentence of up to `size` pieces, none for an empty one.
 
     Raises:
-        InputError: if `size` or `overlap` is out of range, or a word has more than `size` pieces.
+        InputError: if `size` or `stride` is out of range, or a word has more than `size` pieces.
     """
-    if size < 1 or not 0 <= overlap < size:
-        raise InputError(
-            f"windows need a size of at least 1 and an overlap from 0 to size - 1, got {size} and {overlap}"
-        )
+    if size < 1 or not 0 <= stride < size:
+        raise InputError(f"windows need a size of at least 1 and a stride from 0 to size - 1, got {size} and {stride}")
     borders = np.append(find_first_pieces(word_of_piece), len(word_of_piece))
     num_words = len(borders) - 1
     if len(word_of_piece) <= size:
@@ -74,7 +72,7 @@ def cut_windows(word_of_piece: IntArray, size: int, overlap: int) -> Windows:
         return Windows(one, one + len(word_of_piece), one, one + num_words, one, one + num_words)
     if int(np.diff(borders).max()) > size:
         raise InputError(f"a word of {np.diff(borders).max()} pieces fits no window of {size}: give it fewer pieces")
-    first_words, end_words = _place_windows(borders, size, overlap)
+    first_words, end_words = _place_windows(borders, size, stride)
     starts, ends = borders[first_words], borders[end_words]
     # Context grows towards the middle of a window, so of two neighbours the later one has more on the words whose
     # first piece and end add up to more than the later one's start and the earlier one's end, and on no others.
@@ -193,14 +191,14 @@ def add_context(
     return context_starts, context_ends
 
 
-def _place_windows(borders: IntArray, size: int, overlap: int) -> tuple[IntArray, IntArray]:
+def _place_windows(borders: IntArray, size: int, stride: int) -> tuple[IntArray, IntArray]:
     """First words and ends, in words, of the windows of a sentence whose words have the given borders, in pieces."""
     num_words, total = len(borders) - 1, int(borders[-1])
     first_words, end_words = [0], [int(np.searchsorted(borders, size, side="right")) - 1]
     while (end := end_words[-1]) < num_words:
-        # Not before the last `overlap` pieces, nor where the word that comes next would not fit; at the end of the
+        # Not before the last `stride` pieces, nor where the word that comes next would not fit; at the end of the
         # sentence back to a full window.
-        start = min(max(borders[end] - overlap, borders[end + 1] - size), total - size)
+        start = min(max(borders[end] - stride, borders[end + 1] - size), total - size)
         first_words.append(int(np.searchsorted(borders, start)))
         end_words.append(int(np.searchsorted(borders, borders[first_words[-1]] + size, side="right")) - 1)
     return np.array(first_words), np.array(end_words)

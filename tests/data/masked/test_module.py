@@ -288,7 +288,7 @@ def test_facts(make_data: Any) -> None:
     words = sum(len(data.tokenizer.tokenize(text)) for text in texts)
     assert facts["tokens_per_byte"] == words / sum(len(text.encode()) for text in texts)
     assert data.describe() == (
-        f"{len(data.examples['train'])} train / {tokens // 16} val blocks of 16 (stream), "
+        f"{len(data.examples['train'])} train / {tokens // 16} val blocks of 16 (concatenate), "
         f"{data.facts('train')['num_dropped_tokens']} tokens of train dropped, {tokens % 16} tokens of val dropped"
     )
 
@@ -328,11 +328,13 @@ def test_tokenizer_without_pad_uses_eos(make_data: Any, tiny_bert: str, tmp_path
         ({"num_mask_draws": 0}, "data.num_mask_draws must be at least 1, got 0"),
         ({"num_workers": -1}, "data.num_workers must be at least 0, got -1"),
         ({"map_batch_size": 9, "block_policy": "line"}, "data.map_batch_size 9 has no effect on .* line"),
+        ({"block_policy": "documents"}, "data.block_policy is 'documents', expected concatenate, document, line; did"),
+        ({"tokenizer_algorithm": "bpee", "vocab_size": 9}, "data.tokenizer_algorithm is 'bpee', expected wordpiece, b"),
         ({"truncate": True}, "data.truncate needs data.block_policy document or line"),
         ({"val_source": "train_blocks"}, "needs data.num_val_blocks"),
         (
             {"val_source": "train_blocks", "block_policy": "line"},
-            "data.block_policy stream or document",
+            "data.block_policy concatenate or document",
         ),
         ({"val_source": "train_blocks", "num_val_blocks": 500}, "data.num_train_blocks is None, but the train split"),
     ],

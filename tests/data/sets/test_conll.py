@@ -181,7 +181,7 @@ def test_documents_are_kept(make_data: Any) -> None:
     numbers = [sentence.document for sentence in load(data_dir=IOB2)]
     assert len(set(numbers)) == -(-NEWS_COUNTS["train"] // 7)
     assert all("-DOCSTART-" not in sentence.words for sentence in load(data_dir=IOB2))
-    plain, wide = make_data(), make_data(context_pieces=10)
+    plain, wide = make_data(), make_data(context_tokens=10)
     assert wide.sequence_length >= plain.sequence_length
     assert wide.facts("val")["num_words"] == plain.facts("val")["num_words"]
 
@@ -236,7 +236,7 @@ def test_hub_layout(make_data: Any, tmp_path: Path, kind: str) -> None:
         assert hub.labels == files.labels
         assert [s.tags for s in hub.sentences["val"]] == [s.tags for s in files.sentences["val"]]
     with pytest.raises(InputError, match=r"train, row 1 does not have: column files mark them with -DOCSTART- lines"):
-        make_data(data_dir=None, dataset=str(tmp_path), context_pieces=5)
+        make_data(data_dir=None, dataset=str(tmp_path), context_tokens=5)
 
 
 def test_hub_id(monkeypatch: pytest.MonkeyPatch) -> None:

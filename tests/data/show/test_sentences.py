@@ -93,7 +93,7 @@ def test_labels_are_those_of_the_scheme(show: Any) -> None:
 
 
 def test_several_windows(show: Any) -> None:
-    assert show({"indices": [0]}, window=10, overlap=2)[2:] == [
+    assert show({"indices": [0]}, window=10, stride=2)[2:] == [
         "sentence 0 (train.txt, line 3): 9 words, 10 pieces, 2 windows",
         "  EU    rejects German call to boycott British lamb .",
         "  B-ORG O       B-MISC O    O  O       B-MISC  O    O",
@@ -107,7 +107,7 @@ def test_several_windows(show: Any) -> None:
 
 
 def test_context_is_not_scored(show: Any) -> None:
-    assert show({"indices": [1]}, context_pieces=3)[-2:] == [
+    assert show({"indices": [1]}, context_tokens=3)[-2:] == [
         "  [CLS] la   ##mb .    Black ##burn rejects la ##mb [SEP]",
         "  -100  -100 -100 -100 B-PER I-PER  O       O  O    -100",
     ]

@@ -184,7 +184,7 @@ def test_a_source_that_is_streamed_names_itself(make_data: Any, make_trainer: An
 def test_description_and_figures(make_data: Any, make_trainer: Any) -> None:
     data = make_data()
     data.setup("fit")
-    assert data.describe().endswith("val blocks of 16 (stream), train streamed: 3 shards, chunks of 3 documents")
+    assert data.describe().endswith("val blocks of 16 (concatenate), train streamed: 3 shards, chunks of 3 documents")
     assert data.sequence_length == 16
     assert data.facts("val")["num_blocks"] == len(data.examples["val"])
     assert next(iter(data.describe_streams())).startswith("train: streamed: 3 shards")

@@ -348,15 +348,15 @@ def test_training_batches_go_by_length_on_request_and_where_tokens_size_them(mak
 
 
 def test_context(make_data: Any) -> None:
-    plain, data = make_data(LONG, window=40), make_data(LONG, window=40, context_pieces=20)
+    plain, data = make_data(LONG, window=40), make_data(LONG, window=40, context_tokens=20)
     assert collect(data) == collect(plain)
     tokens = [sum(int(batch["attention_mask"].sum()) for batch in d.val_dataloader()) for d in (plain, data)]
     assert tokens[1] > tokens[0]
     assert plain.fingerprint != data.fingerprint
     with pytest.raises(
-        InputError, match=r"data.context_pieces needs the borders of documents, which train.txt does no"
+        InputError, match=r"data.context_tokens needs the borders of documents, which train.txt does no"
     ):
-        make_data(context_pieces=5)
+        make_data(context_tokens=5)
 
 
 def test_facts(make_data: Any) -> None:
@@ -372,11 +372,11 @@ def test_facts(make_data: Any) -> None:
 
 def test_options_for_taggers(make_data: Any) -> None:
     data = make_data(model={"max_length": 10}, label_later_pieces="ignore")
-    rest = {"label_later_pieces": "ignore", "context_pieces": 0}
-    assert data.tagging_options == {"scheme": "IOB2", "window": 10, "overlap": 2} | rest
+    rest = {"label_later_pieces": "ignore", "context_tokens": 0}
+    assert data.tagging_options == {"scheme": "IOB2", "window": 10, "stride": 2} | rest
     assert data.truncation == 8
     whole = make_data(label_later_pieces="ignore")
-    assert whole.tagging_options == {"scheme": "IOB2", "window": None, "overlap": None} | rest
+    assert whole.tagging_options == {"scheme": "IOB2", "window": None, "stride": None} | rest
     assert whole.truncation is None
 
 
@@ -384,7 +384,7 @@ def test_fingerprint_sees_all_that_shapes_examples(make_data: Any) -> None:
     variants: list[dict[str, Any]] = [
         {},
         {"window": 20},
-        {"window": 20, "overlap": 2},
+        {"window": 20, "stride": 2},
         {"label_later_pieces": "ignore"},
         {"labels": make_data().labels[::-1]},
         {"scheme": "BIOES"},
@@ -415,11 +415,11 @@ def test_tokenizer_is_trained_on_the_words(make_data: Any, monkeypatch: pytest.M
     [
         ({"window": 2}, "data.window 2 leaves no room beside 2 special tokens"),
         ({"window": 30}, "data.window is 30, but the model takes at most 20 tokens"),
-        ({"overlap": 18}, "data.overlap 18 must be less than the 18 pieces of a window"),
+        ({"stride": 18}, "data.stride 18 must be less than the 18 pieces of a window"),
         ({"max_tokens_per_batch": 11}, "data.max_tokens_per_batch 11 is less than the longest sequence of the train"),
         ({"max_tokens_per_batch": 50, "eval_batch_size": 2}, "data.eval_batch_size and data.max_tokens_per_batch excl"),
         ({"num_proc": 2}, "data.num_proc has no effect here"),
-        ({"context_pieces": -1}, "data.context_pieces must be at least 0, got -1"),
+        ({"context_tokens": -1}, "data.context_tokens must be at least 0, got -1"),
     ],
 )
 def test_options_that_do_not_fit(make_data: Any, options: dict[str, Any], message: str) -> None:

@@ -17,7 +17,7 @@ def draw_words(rng: np.random.Generator, num_words: int, longest: int) -> IntArr
     return np.repeat(np.arange(num_words), lengths)
 
 
-def place_slowly(lengths: list[int], size: int, overlap: int) -> list[tuple[int, int]]:
+def place_slowly(lengths: list[int], size: int, stride: int) -> list[tuple[int, int]]:
     """First word and end of each window, by taking and leaving words one by one."""
     windows, first = [], 0
     while True:
@@ -28,7 +28,7 @@ def place_slowly(lengths: list[int], size: int, overlap: int) -> list[tuple[int,
         if end == len(lengths):
             break
         first = end
-        while sum(lengths[first - 1 : end]) <= overlap and sum(lengths[first - 1 : end + 1]) <= size:
+        while sum(lengths[first - 1 : end]) <= stride and sum(lengths[first - 1 : end + 1]) <= size:
             first -= 1
     last = windows[-1][0]
     while len(windows) > 1 and sum(lengths[last - 1 :]) <= size:
@@ -55,11 +55,11 @@ def test_windows_equal_a_reference(seed: int) -> None:
     rng = np.random.default_rng(seed)
     for _ in range(10):
         size = int(rng.integers(1, 20))
-        overlap = int(rng.integers(0, size))
+        stride = int(rng.integers(0, size))
         words = draw_words(rng, int(rng.integers(1, 70)), int(rng.integers(1, size + 1)))
         lengths = np.bincount(words).tolist()
-        windows = cut_windows(words, size, overlap)
-        placed = place_slowly(lengths, size, overlap)
+        windows = cut_windows(words, size, stride)
+        placed = place_slowly(lengths, size, stride)
         owners = own_slowly(lengths, placed)
         kept = sorted(set(owners))
         assert list(zip(windows.first_words, windows.end_words, strict=True)) == [placed[i] for i in kept]
@@ -118,7 +118,7 @@ def test_a_sentence_of_2000_words() -> None:
 
 
 def test_overlap_is_repeated_as_far_as_words_go() -> None:
-    """Pieces per word 2 2 2 | 5 2: the words of 2 fit into an overlap of 3 once, the word of 5 not."""
+    """Pieces per word 2 2 2 | 5 2: the words of 2 fit into an stride of 3 once, the word of 5 not."""
     words = np.repeat(np.arange(7), [2, 2, 2, 5, 2, 2, 2])
     windows = cut_windows(words, 8, 3)
     assert list(zip(windows.first_words, windows.end_words, strict=True)) == [(0, 3), (2, 4), (4, 7)]
@@ -135,10 +135,10 @@ def test_an_empty_sentence_has_no_window() -> None:
     assert len(join_windows(windows, [])) == 0
 
 
-@pytest.mark.parametrize(("size", "overlap"), [(0, 0), (4, 4), (4, -1)])
-def test_sizes_out_of_range_are_refused(size: int, overlap: int) -> None:
-    with pytest.raises(ValueError, match=f"got {size} and {overlap}"):
-        cut_windows(np.arange(3), size, overlap)
+@pytest.mark.parametrize(("size", "stride"), [(0, 0), (4, 4), (4, -1)])
+def test_sizes_out_of_range_are_refused(size: int, stride: int) -> None:
+    with pytest.raises(ValueError, match=f"got {size} and {stride}"):
+        cut_windows(np.arange(3), size, stride)
 
 
 def test_a_word_that_fits_no_window_is_refused() -> None:
