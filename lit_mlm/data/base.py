@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
 import torch
@@ -254,8 +254,10 @@ def check_choices(cls: type, options: Mapping[str, Any]) -> None:
         for name, parameter in inspect.signature(base.__init__).parameters.items():  # type: ignore[misc]
             hint, value = parameter.annotation, options.get(name)
             parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-            choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
-            if choices and value is not None and value not in choices:
+            literals = [part for part in parts if get_origin(part) is Literal]
+            choices = [choice for part in literals for choice in get_args(part)]
+            is_closed = choices and {*parts} - {*literals} <= {NoneType}
+            if is_closed and value is not None and value not in choices:
                 near = suggest(str(value), choices)
                 raise InputError(f"data.{name} is {value!r}, expected {', '.join(choices)}{near}")
 

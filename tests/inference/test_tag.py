@@ -215,7 +215,9 @@ def test_decoding_of_the_config_holds(tiny_bert: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("stride", "context"), [("stride", "context_tokens"), ("overlap", "context_pieces")])
 def test_context_of_the_document_is_shown(stride: str, context: str, tiny_bert: str, tmp_path: Path) -> None:
     """Under the names that earlier versions wrote, too."""
-    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=12, **{stride: 2, context: 4}))
+    net, tokenizer = load_tagger(
+        save_tagger(tmp_path, tiny_bert, LABELS, None, **{"window": 12, stride: 2, context: 4})
+    )
     speller: Any = Speller(net, {})
     sentences = [["the"] * 3, ["was"] * 2, ["a"]]
     tag_words(speller, tokenizer, sentences)
