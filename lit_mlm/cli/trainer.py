@@ -18,6 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 import lit_mlm.callbacks
 import lit_mlm.data
 import lit_mlm.modules
+from lit_mlm.callbacks.clean_up_failed_run import CleanUpFailedRun
 from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.print_progress import PrintProgress
@@ -25,7 +26,6 @@ from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
-from lit_mlm.callbacks.take_back import TakeBack
 from lit_mlm.cli.admitted import list_admitted, refuse_running
 from lit_mlm.cli.class_paths import import_all
 from lit_mlm.cli.config_files import check_yaml
@@ -210,7 +210,7 @@ class TrainerCLI(LightningCLI):
         check_port(trainer)
         if trainer.is_global_zero and config.run_dir is not None and not config.trainer.fast_dev_run:
             hold_folder(folder)
-            cast(Any, trainer).callbacks.append(TakeBack(folder))
+            cast(Any, trainer).callbacks.append(CleanUpFailedRun(folder))
             keep_curves(trainer.loggers, folder, step)
         return trainer
 

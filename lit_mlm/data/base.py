@@ -19,7 +19,7 @@ from torch.utils.data.distributed import DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.batch import TokenModel
-from lit_mlm.data.batches import BatchOrder, EpochDraw, LateLoader, wait_for_second_signal
+from lit_mlm.data.batches import BatchOrder, EpochDraw, LazyDataLoader, wait_for_second_signal
 from lit_mlm.data.reading.files import Problem
 from lit_mlm.data.tokens.training import Algorithm, load_or_train_tokenizer
 from lit_mlm.data.tokens.vocabulary import require_same_vocabulary
@@ -224,7 +224,7 @@ class TextDataModule(LightningDataModule, ABC):
         return trainer.fit_loop.epoch_loop.batch_progress.current.ready if trainer and trainer.training else 0
 
     def _load_in_order(
-        self, examples: Dataset[Any], order: DistributedSampler[Any], loader: type[LateLoader] = LateLoader
+        self, examples: Dataset[Any], order: DistributedSampler[Any], loader: type[LazyDataLoader] = LazyDataLoader
     ) -> DataLoader[Any]:
         """A loader that makes the batches whose keys a sampler gives."""
         trainer, workers = self.trainer, self.num_workers

@@ -101,7 +101,7 @@ class BatchOrder(DistributedSampler[Any]):
             yield BatchKey(epoch, order[part], first, None if passes is None else passes[part])
 
 
-class LateLoader(DataLoader[Any]):
+class LazyDataLoader(DataLoader[Any]):
     """Begins an epoch when its first batch is asked for.
 
     Lightning asks for the iterator of a training before it has restored the epoch that the training goes on in
@@ -178,10 +178,10 @@ class LengthOrder(DistributedSampler[Any]):
         self._keys = round_up(longest) if seed is not None else longest
         if not by_length:
             self._keys = np.full_like(self._keys, self._keys.max(initial=0))
-        self._borders = self._cut(np.argsort(-self._keys, kind="stable"), batch_size, max_tokens)
+        self._boundaries = self._cut(np.argsort(-self._keys, kind="stable"), batch_size, max_tokens)
 
     def __len__(self) -> int:
-        return max(1, -(-(len(self._borders) - 1) // self.num_replicas))
+        return max(1, -(-(len(self._boundaries) - 1) // self.num_replicas))
 
     def __iter__(self) -> Iterator[BatchKey]:
         return self.iterate(self.get_start())
@@ -207,7 +207,7 @@ class LengthOrder(DistributedSampler[Any]):
             rng = np.random.default_rng((self.order_seed, self.epoch))
             order = rng.permutation(order)
         order = order[np.argsort(-self._keys[order], kind="stable")]
-        batches = [self._get_rows(order[i:j]) for i, j in zip(self._borders[:-1], self._borders[1:], strict=True)]
+        batches = [self._get_rows(order[i:j]) for i, j in zip(self._boundaries[:-1], self._boundaries[1:], strict=True)]
         return batches if self.order_seed is None else [batches[i] for i in rng.permutation(len(batches))]
 
     def _get_rows(self, groups: IntArray) -> IntArray:
@@ -222,13 +222,13 @@ class LengthOrder(DistributedSampler[Any]):
         Rows of training are groups of one, so this depends on their sorted lengths alone, not on the epoch.
         """
         ends = np.cumsum(self._sizes[order])
-        borders = [0]
-        while borders[-1] < len(order):
-            start = borders[-1]
+        boundaries = [0]
+        while boundaries[-1] < len(order):
+            start = boundaries[-1]
             limit = batch_size if max_tokens is None else max_tokens // int(self._keys[order[start]])
             num_before = int(ends[start - 1]) if start else 0
-            borders.append(max(start + 1, int(np.searchsorted(ends, num_before + limit, side="right"))))
-        return borders
+            boundaries.append(max(start + 1, int(np.searchsorted(ends, num_before + limit, side="right"))))
+        return boundaries
 
 
 def round_up(lengths: IntArray) -> IntArray:

@@ -58,7 +58,7 @@ class PackedExamples(Dataset[dict[str, Tensor]]):
 
     def find_firsts(self) -> IntArray:
         """The first sequence of each row, shape (num_rows,)."""
-        return self.rows.sequences[self.rows.borders[:-1]]
+        return self.rows.sequences[self.rows.boundaries[:-1]]
 
     def find_sequences(self, rows: IntArray) -> IntArray:
         """The numbers of the sequences of some rows."""
@@ -91,7 +91,7 @@ def pack_examples(
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     parts = [pack_rows(lengths[found], capacity) for found in members]
     sequences = np.concatenate([found[part.sequences] for found, part in zip(members, parts, strict=True)])
-    sizes = np.concatenate([np.diff(part.borders) for part in parts])
+    sizes = np.concatenate([np.diff(part.boundaries) for part in parts])
     num_tokens = sum(part.num_tokens for part in parts)
     return PackedExamples(examples, PackedRows(sequences, np.append(0, np.cumsum(sizes)), num_tokens, capacity))
 

@@ -142,8 +142,8 @@ def _find_masks(text: str, tokenizer: PreTrainedTokenizerBase) -> list[tuple[int
 
 def _write_masks(text: str, spans: list[tuple[int, int]], mask_token: str) -> str:
     """The text with each mask written as `mask_token`."""
-    borders = [0, *(border for span in spans for border in span), len(text)]
-    return mask_token.join(text[start:end] for start, end in zip(borders[::2], borders[1::2], strict=True))
+    boundaries = [0, *(boundary for span in spans for boundary in span), len(text)]
+    return mask_token.join(text[start:end] for start, end in zip(boundaries[::2], boundaries[1::2], strict=True))
 
 
 def _fill_span(

@@ -253,8 +253,8 @@ def _compute_logits(
         first_pieces = find_first_pieces(sentence.word_of_piece)
         for start, end, first, last in zip(table.starts, table.ends, table.first_words, table.end_words, strict=True):
             # A sentence of several windows has no context.
-            borders = (start + offsets[i], end + offsets[i]) if context is None or len(table) > 1 else context[i]
-            rows.append(_Row(int(borders[0]), int(borders[1]), first_pieces[first:last] + offsets[i]))
+            boundaries = (start + offsets[i], end + offsets[i]) if context is None or len(table) > 1 else context[i]
+            rows.append(_Row(int(boundaries[0]), int(boundaries[1]), first_pieces[first:last] + offsets[i]))
     stream = np.concatenate([np.zeros(0, dtype=np.int64), *(sentence.ids for sentence in encoded)])
     values = iter(_run_rows(net, tokenizer, stream, rows))
     num_labels = len(pretrained.get_labels(net.config))

@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 class EntityMetrics(SumMetric):
     """Precision, recall and F1 of entities, as conlleval counts them and strictly, with an interval of F1.
 
-    An entity is right if its type and both of its borders are. Figures without a name behind them are conlleval's,
+    An entity is right if its type and both of its boundaries are. Figures without a name behind them are conlleval's,
     `find_spans`; those of `find_spans_strict` end in ``_strict``. Under DDP each rank must call `update` at least once,
     if only with empty lists.
 

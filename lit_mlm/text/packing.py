@@ -19,18 +19,18 @@ class PackedRows:
 
     Attributes:
         sequences: the sequences of all rows, row after row, shape (N,); each stands in one row.
-        borders: where each row starts in `sequences`, and where the last one ends, shape (R + 1,).
+        boundaries: where each row starts in `sequences`, and where the last one ends, shape (R + 1,).
         num_tokens: of all sequences.
         capacity: tokens that a row has room for.
     """
 
     sequences: IntArray
-    borders: IntArray
+    boundaries: IntArray
     num_tokens: int
     capacity: int
 
     def __len__(self) -> int:
-        return len(self.borders) - 1
+        return len(self.boundaries) - 1
 
     @property
     def padding_fraction(self) -> float:
@@ -39,8 +39,8 @@ class PackedRows:
 
     def find(self, rows: IntArray) -> tuple[IntArray, IntArray]:
         """The sequences of some rows, row after row, and the place in `rows` of the row of each, both of shape (S,)."""
-        starts = self.borders[rows]
-        sizes = self.borders[rows + 1] - starts
+        starts = self.boundaries[rows]
+        sizes = self.boundaries[rows + 1] - starts
         row_of = np.repeat(np.arange(len(rows)), sizes)
         places = np.arange(sizes.sum()) + (starts - np.cumsum(sizes) + sizes)[row_of]
         return self.sequences[places], row_of
@@ -81,8 +81,8 @@ def pack_rows(lengths: IntArray, capacity: int) -> PackedRows:
     firsts = sequences[np.cumsum(sizes) - sizes]
     rank = np.empty_like(firsts)  # of each row by its first sequence
     rank[np.argsort(firsts)] = np.arange(len(firsts))
-    borders = np.concatenate([[0], np.cumsum(sizes[np.argsort(rank)])])
-    return PackedRows(np.argsort(rank[row_of], kind="stable"), borders, int(lengths.sum()), capacity)
+    boundaries = np.concatenate([[0], np.cumsum(sizes[np.argsort(rank)])])
+    return PackedRows(np.argsort(rank[row_of], kind="stable"), boundaries, int(lengths.sum()), capacity)
 
 
 class _OpenRows:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torch.utils.data import Dataset
 
-from lit_mlm.data.batches import BatchKey, BatchOrder, LateLoader, LengthOrder, round_up
+from lit_mlm.data.batches import BatchKey, BatchOrder, LazyDataLoader, LengthOrder, round_up
 from lit_mlm.text.blocks import IntArray
 
 
@@ -82,7 +82,7 @@ def test_loader_counts_the_time_that_it_keeps_waiting() -> None:
             time.sleep(0.02)
             return key.epoch
 
-    loader = LateLoader(Slow(), batch_size=None, sampler=BatchOrder(40, 10, 0, 1))
+    loader = LazyDataLoader(Slow(), batch_size=None, sampler=BatchOrder(40, 10, 0, 1))
     start = time.perf_counter()
     for _ in loader:
         time.sleep(0.03)

@@ -316,7 +316,7 @@ BAD_INPUTS: list[BadInput] = [
     BadInput("empty text file", train_file("a.txt", ""), ("a.txt is empty", "data.skip_bad")),
     BadInput("blank text file", train_file("a.txt", " \n\n"), ("a.txt is empty",)),
     BadInput("empty column file", tagged_files(val=""), ("valid.txt is empty",)),
-    BadInput("column file of borders", tagged_files(val="-DOCSTART- -X- O O\n\n"), ("val split has no words",)),
+    BadInput("column file of boundaries", tagged_files(val="-DOCSTART- -X- O O\n\n"), ("val split has no words",)),
     BadInput(
         "Latin-1 text",
         train_file("a.txt", "ol\xe9 a\n".encode("latin-1")),

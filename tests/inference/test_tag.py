@@ -136,7 +136,7 @@ class Oracle(Speller):
 
 @pytest.mark.parametrize("window", [None, 24])
 @pytest.mark.parametrize("family", ["bpe", "bpe_with_prefix_space", "bpe_roberta"])
-def test_byte_level_entities_keep_their_borders(
+def test_byte_level_entities_keep_their_boundaries(
     family: str, window: int | None, families: Any, tiny_roberta: str, tmp_path: Path
 ) -> None:
     """Where the pipelines of `transformers` glue "Paris/London," together: from the right labels the right entities."""

@@ -51,7 +51,7 @@ def test_rows_are_those_of_best_fit_decreasing(kind: str, num: int) -> None:
     assert rows.padding_fraction == pytest.approx(1 - lengths.sum() / (64 * len(found)))
     again = pack_rows(lengths, 64)
     assert np.array_equal(again.sequences, rows.sequences)
-    assert np.array_equal(again.borders, rows.borders)
+    assert np.array_equal(again.boundaries, rows.boundaries)
 
 
 def test_a_million_sequences() -> None:
@@ -60,7 +60,7 @@ def test_a_million_sequences() -> None:
     rows = pack_rows(lengths, 512)
     assert time.perf_counter() - start < 10  # about half a second on one core
     assert rows.padding_fraction < 0.001
-    assert np.add.reduceat(lengths[rows.sequences], rows.borders[:-1]).max() <= 512
+    assert np.add.reduceat(lengths[rows.sequences], rows.boundaries[:-1]).max() <= 512
     assert np.array_equal(np.sort(rows.sequences), np.arange(1_000_000))
 
 

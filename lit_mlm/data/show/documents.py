@@ -53,7 +53,7 @@ def describe_document(
     num_blocks: int,
     compared: Sequence[MaskingStrategy] = (),
 ) -> Iterator[str]:
-    """The lengths of a document, the borders of its blocks, and these as they are masked.
+    """The lengths of a document, the boundaries of its blocks, and these as they are masked.
 
     Args:
         tokenizer: that the tokens are of.
@@ -74,7 +74,7 @@ def describe_document(
     yield f"  {text[:NUM_CHARACTERS]!r}{'...' if len(text) > NUM_CHARACTERS else ''}"
     table = examples.table
     blocks = np.flatnonzero((table.starts < end) & (table.ends > start))
-    yield f"  {_format_borders(blocks, table.ends[blocks] - start)}"
+    yield f"  {_format_boundaries(blocks, table.ends[blocks] - start)}"
     for block in blocks[:num_blocks]:
         if not compared:
             yield f"  block {block}: {_format_block(tokenizer, examples, int(block), ends - lengths)}"
@@ -83,12 +83,14 @@ def describe_document(
             yield f"  block {block}, {strategy}: {_format_block(tokenizer, masked, int(block), ends - lengths)}"
 
 
-def _format_borders(blocks: IntArray, ends: IntArray) -> str:
+def _format_boundaries(blocks: IntArray, ends: IntArray) -> str:
     """The blocks of a document, and the tokens of it before which one ends."""
     if not len(blocks):
         return "in no block"
-    borders = ", ".join(map(str, ends[:-1][:12])) + (", ..." if len(ends) > 13 else "")
-    return f"in blocks {blocks[0]} to {blocks[-1]}" + (f", with borders before its tokens {borders}" if borders else "")
+    listed = ", ".join(map(str, ends[:-1][:12])) + (", ..." if len(ends) > 13 else "")
+    return f"in blocks {blocks[0]} to {blocks[-1]}" + (
+        f", with boundaries before its tokens {listed}" if listed else ""
+    )
 
 
 def _format_block(tokenizer: Any, examples: MaskedBlocks, block: int, document_starts: IntArray) -> str:

@@ -10,7 +10,14 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.reading.documents import TEXT, find_lines, measure_texts
 from lit_mlm.data.reading.flat_arrays import Arrays
-from lit_mlm.data.tokens.tokenize import INPUT_IDS, LENGTHS, WORD_STARTS, find_borders, flatten_tokens, tokenize_batch
+from lit_mlm.data.tokens.tokenize import (
+    INPUT_IDS,
+    LENGTHS,
+    WORD_STARTS,
+    find_boundaries,
+    flatten_tokens,
+    tokenize_batch,
+)
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks
 from lit_mlm.text.masking.units import BoolArray
 from lit_mlm.text.masking.word_starts import Segmenter
@@ -77,6 +84,6 @@ class ChunkCutter:
     def _tokenize(self, documents: list[str]) -> Arrays:
         """Ids, lengths of the documents and word starts; encodings of so much text at a time as memory is for."""
         options = (self.tokenizer, self.add_special_tokens, self.finds_words, self.segmenter)
-        batches = pairwise(find_borders(measure_texts(documents)))
+        batches = pairwise(find_boundaries(measure_texts(documents)))
         parts = [flatten_tokens(tokenize_batch({TEXT: documents[start:end]}, *options)) for start, end in batches]
         return {name: np.concatenate([none, *(p[name] for p in parts if name in p)]) for name, none in NOTHING.items()}

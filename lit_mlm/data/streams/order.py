@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.utils.data.distributed import DistributedSampler
 
-from lit_mlm.data.batches import LateLoader
+from lit_mlm.data.batches import LazyDataLoader
 from lit_mlm.data.streams.shards import StreamPlace
 from lit_mlm.errors import InputError
 
@@ -81,7 +81,7 @@ class StreamOrder(DistributedSampler[Any]):
             yield StreamKey(number, begin)
 
 
-class StreamLoader(LateLoader):
+class StreamLoader(LazyDataLoader):
     """Keeps where the consumers stand behind the batches that were handed out, whatever has been made beyond these.
 
     Attributes:

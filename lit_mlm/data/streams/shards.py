@@ -172,6 +172,6 @@ def draw_sources(weights: Sequence[float], seed: int, consumer: int, first: int,
     """
     if len(weights) == 1:
         return np.zeros(num, np.int64)
-    borders = np.cumsum(weights)[:-1] / np.sum(weights)
+    boundaries = np.cumsum(weights)[:-1] / np.sum(weights)
     uniform = draw_uniform(hash_examples(seed, consumer, first + np.arange(num)), np.zeros(1, np.int64), SOURCE)
-    return np.searchsorted(borders, uniform, side="right")
+    return np.searchsorted(boundaries, uniform, side="right")

@@ -7,7 +7,7 @@ from typing import Literal
 from lit_mlm.data.reading.files import Problem, decode_lines, read_bytes
 from lit_mlm.data.tagged.sentences import TaggedSentence
 
-DOCUMENT_BORDER = "-DOCSTART-"
+DOCUMENT_BOUNDARY = "-DOCSTART-"
 """What stands in place of a word on a line that opens a document."""
 
 Line = tuple[int, list[str]]
@@ -39,8 +39,8 @@ def parse_columns(path: Path, content: bytes, column: Column, encoding: str) -> 
 
     Columns are separated by tabs if the first word's line has one, else by spaces, one or more; only a tab lets a word
     hold spaces. The first column is the word. Each line has as many columns as the first one. Lines with
-    `DOCUMENT_BORDER` in place of the word are neither words nor part of a sentence; in a file that has none the borders
-    of documents are not known.
+    `DOCUMENT_BOUNDARY` in place of the word are neither words nor part of a sentence; in a file that has none documents
+    have no known boundaries.
 
     Args:
         path: for messages.
@@ -55,11 +55,11 @@ def parse_columns(path: Path, content: bytes, column: Column, encoding: str) -> 
     words: list[str] = []
     tags: list[str] = []
     first, problem = 0, None
-    document = 0 if DOCUMENT_BORDER.encode() in content else None
+    document = 0 if DOCUMENT_BOUNDARY.encode() in content else None
     for number, fields in _split_lines(path, decode_lines(path, content, encoding), column):
         if isinstance(fields, Problem):
             problem = problem or fields
-        elif fields and fields[0] != DOCUMENT_BORDER:
+        elif fields and fields[0] != DOCUMENT_BOUNDARY:
             first = first if words else number
             words.append(fields[0])
             tags.append(fields[place])
@@ -82,21 +82,21 @@ def append_column(content: bytes, tags: Iterable[str], encoding: str) -> Iterato
         encoding: of the content.
     """
     lines = [str(line) for _, line in decode_lines(Path(), content, encoding)]
-    rest, is_border = iter(tags), [line.split(maxsplit=1)[:1] == [DOCUMENT_BORDER] for line in lines]
+    rest, is_boundary = iter(tags), [line.split(maxsplit=1)[:1] == [DOCUMENT_BOUNDARY] for line in lines]
     separator = next(
         (
             "\t" if "\t" in line else " "
-            for line, border in zip(lines, is_border, strict=True)
-            if line.strip() and not border
+            for line, boundary in zip(lines, is_boundary, strict=True)
+            if line.strip() and not boundary
         ),
         " ",
     )
-    for line, border in zip(lines if lines[-1] else lines[:-1], is_border, strict=False):
+    for line, boundary in zip(lines if lines[-1] else lines[:-1], is_boundary, strict=False):
         if not line.strip(" \t"):
             yield ""
             continue
         fields = line.split("\t") if separator == "\t" else [field for field in line.split(" ") if field]
-        yield separator.join([*fields, "O" if border else next(rest)])
+        yield separator.join([*fields, "O" if boundary else next(rest)])
 
 
 def _split_lines(
@@ -110,8 +110,8 @@ def _split_lines(
         if isinstance(line, Problem) or not line.strip(" \t"):
             yield number, line if isinstance(line, Problem) else []
             continue
-        if line.split(maxsplit=1)[:1] == [DOCUMENT_BORDER]:
-            yield number, [DOCUMENT_BORDER]
+        if line.split(maxsplit=1)[:1] == [DOCUMENT_BOUNDARY]:
+            yield number, [DOCUMENT_BOUNDARY]
             continue
         separator = separator or ("\t" if "\t" in line else " ")
         fields = line.split("\t") if separator == "\t" else [field for field in line.split(" ") if field]

@@ -137,8 +137,8 @@ def cut_sentences(encoded: Sequence[EncodedWords], size: int, stride: int) -> Wi
     for number in np.flatnonzero(lengths > size).tolist():
         word_of_piece = encoded[number].word_of_piece
         windows = cut_windows(word_of_piece, size, stride)
-        borders = np.append(find_first_pieces(word_of_piece), len(word_of_piece))
-        slices = [windows.starts, windows.ends, borders[windows.first_owned], borders[windows.end_owned]]
+        boundaries = np.append(find_first_pieces(word_of_piece), len(word_of_piece))
+        slices = [windows.starts, windows.ends, boundaries[windows.first_owned], boundaries[windows.end_owned]]
         parts.append(np.stack([*(offsets[number] + places for places in slices), np.full(len(windows), number)]))
     columns = np.concatenate(parts, axis=1)
     return WindowTable(*columns[:, np.argsort(columns[4], kind="stable")])

@@ -27,7 +27,7 @@ class TaggedSentence:
         place: the file, or the row, for messages.
         first_line: the line of the first word in a file that has a word a line; None in other kinds.
         document: the same number for all sentences of a document, which stand next to each other; None where the
-            borders of documents are not known.
+            boundaries of documents are not known.
     """
 
     words: Sequence[str]
@@ -44,7 +44,7 @@ class TaggedSentence:
 
 
 def hash_sentences(sentences: Iterable[TaggedSentence]) -> str:
-    """SHA-256 (hex) of words, tags and the borders of documents."""
+    """SHA-256 (hex) of words, tags and the boundaries of documents."""
     digest, before = hashlib.sha256(), None
     for sentence in sentences:
         content = [list(sentence.words), list(sentence.tags), sentence.document != before]
@@ -63,8 +63,8 @@ def number_documents(sentences: Sequence[TaggedSentence]) -> IntArray:
     if None in documents:
         place = sentences[documents.index(None)].place
         raise InputError(
-            f"data.context_tokens needs the borders of documents, which {place} does not have: column files mark them "
-            "with -DOCSTART- lines"
+            f"data.context_tokens needs the boundaries of documents, which {place} does not have: column files "
+            "mark them with -DOCSTART- lines"
         )
     return np.array(documents, dtype=np.int64)
 

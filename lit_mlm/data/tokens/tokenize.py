@@ -72,9 +72,9 @@ def tokenize_batch(
     texts = list(batch[TEXT])
     encodings = _encode(texts, tokenizer, add_special_tokens, finds_words)
     num_tokens = np.fromiter(map(len, encodings), np.int64, len(texts))
-    total, borders = int(num_tokens.sum()), pa.array(np.cumsum([0, *num_tokens]), pa.int32())
+    total, boundaries = int(num_tokens.sum()), pa.array(np.cumsum([0, *num_tokens]), pa.int32())
     ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32, total)
-    columns = {INPUT_IDS: pa.ListArray.from_arrays(borders, pa.array(ids))}
+    columns = {INPUT_IDS: pa.ListArray.from_arrays(boundaries, pa.array(ids))}
     if finds_words:
         words = chain.from_iterable(encoding.word_ids for encoding in encodings)
         word_ids = np.fromiter((NO_WORD if word is None else word for word in words), np.int64, total)
@@ -83,7 +83,7 @@ def tokenize_batch(
             places = chain.from_iterable(chain.from_iterable(encoding.offsets for encoding in encodings))
             offsets = np.fromiter(places, np.int64, 2 * total).reshape(-1, 2)
         starts = find_word_starts(texts, num_tokens, word_ids, offsets, segmenter)
-        columns[WORD_STARTS] = pa.ListArray.from_arrays(borders, pa.array(starts))
+        columns[WORD_STARTS] = pa.ListArray.from_arrays(boundaries, pa.array(starts))
     return pa.table(columns)
 
 
@@ -198,17 +198,17 @@ def _read(folder: Path, dtypes: Mapping[str, npt.DTypeLike], num_documents: int)
     return arrays if all(len(array) == wanted[name] for name, array in arrays.items()) else None
 
 
-def find_borders(sizes: IntArray) -> list[int]:
+def find_boundaries(sizes: IntArray) -> list[int]:
     """Where batches to tokenise begin, and one past the last: the fewest with enough documents or bytes each.
 
     Args:
         sizes: bytes of each document, shape (num_documents,).
     """
-    ends, borders = np.cumsum(sizes), [0]
-    while (start := borders[-1]) < len(sizes):
+    ends, boundaries = np.cumsum(sizes), [0]
+    while (start := boundaries[-1]) < len(sizes):
         full = int(np.searchsorted(ends, ends[start] - sizes[start] + BATCH_BYTES)) + 1
-        borders.append(min(full, start + BATCH_DOCUMENTS, len(sizes)))
-    return borders
+        boundaries.append(min(full, start + BATCH_DOCUMENTS, len(sizes)))
+    return boundaries
 
 
 @dataclass(frozen=True)
@@ -218,20 +218,20 @@ class _Batches(torch.utils.data.Dataset[Arrays | InputError]):
     Attributes:
         documents: with the column `TEXT` alone.
         sizes: bytes of each document, shape (num_documents,).
-        borders: the document that each batch begins with, and one past the last document.
+        boundaries: the document that each batch begins with, and one past the last document.
         options: of `tokenize_batch`.
     """
 
     documents: Dataset
     sizes: IntArray
-    borders: list[int]
+    boundaries: list[int]
     options: dict[str, Any]
 
     def __len__(self) -> int:
-        return len(self.borders) - 1
+        return len(self.boundaries) - 1
 
     def __getitem__(self, number: int) -> Arrays | InputError:
-        start, end = self.borders[number], self.borders[number + 1]
+        start, end = self.boundaries[number], self.boundaries[number + 1]
         try:
             tokens = flatten_tokens(tokenize_batch(self.documents[start:end], **self.options))
         except InputError as error:  # raised within a worker it would lose its message
@@ -244,7 +244,7 @@ def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None,
     # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
     sizes = measure_texts(iterate_texts(documents))
-    batches = _Batches(documents.select_columns(TEXT), sizes, find_borders(sizes), options)
+    batches = _Batches(documents.select_columns(TEXT), sizes, find_boundaries(sizes), options)
     parts: Iterable[Arrays | InputError] = _work_ahead(batches)
     if num_proc is not None or options.get("segmenter") is not None or not _is_plain(options["tokenizer"]):
         parts = DataLoader(  # code that isn't ours may not stand threads
@@ -252,7 +252,7 @@ def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None,
         )
     num_tokens = 0
     with tqdm(total=int(sizes.sum()), desc=description, unit="B", unit_scale=True, disable=None) as bar:
-        for part, (start, end) in zip(parts, pairwise(batches.borders), strict=True):
+        for part, (start, end) in zip(parts, pairwise(batches.boundaries), strict=True):
             if isinstance(part, InputError):
                 raise part
             yield part

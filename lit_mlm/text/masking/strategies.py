@@ -194,8 +194,8 @@ class SpanMasking(MaskingStrategy):
     def draw_lengths(self, uniform: FloatArray) -> IntArray:
         """Lengths of spans in words from numbers in [0, 1), by the inverse of the distribution function."""
         shares = (1 - self.length_prob) ** np.arange(self.max_length)
-        borders = np.cumsum(shares / shares.sum())[:-1]
-        return np.searchsorted(borders, uniform, side="right") + 1
+        boundaries = np.cumsum(shares / shares.sum())[:-1]
+        return np.searchsorted(boundaries, uniform, side="right") + 1
 
 
 def find_span_starts(word_starts: BoolArray, is_maskable: BoolArray, lengths: IntArray) -> BoolArray:

@@ -6,7 +6,7 @@
 - they share no character, and the first one ends or the second one begins with a punctuation mark, or the second one
   begins with white space. White space belongs to the word behind it, so a piece of white space alone ends none.
 
-So a piece that goes over a border (Unigram's ``-of-the-``) makes one word of both sides, and the pieces of one
+So a piece that goes over a boundary (Unigram's ``-of-the-``) makes one word of both sides, and the pieces of one
 character are never parted. A segmenter overrules this in the spans that it gives: two tokens are of one word if the
 first one ends in the span in which the second one begins, and of two if only one of them or each in another does.
 Punctuation is what BERT's pre-tokenizer takes for it: Unicode's categories P and all marks of ASCII.

@@ -1,7 +1,7 @@
 """Long sentences cut into overlapping windows, each word predicted once; short ones with what stands around them.
 
-Borders are those of words: a window starts and ends between two words, so it holds whole words only. Sizes count pieces
-of words; special tokens come on top.
+Boundaries are those of words: a window starts and ends between two words, so it holds whole words only. Sizes count
+pieces of words; special tokens come on top.
 """
 
 from collections.abc import Sequence
@@ -65,18 +65,18 @@ def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
     """
     if size < 1 or not 0 <= stride < size:
         raise InputError(f"windows need a size of at least 1 and a stride from 0 to size - 1, got {size} and {stride}")
-    borders = np.append(find_first_pieces(word_of_piece), len(word_of_piece))
-    num_words = len(borders) - 1
+    boundaries = np.append(find_first_pieces(word_of_piece), len(word_of_piece))
+    num_words = len(boundaries) - 1
     if len(word_of_piece) <= size:
         one = np.arange(min(num_words, 1))
         return Windows(one, one + len(word_of_piece), one, one + num_words, one, one + num_words)
-    if int(np.diff(borders).max()) > size:
-        raise InputError(f"a word of {np.diff(borders).max()} pieces fits no window of {size}: give it fewer pieces")
-    first_words, end_words = _place_windows(borders, size, stride)
-    starts, ends = borders[first_words], borders[end_words]
+    if int(np.diff(boundaries).max()) > size:
+        raise InputError(f"a word of {np.diff(boundaries).max()} pieces fits no window of {size}: give it fewer pieces")
+    first_words, end_words = _place_windows(boundaries, size, stride)
+    starts, ends = boundaries[first_words], boundaries[end_words]
     # Context grows towards the middle of a window, so of two neighbours the later one has more on the words whose
     # first piece and end add up to more than the later one's start and the earlier one's end, and on no others.
-    owners = np.searchsorted(starts[1:] + ends[:-1], borders[:-1] + borders[1:])
+    owners = np.searchsorted(starts[1:] + ends[:-1], boundaries[:-1] + boundaries[1:])
     used, first_owned = np.unique(owners, return_index=True)
     end_owned = np.append(first_owned[1:], num_words)
     return Windows(starts[used], ends[used], first_words[used], end_words[used], first_owned, end_owned)
@@ -182,23 +182,23 @@ def add_context(
     budget = np.clip(size - lengths, 0, num_pieces)
     left = np.minimum(num_left, np.maximum(budget - budget // 2, budget - num_right))
     right = np.minimum(num_right, budget - left)
-    borders = np.concatenate(
+    boundaries = np.concatenate(
         [find_first_pieces(s) + start for s, start in zip(sentences, starts, strict=True)] + [ends]
     )
-    borders = np.unique(np.append(borders, 0))
-    context_starts = borders[np.searchsorted(borders, starts - left)]
-    context_ends = borders[np.searchsorted(borders, ends + right, side="right") - 1]
+    boundaries = np.unique(np.append(boundaries, 0))
+    context_starts = boundaries[np.searchsorted(boundaries, starts - left)]
+    context_ends = boundaries[np.searchsorted(boundaries, ends + right, side="right") - 1]
     return context_starts, context_ends
 
 
-def _place_windows(borders: IntArray, size: int, stride: int) -> tuple[IntArray, IntArray]:
-    """First words and ends, in words, of the windows of a sentence whose words have the given borders, in pieces."""
-    num_words, total = len(borders) - 1, int(borders[-1])
-    first_words, end_words = [0], [int(np.searchsorted(borders, size, side="right")) - 1]
+def _place_windows(boundaries: IntArray, size: int, stride: int) -> tuple[IntArray, IntArray]:
+    """First words and ends, in words, of the windows of a sentence whose words have the given boundaries, in pieces."""
+    num_words, total = len(boundaries) - 1, int(boundaries[-1])
+    first_words, end_words = [0], [int(np.searchsorted(boundaries, size, side="right")) - 1]
     while (end := end_words[-1]) < num_words:
         # Not before the last `stride` pieces, nor where the word that comes next would not fit; at the end of the
         # sentence back to a full window.
-        start = min(max(borders[end] - stride, borders[end + 1] - size), total - size)
-        first_words.append(int(np.searchsorted(borders, start)))
-        end_words.append(int(np.searchsorted(borders, borders[first_words[-1]] + size, side="right")) - 1)
+        start = min(max(boundaries[end] - stride, boundaries[end + 1] - size), total - size)
+        first_words.append(int(np.searchsorted(boundaries, start)))
+        end_words.append(int(np.searchsorted(boundaries, boundaries[first_words[-1]] + size, side="right")) - 1)
     return np.array(first_words), np.array(end_words)

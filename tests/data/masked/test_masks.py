@@ -75,7 +75,7 @@ def test_bytes_too(make_data: Any, tiny_roberta: str) -> None:
     encoded = data.tokenizer(text, add_special_tokens=False)
     starts = examples.word_starts[: len(encoded["input_ids"])]
     expected = np.diff(encoded.word_ids(), prepend=-1) != 0
-    assert np.array_equal(starts, expected)  # plain letters and marks: no border but those of word_ids
+    assert np.array_equal(starts, expected)  # plain letters and marks: no boundary but those of word_ids
     assert not starts.all()
 
 

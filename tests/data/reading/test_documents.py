@@ -51,7 +51,7 @@ def test_impossible_splits_are_refused(num: int, fractions: list[float]) -> None
         split_documents(make_documents(["a"] * num), fractions, seed=0)
 
 
-def test_hash_tells_borders_apart() -> None:
+def test_hash_tells_boundaries_apart() -> None:
     assert hash_texts(["ab", "c"]) != hash_texts(["a", "bc"]) != hash_texts(["abc"])
     assert hash_texts(iter(["ab", "c"])) == hash_texts(["ab", "c"])
 

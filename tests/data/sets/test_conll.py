@@ -113,7 +113,7 @@ an entity may open with I after one of another type, or at the start of a senten
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
-@pytest.mark.parametrize("tail", ["", "\n\n\n", "-DOCSTART- -X- O O\n\n"], ids=["none", "blank", "border"])
+@pytest.mark.parametrize("tail", ["", "\n\n\n", "-DOCSTART- -X- O O\n\n"], ids=["none", "blank", "boundary"])
 def test_the_original_layout(make_data: Any, tmp_path: Path, end: str, tail: str) -> None:
     for name in ("eng.train", "eng.testa"):
         (tmp_path / name).write_bytes((ORIGINAL + tail).replace("\n", end).encode())

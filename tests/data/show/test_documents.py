@@ -23,7 +23,7 @@ def make_data(tiny_bert: str, cache_dir: str) -> Any:
     return make
 
 
-def test_document_lengths_borders_and_masks(make_data: Any) -> None:
+def test_document_lengths_boundaries_and_masks(make_data: Any) -> None:
     data = make_data()
     lines = list(describe_examples(data, "train", num_examples=2, num_blocks=100))
     text = data.read_documents("train")["text"][1]
@@ -33,9 +33,10 @@ def test_document_lengths_borders_and_masks(make_data: Any) -> None:
     assert lines[second] == f"document 1: {sizes}"
     assert repr(text[:400]) in lines[second + 1]
     first_block, last_block = len(ids[0]) // 32, (len(ids[0]) + len(ids[1]) - 1) // 32
-    borders = range((first_block + 1) * 32 - len(ids[0]), len(ids[1]), 32)
+    boundaries = range((first_block + 1) * 32 - len(ids[0]), len(ids[1]), 32)
     assert lines[second + 2] == (
-        f"  in blocks {first_block} to {last_block}, with borders before its tokens {', '.join(map(str, borders))}"
+        f"  in blocks {first_block} to {last_block}, with boundaries before its tokens "
+        f"{', '.join(map(str, boundaries))}"
     )
     block = next(line for line in lines if line.startswith(f"  block {first_block}: "))
     original = re.sub(r"\{(\S+)(?: -> \S+)?\}", r"\1", block.partition(": ")[2].replace("| ", ""))

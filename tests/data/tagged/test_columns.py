@@ -1,4 +1,4 @@
-"""Column files: what is a word, what is a border, and what is told of a line that can't be read."""
+"""Column files: what is a word, what is a boundary, and what is told of a line that can't be read."""
 
 import gzip
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_compressed(read: Any) -> None:
     assert [(list(s.words), list(s.tags), s.first_line) for s in found] == expected
 
 
-def test_documents_are_not_known_without_borders(read: Any) -> None:
+def test_documents_are_not_known_without_boundaries(read: Any) -> None:
     assert [s.document for s in read("a O\n\nb O\n")] == [None, None]
     assert [s.document for s in read("a O\n\n-DOCSTART-\n\nb O\n")] == [0, 1]
 

@@ -354,7 +354,7 @@ def test_context(make_data: Any) -> None:
     assert tokens[1] > tokens[0]
     assert plain.fingerprint != data.fingerprint
     with pytest.raises(
-        InputError, match=r"data.context_tokens needs the borders of documents, which train.txt does no"
+        InputError, match=r"data.context_tokens needs the boundaries of documents, which train.txt does no"
     ):
         make_data(context_tokens=5)
 

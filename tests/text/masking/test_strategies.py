@@ -52,11 +52,11 @@ def group(starts: BoolArray, row: int, length: int) -> list[list[int]]:
 
 def join_spans(words: list[list[int]], maskable: list[bool], lengths: list[int]) -> list[list[int]]:
     """Words put together, as many as the lengths say; not over a token that may not be masked."""
-    borders = {0, *np.cumsum(lengths).tolist()}
+    boundaries = {0, *np.cumsum(lengths).tolist()}
     spans: list[list[int]] = []
     for number, word in enumerate(words):
         is_cut = not maskable[word[0]] or (word[0] > 0 and not maskable[word[0] - 1])
-        if number in borders or is_cut:
+        if number in boundaries or is_cut:
             spans.append([])
         spans[-1] += word
     return spans

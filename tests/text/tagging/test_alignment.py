@@ -79,7 +79,7 @@ def test_space_is_found_by_asking(families: dict[str, PreTrainedTokenizerFast]) 
     assert {family for family in FAMILIES if needs_space(families[family])} == SPACED
 
 
-def test_byte_level_pieces_keep_the_borders_of_words(bpe: PreTrainedTokenizerFast) -> None:
+def test_byte_level_pieces_keep_the_boundaries_of_words(bpe: PreTrainedTokenizerFast) -> None:
     text = "Angela visited Paris/London, met Siemens."
     words = [word for word, _, _ in split_text(text)]
     pieces = encode_words(bpe, [words], 100)[0]

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from lit_mlm.callbacks.take_back import TakeBack
+from lit_mlm.callbacks.clean_up_failed_run import CleanUpFailedRun
 from lit_mlm.runs.folder import hold_folder, release_folders
 
 
@@ -16,13 +16,13 @@ def write(folder: Path) -> None:
         (folder / name).write_text("new")
 
 
-def begin(folder: Path) -> TakeBack:
+def begin(folder: Path) -> CleanUpFailedRun:
     """As a command does."""
     hold_folder(folder)
-    return TakeBack(folder)
+    return CleanUpFailedRun(folder)
 
 
-def end(callback: TakeBack, is_global_zero: bool = True) -> None:
+def end(callback: CleanUpFailedRun, is_global_zero: bool = True) -> None:
     callback.on_exception(Mock(is_global_zero=is_global_zero), Mock(), ValueError())
     release_folders()
 

@@ -1,4 +1,4 @@
-"""Leaves nothing of a run that ends before its first step."""
+"""Removes the files of a run that failed before its first step."""
 
 import shutil
 from multiprocessing.sharedctypes import RawValue
@@ -17,7 +17,7 @@ SAVED = ("checkpoints/*.ckpt", "metrics*.json", "predictions.jsonl", "hf")
 """What is worth keeping, whoever wrote it."""
 
 
-class TakeBack(Callback):
+class CleanUpFailedRun(Callback):
     """Takes back what a run has written when a mistake, a fault or a signal ends it before its first step.
 
     Else a corrected command would find a run in its folder, and one that went on with other options their config in
