@@ -139,3 +139,11 @@ def test_dependencies_have_floors_and_exact_pins() -> None:
         match = re.match(r"([\w-]+)(\[\w+\])?>=", requirement)
         assert match, f"{requirement} has no floor"
         assert match[1].lower() in pins
+
+
+def test_every_folder_is_a_package_that_git_and_the_wheel_keep() -> None:
+    """The wheel leaves out what git is to ignore, and the linters do not look at it."""
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if line.count("/") < 2}
+    for folder in {file.parent for top in ("lit_mlm", "tests") for file in (ROOT / top).rglob("*.py")}:
+        assert (folder / "__init__.py").is_file() or folder.name == "fixtures", folder
+        assert folder.name not in ignored, f".gitignore has {folder.name}"

@@ -5,8 +5,8 @@ from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
 
-from lit_mlm.runs.checkpoints import read_checkpoint, remove_checkpoint, write_checkpoint
 from lit_mlm.errors import InputError
+from lit_mlm.runs.checkpoints import read_checkpoint, remove_checkpoint, write_checkpoint
 
 
 class SafeCheckpointIO(CheckpointIO):

@@ -11,8 +11,8 @@ from zipfile import BadZipFile, is_zipfile
 
 import torch
 
-from lit_mlm.runs.atomic import get_unfinished_path, remove_quietly, write_lines
 from lit_mlm.errors import InputError, shorten
+from lit_mlm.runs.atomic import get_unfinished_path, remove_quietly, write_lines
 
 RECORD = "lit_mlm"
 """The key of our record in a checkpoint: what it takes to restore the net with neither Hub nor first model."""

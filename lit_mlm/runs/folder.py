@@ -13,10 +13,10 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
+from lit_mlm.errors import InputError
 from lit_mlm.runs.atomic import restore_folder
 from lit_mlm.runs.changes import find_differences, refuse_differences
 from lit_mlm.runs.checkpoints import find_checkpoint, read_checkpoint
-from lit_mlm.errors import InputError
 
 log = logging.getLogger(__name__)
 

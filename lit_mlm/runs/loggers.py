@@ -9,8 +9,8 @@ from typing import Any, cast
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from lit_mlm.runs.atomic import write_lines
 from lit_mlm.errors import InputError
+from lit_mlm.runs.atomic import write_lines
 from lit_mlm.upstream import choose_messages
 
 RUN_DIR = "{run_dir}"

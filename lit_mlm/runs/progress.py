@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import distributed
 
-from lit_mlm.upstream import ROUNDING
 from lit_mlm.errors import InputError
+from lit_mlm.upstream import ROUNDING
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,17 @@ from typing import Any
 import pytest
 import torch
 
+from lit_mlm.errors import InputError
 from lit_mlm.runs import atomic, checkpoints
 from lit_mlm.runs.atomic import remove_unfinished
-from lit_mlm.runs.checkpoints import CHECKSUM, RECORD, find_checkpoint, link_checkpoint, read_checkpoint, write_checkpoint
-from lit_mlm.errors import InputError
+from lit_mlm.runs.checkpoints import (
+    CHECKSUM,
+    RECORD,
+    find_checkpoint,
+    link_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 
 @pytest.mark.parametrize(

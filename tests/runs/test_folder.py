@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lit_mlm.runs.checkpoints import read_checkpoint
 from lit_mlm.errors import InputError
+from lit_mlm.runs.checkpoints import read_checkpoint
 from lit_mlm.runs.folder import LOCK, hold_folder, release_folders
 from tests.conftest import imdb_args
 

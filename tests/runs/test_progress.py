@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lit_mlm import MaskedLM
-from lit_mlm.runs.checkpoints import read_checkpoint
 from lit_mlm.data.base import TextDataModule
 from lit_mlm.errors import InputError
+from lit_mlm.runs.checkpoints import read_checkpoint
 from tests.conftest import FIXTURES, NO_DROPOUT, imdb_args, save_model
 from tests.ranks import name_rank, run_ranks
 from tests.resumed_runs import KEEP, NO_DIFFERENCES, find_differences

@@ -10,8 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from lit_mlm.runs import ranks
 from lit_mlm.cli.main import main
+from lit_mlm.runs import ranks
 from tests.conftest import imdb_args
 from tests.faults.rank_deaths import DEATHS, check_death
 from tests.ranks import FORKS
