@@ -380,7 +380,9 @@ def test_lines_on_the_terminal(
 ) -> None:
     run_cli("fit", *imdb_args(tiny_bert, cache_dir))
     lines = capsys.readouterr().out.splitlines()
-    assert re.match(r"bert, 0\.0 M parameters; 1 x cpu, 32-true; \d+ train / \d+ val blocks of 32 \(stream\)", lines[0])
+    assert re.match(
+        r"bert, 0\.0 M parameters; 1 x cpu, 32-true; \d+ train / \d+ val blocks of 32 \(concatenate\)", lines[0]
+    )
     assert re.match(r"start: val perplexity [\d.]+, loss [\d.]+", lines[1])
     for epoch in (1, 2):
         assert re.match(rf"epoch {epoch}, step \d+: train loss [\d.]+; val perplexity [\d.]+, loss", lines[epoch + 1])
