@@ -1,15 +1,13 @@
 """The base of all data modules: the tokenizer, the loaders, and what is asked of the Lightning module."""
 
 import hashlib
-import inspect
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -23,7 +21,7 @@ from lit_mlm.data.batches import BatchOrder, EpochDraw, LazyDataLoader, wait_for
 from lit_mlm.data.reading.files import Problem
 from lit_mlm.data.tokens.training import Algorithm, load_or_train_tokenizer
 from lit_mlm.data.tokens.vocabulary import require_same_vocabulary
-from lit_mlm.errors import InputError, suggest
+from lit_mlm.errors import InputError, check_choices
 from lit_mlm.nets.pretrained import load_tokenizer
 
 SPLITS_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
@@ -82,7 +80,7 @@ class TextDataModule(LightningDataModule, ABC):
         require_at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size, num_proc=num_proc)
         require_at_least(0, num_workers=num_workers)
         self.save_hyperparameters(logger=False)  # a run's config.yaml has them; a key of the module's would clash
-        check_choices(type(self), self.hparams)
+        check_choices("data", type(self), self.hparams)
         self._attached: TokenModel | None = None
         self._prepared_stage: str | None = None
 
@@ -238,28 +236,6 @@ class TextDataModule(LightningDataModule, ABC):
             generator=torch.Generator(),
             worker_init_fn=wait_for_second_signal,
         )
-
-
-def check_choices(cls: type, options: Mapping[str, Any]) -> None:
-    """Refuses a value that is none of those that its option may have, as the command line does.
-
-    Args:
-        cls: whose `__init__`, with those of its bases, says which values there are, as a `Literal`.
-        options: by name.
-
-    Raises:
-        InputError: naming the option and the values.
-    """
-    for base in cls.__mro__:
-        for name, parameter in inspect.signature(base.__init__).parameters.items():  # type: ignore[misc]
-            hint, value = parameter.annotation, options.get(name)
-            parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-            literals = [part for part in parts if get_origin(part) is Literal]
-            choices = [choice for part in literals for choice in get_args(part)]
-            is_closed = choices and {*parts} - {*literals} <= {NoneType}
-            if is_closed and value is not None and value not in choices:
-                near = suggest(str(value), choices)
-                raise InputError(f"data.{name} is {value!r}, expected {', '.join(choices)}{near}")
 
 
 def refuse_without(master: str, value: object, **dependents: object) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, name_class
 
 FREE_OPTIONS = (
     *("config", "run_dir", "ckpt_path", "allow_changes", "save_every_n_steps", "save_every_n_minutes"),
@@ -75,8 +75,8 @@ def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any])
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     """The options by their full names; classes of lit-mlm by the name alone, as their files may have moved."""
-    if prefix.endswith("class_path") and str(config).startswith("lit_mlm."):
-        return {prefix: config.rpartition(".")[2]}
+    if prefix.endswith("class_path"):
+        return {prefix: name_class(str(config))}
     if not isinstance(config, dict) or not config:
         return {prefix: config}
     flat: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from datasets.fingerprint import Hasher
 
+from lit_mlm.errors import name_class
 from lit_mlm.text.masking.strategies import MaskingStrategy
 
 OBJECT_OPTIONS = ("masking", "segmenter", "sources")
@@ -22,16 +23,13 @@ def describe_option(value: Any) -> Any:
     if isinstance(value, MaskingStrategy):
         return value.describe()
     if isinstance(value, Mapping):
-        return {name: _shorten(part) if name == "class_path" else describe_option(part) for name, part in value.items()}
+        return {
+            name: name_class(part) if name == "class_path" else describe_option(part) for name, part in value.items()
+        }
     if not callable(value):
         return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def _shorten(path: str) -> str:
-    """The name alone of a class of lit-mlm, whose file may move."""
-    return path.rpartition(".")[2] if path.startswith("lit_mlm.") else path
 
 
 def hash_code(value: Callable[..., Any] | None) -> str | None:

@@ -9,11 +9,11 @@ Shapes: B sequences, T tokens.
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, check_choices, name_class
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking.counter_hash import LENGTH, SELECT, FloatArray, draw_uniform, hash_examples
 from lit_mlm.text.masking.units import BoolArray, MaskBudget, choose_units, draw_at, find_units
@@ -68,9 +68,7 @@ class MaskingStrategy(ABC):
             InputError: if an attribute is of another type than YAML's.
         """
         cls = type(self)
-        # Ours by the name alone: it is part of the fingerprint, which a file that moves must not change.
-        path = cls.__qualname__ if cls.__module__.startswith("lit_mlm.") else f"{cls.__module__}.{cls.__qualname__}"
-        description = {"class_path": path, "init_args": vars(self)}
+        description = {"class_path": name_class(f"{cls.__module__}.{cls.__qualname__}"), "init_args": vars(self)}
         try:
             plain: dict[str, Any] = json.loads(json.dumps(description))
         except TypeError as error:
@@ -92,7 +90,7 @@ class TokenMasking(MaskingStrategy):
 
     def __post_init__(self) -> None:
         """Refuses a budget that there isn't."""
-        _check_choices(mask_budget=(self.mask_budget, MaskBudget))
+        check_choices("data.masking", type(self), vars(self))
 
     def choose(
         self,
@@ -127,9 +125,7 @@ class WordMasking(MaskingStrategy):
 
     def __post_init__(self) -> None:
         """Refuses choices that there aren't."""
-        _check_choices(
-            mask_budget=(self.mask_budget, MaskBudget), replace_per=(self.replace_per, Literal["token", "word"])
-        )
+        check_choices("data.masking", type(self), vars(self))
 
     def choose(
         self,
@@ -169,7 +165,7 @@ class SpanMasking(MaskingStrategy):
 
     def __post_init__(self) -> None:
         """Refuses what is out of range."""
-        _check_choices(mask_budget=(self.mask_budget, MaskBudget), replace_per=(self.replace_per, Unit))
+        check_choices("data.masking", type(self), vars(self))
         if not 0 < self.length_prob <= 1:
             raise InputError(f"data.masking.length_prob must be above 0 and at most 1, got {self.length_prob}")
         if self.max_length < 1:
@@ -218,10 +214,3 @@ def find_span_starts(word_starts: BoolArray, is_maskable: BoolArray, lengths: In
     is_cut = ~is_maskable
     is_cut[:, 1:] |= ~is_maskable[:, :-1]
     return word_starts & (np.take_along_axis(begins, words, axis=1) | is_cut)
-
-
-def _check_choices(**options: tuple[str, Any]) -> None:
-    """Refuses values that a `Literal` doesn't have."""
-    for name, (value, choices) in options.items():
-        if value not in get_args(choices):
-            raise InputError(f"data.masking.{name} must be one of {', '.join(get_args(choices))}, got {value!r}")

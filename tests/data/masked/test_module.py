@@ -328,8 +328,14 @@ def test_tokenizer_without_pad_uses_eos(make_data: Any, tiny_bert: str, tmp_path
         ({"num_mask_draws": 0}, "data.num_mask_draws must be at least 1, got 0"),
         ({"num_workers": -1}, "data.num_workers must be at least 0, got -1"),
         ({"map_batch_size": 9, "block_policy": "line"}, "data.map_batch_size 9 has no effect on .* line"),
-        ({"block_policy": "documents"}, "data.block_policy is 'documents', expected concatenate, document, line; did"),
-        ({"tokenizer_algorithm": "bpee", "vocab_size": 9}, "data.tokenizer_algorithm is 'bpee', expected wordpiece, b"),
+        (
+            {"block_policy": "documents"},
+            "policy must be one of concatenate, document, line, got 'documents'; did you",
+        ),
+        (
+            {"tokenizer_algorithm": "bpee", "vocab_size": 9},
+            "tokenizer_algorithm must be one of wordpiece, bpe, got 'bpee'",
+        ),
         ({"truncate": True}, "data.truncate needs data.block_policy document or line"),
         ({"val_source": "train_blocks"}, "needs data.num_val_blocks"),
         (
