@@ -13,6 +13,7 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger
 
 from lit_mlm.errors import InputError
+from lit_mlm.runs.checkpoints import read_checkpoint
 from tests.conftest import imdb_args
 
 RunCLI = Callable[..., Path]
@@ -60,6 +61,14 @@ def test_curves_of_a_resumed_run_are_continued(
     assert "{run_dir}" in (run / "config.yaml").read_text()
     run_cli("validate", "--run_dir", "run")
     assert read_steps(run / "metrics.csv")[: len(steps)] == steps
+
+
+def test_step_before_a_stop_is_logged(args: list[str], run_cli: RunCLI, tmp_path: Path) -> None:
+    stop = ("--trainer.callbacks+=tests.faults.failing.Stop", "--trainer.callbacks.rank", "0")
+    with pytest.raises(SystemExit):
+        run_cli("fit", *args, "--config", "overlays/csv.yaml", "--run_dir", "run", *stop)
+    step = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"]
+    assert read_steps(tmp_path / "run" / "metrics.csv") == list(range(step))
 
 
 def test_complaint_of_a_service_is_one_line(
