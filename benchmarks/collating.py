@@ -13,7 +13,8 @@ from datasets import Dataset
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase, default_data_collator
 
 from lit_mlm.data.batches import BatchKey
-from lit_mlm.data.masked.dataset import MaskedBlocks, make_masking
+from lit_mlm.data.masked.dataset import MaskedBlocks
+from lit_mlm.data.masked.masks import MaskOptions
 from lit_mlm.data.tokens.tokenize import tokenize_batch
 from lit_mlm.nets.pretrained import load_tokenizer
 from lit_mlm.text.blocks import cut_blocks
@@ -71,7 +72,7 @@ def make_sides(
     key = BatchKey(0, np.arange(size))
 
     def mask(prob: float, mask_token_prob: float, strategy: MaskingStrategy) -> Callable[[Any], object]:
-        masking = make_masking(tokenizer, prob, mask_token_prob, (1 - mask_token_prob) / 2, strategy)
+        masking = MaskOptions(strategy, prob, mask_token_prob, (1 - mask_token_prob) / 2).make_masking(tokenizer)
         options = (SpecialTokens([], []), masking, 0, find_pad_id(tokenizer), starts)
         examples = MaskedBlocks(stream, blocks, np.arange(len(blocks)), *options)
         return lambda _: examples[key]

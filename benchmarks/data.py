@@ -37,7 +37,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks.collating import compare_collating, find_texts, read
-from lit_mlm.data.masked.corpus import CorpusDataModule
+from lit_mlm.data.masked.module import BlocksDataModule
+from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.nets.pretrained import load_tokenizer
 from lit_mlm.text.masking.strategies import TokenMasking, WordMasking
 
@@ -45,16 +46,16 @@ SIDES = ("tokenizer", "ours", "ours, word starts", "recipe")
 BLOCK_SIZE, MAP_BATCH_SIZE = 128, 1000
 
 
-class Files(CorpusDataModule):
+class Files(BlocksDataModule):
     """The data module of this benchmark."""
 
     files: Sequence[Path] = ()
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """All files for training, the first one to validate."""
+        corpus = Corpus(self.cache_dir, None, None, "utf-8", skip_bad=False)
         return {
-            split: self.collect_documents(split, read(self.files if split == "train" else self.files[:1]))
-            for split in splits
+            split: corpus.collect(split, read(self.files if split == "train" else self.files[:1])) for split in splits
         }
 
 
@@ -82,7 +83,7 @@ def run_ours(files: Sequence[Path], model: str, finds_words: bool, folder: str) 
     data.files = files
     start = time.perf_counter()
     data.setup("fit")
-    return time.perf_counter() - start, int(data.get_document_lengths("train").sum())
+    return time.perf_counter() - start, int(data.texts["train"].tokens.document_lengths.sum())
 
 
 def run_recipe(files: Sequence[Path], tokenizer: PreTrainedTokenizerBase, folder: str) -> tuple[float, int]:

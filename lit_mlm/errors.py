@@ -1,10 +1,7 @@
 """The error that stands for a mistake of the user, not of the program, and what its messages are made of."""
 
 import difflib
-import inspect
-from collections.abc import Iterable, Iterator, Mapping
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Iterable, Iterator
 
 
 class InputError(ValueError):
@@ -19,34 +16,6 @@ def suggest(name: str, valid: Iterable[str]) -> str:
     """The end of a message about a name that is not valid: the nearest one that is, or nothing where none is near."""
     near = difflib.get_close_matches(name, valid, n=1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def check_choices(section: str, cls: type, options: Mapping[str, Any]) -> None:
-    """Refuses a value that its option can't have, as the command line does.
-
-    Args:
-        section: of the options, for the message.
-        cls: its `__init__` and those of its bases have the choices of an option as a `Literal`, maybe beside None.
-        options: by name.
-
-    Raises:
-        InputError: naming the option, its choices and the nearest one.
-    """
-    for base in cls.__mro__:
-        for name, parameter in inspect.signature(base.__init__).parameters.items():  # type: ignore[misc]
-            hint = parameter.annotation
-            parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-            valid = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
-            is_closed = valid and all(part is NoneType or get_origin(part) is Literal for part in parts)
-            found = options.get(name, valid[0] if valid else None)
-            if is_closed and found not in valid and not (found is None and NoneType in parts):
-                near = suggest(str(found), valid)
-                raise InputError(f"{section}.{name} must be one of {', '.join(valid)}, got {found!r}{near}")
-
-
-def name_class(path: str) -> str:
-    """What a class path is kept as: of a class of lit-mlm the name alone, as its file may move."""
-    return path.rpartition(".")[2] if path.startswith("lit_mlm.") else path
 
 
 def shorten(error: BaseException) -> str:

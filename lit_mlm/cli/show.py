@@ -12,8 +12,8 @@ from lit_mlm.cli.trainer import TrainerCLI
 from lit_mlm.data.audit.report import audit
 from lit_mlm.data.audit.table import format_report
 from lit_mlm.data.base import STAGE_OF_SPLIT, TextDataModule
-from lit_mlm.data.masked.documents import DocumentsDataModule
-from lit_mlm.data.masked.masks import MaskedDataModule
+from lit_mlm.data.masked.module import BlocksDataModule
+from lit_mlm.data.show.documents import compare_maskings, describe_cache
 from lit_mlm.data.show.examples import describe_examples
 from lit_mlm.errors import InputError
 
@@ -68,9 +68,9 @@ class ShowCLI(DataCLI):
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
         """Some texts of a split, and what is made of them."""
         if options.compare_maskings:
-            if not isinstance(data, MaskedDataModule):
+            if not isinstance(data, BlocksDataModule):
                 raise InputError(f"--compare_maskings has no effect on {type(data).__name__}, which masks nothing")
-            data.compare_maskings()
+            compare_maskings(data)
         data.attach(cast(Any, self.model))
         data.setup(STAGE_OF_SPLIT[options.split])
         return describe_examples(data, options.split, options.indices, options.num_examples, options.num_blocks)
@@ -99,7 +99,7 @@ class PrepareCLI(DataCLI):
 
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
         """What was made of each split, and where it is."""
-        if not isinstance(data, DocumentsDataModule):
+        if not isinstance(data, BlocksDataModule):
             raise InputError(f"prepare caches the tokens of documents, and {type(data).__name__} has no documents")
         data.attach(cast(Any, self.model))
         start = time.perf_counter()
@@ -110,5 +110,5 @@ class PrepareCLI(DataCLI):
         except InputError as error:
             notes.append(f"no test split: {error}")
         seconds = time.perf_counter() - start
-        yield from [*data.describe_streams(), *notes]
+        yield from [*describe_cache(data), *notes]
         yield f"read, tokenised and cut in {seconds:.1f} s; a run with these options finds it in the cache"

@@ -3,7 +3,6 @@
 Shapes: B rows, S sequences in them, T tokens.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lit_mlm.batch import BATCH_KEYS, IGNORE_INDEX, TokenModel
+from lit_mlm.batch import BATCH_KEYS, IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
@@ -96,17 +95,15 @@ def pack_examples(
     return PackedExamples(examples, PackedRows(sequences, np.append(0, np.cumsum(sizes)), num_tokens, capacity))
 
 
-def find_pack_length(options: Mapping[str, Any], model: TokenModel | None) -> int | None:
-    """Tokens of the rows that are packed, by ``data.pack_length``; None without packing.
+def check_pack_length(pack_length: int | None, max_length: int | None) -> None:
+    """Refuses rows that are longer than what the model takes.
 
-    Raises:
-        InputError: if that is more than the model takes.
+    Args:
+        pack_length: tokens of a row; None without packing.
+        max_length: tokens that the model takes; None without a limit.
     """
-    typed: int | None = options["pack_length"]
-    limit = model.max_length if model else None
-    if typed is not None and limit is not None and typed > limit:
-        raise InputError(f"data.pack_length is {typed}, but the model takes at most {limit} tokens")
-    return typed
+    if pack_length is not None and max_length is not None and pack_length > max_length:
+        raise InputError(f"data.pack_length is {pack_length}, but the model takes at most {max_length} tokens")
 
 
 def describe_packing(rows: PackedRows, unpacked: float) -> str:

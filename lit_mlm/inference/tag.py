@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast, get_args
+from typing import Any, NamedTuple, TypedDict, get_args
 
 import numpy as np
 import torch
@@ -17,12 +17,11 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTr
 from lit_mlm.errors import InputError
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.remote_code import load_code
-from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.special_tokens import find_pad_id, find_special_tokens
-from lit_mlm.text.tagging.alignment import EncodedWords, encode_words, find_first_pieces
+from lit_mlm.text.special_tokens import find_special_tokens
+from lit_mlm.text.tagging.alignment import encode_words, find_first_pieces
 from lit_mlm.text.tagging.decoding import Decoding, FloatArray, decode_logits
+from lit_mlm.text.tagging.rows import TaggedRows
 from lit_mlm.text.tagging.schemes import Scheme, Span, find_scheme, find_spans, guess_scheme
-from lit_mlm.text.tagging.windows import add_context, cut_windows, join_windows
 from lit_mlm.text.tagging.words import join_words, split_at_spaces, split_text
 
 ROWS_PER_BATCH = 32
@@ -75,18 +74,6 @@ class _Options:
     stride: int | None
     context_tokens: int
     decoding: Decoding
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A window: the pieces `start` up to `end` of the stream of all, and where in it its words' first pieces stand."""
-
-    start: int
-    end: int
-    first_pieces: IntArray
-
-    def __len__(self) -> int:
-        return self.end - self.start
 
 
 def load_tagger(
@@ -226,75 +213,48 @@ def _tag(
 ) -> Iterator[tuple[list[str], FloatArray]]:
     """The labels of each sentence's words and their probabilities, shape (W,)."""
     options, labels = _get_options(net), pretrained.get_labels(net.config)
-    for logits in _compute_logits(net, tokenizer, sentences, documents, options):
-        best, scores = decode_logits(logits, labels, options.scheme, options.decoding)
-        yield [labels[i] for i in best.tolist()], scores
-
-
-def _compute_logits(
-    net: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    sentences: Sequence[Sequence[str]],
-    documents: Sequence[int] | None,
-    options: _Options,
-) -> list[FloatArray]:
-    """Logits of each sentence's words, each from the window that owns the word, shape (W, L)."""
     num_special = len(find_special_tokens(tokenizer))
     size = sys.maxsize if options.window is None else options.window - num_special
     if size < 1:
         raise InputError(f"a window of {options.window} tokens leaves no room beside {num_special} special ones")
     encoded = encode_words(tokenizer, sentences, size)
     stride = size // 4 if options.stride is None else options.stride
-    windows = [cut_windows(sentence.word_of_piece, size, stride) for sentence in encoded]
-    offsets = np.cumsum([0, *(len(sentence.ids) for sentence in encoded)])
-    context = _find_context(encoded, documents, options.context_tokens, size)
-    rows = []
-    for i, (table, sentence) in enumerate(zip(windows, encoded, strict=True)):
-        first_pieces = find_first_pieces(sentence.word_of_piece)
-        for start, end, first, last in zip(table.starts, table.ends, table.first_words, table.end_words, strict=True):
-            # A sentence of several windows has no context.
-            boundaries = (start + offsets[i], end + offsets[i]) if context is None or len(table) > 1 else context[i]
-            rows.append(_Row(int(boundaries[0]), int(boundaries[1]), first_pieces[first:last] + offsets[i]))
-    stream = np.concatenate([np.zeros(0, dtype=np.int64), *(sentence.ids for sentence in encoded)])
-    values = iter(_run_rows(net, tokenizer, stream, rows))
+    context = None
+    if documents is not None and options.context_tokens:
+        context = np.array(documents, dtype=np.int64), options.context_tokens
+    rows = TaggedRows.build(tokenizer, encoded, size, stride, context)
+    for logits in compute_logits(net, rows, len(sentences)):
+        best, scores = decode_logits(logits, labels, options.scheme, options.decoding)
+        yield [labels[i] for i in best.tolist()], scores
+
+
+def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_sentences: int) -> list[FloatArray]:
+    """Logits of each sentence's words: of each the first token's, in the row that owns the word.
+
+    Args:
+        net: a token classifier; it is run in eval mode, without dropout.
+        rows: of the sentences; they are run in batches of about the same length.
+        num_sentences: S.
+
+    Returns:
+        For each sentence an array of shape (W, L).
+    """
+    order, was_training = np.argsort(rows.lengths, kind="stable"), net.training
     num_labels = len(pretrained.get_labels(net.config))
-    return [join_windows(table, [next(values) for _ in table.starts]).reshape(-1, num_labels) for table in windows]
-
-
-def _find_context(
-    encoded: Sequence[EncodedWords], documents: Sequence[int] | None, num_pieces: int, size: int
-) -> IntArray | None:
-    """Start and end of each sentence with its context in the stream of all pieces, shape (S, 2); None without any."""
-    if documents is None or not num_pieces or not encoded:
-        return None
-    words = [sentence.word_of_piece for sentence in encoded]
-    return np.stack(add_context(words, np.array(documents, dtype=np.int64), num_pieces, size), axis=1)
-
-
-def _run_rows(
-    net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stream: IntArray, rows: Sequence[_Row]
-) -> list[FloatArray]:
-    """Logits of each row's words, in the order of the rows, computed in batches of about the same length."""
-    around, pad_id = find_special_tokens(tokenizer), find_pad_id(tokenizer)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    found: dict[int, FloatArray] = {}
-    was_training = net.training
+    logits, sentences, words = [np.zeros((0, num_labels), np.float32)], [order[:0]], [order[:0]]
     net.eval()
     try:
-        for first in range(0, len(order), ROWS_PER_BATCH):
-            batch = order[first : first + ROWS_PER_BATCH]
-            length = len(rows[batch[-1]]) + len(around)
-            input_ids = torch.full((len(batch), length), pad_id)
-            mask = torch.zeros_like(input_ids)
-            for place, i in enumerate(batch):
-                ids = [*around.prefix, *stream[rows[i].start : rows[i].end].tolist(), *around.suffix]
-                input_ids[place, : len(ids)] = torch.tensor(ids)
-                mask[place, : len(ids)] = 1
+        for first in range(0, len(rows), ROWS_PER_BATCH):
+            batch = rows.make_batch(order[first : first + ROWS_PER_BATCH])
+            inputs = {name: torch.from_numpy(batch[name]).to(net.device) for name in ("input_ids", "attention_mask")}
             with torch.inference_mode():
-                logits = net(input_ids=input_ids.to(net.device), attention_mask=mask.to(net.device)).logits
-            scores = cast(FloatArray, logits.float().cpu().numpy())
-            for place, i in enumerate(batch):
-                found[i] = scores[place, rows[i].first_pieces - rows[i].start + len(around.prefix)]
+                found = net(**inputs).logits.float().cpu().numpy()
+            places = find_first_pieces(batch["words"])
+            logits.append(found.reshape(-1, found.shape[-1])[places])
+            words.append(batch["words"].reshape(-1)[places])
+            sentences.append(batch["sentences"][places // batch["words"].shape[1]])
     finally:
         net.train(was_training)
-    return [found[i] for i in range(len(rows))]
+    in_order = np.lexsort((np.concatenate(words), np.concatenate(sentences)))
+    ends = np.searchsorted(np.concatenate(sentences)[in_order], np.arange(1, num_sentences))
+    return np.split(np.concatenate(logits)[in_order], ends) if num_sentences else []

@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from lit_mlm.errors import InputError, name_class
+from lit_mlm.errors import InputError
+from lit_mlm.options import name_class
 
 FREE_OPTIONS = (
     *("config", "run_dir", "ckpt_path", "allow_changes", "save_every_n_steps", "save_every_n_minutes"),

@@ -57,10 +57,10 @@ def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) 
         random_state: that the next step begins with; by default this process's own.
     """
     loss = {name: value.clone().cpu() for name, value in _get_loss_sums(trainer.lightning_module)}
-    places = getattr(trainer.datamodule, "stream_places", None)
+    stream = getattr(trainer.datamodule, "stream", None)
     return {
         **_describe_order(trainer),
-        **({} if places is None else {STREAM: _gather(places)}),
+        **({STREAM: _gather(stream.places)} if stream is not None and stream.has_begun else {}),
         "train_losses": _gather(loss),
         ROUNDING: os.environ.get(ROUNDING),
         "random_states": _gather(random_state or get_random_state()),
@@ -103,7 +103,7 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
         )
     batches = loops["epoch_loop.batch_progress"]
     if streams:
-        trainer.datamodule.restore_stream(saved[STREAM][trainer.global_rank])
+        trainer.datamodule.stream.restore(saved[STREAM][trainer.global_rank])
         batches["is_last_batch"] &= checkpoint["global_step"] >= trainer.max_steps  # a stream ends where it is told to
     if differences:
         _begin_next_epoch(loops)
@@ -157,7 +157,7 @@ def choose_random_state(progress: dict[str, Any], rank: int, world_size: int, st
 def _describe_order(trainer: Any) -> dict[str, Any]:
     data = trainer.datamodule
     return {
-        "batch_size": getattr(data, "hparams", {}).get("batch_size"),
+        "batch_size": getattr(data, "batch_size", None),
         "world_size": trainer.world_size,
         "accumulate_grad_batches": trainer.accumulate_grad_batches,
         "data_fingerprint": getattr(data, "fingerprint", None),

@@ -98,7 +98,7 @@ def test_rows_stay_and_their_order_changes(make_data: Any) -> None:
 def test_a_batch_without_rows_scores_nothing(make_data: Any) -> None:
     options = {"mask_schedule": "linear", "train_mask_probs": [0.5, 0.1]}
     data = make_data(pack_length=64, **options)
-    batch = data.packed["train"][BatchKey(0, np.zeros(0, dtype=np.int64))]
+    batch = data.splits["train"].packed[BatchKey(0, np.zeros(0, dtype=np.int64))]
     assert batch["segments"].shape == (1, 64)
     assert batch["segments"].max() == 1
     assert (batch["labels"] == IGNORE_INDEX).all()
@@ -126,7 +126,7 @@ def test_a_schedule_goes_by_rows(make_data: Any) -> None:
 def test_epochs_of_a_schedule_are_counted_in_rows(make_data: Any) -> None:
     options = {"mask_schedule": "linear", "train_mask_probs": [0.9, 0.1]}
     data = make_data(pack_length=64, **options)
-    num_batches = -(-len(data.packed["train"]) // 2)
+    num_batches = -(-len(data.splits["train"].packed) // 2)
     data.trainer = SimpleNamespace(max_epochs=-1, max_steps=num_batches, world_size=1, accumulate_grad_batches=1)
     data.trainer.lightning_module = None
     assert data._count_epochs() == 1
@@ -142,7 +142,7 @@ def test_facts_and_options(make_data: Any) -> None:
     assert facts["padding_fraction"] == pytest.approx(1 - num_tokens / (64 * facts["num_rows"]))
     assert "padding_fraction" not in data.facts("val")
     assert "packed" not in data.describe()
-    rows, lengths = len(packed.packed["train"]), packed.examples["train"].lengths
+    rows, lengths = len(packed.splits["train"].packed), packed.examples["train"].lengths
     assert f"packed into {rows} rows of 64 ({1 - lengths.sum() / (64 * rows):.1%} padding, " in packed.describe()
     alone = make_data(pack_length=64, batch_size=1).describe()
     assert "padding, 0.0% without)" in alone
@@ -169,7 +169,7 @@ def test_rows_longer_than_the_model_takes(tiny_bert: str, cache_dir: str, make_n
     options: dict[str, Any] = {"tokenizer": tiny_bert, "cache_dir": cache_dir, "block_policy": "document"}
     data: Any = IMDBDataModule(data_dir=str(FIXTURES / "aclImdb"), pack_length=65, **options)
     news = make_news()
-    news.hparams["pack_length"] = 65
+    news.pack_length = 65
     for module in (data, news):
         module.attach(SimpleNamespace(max_length=64, has_final_tokenizer=True))
         with pytest.raises(InputError, match=r"data.pack_length is 65, but the model takes at most 64 tokens"):
@@ -190,7 +190,7 @@ def test_windows_of_training_are_packed(make_news: Any) -> None:
     assert news.order_options == by_chance | {"batch_size": 4}
     by_tokens = make_news(max_tokens_per_batch=500).order_options
     assert by_tokens == by_chance | {"max_tokens_per_batch": 500, "group_by_length": True}
-    padding = f"{news._make_order('train', is_training=True).padding_fraction:.1%}"
+    padding = f"{news.make_order('train', is_training=True).padding_fraction:.1%}"
     assert f"{padding} of a training batch is padding" in news.describe()
     assert f" padding, {padding} without)" in packed.describe()
 

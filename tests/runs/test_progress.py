@@ -244,7 +244,7 @@ def test_other_data_are_refused_or_begin_with_the_next_epoch(
         run_cli("fit", *args, *options, *start)
     assert list(tmp_path.iterdir()) == []
     epochs: list[int] = []
-    keep = TextDataModule._count_seen_batches
+    keep = TextDataModule.count_seen_batches
 
     def note(self: TextDataModule) -> int:
         assert self.trainer is not None
@@ -253,7 +253,7 @@ def test_other_data_are_refused_or_begin_with_the_next_epoch(
         return 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TextDataModule, "_count_seen_batches", note)
+        patch.setattr(TextDataModule, "count_seen_batches", note)
         run_cli("fit", *args, *options, *start, "--allow_changes", "true")
     assert epochs == [1]
 

@@ -13,7 +13,7 @@ from lit_mlm.batch import TokenModel
 from lit_mlm.data.audit.documents import audit_documents
 from lit_mlm.data.audit.sentences import audit_sentences
 from lit_mlm.data.base import STAGE_OF_SPLIT, TextDataModule
-from lit_mlm.data.masked.documents import DocumentsDataModule
+from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.documents import part_sources
 from lit_mlm.data.reading.files import Problem, ProblemKind
 from lit_mlm.data.tagged.module import TaggedDataModule
@@ -51,14 +51,14 @@ def audit(
         raise InputError(f"--near_threshold must be above 0 and at most 1, got {near_threshold}")
     if num_examples < 0:
         raise InputError(f"--num_examples must be at least 0, got {num_examples}")
-    if not isinstance(data, DocumentsDataModule | TaggedDataModule):
+    if not isinstance(data, BlocksDataModule | TaggedDataModule):
         raise InputError(f"audit reads documents or tagged sentences, and {type(data).__name__} has neither")
     data.attach(model)
     data.problems = {}
     texts, notes = _load(data, splits)
     texts = _part_train(texts, getattr(data, "source_weights", {}))
     is_tagged = isinstance(data, TaggedDataModule)
-    limit = data.window if isinstance(data, TaggedDataModule) else data.hparams.get("block_size") or model.max_length
+    limit = data.windowing.window if isinstance(data, TaggedDataModule) else data.blocks.block_size or model.max_length
     head = {
         "format": FORMAT,
         "kind": "sentences" if is_tagged else "documents",
@@ -74,9 +74,7 @@ def audit(
     return head | audit_documents(texts, data.tokenizer, limit, near_threshold, num_examples)
 
 
-def _load(
-    data: DocumentsDataModule | TaggedDataModule, splits: Sequence[str] | None
-) -> tuple[dict[str, Any], list[str]]:
+def _load(data: BlocksDataModule | TaggedDataModule, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
     """The texts of each split, in the order of the splits, and what is to be said of those that have none."""
     asked, notes = list(splits or STAGE_OF_SPLIT), []
     try:

@@ -11,16 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
-from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import BlockTable, IntArray, gather_blocks
 from lit_mlm.text.masking.counter_hash import FloatArray
 from lit_mlm.text.masking.masking import Masking, fingerprint_masks, mask_tokens
 from lit_mlm.text.masking.schedule import MaskSchedule
-from lit_mlm.text.masking.strategies import MaskingStrategy
 from lit_mlm.text.masking.units import BoolArray
 from lit_mlm.text.special_tokens import SpecialTokens
 
@@ -33,7 +30,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         stream: token ids of the split, shape (num_tokens,).
         table: the blocks of the whole split.
         chosen: which blocks are examples, shape (num_examples,).
-        around: special tokens put around each block.
+        special_tokens: put around each block.
         masking: how tokens are masked.
         seed: of the masks.
         pad_id: id that stands on padding, where nothing is attended or scored.
@@ -46,7 +43,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     stream: npt.NDArray[np.int32]
     table: BlockTable
     chosen: IntArray
-    around: SpecialTokens
+    special_tokens: SpecialTokens
     masking: Masking
     seed: int
     pad_id: int
@@ -79,7 +76,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     @property
     def lengths(self) -> IntArray:
         """Tokens of each example, special tokens included, shape (num_examples,)."""
-        return self.table.ends[self.chosen] - self.table.starts[self.chosen] + len(self.around)
+        return self.table.ends[self.chosen] - self.table.starts[self.chosen] + len(self.special_tokens)
 
     def fingerprint_masks(self, draws: Iterable[int] = (0,)) -> str:
         """SHA-256 (hex) of all examples, in their order, as they are masked in each of `draws`."""
@@ -114,7 +111,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         if self.word_starts is None:
             return None
         starts, ends = self.table.starts[blocks, None], self.table.ends[blocks, None]
-        columns = np.arange(width) - len(self.around.prefix)
+        columns = np.arange(width) - len(self.special_tokens.prefix)
         begins: BoolArray = self.word_starts.take(starts + columns, mode="clip")
         begins |= columns <= 0
         begins |= columns >= ends - starts
@@ -124,43 +121,13 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         """Blocks with the special tokens around them: ids and which positions are tokens, both of shape (B, T)."""
         starts, ends = self.table.starts[blocks], self.table.ends[blocks]
         inner_ids, inner_is_token = gather_blocks(self.stream, starts, ends)
-        if not len(self.around):
+        if not len(self.special_tokens):
             return inner_ids, inner_is_token
-        num_before = len(self.around.prefix)
-        shape = (len(blocks), inner_ids.shape[1] + len(self.around))
+        num_before = len(self.special_tokens.prefix)
+        shape = (len(blocks), inner_ids.shape[1] + len(self.special_tokens))
         ids, lengths = np.zeros(shape, np.int64), ends - starts
-        ids[:, :num_before] = self.around.prefix
+        ids[:, :num_before] = self.special_tokens.prefix
         ids[:, num_before : num_before + inner_ids.shape[1]] = inner_ids
-        for i, token_id in enumerate(self.around.suffix):
+        for i, token_id in enumerate(self.special_tokens.suffix):
             ids[np.arange(len(ids)), num_before + lengths + i] = token_id
-        return ids, np.arange(shape[1]) < (lengths + len(self.around))[:, None]
-
-
-def make_masking(
-    tokenizer: PreTrainedTokenizerBase,
-    mask_prob: float,
-    mask_token_prob: float,
-    random_token_prob: float,
-    strategy: MaskingStrategy,
-) -> Masking:
-    """How tokens of a tokenizer are masked: its special tokens neither are nor stand in for others.
-
-    Args:
-        tokenizer: with a mask token.
-        mask_prob: as in `Masking`.
-        mask_token_prob: as in `Masking`.
-        random_token_prob: as in `Masking`.
-        strategy: as in `Masking`.
-
-    Raises:
-        InputError: as `Masking` does, naming the option.
-    """
-    ids = list(tokenizer.get_vocab().values())
-    is_ordinary = np.zeros(max(ids) + 1, dtype=np.bool_)
-    is_ordinary[ids] = True
-    is_ordinary[tokenizer.all_special_ids] = False
-    is_ordinary[[i for i, token in tokenizer.added_tokens_decoder.items() if token.special]] = False
-    try:
-        return Masking(tokenizer.mask_token_id, is_ordinary, mask_prob, mask_token_prob, random_token_prob, strategy)
-    except InputError as error:
-        raise InputError(f"data.{error}") from error
+        return ids, np.arange(shape[1]) < (lengths + len(self.special_tokens))[:, None]

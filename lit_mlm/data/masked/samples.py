@@ -1,50 +1,58 @@
-"""Which blocks of a split are its examples."""
+"""Which text a split is made of, and which of its blocks are examples."""
+
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from lit_mlm.errors import InputError
+from lit_mlm.options import Count
 from lit_mlm.text.blocks import IntArray
 
 
-def sample_blocks(num_blocks: int, split: str, num_wanted: int | None, seed: int) -> IntArray:
-    """All blocks of a split, or a random sample of them, in their order.
+@dataclass(frozen=True)
+class SampleOptions:
+    """The options of `BlocksDataModule` that choose examples among blocks; those of the same names.
 
-    Args:
-        num_blocks: how many there are.
-        split: for the message.
-        num_wanted: size of the sample.
-        seed: of the sample.
-
-    Raises:
-        InputError: if there are fewer than are wanted.
+    Each field is part of the data's fingerprint.
     """
-    return np.sort(_take(np.random.default_rng(seed).permutation(num_blocks), split, num_wanted))
 
+    num_train_blocks: Count | None = None
+    num_val_blocks: Count | None = None
+    num_test_blocks: Count | None = None
+    val_source: Literal["documents", "train_blocks"] = "documents"
+    split_seed: int = 42
 
-def sample_apart(num_blocks: int, split: str, num_train: int | None, num_val: int, seed: int) -> IntArray:
-    """Blocks of one text to train on, or others to validate on.
+    def __post_init__(self) -> None:
+        """Refuses options that don't fit together."""
+        if self.val_source == "train_blocks" and self.num_val_blocks is None:
+            raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many not to train on")
 
-    The permutation is that of `Dataset.train_test_split`, with the first of it held out and the next trained on; the
-    sample keeps its order.
+    def get_source(self, split: str) -> str:
+        """The split whose text the examples of a split are made of."""
+        return "train" if split == "val" and self.val_source == "train_blocks" else split
 
-    Args:
-        num_blocks: how many blocks the text has.
-        split: which sample is wanted, ``train`` or ``val``.
-        num_train: blocks to train on; None for all that are not held out.
-        num_val: blocks to hold out.
-        seed: of the permutation.
+    def choose(self, split: str, num_blocks: int) -> IntArray:
+        """The blocks of a split's text that are its examples, shape (num_examples,).
 
-    Raises:
-        InputError: if there are too few blocks.
-    """
-    order = np.random.default_rng(seed).permutation(num_blocks)
-    return _take(order[:num_val], split, num_val) if split == "val" else _take(order[num_val:], split, num_train)
+        A sample keeps the order of the text. Where validation blocks are held out of the training text, the permutation
+        is that of `Dataset.train_test_split`, with the first of it held out and the next trained on, in its order.
 
+        Args:
+            split: train, val or test.
+            num_blocks: of its text.
 
-def _take(order: IntArray, split: str, num_wanted: int | None) -> IntArray:
-    if not 1 <= (len(order) if num_wanted is None else num_wanted) <= len(order):
-        raise InputError(
-            f"data.num_{split}_blocks is {num_wanted}, but the {split} split has {len(order)} blocks; give a "
-            f"number from 1 to {len(order)}"
-        )
-    return order[:num_wanted]
+        Raises:
+            InputError: if there are fewer than are wanted.
+        """
+        order = np.random.default_rng(self.split_seed).permutation(num_blocks)
+        num_wanted: int | None = getattr(self, f"num_{split}_blocks")
+        if self.val_source == "train_blocks" and split == "train":
+            order = order[self.num_val_blocks :]
+        if not 1 <= (len(order) if num_wanted is None else num_wanted) <= len(order):
+            raise InputError(
+                f"data.num_{split}_blocks is {num_wanted}, but the {split} split has {len(order)} blocks; give a "
+                f"number from 1 to {len(order)}"
+            )
+        chosen = order[:num_wanted]
+        return np.sort(chosen) if self.val_source == "documents" or split == "test" else chosen

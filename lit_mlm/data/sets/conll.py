@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from lit_mlm.data.base import refuse_without
 from lit_mlm.data.reading.files import COMPRESSIONS, Problem, check_encoding, get_kind
 from lit_mlm.data.tagged.columns import read_columns
 from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.data.tagged.sentences import TaggedSentence, load_sentences, read_sentences
 from lit_mlm.errors import InputError
+from lit_mlm.options import refuse_without
 from lit_mlm.text.tagging.schemes import Scheme
 
 HUB_ID = "lhoestq/conll2003"
@@ -67,7 +67,9 @@ class CoNLLDataModule(TaggedDataModule):
                 )
         check_encoding(encoding)
         refuse_without("data.data_dir", data_dir, encoding=None if encoding == "utf-8" else encoding)
-        self.save_hyperparameters(logger=False)
+        self.task, self.data_dir = task, data_dir
+        self.hub = dataset or HUB_ID, dataset_revision, subset
+        self.words_column, self.tags_column, self.encoding = words_column, tags_column, encoding
 
     def load_sentences(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
         """Reads the splits that are asked for.
@@ -83,7 +85,7 @@ class CoNLLDataModule(TaggedDataModule):
         Raises:
             InputError: if they are not of the kind that the task has.
         """
-        task, scheme = self.hparams["task"], super().find_scheme(sentences)
+        task, scheme = self.task, super().find_scheme(sentences)
         if (scheme is None) != (task == "pos"):
             sentence = next(sentence for sentence in sentences if sentence.words)
             found = "plain, as those of pos are" if scheme is None else f"those of entities ({scheme}), as ner has them"
@@ -104,18 +106,19 @@ class CoNLLDataModule(TaggedDataModule):
         return sentences
 
     def _iterate(self, split: str) -> Iterator[TaggedSentence | Problem]:
-        options, names = self.hparams, self.hparams["labels"]
-        columns = (options["words_column"] or "tokens", options["tags_column"] or f"{options['task']}_tags")
-        if options["data_dir"] is None:
-            place = (options["dataset"] or HUB_ID, HUB_SPLITS[split])
-            return load_sentences(*place, *columns, options["dataset_revision"], options["subset"], names)
-        file = find_file(Path(options["data_dir"]).expanduser(), split)
+        columns, names = (self.words_column or "tokens", self.tags_column or f"{self.task}_tags"), self.tags.labels
+        if self.data_dir is None:
+            dataset, revision, subset = self.hub
+            return load_sentences(dataset, HUB_SPLITS[split], *columns, revision, subset, names)
+        file = find_file(Path(self.data_dir).expanduser(), split)
         if get_kind(file) == ".jsonl":
-            return read_sentences(file, *columns, options["encoding"], names)
+            return read_sentences(file, *columns, self.encoding, names)
         for name in ("words_column", "tags_column"):
-            if options[name] is not None:
-                raise InputError(f"data.{name} ({options[name]}) has no effect on {file}, whose columns have no names")
-        return read_columns(file, COLUMNS[options["task"]], options["encoding"])
+            if getattr(self, name) is not None:
+                raise InputError(
+                    f"data.{name} ({getattr(self, name)}) has no effect on {file}, whose columns have no names"
+                )
+        return read_columns(file, COLUMNS[self.task], self.encoding)
 
 
 def find_file(folder: Path, split: str) -> Path:

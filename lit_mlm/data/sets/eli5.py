@@ -3,20 +3,22 @@
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from datasets import Dataset
 
-from lit_mlm.data.masked.corpus import CorpusDataModule
+from lit_mlm.data.masked.module import BlocksDataModule
+from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.files import COMPRESSIONS, Problem, find_place
 from lit_mlm.data.reading.readers import PlacedText, Row, is_whole, read_rows
 from lit_mlm.errors import InputError
+from lit_mlm.options import Part, Range
 
 HUB_ID = "dany0407/eli5_category"
 SUFFIXES = tuple(f"{kind}{compression}" for kind in (".json", ".jsonl") for compression in ("", *COMPRESSIONS))
 
 
-class ELI5DataModule(CorpusDataModule):
+class ELI5DataModule(BlocksDataModule):
     """The answers to each question, joined by spaces, as one document.
 
     Read are ELI5-Category and the older ELI5, whose answers stand in ``answers.text``, and pairs of ``question`` and
@@ -30,24 +32,35 @@ class ELI5DataModule(CorpusDataModule):
         test_split: the name of the split to test on.
         num_examples: trains and validates on the first this many questions; None takes all.
         val_fraction: share of them to validate on.
+        dataset: id on the Hub, or a folder with a copy of it.
+        dataset_revision: of `dataset`.
+        encoding: of the files.
+        skip_bad: leaves out files, lines and rows that can't be read or hold no text, and says how many, in place of
+            an error at the first.
     """
+
+    corpus: Corpus
 
     def __init__(
         self,
         data_dir: str | None = None,
         train_split: str = "train",
         test_split: str = "test",
-        num_examples: int | None = 5000,
-        val_fraction: float = 0.2,
+        num_examples: Annotated[int, Range(least=2)] | None = 5000,
+        val_fraction: Part = 0.2,
+        dataset: str | None = None,
+        dataset_revision: str | None = None,
+        encoding: str = "utf-8",
+        skip_bad: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(val_fraction=val_fraction, **kwargs)
-        self.exclude_dataset("data_dir", data_dir)
+        self.corpus = Corpus(self.cache_dir, dataset, dataset_revision, encoding, skip_bad)
+        self.corpus.exclude("data_dir", data_dir)
         if train_split == test_split:
             raise InputError(f"data.train_split and data.test_split are both {train_split}: give different ones")
-        if num_examples is not None and num_examples < 2:
-            raise InputError(f"data.num_examples must be at least 2, got {num_examples}")
-        self.save_hyperparameters(logger=False)
+        self.data_dir, self.num_examples = data_dir, num_examples
+        self.train_split, self.test_split = train_split, test_split
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads the answers that `splits` need.
@@ -57,24 +70,20 @@ class ELI5DataModule(CorpusDataModule):
         """
         documents: dict[str, Dataset] = {}
         if "test" in splits:
-            if self.hparams["data_dir"] is not None and Path(self.hparams["data_dir"]).expanduser().is_file():
-                raise InputError(
-                    f"data.data_dir {self.hparams['data_dir']} is a file to train on: a folder can have more"
-                )
-            documents["test"] = self.collect_documents("test", self._read(self.hparams["test_split"]))
+            if self.data_dir is not None and Path(self.data_dir).expanduser().is_file():
+                raise InputError(f"data.data_dir {self.data_dir} is a file to train on: a folder can have more")
+            documents["test"] = self.corpus.collect("test", self._read(self.test_split), self.problems)
         if {"train", "val"} & set(splits):
-            rows = islice(self._read(self.hparams["train_split"]), self.hparams["num_examples"])
-            documents = self.split_off(self.collect_documents("train", rows)) | documents
+            rows = islice(self._read(self.train_split), self.num_examples)
+            documents = self.split_off(self.corpus.collect("train", rows, self.problems)) | documents
         return documents
 
     def _read(self, split: str) -> Iterator[str | Problem]:
         rows: Iterable[Row | Problem]
-        if self.hparams["data_dir"] is not None:
-            rows = read_rows(
-                find_file(find_place(self.hparams["data_dir"], "data.data_dir"), split), self.hparams["encoding"]
-            )
+        if self.data_dir is not None:
+            rows = read_rows(find_file(find_place(self.data_dir, "data.data_dir"), split), self.corpus.encoding)
         else:
-            rows = self.read_hub(self.hparams["dataset"] or HUB_ID, split)
+            rows = self.corpus.read_hub(self.corpus.dataset or HUB_ID, split)
         return (row if isinstance(row, Problem) else join_answers(row) for row in rows)
 
 

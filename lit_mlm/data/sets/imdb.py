@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from datasets import Dataset, concatenate_datasets
 
-from lit_mlm.data.masked.corpus import CorpusDataModule
+from lit_mlm.data.masked.module import BlocksDataModule
+from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.documents import TEXT
 from lit_mlm.data.reading.files import COMPRESSIONS, Problem, find_place
 from lit_mlm.data.reading.readers import get_text, read_texts
@@ -26,7 +27,7 @@ FOLDERS = {
 SplitName = Literal["train", "test", "unsupervised"]
 
 
-class IMDBDataModule(CorpusDataModule):
+class IMDBDataModule(BlocksDataModule):
     """Film reviews from the Hub, or from a folder laid out as ``aclImdb/`` is, or with a file of JSON lines a split.
 
     Validation text is split off the training text by review; the test split is the data set's own. `dataset` is by
@@ -36,19 +37,31 @@ class IMDBDataModule(CorpusDataModule):
         data_dir: folder with ``train/neg/*.txt`` and so on, or with ``train.jsonl``, ``test.jsonl`` and
             ``unsupervised.jsonl``, compressed or not, in place of `dataset`.
         train_splits: what to train on: train, test, unsupervised, or several of them.
+        dataset: id on the Hub, or a folder with a copy of it.
+        dataset_revision: of `dataset`.
+        encoding: of the files.
+        skip_bad: leaves out files, lines and rows that can't be read or hold no text, and says how many, in place of
+            an error at the first.
     """
+
+    corpus: Corpus
 
     def __init__(
         self,
         data_dir: str | None = None,
         train_splits: list[SplitName] = ["train"],  # noqa: B006 (read only; the command line shows it as the default)
+        dataset: str | None = None,
+        dataset_revision: str | None = None,
+        encoding: str = "utf-8",
+        skip_bad: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not train_splits or len(set(train_splits)) < len(train_splits):
             raise InputError(f"data.train_splits must name at least one split, each once, got {train_splits}")
-        self.exclude_dataset("data_dir", data_dir)
-        self.save_hyperparameters(logger=False)
+        self.corpus = Corpus(self.cache_dir, dataset, dataset_revision, encoding, skip_bad)
+        self.corpus.exclude("data_dir", data_dir)
+        self.data_dir, self.train_splits = data_dir, train_splits
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads the reviews that `splits` need.
@@ -56,22 +69,25 @@ class IMDBDataModule(CorpusDataModule):
         Raises:
             InputError: if reviews are missing or can't be read, or the test split is trained on.
         """
-        names = self.hparams["train_splits"]
+        names = self.train_splits
         documents: dict[str, Dataset] = {}
         if "test" in splits:
             if "test" in names:
                 raise InputError(f"data.train_splits is {names}: the test split has been trained on, it can't test")
-            documents["test"] = self.collect_documents("test", self._read("test"))
+            documents["test"] = self._collect("test")
         if {"train", "val"} & set(splits):
-            reviews = concatenate_datasets([self.collect_documents(name, self._read(name)) for name in names])
+            reviews = concatenate_datasets([self._collect(name) for name in names])
             documents = self.split_off(reviews) | documents
         return documents
 
+    def _collect(self, split: str) -> Dataset:
+        return self.corpus.collect(split, self._read(split), self.problems)
+
     def _read(self, split: str) -> Iterator[str | Problem]:
-        if self.hparams["data_dir"] is not None:
-            return read_folder(find_place(self.hparams["data_dir"], "data.data_dir"), split, self.hparams["encoding"])
-        dataset = self.hparams["dataset"] or HUB_ID
-        rows = self.read_hub(dataset, split, HUB_REVISION if dataset == HUB_ID else None, column=TEXT)
+        if self.data_dir is not None:
+            return read_folder(find_place(self.data_dir, "data.data_dir"), split, self.corpus.encoding)
+        dataset = self.corpus.dataset or HUB_ID
+        rows = self.corpus.read_hub(dataset, split, HUB_REVISION if dataset == HUB_ID else None, column=TEXT)
         return (get_text(row, TEXT) for row in rows)
 
 

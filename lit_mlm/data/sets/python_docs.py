@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.documents import make_documents
+from lit_mlm.options import Part
 
 
 class PythonDocsDataModule(BlocksDataModule):
@@ -19,11 +20,11 @@ class PythonDocsDataModule(BlocksDataModule):
         test_fraction: share of the topics to test on.
     """
 
-    def __init__(self, test_fraction: float = 0.1, **kwargs: Any) -> None:
+    def __init__(self, test_fraction: Part = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.save_hyperparameters(logger=False)
+        self.test_fraction = test_fraction
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """All three splits of the topics, which are in the order of their names."""
         documents = make_documents([topics[name] for name in sorted(topics)])
-        return self.split_off(documents, self.hparams["test_fraction"])
+        return self.split_off(documents, self.test_fraction)

@@ -5,16 +5,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.masked.dataset import MaskedBlocks
+from lit_mlm.data.masked.documents import TOKENS
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.documents import TEXT
 from lit_mlm.data.show.choice import choose_examples
+from lit_mlm.data.streams.training import TrainingStream
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.masking.strategies import MaskingStrategy
+from lit_mlm.text.masking.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking
 
 LEGEND = "{a -> b}: a is to be predicted where b stands; {a}: where it stands itself; | : a document begins"
 
@@ -34,7 +37,7 @@ def describe_documents(
     """
     if num_blocks is not None and num_blocks < 0:
         raise InputError(f"--num_blocks must be at least 0, got {num_blocks}")
-    title, documents, lengths, examples = data.find_shown(split)
+    title, documents, lengths, examples = _find_shown(data, split)
     chosen = choose_examples(split, "documents", len(documents), indices, num_examples)
     yield f"{title}: {len(documents):,} documents, {int(lengths.sum()):,} tokens; {data.describe()}"
     yield LEGEND
@@ -42,6 +45,30 @@ def describe_documents(
     for number, text in zip(chosen, documents.select(chosen)[TEXT], strict=True):
         yield ""
         yield from describe_document(data.tokenizer, examples, lengths, number, text, num, data.compared)
+
+
+def _find_shown(data: BlocksDataModule, split: str) -> tuple[str, Dataset, IntArray, MaskedBlocks]:
+    """The title of a split, its documents, the tokens of each, and its examples; of a stream the first chunk's."""
+    if split == "train" and isinstance(data.stream, TrainingStream):
+        return data.stream.find_shown()
+    found = data.splits[split]
+    return split, data.read_documents(split), found.text.tokens.document_lengths, found.examples
+
+
+def compare_maskings(data: BlocksDataModule) -> None:
+    """Has each block shown as each kind of strategy masks it; before the data is set up."""
+    strategies = {type(strategy): strategy for strategy in (TokenMasking(), WordMasking(), SpanMasking())}
+    data.compared = list((strategies | {type(data.masks.strategy): data.masks.strategy}).values())
+    data.finds_words = True
+
+
+def describe_cache(data: BlocksDataModule) -> Iterator[str]:
+    """What tokenising made of each text that was set up, and where the tokens are."""
+    if data.stream is not None and data.stream.has_begun:
+        yield f"train: {data.stream.describe()}, tokenised in the run"
+    for source, text in data.texts.items():
+        yield f"{source}: {text.describe()}"
+    yield f"cache: {data.cache_dir / TOKENS}"
 
 
 def describe_document(
@@ -100,7 +127,7 @@ def _format_block(tokenizer: Any, examples: MaskedBlocks, block: int, document_s
     ids, offset = examples.stream[start:end].tolist(), 0
     labels = [IGNORE_INDEX] * len(ids)
     if len(places):
-        batch, offset = examples[BatchKey(0, places)], len(examples.around.prefix)
+        batch, offset = examples[BatchKey(0, places)], len(examples.special_tokens.prefix)
         ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
     inside = document_starts[(document_starts >= start) & (document_starts < end)]
     begins = set((inside - start + offset).tolist())

@@ -10,7 +10,7 @@ from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.show.choice import choose_examples
 from lit_mlm.data.show.terminal import align_rows
-from lit_mlm.data.tagged.dataset import TaggedWindows
+from lit_mlm.data.tagged.dataset import TaggedDataset
 from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
@@ -40,7 +40,7 @@ def describe_sentences(
 
 
 def describe_sentence(
-    tokenizer: Any, examples: TaggedWindows, labels: Sequence[str], number: int, sentence: TaggedSentence, width: int
+    tokenizer: Any, examples: TaggedDataset, labels: Sequence[str], number: int, sentence: TaggedSentence, width: int
 ) -> Iterator[str]:
     """Where a sentence stands, its words over their labels, and the pieces of each of its windows over theirs.
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
+from lit_mlm.data.masked.blocks import BlockCutter
 from lit_mlm.data.reading.documents import TEXT, find_lines, measure_texts
 from lit_mlm.data.reading.flat_arrays import Arrays
 from lit_mlm.data.tokens.tokenize import (
@@ -18,7 +19,7 @@ from lit_mlm.data.tokens.tokenize import (
     flatten_tokens,
     tokenize_batch,
 )
-from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks
+from lit_mlm.text.blocks import BlockTable, IntArray
 from lit_mlm.text.masking.units import BoolArray
 from lit_mlm.text.masking.word_starts import Segmenter
 
@@ -51,39 +52,29 @@ class ChunkCutter:
 
     Attributes:
         tokenizer: of the model.
-        block_size: tokens in a full block, those that are put around it left out.
-        policy: what is cut: all documents of a chunk, ``concatenate``, each ``document``, each ``line`` that is not
-            empty.
-        drop_tail: as of `cut_blocks`.
-        truncate: as of `cut_blocks`.
-        add_special_tokens: around each document.
+        cutter: cuts documents into blocks.
         finds_words: keeps which tokens begin a word.
         segmenter: as of `find_word_starts`.
     """
 
     tokenizer: PreTrainedTokenizerBase
-    block_size: int
-    policy: str = "concatenate"
-    drop_tail: DropTail = False
-    truncate: bool = False
-    add_special_tokens: bool = True
+    cutter: BlockCutter
     finds_words: bool = False
     segmenter: Segmenter | None = None
 
     def __call__(self, texts: Sequence[str]) -> Chunk:
         """Tokenises and cuts."""
         documents = list(texts)
-        if self.policy == "line":
+        if self.cutter.options.block_policy == "line":
             documents = [line for text in texts for _, line in find_lines(text)]
         tokens = self._tokenize(documents)
-        group_size = None if self.policy == "concatenate" else 1
-        table = cut_blocks(tokens[LENGTHS], self.block_size, group_size, self.drop_tail, self.truncate)
+        table = self.cutter.cut(tokens[LENGTHS], [len(documents)])
         words = tokens[WORD_STARTS] if self.finds_words else None
         return Chunk(documents, tokens[INPUT_IDS], tokens[LENGTHS], table, words)
 
     def _tokenize(self, documents: list[str]) -> Arrays:
         """Ids, lengths of the documents and word starts; encodings of so much text at a time as memory is for."""
-        options = (self.tokenizer, self.add_special_tokens, self.finds_words, self.segmenter)
+        options = (self.tokenizer, self.cutter.per_document, self.finds_words, self.segmenter)
         batches = pairwise(find_boundaries(measure_texts(documents)))
         parts = [flatten_tokens(tokenize_batch({TEXT: documents[start:end]}, *options)) for start, end in batches]
         return {name: np.concatenate([none, *(p[name] for p in parts if name in p)]) for name, none in NOTHING.items()}

@@ -1,26 +1,30 @@
-"""The base of data modules for token classification: sentences of tagged words in, windows with labels out."""
+"""Token classification: sentences of tagged words in, windows with labels out."""
 
 import hashlib
 import json
 import logging
-import os
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from lit_mlm.data.packed import describe_packing, pack_examples
-from lit_mlm.data.tagged.dataset import TaggedWindows, count_words, cut_sentences, join_pieces, widen
+from lit_mlm.data.base import TextDataModule
+from lit_mlm.data.batches import LengthOrder
+from lit_mlm.data.packed import PackedExamples, check_pack_length, describe_packing, pack_examples
+from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
 from lit_mlm.data.tagged.labels import find_labels, number_tags, require_same_labels
 from lit_mlm.data.tagged.schemes import blank_tags, choose_scheme, convert_sentences
 from lit_mlm.data.tagged.sentences import TaggedSentence, hash_sentences, number_documents
-from lit_mlm.data.tagged.windows import WindowsDataModule
+from lit_mlm.data.tagged.windows import LengthOptions, Windowing, WindowOptions
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import hash_tokenizer
-from lit_mlm.text.special_tokens import find_pad_id, find_special_tokens
+from lit_mlm.options import Count, Size
+from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.text.tagging.alignment import encode_words, make_inside_table
 from lit_mlm.text.tagging.schemes import Scheme, find_scheme
 
@@ -29,20 +33,46 @@ log = logging.getLogger(__name__)
 Facts = dict[str, float | int | str]
 
 
-class TaggedDataModule(WindowsDataModule):
-    """Cuts sentences into windows and labels their pieces.
+@dataclass(frozen=True)
+class TagOptions:
+    """The options of `TaggedDataModule` that say how tags become labels; those of the same names.
+
+    Each field is part of the data's fingerprint.
+    """
+
+    scheme: Scheme | None = None
+    labels: list[str] | None = None
+    label_later_pieces: Literal["inside", "ignore"] = "inside"
+
+    def __post_init__(self) -> None:
+        """Refuses labels that are not a set."""
+        if self.labels is not None and (not self.labels or len(set(self.labels)) < len(self.labels)):
+            raise InputError(f"data.labels must name at least one label, each once, got {self.labels}")
+
+
+class TaggedDataModule(TextDataModule):
+    """Cuts sentences into windows and labels their tokens.
 
     A new data set is a subclass with one method, `load_sentences`.
 
     Args:
+        window: tokens in a window, special tokens included; by default the most that the model takes.
+        stride: tokens that neighbouring windows of a long sentence share; a quarter of a window by default.
+        context_tokens: shows this many tokens of the sentences around each one, of the same document, as far as the
+            window allows; none of them is scored.
+        group_by_length: has training batches hold sentences of about the same length; by default only with
+            `max_tokens_per_batch`: it saves padding, but can cost quality. Evaluation, which it can't change, does so.
+        max_tokens_per_batch: tokens in a batch, padding included, in place of `batch_size` and `eval_batch_size`.
+        pack_length: packs the windows of training into rows of this many tokens, in which each attends to itself alone,
+            in place of batches by length; `batch_size` counts rows. In evaluation a sentence's windows stay together.
         scheme: that tags of entities are converted to, from whichever the files have; IOB2 by default, or that of
             `labels` or of the model where theirs is BIOES or BILOU.
         labels: the label set, in the order of the ids; by default that of the training split, ``O`` first.
-        label_later_pieces: what is learned at a word's pieces after the first: ``inside``, the I-X of its entity, or
-            nothing (``ignore``). A word's prediction is that of its first piece.
-        strict_tags: refuses tags that can't stand where they stand, such as an IOB2 entity that opens with I; by
-            default they are read as conlleval reads them, and told. Misspelt ones are always refused.
-        kwargs: the options of `WindowsDataModule` and of `TextDataModule`.
+        label_later_pieces: what is learned at a word's tokens after the first: ``inside``, the I-X of its entity, or
+            nothing (``ignore``). A word's prediction is that of its first token.
+        strict_tags: refuses tags that break their scheme, such as an IOB2 entity that opens with I; by default they are
+            read as conlleval reads them, and reported. Misspelt ones are always refused.
+        kwargs: the options of `TextDataModule`.
     """
 
     labels: list[str]
@@ -53,6 +83,12 @@ class TaggedDataModule(WindowsDataModule):
 
     def __init__(
         self,
+        window: Count | None = None,
+        stride: Size | None = None,
+        context_tokens: Size = 0,
+        group_by_length: bool | None = None,
+        max_tokens_per_batch: Count | None = None,
+        pack_length: Count | None = None,
         scheme: Scheme | None = None,
         labels: list[str] | None = None,
         label_later_pieces: Literal["inside", "ignore"] = "inside",
@@ -60,12 +96,17 @@ class TaggedDataModule(WindowsDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if labels is not None and (not labels or len(set(labels)) < len(labels)):
-            raise InputError(f"data.labels must name at least one label, each once, got {labels}")
-        if self.hparams["num_proc"] is not None:
+        self.windows = WindowOptions(window, stride, context_tokens)
+        self.batches = LengthOptions(group_by_length, max_tokens_per_batch, pack_length)
+        self.tags = TagOptions(scheme, labels, label_later_pieces)
+        if max_tokens_per_batch is not None and kwargs.get("eval_batch_size") is not None:
+            raise InputError("data.eval_batch_size and data.max_tokens_per_batch exclude each other: both size a batch")
+        if self.num_proc is not None:
             raise InputError("data.num_proc has no effect here: each distinct word is tokenised once, by this process")
-        self.save_hyperparameters(logger=False)
+        self.pack_length, self.strict_tags = pack_length, strict_tags
         self.sentences: dict[str, list[TaggedSentence]] = {}
+        self.examples: dict[str, TaggedDataset] = {}
+        self.packed: PackedExamples | None = None
         self._read: dict[str, list[TaggedSentence]] = {}
         self._counts: dict[str, Facts] = {}
         self._hashes: dict[str, str] = {}
@@ -86,19 +127,19 @@ class TaggedDataModule(WindowsDataModule):
         return find_scheme(sentence.tags for sentence in sentences)
 
     def _make_splits(self, stage: str) -> None:
-        known = self._label_names or self.hparams["labels"]
+        known = self._label_names or self.tags.labels or []
         has_tags = stage != "predict" or not known
         if not has_tags:  # what is predicted need not be there, nor be right
             self._read = {split: blank_tags(read, known) for split, read in self._read.items()}
         tagged = self._read.get("train") or list(chain(*self._read.values()))
         source = self.find_scheme(tagged) if has_tags else find_scheme([label] for label in known)
-        self.scheme = choose_scheme(source, self.hparams["scheme"], known or ())
-        schemes, is_strict = (source, self.scheme), self.hparams["strict_tags"]
-        read = {split: convert_sentences(sentences, *schemes, is_strict) for split, sentences in self._read.items()}
+        self.scheme = choose_scheme(source, self.tags.scheme, known)
+        options = source, self.scheme, self.strict_tags
+        read = {split: convert_sentences(sentences, *options) for split, sentences in self._read.items()}
         self.labels = self._choose_labels(stage, read["train"].sentences if "train" in read else [])
-        owner = "data.labels" if self.hparams["labels"] else "the training split" if "train" in read else "the model"
+        owner = "data.labels" if self.tags.labels else "the training split" if "train" in read else "the model"
         for split in self._find_splits(stage):
-            self._tell_misplaced(split, read[split].misplaced)
+            warn_of_misplaced(split, read[split].misplaced)
             self.sentences[split] = read[split].sentences
             self._hashes[split] = hash_sentences(self.sentences[split])  # the same whichever scheme the files have
             self.examples[split] = self._make_examples(split, owner, has_entities=has_tags and self.scheme is not None)
@@ -106,36 +147,41 @@ class TaggedDataModule(WindowsDataModule):
             self.packed = pack_examples(self.examples["train"], self.pack_length, ("sequence", "data.window"))
         self._read = {}
 
-    def _tell_misplaced(self, split: str, places: Sequence[str]) -> None:
-        if places and (self.trainer is None or self.trainer.is_global_zero):
-            log.warning(
-                "%s: %s out of place, read as conlleval does; the first: %s; data.strict_tags true refuses it",
-                split,
-                "1 tag" if len(places) == 1 else f"{len(places):,} tags",
-                places[0],
-            )
-
     def _find_splits(self, stage: str) -> tuple[str, ...]:
         return (self.predict_split,) if stage == "predict" else super()._find_splits(stage)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training windows, or of the rows that they are packed into, in a new order each epoch."""
         if self.packed is not None:
-            seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-            return self._make_loader(self.packed, len(self.packed), seed)
-        return self._load_in_order(self.examples["train"], self._make_order("train", is_training=True))
+            return self._make_loader(self.packed, len(self.packed), self.train_seed)
+        return self.load_in_order(self.examples["train"], self.make_order("train", is_training=True))
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Batches of validation windows, those of a sentence in one batch, in an order that never changes."""
-        return self._load_in_order(self.examples["val"], self._make_order("val"))
+    def _load_split(self, split: str) -> DataLoader[Any]:
+        """Batches of windows, those of a sentence in one batch."""
+        return self.load_in_order(self.examples[split], self.make_order(split))
 
-    def test_dataloader(self) -> DataLoader[Any]:
-        """Batches of test windows, those of a sentence in one batch, in an order that never changes."""
-        return self._load_in_order(self.examples["test"], self._make_order("test"))
+    def make_order(self, split: str, is_training: bool = False) -> LengthOrder:
+        """The batches of a split."""
+        size, (rank, num_ranks) = self.batch_size if is_training else self.eval_batch_size, self.rank
+        kwargs: dict[str, Any] = {"rank": rank, "num_ranks": num_ranks}
+        if is_training:
+            kwargs |= {"seed": self.train_seed, "get_start": self.count_seen_batches}
+        return self.batches.order(split, self.examples[split], size, **kwargs)
 
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches of the windows of `predict_split`, in the order of an evaluation."""
-        return self._load_in_order(self.examples[self.predict_split], self._make_order(self.predict_split))
+    @property
+    def windowing(self) -> Windowing:
+        """The windows, for the tokenizer and the model."""
+        return self.windows.fit(len(find_special_tokens(self.tokenizer)), self.max_length)
+
+    @property
+    def truncation(self) -> int | None:
+        """Tokens of a sentence that cutting it at the model's limit would leave; None without a limit."""
+        return self.windowing.truncation
+
+    @property
+    def order_options(self) -> dict[str, Any]:
+        """What decides the order of training beside the texts, the seed and the global batch."""
+        return self.batches.describe(self.batch_size)
 
     @property
     def predicted_words(self) -> list[Sequence[str]]:
@@ -145,9 +191,14 @@ class TaggedDataModule(WindowsDataModule):
     @property
     def tagging_options(self) -> dict[str, Any]:
         """What a tagger must do with words to be what its evaluation was, in YAML's types."""
-        options = {name: self.hparams[name] for name in ("label_later_pieces", "context_tokens")}
-        stride = None if self.window is None else self.stride
-        return {"scheme": self.scheme, "window": self.window, "stride": stride} | options
+        found = self.windowing
+        return {
+            "scheme": self.scheme,
+            "window": found.window,
+            "stride": None if found.window is None else found.stride,
+            "label_later_pieces": self.tags.label_later_pieces,
+            "context_tokens": self.windows.context_tokens,
+        }
 
     @property
     def sequence_length(self) -> int:
@@ -167,16 +218,16 @@ class TaggedDataModule(WindowsDataModule):
             entities = f", {facts['num_gold_entities']:,} entities" if "num_gold_entities" in facts else ""
             counts.append(f"{facts['num_sentences']:,} {split} sentences ({facts['num_words']:,} words{entities})")
         parts = [", ".join(counts), f"{len(self.labels)} labels ({self.scheme or 'plain tags'})"]
-        if self.window is not None:
+        if self.windowing.window is not None:
             num_long = sum(int((np.bincount(e.table.sentences) > 1).sum()) for e in self.examples.values())
-            parts.append(f"{num_long:,} sentences longer than a window of {self.window}")
+            parts.append(f"{num_long:,} sentences longer than a window of {self.windowing.window}")
         if "train" in self.examples:
-            padding = self._make_order("train", is_training=True).padding_fraction
+            padding = self.make_order("train", is_training=True).padding_fraction
             if self.packed is not None:
                 parts.append(describe_packing(self.packed.rows, padding))
             else:
                 parts.append(f"{padding:.1%} of a training batch is padding")
-            if self.hparams["max_tokens_per_batch"] is None:
+            if self.batches.max_tokens_per_batch is None:
                 parts += self._describe_small(len(self.packed or self.examples["train"]))
         return ", ".join(parts)
 
@@ -188,13 +239,13 @@ class TaggedDataModule(WindowsDataModule):
         return self._counts[split] | {
             "data_fingerprint": self._fingerprint([split]),
             "num_windows": len(self.examples[split]),
-            "padding_fraction": self._make_order(split).padding_fraction,
+            "padding_fraction": self.make_order(split).padding_fraction,
         }
 
     def _load(self, stage: str) -> None:
         """Reads what a stage needs, and the training split where the labels or the tokenizer come from it."""
         splits = set(self._find_splits(stage))
-        has_labels = self._label_names is not None or self.hparams["labels"] is not None
+        has_labels = self._label_names is not None or self.tags.labels is not None
         self.load_texts(splits if has_labels else {*splits, "train"})
 
     def load_texts(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
@@ -209,13 +260,16 @@ class TaggedDataModule(WindowsDataModule):
         Raises:
             InputError: if a split has no words, or can't be read.
         """
-        needed = {*splits, "train"} if self.hparams["vocab_size"] is not None else {*splits}
+        needed = {*splits, "train"} if self.tokenizer_options.vocab_size is not None else {*splits}
         loaded = self.load_sentences(needed)
         self._read = {split: loaded[split] for split in sorted(needed)}
         for split, sentences in self._read.items():
             if not any(sentence.words for sentence in sentences):
                 raise InputError(f"the {split} split has no words: no line of it has a word and its tag")
-        self._load_tokenizer(self._iterate_train_texts, hash_sentences(self._read.get("train", [])))
+        text_hash = hash_sentences(self._read.get("train", []))
+        options = self._model, self._iterate_train_texts, text_hash, self.cache_dir
+        self.tokenizer = self.tokenizer_options.load(*options)
+        check_pack_length(self.pack_length, self.max_length)
         return self._read
 
     def _iterate_train_texts(self) -> Iterator[str]:
@@ -228,7 +282,7 @@ class TaggedDataModule(WindowsDataModule):
 
     def _choose_labels(self, stage: str, train: list[TaggedSentence]) -> list[str]:
         """The labels, in the model's order where it has the same ones; training may give a model others."""
-        names, given = self._label_names, self.hparams["labels"]
+        names, given = self._label_names, self.tags.labels
         if names is not None and stage != "fit":
             if given is not None:
                 require_same_labels(names, given)
@@ -236,21 +290,39 @@ class TaggedDataModule(WindowsDataModule):
         found: list[str] = given or find_labels(train, self.scheme)
         return list(found if names is None or set(names) != set(found) else names)
 
-    def _make_examples(self, split: str, owner: str, has_entities: bool) -> TaggedWindows:
-        sentences, size, options = self.sentences[split], self._size, self.hparams
+    def _make_examples(self, split: str, owner: str, has_entities: bool) -> TaggedDataset:
+        sentences, found, num_context = self.sentences[split], self.windowing, self.windows.context_tokens
         word_labels = np.array(number_tags(sentences, self.labels, owner), dtype=np.int64)
-        encoded = encode_words(self.tokenizer, [sentence.words for sentence in sentences], size)
-        inside = make_inside_table(self.labels) if options["label_later_pieces"] == "inside" else None
-        table = cut_sentences(encoded, size, self.stride)
-        if options["context_tokens"]:
-            table = widen(table, encoded, number_documents(sentences), options["context_tokens"], size)
+        encoded = encode_words(self.tokenizer, [sentence.words for sentence in sentences], found.size)
+        inside = make_inside_table(self.labels) if self.tags.label_later_pieces == "inside" else None
+        context = (number_documents(sentences), num_context) if num_context else None
         # Of the files, before tags were converted: what is scored is held against them.
-        self._counts[split] = count_words(self._read[split], encoded, has_entities, self.truncation)
-        around, pad_id = find_special_tokens(self.tokenizer), find_pad_id(self.tokenizer)
-        return TaggedWindows(*join_pieces(encoded, word_labels, inside), table, around, pad_id)
+        self._counts[split] = count_texts(self._read[split], encoded, has_entities, found.truncation)
+        return TaggedDataset.build(self.tokenizer, encoded, found.size, found.stride, context, word_labels, inside)
 
     def _fingerprint(self, splits: Collection[str]) -> str:
-        options = [self.labels, self.hparams["label_later_pieces"], self.window, self.stride]
-        hashes = {split: self._hashes[split] for split in splits}
-        parts = [hashes, hash_tokenizer(self.tokenizer), options, self.hparams["context_tokens"]]
+        found = self.windowing
+        parts = [
+            {split: self._hashes[split] for split in splits},
+            hash_tokenizer(self.tokenizer),
+            asdict(replace(self.windows, window=found.window, stride=found.stride)),
+            asdict(replace(self.tags, labels=self.labels, scheme=self.scheme)),
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@rank_zero_only
+def warn_of_misplaced(split: str, places: Sequence[str]) -> None:
+    """Reports tags that break their scheme.
+
+    Args:
+        split: that they are of.
+        places: what was found, and where.
+    """
+    if places:
+        log.warning(
+            "%s: %s out of place, read as conlleval does; the first: %s; data.strict_tags true refuses it",
+            split,
+            "1 tag" if len(places) == 1 else f"{len(places):,} tags",
+            places[0],
+        )

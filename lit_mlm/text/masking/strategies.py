@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from lit_mlm.errors import InputError, check_choices, name_class
+from lit_mlm.errors import InputError
+from lit_mlm.options import Count, Rate, check_options, name_class
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking.counter_hash import LENGTH, SELECT, FloatArray, draw_uniform, hash_examples
 from lit_mlm.text.masking.units import BoolArray, MaskBudget, choose_units, draw_at, find_units
@@ -90,7 +91,7 @@ class TokenMasking(MaskingStrategy):
 
     def __post_init__(self) -> None:
         """Refuses a budget that there isn't."""
-        check_choices("data.masking", type(self), vars(self))
+        check_options("data.masking", type(self), vars(self))
 
     def choose(
         self,
@@ -125,7 +126,7 @@ class WordMasking(MaskingStrategy):
 
     def __post_init__(self) -> None:
         """Refuses choices that there aren't."""
-        check_choices("data.masking", type(self), vars(self))
+        check_options("data.masking", type(self), vars(self))
 
     def choose(
         self,
@@ -160,16 +161,12 @@ class SpanMasking(MaskingStrategy):
 
     mask_budget: MaskBudget = "expected"
     replace_per: Unit = "span"
-    length_prob: float = 0.2
-    max_length: int = 10
+    length_prob: Rate = 0.2
+    max_length: Count = 10
 
     def __post_init__(self) -> None:
         """Refuses what is out of range."""
-        check_choices("data.masking", type(self), vars(self))
-        if not 0 < self.length_prob <= 1:
-            raise InputError(f"data.masking.length_prob must be above 0 and at most 1, got {self.length_prob}")
-        if self.max_length < 1:
-            raise InputError(f"data.masking.max_length must be at least 1, got {self.max_length}")
+        check_options("data.masking", type(self), vars(self))
 
     def choose(
         self,

@@ -80,16 +80,16 @@ def needs_space(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 
 def find_first_pieces(word_of_piece: IntArray) -> IntArray:
-    """Where the first piece of each word stands.
+    """Where the first token of each word is.
 
     Args:
-        word_of_piece: word of each piece, `NO_WORD` on special tokens and padding, shape (T,).
+        word_of_piece: word of each token, `NO_WORD` on special tokens and padding, shape (T,) or (B, T).
 
     Returns:
-        Places in the sequence, ascending, shape (num_words,).
+        Places in the flattened array, ascending, shape (num_words,).
     """
     is_first = word_of_piece != NO_WORD
-    is_first[1:] &= word_of_piece[1:] != word_of_piece[:-1]
+    is_first[..., 1:] &= word_of_piece[..., 1:] != word_of_piece[..., :-1]
     return np.flatnonzero(is_first)
 
 

@@ -6,12 +6,9 @@ pieces of words; special tokens come on top.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.tagging.alignment import NO_WORD, find_first_pieces
@@ -80,45 +77,6 @@ def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
     used, first_owned = np.unique(owners, return_index=True)
     end_owned = np.append(first_owned[1:], num_words)
     return Windows(starts[used], ends[used], first_words[used], end_words[used], first_owned, end_owned)
-
-
-def cut_labels(labels: IntArray, word_of_piece: IntArray, windows: Windows) -> list[IntArray]:
-    """The labels of each window's pieces, those of words that it doesn't own replaced by `IGNORE_INDEX`.
-
-    Args:
-        labels: of the sentence's pieces, shape (T,).
-        word_of_piece: as in `cut_windows`, shape (T,).
-        windows: of the sentence.
-    """
-    cut = []
-    for i, (start, end) in enumerate(zip(windows.starts, windows.ends, strict=True)):
-        words = word_of_piece[start:end]
-        is_owned = (words >= windows.first_owned[i]) & (words < windows.end_owned[i])
-        cut.append(np.where(is_owned, labels[start:end], IGNORE_INDEX))
-    return cut
-
-
-def join_windows(windows: Windows, values: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Values of a sentence's words from those of its windows' words, each from the window that owns the word.
-
-    Args:
-        windows: of the sentence.
-        values: for each window, those of all of its words (predictions, logits, ...), shape (words of the window, ...).
-
-    Returns:
-        Shape (num_words, ...).
-
-    Raises:
-        ValueError: if the windows or their words are not as many as the values.
-    """
-    sizes = (windows.end_words - windows.first_words).tolist()
-    if [len(value) for value in values] != sizes:
-        raise ValueError(f"windows of {sizes} words got {[len(value) for value in values]} values")
-    if not sizes:
-        return np.empty(0, dtype=np.int64)
-    first = (windows.first_owned - windows.first_words).tolist()
-    end = (windows.end_owned - windows.first_words).tolist()
-    return np.concatenate([value[i:j] for value, i, j in zip(values, first, end, strict=True)])
 
 
 def find_owned_pieces(words: IntArray, sentences: IntArray) -> dict[int, IntArray]:

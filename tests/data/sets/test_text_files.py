@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import yaml
 from lit_mlm.batch import BATCH_KEYS, IGNORE_INDEX
 from lit_mlm.cli.main import main
 from lit_mlm.data.batches import BatchKey
+from lit_mlm.data.masked.mixture import find_sources
 from lit_mlm.data.reading.sources import Source
 from lit_mlm.data.sets.text_files import TextFilesDataModule
 from lit_mlm.errors import InputError
@@ -77,7 +79,7 @@ def test_copy_of_a_hub_set() -> None:
 
 def test_only_the_column_of_the_text_is_read_of_the_hub(tiny_bert: str) -> None:
     data = TextFilesDataModule(dataset=str(FIXTURES / "imdb_hub"), tokenizer=tiny_bert)
-    rows = list(data.read_hub(str(FIXTURES / "imdb_hub"), "train", subset="plain_text", column="text"))
+    rows = list(data.corpus.read_hub(str(FIXTURES / "imdb_hub"), "train", subset="plain_text", column="text"))
     assert {tuple(row.fields) for row in rows} == {("text",)}
     assert rows[23].place.endswith("imdb_hub, train, row 24")
 
@@ -196,8 +198,8 @@ def test_blocks_are_those_of_each_source_by_itself(make_data: Make, tmp_path: Pa
     alone = [list_blocks(make_data(sources={"one": Source(**place)}, **options)) for place in places.values()]
     data = make_data(sources={name: Source(**place) for name, place in places.items()}, **options)
     assert list_blocks(data) == [block for blocks in alone for block in blocks]
-    assert data.mixture is not None
-    assert data.mixture.sizes == [len(blocks) for blocks in alone]
+    assert data.splits["train"].mixture is not None
+    assert data.splits["train"].mixture.sizes == [len(blocks) for blocks in alone]
     files = {"train_files": PLACES["bad"]["files"], "val_files": VAL}
     assert alone[0] == list_blocks(make_data(**files, **options))
 
@@ -206,8 +208,8 @@ def go_through(data: TextFilesDataModule, epoch: int, num_ranks: int = 1) -> lis
     """Example, pass and labels of each place of an epoch, in the order of the epoch."""
     found = []
     for rank in range(num_ranks):
-        data._find_rank = lambda rank=rank: (rank, num_ranks)  # type: ignore[method-assign, misc]
-        loader = data.train_dataloader()
+        with patch.object(TextFilesDataModule, "rank", (rank, num_ranks)):
+            loader = data.train_dataloader()
         loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         for key, batch in zip(loader.sampler, loader, strict=True):
             assert tuple(batch) == BATCH_KEYS
@@ -219,20 +221,20 @@ def go_through(data: TextFilesDataModule, epoch: int, num_ranks: int = 1) -> lis
 
 def test_shares_order_and_masks_are_equal_for_any_batches_workers_and_ranks(make_data: Make) -> None:
     data = make_data()
-    assert data.mixture is not None
+    assert data.splits["train"].mixture is not None
     for epoch in (0, 1):
         places = go_through(data, epoch)
         assert len(places) == len(data.examples["train"])
-        counts = Counter(data.mixture.sources[example] for example, _, _ in places)
-        assert [counts[source] for source in range(3)] == data.mixture.quotas
-        assert abs(data.mixture.quotas[0] - len(places) * 5 / 8) < 1
+        counts = Counter(data.splits["train"].mixture.sources[example] for example, _, _ in places)
+        assert [counts[source] for source in range(3)] == data.splits["train"].mixture.quotas
+        assert abs(data.splits["train"].mixture.quotas[0] - len(places) * 5 / 8) < 1
         assert places == go_through(make_data(batch_size=7, num_workers=2), epoch)
         assert places == go_through(make_data(batch_size=5), epoch, num_ranks=3)
         assert places == go_through(
             make_data(batch_size=len(places) // 2), epoch, num_ranks=3
         )  # the last batch is empty
     assert go_through(data, 0) != go_through(data, 1)
-    quota, size = data.mixture.quotas[0], data.mixture.sizes[0]
+    quota, size = data.splits["train"].mixture.quotas[0], data.splits["train"].mixture.sizes[0]
     assert f"mixed: bad {quota / len(places):.1%} ({size} blocks, {quota / size:.2g} passes an epoch), hub " in (
         data.describe()
     )
@@ -256,11 +258,13 @@ def test_block_that_comes_again_has_other_masks(make_data: Make) -> None:
 def test_sources_are_mixed_by_packed_rows(make_data: Make) -> None:
     options: dict[str, Any] = {"block_policy": "document", "block_size": 32, "pack_length": 64}
     data = make_data(**options)
-    packed, mixture = data.packed["train"], data.mixture
+    packed, mixture = data.splits["train"].packed, data.splits["train"].mixture
+    assert packed is not None
     assert mixture is not None
     assert len(packed) == len(mixture.sources) < len(data.examples["train"])
     assert f"({mixture.sizes[0]} rows, " in data.describe()
-    of_examples = data._find_sources()
+    table, lengths = data.examples["train"].table, data.texts["train"].tokens.document_lengths
+    of_examples = find_sources(table.starts, lengths, data.texts["train"].num_documents)
     for row, source in enumerate(mixture.sources):
         sequences, _ = packed.rows.find(np.array([row]))
         assert set(of_examples[sequences]) == {source}
@@ -294,15 +298,17 @@ def test_evaluation_text_is_split_off_by_document(make_data: Make) -> None:
     texts = [*read_reviews(), *load({"train"}, **hub, val_fraction=0.0)["train"]]
     assert sorted(texts) == sorted([*train["text"], *val["text"]])
     assert len(val) == round(0.3 * (len(train) + len(val)))
-    assert data.mixture is not None
-    assert sum(data.mixture.sizes) == len(data.examples["train"])
+    assert data.splits["train"].mixture is not None
+    assert sum(data.splits["train"].mixture.sizes) == len(data.examples["train"])
     held_out = make_data(val_source="train_blocks", num_val_blocks=9)
-    assert held_out.mixture is not None
-    assert len(held_out.mixture.sources) == sum(make_data().mixture.sizes) - 9  # type: ignore[union-attr]
-    sample = make_data(num_train_blocks=40)
-    assert sample.mixture is not None
-    assert sum(sample.mixture.quotas) == sum(sample.mixture.sizes) == 40
-    assert sample.mixture.quotas == [25, 5, 10]
+    whole, part = make_data().splits["train"].mixture, held_out.splits["train"].mixture
+    assert whole is not None
+    assert part is not None
+    assert len(part.sources) == sum(whole.sizes) - 9
+    sample = make_data(num_train_blocks=40).splits["train"].mixture
+    assert sample is not None
+    assert sum(sample.quotas) == sum(sample.sizes) == 40
+    assert sample.quotas == [25, 5, 10]
 
 
 def test_fingerprints_know_sources_and_weights(make_data: Make) -> None:

@@ -55,7 +55,7 @@ def test_blocks_that_are_not_trained_on_have_no_masks(make_data: Any) -> None:
 def test_documents_begin_where_they_do(make_data: Any) -> None:
     data = make_data(special_tokens="block", num_train_blocks=5)
     lines = list(describe_examples(data, "train", num_examples=22, num_blocks=100))
-    lengths = data.get_document_lengths("train")
+    lengths = data.texts["train"].tokens.document_lengths
     seen = dict(line.strip().split(": ", 1) for line in lines if line.startswith("  block "))
     assert sum(text.count("| ") for text in seen.values()) == len(lengths)  # each once, in examples or not
     assert not any("| [CLS]" in text for text in seen.values())

@@ -48,7 +48,7 @@ def cut(texts: Sequence[str]) -> Chunk:
 
 def make_stream(*sources: StreamSource, num_consumers: int = 1, **options: Any) -> StreamedBlocks:
     masking = Masking(VOCABULARY, np.append(np.ones(VOCABULARY, np.bool_), False), mask_prob=0.5)
-    make_blocks = partial(MaskedBlocks, around=SpecialTokens([], []), masking=masking, seed=SEED, pad_id=0)
+    make_blocks = partial(MaskedBlocks, special_tokens=SpecialTokens([], []), masking=masking, seed=SEED, pad_id=0)
     defaults: dict[str, Any] = {"chunk_documents": CHUNK, "cut": cut, "make_blocks": make_blocks, "seed": SEED}
     return StreamedBlocks(sources, **{**defaults, "batch_size": 5, "num_consumers": num_consumers, **options})
 

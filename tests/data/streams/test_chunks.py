@@ -4,10 +4,15 @@ from typing import Any
 
 import pytest
 
+from lit_mlm.data.masked.blocks import BlockCutter, BlockOptions
 from lit_mlm.data.streams.chunks import ChunkCutter
 from lit_mlm.data.tokens import tokenize
 
 TEXTS = ["The film was good .\r\n\r\nI left before the end .", "Bad .", "\nThe cast was noisy ."]
+
+
+def make_cutter(tokenizer: Any, size: int, policy: Any = "concatenate", **options: Any) -> BlockCutter:
+    return BlockOptions(size, policy, **options).fit(tokenizer, None)
 
 
 @pytest.mark.parametrize("num_bytes", [10, 2**21])
@@ -15,7 +20,7 @@ def test_a_chunk_is_its_documents_tokens_cut(wordpiece: Any, num_bytes: int, mon
     """Whatever is tokenised at a time."""
     monkeypatch.setattr(tokenize, "BATCH_BYTES", num_bytes)
     expected = [wordpiece(text)["input_ids"] for text in TEXTS]
-    chunk = ChunkCutter(wordpiece, 7, finds_words=True)(TEXTS)
+    chunk = ChunkCutter(wordpiece, make_cutter(wordpiece, 7), finds_words=True)(TEXTS)
     flat = [i for ids in expected for i in ids]
     assert chunk.ids.tolist() == flat
     assert chunk.document_lengths.tolist() == [len(ids) for ids in expected]
@@ -30,16 +35,16 @@ def test_a_chunk_is_its_documents_tokens_cut(wordpiece: Any, num_bytes: int, mon
 
 def test_policies(wordpiece: Any) -> None:
     lines = ["The film was good .", "I left before the end .", "Bad .", "The cast was noisy ."]
-    by_line = ChunkCutter(wordpiece, 6, "line", truncate=True, add_special_tokens=False)(TEXTS)
+    by_line = ChunkCutter(wordpiece, make_cutter(wordpiece, 8, "line", truncate=True, special_tokens="block"))(TEXTS)
     assert by_line.documents == lines
     assert by_line.word_starts is None
     lengths = [len(wordpiece(line, add_special_tokens=False)["input_ids"]) for line in lines]
     assert (by_line.table.ends - by_line.table.starts).tolist() == [min(6, length) for length in lengths]
-    by_document = ChunkCutter(wordpiece, 6, "document", drop_tail=True)(TEXTS)
+    by_document = ChunkCutter(wordpiece, make_cutter(wordpiece, 6, "document", drop_tail=True))(TEXTS)
     lengths = [len(wordpiece(text)["input_ids"]) for text in TEXTS]
     assert len(by_document.table) == sum(length // 6 for length in lengths)
 
 
 def test_no_document_at_all(wordpiece: Any) -> None:
-    chunk = ChunkCutter(wordpiece, 6)([])
+    chunk = ChunkCutter(wordpiece, make_cutter(wordpiece, 6))([])
     assert (len(chunk.ids), len(chunk.table), len(chunk.document_lengths)) == (0, 0, 0)

@@ -333,7 +333,7 @@ def test_training_batches_go_by_length_on_request_and_where_tokens_size_them(mak
         """The numbers of windows of whole batches, the share of padding, and the most tokens in a batch."""
         data = make_data(LONG, window=16, **options)
         shapes = [tuple(batch["input_ids"].shape) for batch in data.train_dataloader()]
-        padding = data._make_order("train", is_training=True).padding_fraction
+        padding = data.make_order("train", is_training=True).padding_fraction
         return {rows for rows, _ in shapes}, padding, max(rows * length for rows, length in shapes)
 
     chance, grouped = read(), read(group_by_length=True)
@@ -415,7 +415,7 @@ def test_tokenizer_is_trained_on_the_words(make_data: Any, monkeypatch: pytest.M
     [
         ({"window": 2}, "data.window 2 leaves no room beside 2 special tokens"),
         ({"window": 30}, "data.window is 30, but the model takes at most 20 tokens"),
-        ({"stride": 18}, "data.stride 18 must be less than the 18 pieces of a window"),
+        ({"stride": 18}, "data.stride 18 must be less than the 18 tokens of a window"),
         ({"max_tokens_per_batch": 11}, "data.max_tokens_per_batch 11 is less than the longest sequence of the train"),
         ({"max_tokens_per_batch": 50, "eval_batch_size": 2}, "data.eval_batch_size and data.max_tokens_per_batch excl"),
         ({"num_proc": 2}, "data.num_proc has no effect here"),

@@ -5,10 +5,8 @@ from math import inf
 import numpy as np
 import pytest
 
-from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.tagging.alignment import align_labels
-from lit_mlm.text.tagging.windows import add_context, cut_labels, cut_windows, find_owned_pieces, join_windows
+from lit_mlm.text.tagging.windows import add_context, cut_windows, find_owned_pieces
 
 
 def draw_words(rng: np.random.Generator, num_words: int, longest: int) -> IntArray:
@@ -81,35 +79,6 @@ def test_windows_equal_a_reference(seed: int) -> None:
             assert len(windows) == 1
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_joining_is_the_inverse_of_cutting(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    for _ in range(5):
-        words = draw_words(rng, int(rng.integers(0, 60)), 5)
-        num_words = len(set(words))
-        windows = cut_windows(words, 8, 4)
-        logits = rng.normal(size=(num_words, 3))
-        parts = [logits[i:j].copy() for i, j in zip(windows.first_words, windows.end_words, strict=True)]
-        for part, window in zip(parts, range(len(windows)), strict=True):  # what a window doesn't own must not be read
-            part[: windows.first_owned[window] - windows.first_words[window]] = np.nan
-            part[windows.end_owned[window] - windows.first_words[window] :] = np.nan
-        joined = join_windows(windows, parts)
-        assert joined.tolist() == logits.tolist()
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_labels_of_windows_hold_each_word_once(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    for _ in range(5):
-        words = draw_words(rng, 50, 6)
-        labels = align_labels(words, np.arange(50))
-        windows = cut_windows(words, 12, 6)
-        cut = cut_labels(labels, words, windows)
-        assert [len(part) for part in cut] == (windows.ends - windows.starts).tolist()
-        scored = np.concatenate([part[part != IGNORE_INDEX] for part in cut])
-        assert scored.tolist() == list(range(50))
-
-
 def test_a_sentence_of_2000_words() -> None:
     windows = cut_windows(np.arange(2000), 510, 255)
     assert (windows.ends - windows.starts).tolist() == [510] * 7
@@ -132,7 +101,6 @@ def test_words_as_long_as_the_window_stand_alone() -> None:
 def test_an_empty_sentence_has_no_window() -> None:
     windows = cut_windows(np.empty(0, dtype=np.int64), 8, 4)
     assert len(windows) == 0
-    assert len(join_windows(windows, [])) == 0
 
 
 @pytest.mark.parametrize(("size", "stride"), [(0, 0), (4, 4), (4, -1)])
@@ -144,12 +112,6 @@ def test_sizes_out_of_range_are_refused(size: int, stride: int) -> None:
 def test_a_word_that_fits_no_window_is_refused() -> None:
     with pytest.raises(ValueError, match="a word of 5 pieces fits no window of 4"):
         cut_windows(np.repeat(np.arange(2), [1, 5]), 4, 2)
-
-
-def test_values_must_fit_the_windows() -> None:
-    windows = cut_windows(np.arange(10), 6, 2)
-    with pytest.raises(ValueError, match=r"windows of \[6, 6\] words got \[6, 5\] values"):
-        join_windows(windows, [np.zeros(6), np.zeros(5)])
 
 
 def grow_slowly(sentences: list[IntArray], documents: IntArray, i: int, num_pieces: int, size: int) -> tuple[int, int]:

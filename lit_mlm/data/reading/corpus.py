@@ -1,12 +1,12 @@
-"""Documents from local files or from the Hub."""
+"""A corpus in files or on the Hub: what can't be read of it is refused, or left out and counted."""
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any
+from pathlib import Path
 
 from datasets import Dataset
+from lightning.pytorch.utilities import rank_zero_only
 
-from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.files import Problem, check_encoding, sift
 from lit_mlm.data.reading.hub import iterate_rows, load_split
 from lit_mlm.data.reading.readers import PlacedText, Row, require_column
@@ -16,69 +16,71 @@ from lit_mlm.errors import InputError
 log = logging.getLogger(__name__)
 
 
-class CorpusDataModule(BlocksDataModule):
-    """Reads documents, and refuses what can't be read or leaves it out.
+class Corpus:
+    """Where documents come from, by options of the same names.
 
     Args:
-        dataset: id on the Hub, or a folder with a copy of it.
+        cache_dir: where documents are kept as they were read.
+        dataset: id on the Hub, or a folder with a copy of it; None for files, or the data module's own.
         dataset_revision: of `dataset`.
         encoding: of the files.
-        skip_bad: leaves out files, lines and rows that can't be read or hold no text, and says how many, in place of
-            an error at the first.
+        skip_bad: leaves out what can't be read.
     """
 
     def __init__(
-        self,
-        dataset: str | None = None,
-        dataset_revision: str | None = None,
-        encoding: str = "utf-8",
-        skip_bad: bool = False,
-        **kwargs: Any,
+        self, cache_dir: Path, dataset: str | None, dataset_revision: str | None, encoding: str, skip_bad: bool
     ) -> None:
-        super().__init__(**kwargs)
         check_encoding(encoding)
         if dataset is not None and encoding != "utf-8":
             raise InputError(f"data.encoding {encoding} has no effect on data.dataset, which is no text file")
-        self.save_hyperparameters(logger=False)
+        self.dataset, self.dataset_revision = dataset, dataset_revision
+        self.encoding, self.skip_bad = encoding, skip_bad
+        self._folder = cache_dir / TEXTS
         self._num_skipped: dict[str, int] = {}
 
-    def facts(self, split: str) -> dict[str, float | int | str]:
-        """Adds how many files, lines and rows of all that was read were left out."""
-        return super().facts(split) | {"num_skipped": sum(self._num_skipped.values())}
+    @property
+    def num_skipped(self) -> int:
+        """Files, lines and rows of all that was read that were left out."""
+        return sum(self._num_skipped.values())
 
-    def exclude_dataset(self, option: str, value: object) -> None:
+    def exclude(self, option: str, value: object) -> None:
         """Refuses another place for the text beside `dataset`."""
-        dataset, revision = self.hparams["dataset"], self.hparams["dataset_revision"]
-        if value is not None and (dataset is not None or revision is not None):
+        if value is not None and (self.dataset is not None or self.dataset_revision is not None):
             raise InputError(
-                f"data.{option} ({value}) and data.dataset ({dataset}, revision {revision}) exclude each other: "
-                "both say where the text is"
+                f"data.{option} ({value}) and data.dataset ({self.dataset}, revision {self.dataset_revision}) exclude "
+                "each other: both say where the text is"
             )
 
-    def collect_documents(self, source: str, texts: Iterable[str | Problem]) -> Dataset:
-        """Keeps the texts of a source on disk, which is named in the report of what is left out.
+    def collect(
+        self, source: str, texts: Iterable[str | Problem], report: dict[str, list[Problem]] | None = None
+    ) -> Dataset:
+        """Keeps the texts of a source on disk.
+
+        Args:
+            source: its name in the report and in warnings.
+            texts: documents, and what can't be read in their place.
+            report: gets the problems of the source, in place of a refusal or a warning.
 
         Raises:
             InputError: at the first problem, unless they are skipped, or if there is no text at all.
         """
-        is_report, is_first = self.problems is not None, source not in self._num_skipped
+        is_first = source not in self._num_skipped
         problems: list[Problem] = []
         self._num_skipped[source] = 0
 
         def note(problem: Problem) -> None:
             self._num_skipped[source] += 1
-            if is_report or not problems:
+            if report is not None or not problems:
                 problems.append(problem)
 
-        good = sift(texts, note if is_report or self.hparams["skip_bad"] else None)
-        if is_report:
+        good = sift(texts, note if report is not None or self.skip_bad else None)
+        if report is not None:
             good = (PlacedText(text, getattr(text, "place", f"{source}, document {i}")) for i, text in enumerate(good))
-        documents = store_texts(good, self._cache_dir / TEXTS, with_places=is_report)
-        if self.problems is not None:
-            self.problems[source] = problems
-        elif problems and is_first and (self.trainer is None or self.trainer.is_global_zero):
-            number = self._num_skipped[source]
-            log.warning("%s: %d left out, the first: %s", source, number, problems[0].message)
+        documents = store_texts(good, self._folder, with_places=report is not None)
+        if report is not None:
+            report[source] = problems
+        elif problems and is_first:
+            _warn("%s: %d left out, the first: %s", source, self._num_skipped[source], problems[0].message)
         if not len(documents):
             raise InputError(f"the {source} text is empty" + (f": {problems[0].message}" if problems else ""))
         return documents
@@ -96,15 +98,20 @@ class CorpusDataModule(BlocksDataModule):
         Args:
             dataset: as of `load_split`.
             split: as of `load_split`.
-            revision: in place of which `data.dataset_revision` stands, where it is given.
+            revision: unless there is `dataset_revision`.
             subset: as of `load_split`.
             column: the one that is read, which must be there; by default all are.
 
         Raises:
             InputError: if there is no such data set or column.
         """
-        rows = load_split(dataset, split, self.hparams["dataset_revision"] or revision, subset)
+        rows = load_split(dataset, split, self.dataset_revision or revision, subset)
         require_column(f"{dataset}, {split}", rows.column_names, column)
         wanted = rows if column is None else rows.select_columns([column])  # others may hold images, to be decoded
         for number, fields in enumerate(iterate_rows(wanted), start=1):
             yield Row(f"{dataset}, {split}, row {number}", fields)
+
+
+@rank_zero_only
+def _warn(message: str, *values: object) -> None:
+    log.warning(message, *values)

@@ -14,6 +14,7 @@ from lit_mlm.cli.main import main
 from lit_mlm.data.reading.sources import Source
 from lit_mlm.data.sets.imdb import IMDBDataModule
 from lit_mlm.data.sets.text_files import TextFilesDataModule
+from lit_mlm.data.show.documents import describe_cache
 from lit_mlm.errors import InputError
 from lit_mlm.runs.checkpoints import read_checkpoint
 from lit_mlm.text.masking.strategies import WordMasking
@@ -187,8 +188,8 @@ def test_description_and_figures(make_data: Any, make_trainer: Any) -> None:
     assert data.describe().endswith("val blocks of 16 (concatenate), train streamed: 3 shards, chunks of 3 documents")
     assert data.sequence_length == 16
     assert data.facts("val")["num_blocks"] == len(data.examples["val"])
-    assert next(iter(data.describe_streams())).startswith("train: streamed: 3 shards")
-    assert data.stream_places is None
+    assert next(iter(describe_cache(data))).startswith("train: streamed: 3 shards")
+    assert data.stream.places == {}
 
 
 def test_fingerprint_is_of_names_sizes_and_options(make_data: Any, tmp_path: Path) -> None:

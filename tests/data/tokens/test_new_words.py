@@ -78,4 +78,6 @@ def test_documents_of_a_split_and_their_lengths(make_data: Any) -> None:
     data = make_data("test")
     texts = data.read_documents("test")["text"][:]
     assert texts == read_reviews("test")
-    assert data.get_document_lengths("test").tolist() == [len(data.tokenizer(text)["input_ids"]) for text in texts]
+    assert data.texts["test"].tokens.document_lengths.tolist() == [
+        len(data.tokenizer(text)["input_ids"]) for text in texts
+    ]

@@ -1,0 +1,160 @@
+"""The examples of a split: the blocks of its text that were chosen, masked, and packed into rows on request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from transformers import PreTrainedTokenizerBase
+
+from lit_mlm.data.masked.blocks import BlockCutter, BlockOptions
+from lit_mlm.data.masked.dataset import MaskedBlocks
+from lit_mlm.data.masked.documents import TokenizedText
+from lit_mlm.data.masked.masks import MaskOptions
+from lit_mlm.data.masked.mixture import Mixture, find_sources
+from lit_mlm.data.masked.samples import SampleOptions
+from lit_mlm.data.packed import PackedExamples, describe_packing, find_padding, pack_examples
+from lit_mlm.errors import InputError
+from lit_mlm.text.blocks import BlockTable, IntArray, find_shared_documents
+from lit_mlm.text.special_tokens import find_pad_id
+
+
+@dataclass(frozen=True)
+class SplitMaker:
+    """Makes the examples of splits.
+
+    Attributes:
+        tokenizer: of the model.
+        cutter: cuts documents into blocks.
+        samples: chooses blocks.
+        masks: how they are masked.
+        train_seed: of the masks of training.
+        pack_length: tokens of a row, special tokens included; None without packing.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    cutter: BlockCutter
+    samples: SampleOptions
+    masks: MaskOptions
+    train_seed: int
+    pack_length: int | None
+
+    def cut(self, source: str, text: TokenizedText) -> BlockTable:
+        """The blocks of a text.
+
+        Raises:
+            InputError: if there are none.
+        """
+        table, options = self.cutter.cut(text.tokens.document_lengths, text.num_documents), self.cutter.options
+        if len(table) == 0:
+            raise InputError(
+                f"the {source} split has no blocks: {sum(text.num_documents)} documents, {len(text.tokens.ids)} "
+                f"tokens, data.block_size {options.block_size}, data.drop_tail {options.drop_tail}; give more text or "
+                "a smaller block size"
+            )
+        return table
+
+    def make(self, split: str, text: TokenizedText, table: BlockTable, weights: Mapping[str, float]) -> "BlockSplit":
+        """The examples of a split.
+
+        Args:
+            split: train, val or test.
+            text: that they are made of.
+            table: the blocks of the text.
+            weights: of the sources that training mixes, by name; else none.
+        """
+        examples = self.make_blocks(split, text, table)
+        sources = self._find_sources(text, examples) if weights and split == "train" else None
+        packed, mixture = None, None
+        if self.pack_length is not None:
+            packed = pack_examples(examples, self.pack_length, ("block", "data.block_size"), sources)
+            sources = None if sources is None else sources[packed.find_firsts()]
+        if sources is not None:
+            mixture = Mixture(weights, sources, "block" if packed is None else "row")
+        num_shared = 0
+        if split == "val" and self.samples.get_source("val") == "train":
+            trained_on = self.samples.choose("train", len(table))
+            num_shared = len(find_shared_documents(text.tokens.document_lengths, table, examples.chosen, trained_on))
+        return BlockSplit(text, examples, packed, mixture, num_shared)
+
+    def make_blocks(self, split: str, text: TokenizedText, table: BlockTable) -> MaskedBlocks:
+        """The chosen blocks of a text, masked."""
+        is_training = split == "train"
+        return MaskedBlocks(
+            stream=text.tokens.ids,
+            table=table,
+            chosen=self.samples.choose(split, len(table)),
+            special_tokens=self.cutter.special_tokens,
+            masking=self.masks.make_masking(self.tokenizer),
+            seed=self.train_seed if is_training else self.masks.eval_seed,
+            pad_id=find_pad_id(self.tokenizer),
+            word_starts=text.tokens.word_starts,
+            schedule=self.masks.schedule if is_training else None,
+        )
+
+    def _find_sources(self, text: TokenizedText, examples: MaskedBlocks) -> IntArray:
+        """The source of each example."""
+        sources = find_sources(examples.table.starts, text.tokens.document_lengths, text.num_documents)
+        return sources[examples.chosen]
+
+
+@dataclass(frozen=True)
+class BlockSplit:
+    """The examples of a split.
+
+    Attributes:
+        text: that they are made of.
+        examples: masked blocks.
+        packed: the rows that these are packed into, if they are.
+        mixture: of the sources of training, if they are mixed.
+        num_shared: how many validation examples share a document with training: none, unless they are blocks of its
+            text.
+    """
+
+    text: TokenizedText
+    examples: MaskedBlocks
+    packed: PackedExamples | None
+    mixture: Mixture | None
+    num_shared: int
+
+    def deal(self, num_epochs: float = 1.0) -> MaskedBlocks | PackedExamples:
+        """What batches are made of, the examples or their rows, in a training of so many epochs."""
+        examples = replace(self.examples, num_epochs=num_epochs)
+        return examples if self.packed is None else replace(self.packed, examples=examples)
+
+    def collect_metadata(self) -> dict[str, float | int | str]:
+        """How many blocks, shared ones, dropped tokens and rows there are, as part of the metrics of the split."""
+        packing: dict[str, float | int | str] = {}
+        if self.packed is not None:
+            rows = self.packed.rows
+            packing = {"num_rows": len(rows), "padding_fraction": rows.padding_fraction}
+        return {
+            "num_blocks": len(self.examples),
+            "num_blocks_shared_with_train": self.num_shared,
+            "num_dropped_tokens": self.examples.table.num_dropped_tokens,
+        } | packing
+
+
+def describe_splits(
+    splits: Mapping[str, BlockSplit], options: BlockOptions, batch_size: int, eval_batch_size: int
+) -> list[str]:
+    """The number of blocks of each split, how they were cut, and what a recipe's policies cost, in parts of a line.
+
+    Args:
+        splits: by name.
+        options: with a block size.
+        batch_size: of training.
+        eval_batch_size: of evaluation.
+    """
+    counts = " / ".join(f"{len(split.examples):,} {name}" for name, split in splits.items())
+    parts = [f"{counts} blocks of {options.block_size} ({options.block_policy})"]
+    texts: list[TokenizedText] = []
+    for name, split in splits.items():
+        if split.examples.table.num_dropped_tokens and not any(split.text is text for text in texts):
+            parts.append(f"{split.examples.table.num_dropped_tokens:,} tokens of {name} dropped")
+        texts.append(split.text)
+        parts += [] if split.mixture is None else [str(split.mixture)]
+    for name, split in list(splits.items())[:1]:
+        if split.packed is not None:
+            unpacked = find_padding(split.examples.lengths, batch_size if name == "train" else eval_batch_size)
+            parts.append(describe_packing(split.packed.rows, unpacked))
+    num_shared = splits["val"].num_shared if "val" in splits else 0
+    return parts + ([f"{num_shared:,} val blocks share a document with training"] if num_shared else [])

@@ -1,0 +1,117 @@
+"""Words of the text that are added to the vocabulary of a pretrained model."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from lit_mlm.data.reading.documents import iterate_texts
+from lit_mlm.data.reading.files import Problem, decode_lines, read_bytes
+from lit_mlm.data.tokens.vocabulary import add_words, find_split_words, measure_fertility
+from lit_mlm.errors import InputError
+from lit_mlm.options import Count, refuse_without
+from lit_mlm.runs.changes import refuse_changes
+
+
+@dataclass(frozen=True)
+class NewWordOptions:
+    """The options of `BlocksDataModule` that say which words are added; those of the same names."""
+
+    new_words: list[str] | str | None = None
+    num_new_words: Count | None = None
+    min_pieces: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses options that don't fit together."""
+        refuse_without("data.num_new_words", self.num_new_words, min_pieces=self.min_pieces)
+        if self.new_words is not None and self.num_new_words is not None:
+            raise InputError("data.new_words and data.num_new_words exclude each other: both say which words to add")
+
+    def refuse_with_trained(self, vocab_size: int | None) -> None:
+        """Refuses new words for a tokenizer that is trained on the text."""
+        for name in ("new_words", "num_new_words"):
+            if getattr(self, name) is not None and vocab_size is not None:
+                raise InputError(f"data.{name} is for a tokenizer that is there: data.vocab_size trains a new one")
+
+    def add(self, tokenizer: PreTrainedTokenizerBase, documents: Mapping[str, Dataset]) -> "Vocabulary":
+        """Adds the words to a tokenizer.
+
+        Args:
+            tokenizer: is not changed.
+            documents: by split; those of training are there where words are found in them.
+        """
+        words = self.new_words or []
+        if isinstance(words, str):
+            words = read_words(Path(words).expanduser())
+        if self.num_new_words is not None:
+            texts = iterate_texts(documents["train"])
+            words = find_split_words(texts, tokenizer, self.num_new_words, self.min_pieces or 3)
+        extended, new_ids = add_words(tokenizer, words) if words else (tokenizer, {})
+        if not new_ids:
+            return Vocabulary(tokenizer)
+        metrics: dict[str, dict[str, Any]] = {}
+        for split, texts in documents.items():
+            metrics[split] = {"num_new_words": len(new_ids)}
+            for end, each in (("_before", tokenizer), ("", extended)):
+                found = measure_fertility(iterate_texts(texts), each)
+                metrics[split] |= {f"fertility{end}": found.fertility, f"split_fraction{end}": found.split_fraction}
+        return Vocabulary(extended, new_ids, {"options": asdict(self), "facts": metrics})
+
+    def keep(self, tokenizer: PreTrainedTokenizerBase, record: dict[str, Any]) -> "Vocabulary":
+        """What a checkpoint has; refuses options that ask for other words.
+
+        Args:
+            tokenizer: of the checkpoint.
+            record: as of `Vocabulary`, of its training.
+        """
+        asked = {name: value for name, value in asdict(self).items() if value is not None}
+        refuse_changes("data", asked, dict.fromkeys(asked) | record.get("options", {}))
+        return Vocabulary(tokenizer, record=record)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A tokenizer and the words that were added to it.
+
+    Attributes:
+        tokenizer: with the words.
+        new_words: the ids of the old tokens by the id of the new word.
+        record: what a checkpoint keeps, in YAML's types: the options, and metrics of each split.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    new_words: dict[int, list[int]] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def get_metrics(self, split: str) -> dict[str, float | int | str]:
+        """How many words were added, and what that changes in a split; nothing where there are none."""
+        metrics: dict[str, float | int | str] = self.record.get("facts", {}).get(split, {})
+        return metrics
+
+    def describe(self) -> str:
+        """How many words were added, and what that changes in the training text, or another."""
+        splits = self.record["facts"]
+        split = "train" if "train" in splits else next(iter(splits))
+        found = splits[split]
+        return (
+            f"{found['num_new_words']:,} words added: {found['fertility_before']:.4f} -> {found['fertility']:.4f} "
+            f"tokens a word of {split}, {found['split_fraction_before']:.2%} -> {found['split_fraction']:.2%} of them "
+            "split"
+        )
+
+
+def read_words(path: Path) -> list[str]:
+    """The words of a file, a word a line; empty lines are left out.
+
+    Raises:
+        InputError: if it can't be read.
+    """
+    content = read_bytes(path)
+    lines = [content] if isinstance(content, Problem) else [line for _, line in decode_lines(path, content, "utf-8")]
+    problem = next((line for line in lines if isinstance(line, Problem)), None)
+    if problem:
+        raise InputError(f"data.new_words must be a list, [{path}], or a file: {problem.message}")
+    return [line.strip() for line in lines if isinstance(line, str) and line.strip()]

@@ -1,0 +1,89 @@
+"""Which tokenizer the data has: the model's own, another one, or one that is trained on the text."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from transformers import PreTrainedTokenizerBase
+
+from lit_mlm.batch import TokenModel
+from lit_mlm.data.tokens.training import Algorithm, load_or_train_tokenizer
+from lit_mlm.data.tokens.vocabulary import require_same_vocabulary
+from lit_mlm.errors import InputError
+from lit_mlm.nets.pretrained import load_tokenizer
+from lit_mlm.options import refuse_without
+
+
+@dataclass(frozen=True)
+class TokenizerOptions:
+    """The options of `TextDataModule` that say which tokenizer it has; those of the same names."""
+
+    tokenizer: str | None
+    tokenizer_revision: str | None
+    vocab_size: int | None
+    tokenizer_algorithm: Algorithm | None
+    lowercase: bool | None
+
+    def __post_init__(self) -> None:
+        """Refuses options that don't fit together."""
+        if self.tokenizer is not None and self.vocab_size is not None:
+            raise InputError(
+                f"data.tokenizer ({self.tokenizer}) and data.vocab_size ({self.vocab_size}) exclude each other: "
+                "the first loads a tokenizer, the second trains one"
+            )
+        refuse_without("data.tokenizer", self.tokenizer, tokenizer_revision=self.tokenizer_revision)
+        training = {"tokenizer_algorithm": self.tokenizer_algorithm, "lowercase": self.lowercase}
+        refuse_without("data.vocab_size", self.vocab_size, **training)
+        if self.tokenizer_algorithm == "bpe" and self.lowercase is not None:
+            raise InputError(
+                f"data.lowercase {self.lowercase} has no effect on data.tokenizer_algorithm bpe: leave it out"
+            )
+
+    def load(
+        self, model: TokenModel | None, iterate_texts: Callable[[], Iterator[str]], text_hash: str, cache_dir: Path
+    ) -> PreTrainedTokenizerBase:
+        """Loads the tokenizer, or trains it.
+
+        Args:
+            model: that the data is for, if it is known.
+            iterate_texts: gives the texts to train on.
+            text_hash: of these texts.
+            cache_dir: where trained tokenizers are kept.
+
+        Raises:
+            InputError: if there is none, or if its ids have another meaning in the model's weights.
+        """
+        if self.vocab_size is not None:
+            kind = self.tokenizer_algorithm or "wordpiece", self.vocab_size, self.lowercase in (None, True)
+            key = hashlib.sha256(json.dumps([text_hash, kind]).encode()).hexdigest()[:32]
+            trained = load_or_train_tokenizer(iterate_texts(), *kind, cache_dir / "tokenizers" / key)
+            return _check_vocabulary(trained, model, f"data.vocab_size {self.vocab_size}")
+        if self.tokenizer is not None:
+            loaded = load_tokenizer(self.tokenizer, self.tokenizer_revision)
+            return _check_vocabulary(loaded, model, f"data.tokenizer {self.tokenizer}")
+        own = model.load_tokenizer() if model else None
+        if own is None:
+            raise InputError(
+                "no tokenizer: the model is built from scratch, so name one with data.tokenizer, "
+                "or have one trained with data.vocab_size"
+            )
+        return cast(PreTrainedTokenizerBase, own)
+
+
+def _check_vocabulary(
+    tokenizer: PreTrainedTokenizerBase, model: TokenModel | None, option: str
+) -> PreTrainedTokenizerBase:
+    """Refuses a tokenizer whose ids have another meaning in the weights that a model starts with.
+
+    A checkpoint's is compared with its hash once the net is there.
+    """
+    own = None
+    with suppress(InputError):  # a model that has no tokenizer of its own
+        own = model.load_tokenizer() if model and not model.has_final_tokenizer else None
+    if own is not None:
+        require_same_vocabulary(tokenizer, cast(PreTrainedTokenizerBase, own), option)
+    return tokenizer

@@ -1,0 +1,206 @@
+"""Rows of tagged words: windows of sentences, as training, evaluation, prediction and tagging read them.
+
+Shapes: B rows of a batch, T tokens of one, S sentences, P tokens of all sentences, R rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from transformers import PreTrainedTokenizerBase
+
+from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens
+from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords, align_labels, find_first_pieces
+from lit_mlm.text.tagging.windows import add_context, cut_windows
+
+Int32Array = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class WindowTable:
+    """Windows as slices of the stream of all pieces; what a window shows but doesn't own is not scored.
+
+    Attributes:
+        starts: first piece of each window, shape (R,).
+        ends: one past its last piece, shape (R,).
+        owned_starts: the first piece of the words that it owns, shape (R,).
+        owned_ends: one past the last piece of these, shape (R,).
+        sentences: the sentence that these belong to, never decreasing, shape (R,).
+    """
+
+    starts: IntArray
+    ends: IntArray
+    owned_starts: IntArray
+    owned_ends: IntArray
+    sentences: IntArray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True)
+class TaggedRows:
+    """The rows of sentences, read a batch at a time.
+
+    Attributes:
+        ids: of all tokens, sentence after sentence, without special tokens, shape (P,).
+        words: for each token the index of its word in its sentence, shape (P,).
+        labels: of each token, `IGNORE_INDEX` where it is not scored, shape (P,).
+        table: the windows.
+        special_tokens: put around each window.
+        pad_id: id on padding, where nothing is attended or scored.
+    """
+
+    ids: Int32Array
+    words: Int32Array
+    labels: Int32Array
+    table: WindowTable
+    special_tokens: SpecialTokens
+    pad_id: int
+
+    @classmethod
+    def build(
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        encoded: Sequence[EncodedWords],
+        size: int,
+        stride: int,
+        context: tuple[IntArray, int] | None = None,
+        word_labels: IntArray | None = None,
+        inside_of: IntArray | None = None,
+    ) -> Self:
+        """The rows of sentences.
+
+        Args:
+            tokenizer: that the tokens are of.
+            encoded: the tokens of each sentence.
+            size: tokens of a row, special tokens left out, >= 1.
+            stride: tokens that neighbouring windows of a sentence share, >= 0 and < `size`.
+            context: the document of each sentence, shape (S,), and how many tokens of it to show beside a sentence.
+            word_labels: of all words, sentence after sentence; without them nothing is scored.
+            inside_of: as in `align_labels`.
+        """
+        table = cut_sentences(encoded, size, stride)
+        if context is not None and len(encoded):
+            table = widen(table, encoded, *context, size)
+        if word_labels is None:
+            word_labels = np.full(sum(count_words(sentence) for sentence in encoded), IGNORE_INDEX)
+        tokens = join_pieces(encoded, word_labels, inside_of)
+        return cls(*tokens, table, find_special_tokens(tokenizer), find_pad_id(tokenizer))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def lengths(self) -> IntArray:
+        """Tokens of each row, special tokens included, shape (R,)."""
+        return self.table.ends - self.table.starts + len(self.special_tokens)
+
+    def make_batch(self, rows: IntArray) -> dict[str, npt.NDArray[Any]]:
+        """Some rows, padded on the right, as `lit_mlm.batch` describes it.
+
+        Args:
+            rows: their numbers, at least one, shape (B,).
+
+        Returns:
+            Arrays of shape (B, T) int64 by name, and ``sentences``, shape (B,).
+        """
+        starts, lengths = self.table.starts[rows], self.lengths[rows]
+        num_before = len(self.special_tokens.prefix)
+        columns = np.arange(int(lengths.max())) - num_before
+        is_token = columns < (lengths - num_before)[:, None]
+        is_text = (columns >= 0) & (columns < (lengths - len(self.special_tokens))[:, None])
+        places = np.where(is_text, starts[:, None] + columns, 0)
+        is_owned = is_text & (places >= self.table.owned_starts[rows, None])
+        is_owned &= places < self.table.owned_ends[rows, None]
+        input_ids = np.where(is_text, self.ids[places], self.pad_id).astype(np.int64)
+        input_ids[:, :num_before] = self.special_tokens.prefix
+        for i, token_id in enumerate(self.special_tokens.suffix):
+            input_ids[np.arange(len(rows)), lengths - len(self.special_tokens.suffix) + i] = token_id
+        return {
+            "input_ids": input_ids,
+            "attention_mask": is_token.astype(np.int64),
+            "labels": np.where(is_owned, self.labels[places], IGNORE_INDEX).astype(np.int64),
+            "words": np.where(is_owned, self.words[places], NO_WORD).astype(np.int64),
+            "sentences": self.table.sentences[rows],
+        }
+
+
+def count_words(sentence: EncodedWords, size: int | None = None) -> int:
+    """The words of the first `size` tokens of a sentence, or of all."""
+    words = sentence.word_of_piece[:size]
+    return int(words[-1]) + 1 if len(words) else 0
+
+
+def join_pieces(
+    encoded: Sequence[EncodedWords], word_labels: IntArray, inside_of: IntArray | None
+) -> tuple[Int32Array, Int32Array, Int32Array]:
+    """Ids, words and labels of all pieces, each of shape (P,).
+
+    Args:
+        encoded: of each sentence.
+        word_labels: of all words, sentence after sentence.
+        inside_of: as in `align_labels`.
+    """
+    empty = np.zeros(0, dtype=np.int64)
+    ids = np.concatenate([empty, *(sentence.ids for sentence in encoded)])
+    words = np.concatenate([empty, *(sentence.word_of_piece for sentence in encoded)])
+    num_words = np.array([count_words(sentence) for sentence in encoded], dtype=np.int64)
+    first_words = np.cumsum(num_words) - num_words
+    # Numbered through, so that one call aligns all sentences: no word runs on into the next one's.
+    numbered = words + np.repeat(first_words, [len(sentence.ids) for sentence in encoded])
+    labels = align_labels(numbered, word_labels, inside_of)
+    return ids.astype(np.int32), words.astype(np.int32), labels.astype(np.int32)
+
+
+def cut_sentences(encoded: Sequence[EncodedWords], size: int, stride: int) -> WindowTable:
+    """The windows of all sentences, as `cut_windows` cuts them; a sentence without words has none.
+
+    Args:
+        encoded: of each sentence.
+        size: pieces in a window, >= 1.
+        stride: pieces that neighbours share, >= 0 and < `size`.
+    """
+    lengths = np.array([len(sentence.ids) for sentence in encoded], dtype=np.int64)
+    offsets = np.cumsum(lengths) - lengths
+    short = np.flatnonzero((lengths > 0) & (lengths <= size))
+    starts, ends = offsets[short], offsets[short] + lengths[short]
+    parts = [np.stack([starts, ends, starts, ends, short])]
+    for number in np.flatnonzero(lengths > size).tolist():
+        word_of_piece = encoded[number].word_of_piece
+        windows = cut_windows(word_of_piece, size, stride)
+        boundaries = np.append(find_first_pieces(word_of_piece), len(word_of_piece))
+        slices = [windows.starts, windows.ends, boundaries[windows.first_owned], boundaries[windows.end_owned]]
+        parts.append(np.stack([*(offsets[number] + places for places in slices), np.full(len(windows), number)]))
+    columns = np.concatenate(parts, axis=1)
+    return WindowTable(*columns[:, np.argsort(columns[4], kind="stable")])
+
+
+def widen(
+    table: WindowTable, encoded: Sequence[EncodedWords], documents: IntArray, num_pieces: int, size: int
+) -> WindowTable:
+    """The windows with the context of their sentences, as `add_context` adds it.
+
+    Args:
+        table: of the sentences.
+        encoded: of each sentence.
+        documents: a number for each sentence, the same for neighbours of one document, shape (S,).
+        num_pieces: pieces of context at most, >= 0.
+        size: pieces in a window, >= 1.
+    """
+    lengths = np.array([len(sentence.ids) for sentence in encoded], dtype=np.int64)
+    words = [sentence.word_of_piece for sentence in encoded]
+    starts, ends = add_context(words, documents, num_pieces, size)
+    # A sentence of several windows has as many pieces as one holds, or more, and no context: its windows stay.
+    is_whole = (table.ends - table.starts) == lengths[table.sentences]
+    return WindowTable(
+        np.where(is_whole, starts[table.sentences], table.starts),
+        np.where(is_whole, ends[table.sentences], table.ends),
+        table.owned_starts,
+        table.owned_ends,
+        table.sentences,
+    )
