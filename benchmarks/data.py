@@ -38,7 +38,6 @@ from transformers import PreTrainedTokenizerBase
 
 from benchmarks.collating import compare_collating, find_texts, read
 from lit_mlm.data.masked.module import BlocksDataModule
-from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.nets.pretrained import load_tokenizer
 from lit_mlm.text.masking.strategies import TokenMasking, WordMasking
 
@@ -53,9 +52,9 @@ class Files(BlocksDataModule):
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """All files for training, the first one to validate."""
-        corpus = Corpus(self.cache_dir, None, None, "utf-8", skip_bad=False)
         return {
-            split: corpus.collect(split, read(self.files if split == "train" else self.files[:1])) for split in splits
+            split: self.collect_documents(split, read(self.files if split == "train" else self.files[:1]))
+            for split in splits
         }
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -23,6 +23,7 @@ from lit_mlm.data.masked.streamed import TrainStream
 from lit_mlm.data.packed import check_pack_length
 from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.documents import split_documents
+from lit_mlm.data.reading.files import Problem
 from lit_mlm.data.tokens.new_words import NewWordOptions
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import hash_tokenizer
@@ -85,9 +86,6 @@ class BlocksDataModule(TextDataModule):
     stream: TrainStream | None = None
     """What the training text is streamed by, in place of being read, cut and masked as a whole."""
 
-    corpus: Corpus | None = None
-    """Where the documents come from, if they are read from files or the Hub."""
-
     def __init__(
         self,
         block_size: Count | None = None,
@@ -137,6 +135,7 @@ class BlocksDataModule(TextDataModule):
                 "concatenated documents are full, so there is nothing to pack"
             )
         self.pack_length, self.val_fraction = pack_length, val_fraction
+        self.corpus = Corpus(self.cache_dir)
         self.finds_words = self.masks.strategy.needs_words
         self.compared: list[MaskingStrategy] = []
         self.splits: dict[str, BlockSplit] = {}
@@ -169,6 +168,10 @@ class BlocksDataModule(TextDataModule):
         fractions = [self.val_fraction if takes_val else 0.0, test_fraction]
         val, test, train = split_documents(documents, fractions, self.samples.split_seed)
         return {"train": train, "val": val, "test": test}
+
+    def collect_documents(self, source: str, texts: Iterable[str | Problem]) -> Dataset:
+        """Keeps documents of a split, or of a corpus of that name, on disk, for `load_documents`."""
+        return self.corpus.collect(source, texts, self.problems)
 
     # From documents to examples
 
@@ -334,7 +337,7 @@ class BlocksDataModule(TextDataModule):
             "block_size": self.split_maker.cutter.block_size,
             "block_policy": self.blocks.block_policy,
             **found.collect_metadata(),
-            **({} if self.corpus is None else {"num_skipped": self.corpus.num_skipped}),
+            **self.corpus.collect_metadata(),
         }
 
     def read_documents(self, split: str) -> Dataset:

@@ -28,7 +28,12 @@ class Corpus:
     """
 
     def __init__(
-        self, cache_dir: Path, dataset: str | None, dataset_revision: str | None, encoding: str, skip_bad: bool
+        self,
+        cache_dir: Path,
+        dataset: str | None = None,
+        dataset_revision: str | None = None,
+        encoding: str = "utf-8",
+        skip_bad: bool = False,
     ) -> None:
         check_encoding(encoding)
         if dataset is not None and encoding != "utf-8":
@@ -38,10 +43,9 @@ class Corpus:
         self._folder = cache_dir / TEXTS
         self._num_skipped: dict[str, int] = {}
 
-    @property
-    def num_skipped(self) -> int:
-        """Files, lines and rows of all that was read that were left out."""
-        return sum(self._num_skipped.values())
+    def collect_metadata(self) -> dict[str, int]:
+        """How many files, lines and rows of all that was read were left out, as part of the metrics of a split."""
+        return {"num_skipped": sum(self._num_skipped.values())} if self._num_skipped else {}
 
     def exclude(self, option: str, value: object) -> None:
         """Refuses another place for the text beside `dataset`."""

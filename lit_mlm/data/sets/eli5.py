@@ -39,8 +39,6 @@ class ELI5DataModule(BlocksDataModule):
             an error at the first.
     """
 
-    corpus: Corpus
-
     def __init__(
         self,
         data_dir: str | None = None,
@@ -72,10 +70,10 @@ class ELI5DataModule(BlocksDataModule):
         if "test" in splits:
             if self.data_dir is not None and Path(self.data_dir).expanduser().is_file():
                 raise InputError(f"data.data_dir {self.data_dir} is a file to train on: a folder can have more")
-            documents["test"] = self.corpus.collect("test", self._read(self.test_split), self.problems)
+            documents["test"] = self.collect_documents("test", self._read(self.test_split))
         if {"train", "val"} & set(splits):
             rows = islice(self._read(self.train_split), self.num_examples)
-            documents = self.split_off(self.corpus.collect("train", rows, self.problems)) | documents
+            documents = self.split_off(self.collect_documents("train", rows)) | documents
         return documents
 
     def _read(self, split: str) -> Iterator[str | Problem]:

@@ -44,8 +44,6 @@ class IMDBDataModule(BlocksDataModule):
             an error at the first.
     """
 
-    corpus: Corpus
-
     def __init__(
         self,
         data_dir: str | None = None,
@@ -74,14 +72,11 @@ class IMDBDataModule(BlocksDataModule):
         if "test" in splits:
             if "test" in names:
                 raise InputError(f"data.train_splits is {names}: the test split has been trained on, it can't test")
-            documents["test"] = self._collect("test")
+            documents["test"] = self.collect_documents("test", self._read("test"))
         if {"train", "val"} & set(splits):
-            reviews = concatenate_datasets([self._collect(name) for name in names])
+            reviews = concatenate_datasets([self.collect_documents(name, self._read(name)) for name in names])
             documents = self.split_off(reviews) | documents
         return documents
-
-    def _collect(self, split: str) -> Dataset:
-        return self.corpus.collect(split, self._read(split), self.problems)
 
     def _read(self, split: str) -> Iterator[str | Problem]:
         if self.data_dir is not None:

@@ -66,8 +66,6 @@ class TextFilesDataModule(BlocksDataModule):
             an error at the first.
     """
 
-    corpus: Corpus
-
     def __init__(
         self,
         train_files: list[str] | str | None = None,
@@ -129,7 +127,7 @@ class TextFilesDataModule(BlocksDataModule):
         if "test" in splits and "test" not in own and not self.test_fraction:
             raise InputError("no text to test on: give data.test_files (or data.test_split) or data.test_fraction")
         documents = {
-            split: self.corpus.collect(split, self._read_source(*self._describe_source(split)), self.problems)
+            split: self.collect_documents(split, self._read_source(*self._describe_source(split)))
             for split in own & set(splits)
         }
         if set(splits) - own:
@@ -205,11 +203,11 @@ class TextFilesDataModule(BlocksDataModule):
     def _read_train(self) -> Dataset:
         """The documents to train on, of all sources."""
         if not self.sources:
-            return self.corpus.collect("train", self._read_source(*self._describe_source("train")), self.problems)
+            return self.collect_documents("train", self._read_source(*self._describe_source("train")))
         parts, files = [], find_source_files(self.sources)
         for name, source in self.sources.items():
             with name_source(name):
-                parts.append(self.corpus.collect(name, self._read_source(source, files[name]), self.problems))
+                parts.append(self.collect_documents(name, self._read_source(source, files[name])))
         return join_sources(parts)
 
     def _find_files(self, split: str) -> list[Path]:
