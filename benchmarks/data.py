@@ -29,6 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,17 @@ from transformers import PreTrainedTokenizerBase
 
 from benchmarks.collating import compare_collating, find_texts, read
 from lit_mlm.data.masked.module import BlocksDataModule
+from lit_mlm.data.reading.files import OnBad
 from lit_mlm.nets.pretrained import load_tokenizer
 from lit_mlm.text.masking.strategies import TokenMasking, WordMasking
 
 SIDES = ("tokenizer", "ours", "ours, word starts", "recipe")
 BLOCK_SIZE, MAP_BATCH_SIZE = 128, 1000
+
+
+def read_all(files: Sequence[Path], on_bad: OnBad) -> Iterator[str]:
+    """The texts of files."""
+    return read(files)
 
 
 class Files(BlocksDataModule):
@@ -52,10 +59,8 @@ class Files(BlocksDataModule):
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """All files for training, the first one to validate."""
-        return {
-            split: self.collect_documents(split, read(self.files if split == "train" else self.files[:1]))
-            for split in splits
-        }
+        files = {"train": self.files, "val": self.files[:1], "test": self.files[:1]}
+        return {split: self.collect_documents(split, partial(read_all, files[split])) for split in splits}
 
 
 def run_tokenizer(files: Sequence[Path], tokenizer: PreTrainedTokenizerBase) -> tuple[float, int]:

@@ -129,32 +129,31 @@ def _read_inputs(options: Any) -> Iterator[Source]:
 
     check_encoding(options.encoding, "--encoding")
     if options.file is None:
-        lines = decode_lines(Path("standard input"), sys.stdin.buffer.read(), options.encoding)
-        yield from (line for line in map(_refuse_problem, (line for _, line in lines)) if line.strip())
+        for line in decode_lines(Path("standard input"), sys.stdin.buffer.read(), options.encoding):
+            if line.bad:
+                _refuse(line.bad)
+            if line.text.strip():
+                yield line.text
         return
     from lit_mlm.data.reading.readers import get_text, read_rows, read_texts
 
     for file in find_files(options.file, "--file"):
         if get_kind(file) == ".txt":
-            yield from map(_refuse_problem, read_texts(file, encoding=options.encoding, by_line=True))
+            yield from read_texts(file, encoding=options.encoding, by_line=True, on_bad=_refuse)
             continue
-        for row in map(_refuse_problem, read_rows(file, options.encoding)):
+        for row in read_rows(file, options.encoding, on_bad=_refuse):
             tokens = row.fields.get("tokens")
             if tokens is None or ("text" in row.fields and not options.words):
-                yield _refuse_problem(get_text(row, "text"))
+                yield get_text(row, "text")
             elif isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
                 yield tokens
             else:
                 raise InputError(f"{row.place}: the column 'tokens' must hold a list of words, got {tokens!r:.60}")
 
 
-def _refuse_problem(found: Any) -> Any:
-    """What was read, or the mistake that stands in its place, with the option of this command."""
-    from lit_mlm.data.reading.files import Problem
-
-    if isinstance(found, Problem):
-        raise InputError(found.message.replace("data.encoding", "--encoding"))
-    return found
+def _refuse(record: InputError) -> None:
+    """Raises a bad record, with the option of this command."""
+    raise InputError(str(record).replace("data.encoding", "--encoding")) from record
 
 
 def _tag_columns(options: Any) -> None:
@@ -166,8 +165,8 @@ def _tag_columns(options: Any) -> None:
     check_encoding(options.encoding, "--encoding")
     path = Path(options.columns).expanduser()
     try:
-        content = _refuse_problem(read_bytes(path))
-        sentences = list(map(_refuse_problem, parse_columns(path, content, "first", options.encoding)))
+        content = read_bytes(path)
+        sentences = list(parse_columns(path, content, "first", options.encoding, _refuse))
     except InputError as error:
         raise InputError(f"--columns {error}") from error
     if not sentences:

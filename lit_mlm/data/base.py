@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.batch import TokenModel
 from lit_mlm.data.batches import BatchOrder, EpochDraw, LazyDataLoader, wait_for_second_signal
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import BadRecordError
 from lit_mlm.data.tokens.tokenizer import TokenizerOptions
 from lit_mlm.data.tokens.training import Algorithm
 from lit_mlm.errors import InputError
@@ -48,8 +48,8 @@ class TextDataModule(LightningDataModule, ABC):
     predict_split: str = "test"
     """The split that `Trainer.predict` goes through: train, val or test."""
 
-    problems: dict[str, list[Problem]] | None = None
-    """What can't be read, by source, where it is to be reported (`audit`) and not to stop at the first."""
+    bad_records: dict[str, list[BadRecordError]] | None = None
+    """What can't be read, by source, where it is reported (`audit`) in place of an error at the first."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from lit_mlm.data.audit.sentences import audit_sentences
 from lit_mlm.data.base import STAGE_OF_SPLIT, TextDataModule
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.documents import part_sources
-from lit_mlm.data.reading.files import Problem, ProblemKind
+from lit_mlm.data.reading.files import BadKind, BadRecordError
 from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.errors import InputError
 
@@ -54,7 +54,7 @@ def audit(
     if not isinstance(data, BlocksDataModule | TaggedDataModule):
         raise InputError(f"audit reads documents or tagged sentences, and {type(data).__name__} has neither")
     data.attach(model)
-    data.problems = {}
+    data.bad_records = {}
     texts, notes = _load(data, splits)
     texts = _part_train(texts, getattr(data, "source_weights", {}))
     is_tagged = isinstance(data, TaggedDataModule)
@@ -67,7 +67,7 @@ def audit(
         "limit": limit,
         "near_threshold": near_threshold,
         "notes": notes,
-        "unreadable": {name: _summarize(found, num_examples) for name, found in data.problems.items()},
+        "unreadable": {name: _summarize(found, num_examples) for name, found in data.bad_records.items()},
     }
     if isinstance(data, TaggedDataModule):
         return head | audit_sentences(texts, data.tokenizer, data.find_scheme, limit, near_threshold, num_examples)
@@ -99,8 +99,8 @@ def _part_train(texts: dict[str, Any], sources: Collection[str]) -> dict[str, An
     return {name: part for name, part in parts if len(part)} | rest
 
 
-def _summarize(problems: Sequence[Problem], num_examples: int) -> dict[str, Any]:
+def _summarize(records: Sequence[BadRecordError], num_examples: int) -> dict[str, Any]:
     """How many files, lines and rows of a source can't be read, by what is wrong, and the first of each kind."""
-    counts = Counter(problem.kind for problem in problems)
-    first = {kind: [p.message for p in problems if p.kind == kind][:num_examples] for kind in get_args(ProblemKind)}
+    counts = Counter(record.kind for record in records)
+    first = {kind: [str(r) for r in records if r.kind == kind][:num_examples] for kind in get_args(BadKind)}
     return {kind: {"num": counts[kind], "examples": found} for kind, found in first.items()}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -23,7 +23,7 @@ from lit_mlm.data.masked.streamed import TrainStream
 from lit_mlm.data.packed import check_pack_length
 from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.documents import split_documents
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import OnBad
 from lit_mlm.data.tokens.new_words import NewWordOptions
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import hash_tokenizer
@@ -169,9 +169,9 @@ class BlocksDataModule(TextDataModule):
         val, test, train = split_documents(documents, fractions, self.samples.split_seed)
         return {"train": train, "val": val, "test": test}
 
-    def collect_documents(self, source: str, texts: Iterable[str | Problem]) -> Dataset:
-        """Keeps documents of a split, or of a corpus of that name, on disk, for `load_documents`."""
-        return self.corpus.collect(source, texts, self.problems)
+    def collect_documents(self, source: str, read: Callable[[OnBad], Iterable[str]]) -> Dataset:
+        """Keeps documents of a split or a corpus on disk; `read` gives them, and bad ones to its `on_bad`."""
+        return self.corpus.collect(source, read, self.bad_records)
 
     # From documents to examples
 

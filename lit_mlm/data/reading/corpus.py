@@ -1,13 +1,13 @@
 """A corpus in files or on the Hub: what can't be read of it is refused, or left out and counted."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from datasets import Dataset
 from lightning.pytorch.utilities import rank_zero_only
 
-from lit_mlm.data.reading.files import Problem, check_encoding, sift
+from lit_mlm.data.reading.files import BadRecordError, OnBad, check_encoding
 from lit_mlm.data.reading.hub import iterate_rows, load_split
 from lit_mlm.data.reading.readers import PlacedText, Row, require_column
 from lit_mlm.data.reading.text_cache import TEXTS, store_texts
@@ -56,37 +56,36 @@ class Corpus:
             )
 
     def collect(
-        self, source: str, texts: Iterable[str | Problem], report: dict[str, list[Problem]] | None = None
+        self, source: str, read: Callable[[OnBad], Iterable[str]], report: dict[str, list[BadRecordError]] | None = None
     ) -> Dataset:
         """Keeps the texts of a source on disk.
 
         Args:
             source: its name in the report and in warnings.
-            texts: documents, and what can't be read in their place.
-            report: gets the problems of the source, in place of a refusal or a warning.
-
-        Raises:
-            InputError: at the first problem, unless they are skipped, or if there is no text at all.
+            read: gives documents, and leaves what can't be read to what it is given.
+            report: gets the bad records of the source, in place of a refusal or a warning.
         """
-        is_first = source not in self._num_skipped
-        problems: list[Problem] = []
+        is_first, bad = source not in self._num_skipped, list[BadRecordError]()
         self._num_skipped[source] = 0
 
-        def note(problem: Problem) -> None:
+        def on_bad(record: BadRecordError) -> None:
+            if report is None and not self.skip_bad:
+                raise InputError(f"{record}; data.skip_bad true leaves out what can't be read") from record
             self._num_skipped[source] += 1
-            if report is not None or not problems:
-                problems.append(problem)
+            if report is not None or not bad:
+                bad.append(record)
 
-        good = sift(texts, note if report is not None or self.skip_bad else None)
+        texts = read(on_bad)
         if report is not None:
-            good = (PlacedText(text, getattr(text, "place", f"{source}, document {i}")) for i, text in enumerate(good))
-        documents = store_texts(good, self._folder, with_places=report is not None)
+            numbered = enumerate(texts)
+            texts = (PlacedText(text, getattr(text, "place", f"{source}, document {i}")) for i, text in numbered)
+        documents = store_texts(texts, self._folder, with_places=report is not None)
         if report is not None:
-            report[source] = problems
-        elif problems and is_first:
-            _warn("%s: %d left out, the first: %s", source, self._num_skipped[source], problems[0].message)
+            report[source] = bad
+        elif bad and is_first:
+            _warn("%s: %d left out, the first: %s", source, self._num_skipped[source], bad[0])
         if not len(documents):
-            raise InputError(f"the {source} text is empty" + (f": {problems[0].message}" if problems else ""))
+            raise InputError(f"the {source} text is empty" + (f": {bad[0]}" if bad else ""))
         return documents
 
     def read_hub(

@@ -1,6 +1,7 @@
-"""Files of text: found by patterns, decompressed and decoded line by line as they are read.
+"""Files of text: found by patterns, decompressed, and decoded line by line as they are read.
 
-What can't be read is a `Problem`; `sift` raises the first one, or leaves all of them out.
+A file, line or row that can't be read is a `BadRecordError`. Readers give it to their `on_bad`, which by default raises
+it, and continue with the next one.
 """
 
 import bz2
@@ -12,11 +13,10 @@ import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain, count
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import IO, Any, Literal, NamedTuple, TypeVar
 
 from lit_mlm.errors import InputError
 
@@ -29,24 +29,57 @@ SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 ADVICE = "say which encoding it is (data.encoding latin-1, for example), or convert the file"
 
-ProblemKind = Literal["empty", "undecodable", "damaged"]
+BadKind = Literal["empty", "undecodable", "damaged"]
 
-T = TypeVar("T")
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
-@dataclass(frozen=True)
-class Problem:
+class BadRecordError(InputError):
     """A file, line or row that can't be read.
 
-    Attributes:
+    Args:
         message: names the file, the place in it, and what was found there.
-        text: a line that can't be decoded, with the bytes in question as lone surrogates.
         kind: what is wrong with it.
     """
 
-    message: str
-    text: str = ""
-    kind: ProblemKind = "damaged"
+    def __init__(self, message: str, kind: BadKind = "damaged") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+OnBad = Callable[[BadRecordError], object]
+"""What is done with a bad record."""
+
+
+def refuse(record: BadRecordError) -> None:
+    """Raises a bad record."""
+    raise record
+
+
+def map_records(function: Callable[[In], Out], records: Iterable[In], on_bad: OnBad) -> Iterator[Out]:
+    """What a function makes of records; those that it raises as bad are left to `on_bad`."""
+    for record in records:
+        try:
+            found = function(record)
+        except BadRecordError as error:
+            on_bad(error)
+            continue
+        yield found
+
+
+class Line(NamedTuple):
+    """A line of a file.
+
+    Attributes:
+        number: from 1.
+        text: without its end; bytes that can't be decoded are lone surrogates.
+        bad: why it can't be decoded; None if it can.
+    """
+
+    number: int
+    text: str
+    bad: BadRecordError | None = None
 
 
 def find_files(patterns: Sequence[str], option: str) -> list[Path]:
@@ -122,62 +155,27 @@ def check_encoding(encoding: str, option: str = "data.encoding") -> None:
         raise InputError(f"{option} {encoding} is no encoding of text; latin-1 and cp1252 are") from error
 
 
-def sift(rows: Iterable[T | Problem], note: Callable[[Problem], object] | None) -> Iterator[T]:
-    """What could be read, as it comes.
-
-    Args:
-        rows: of any kind.
-        note: is told of each problem, which is left out.
-
-    Raises:
-        InputError: at the first problem, if there is nobody to tell.
-    """
-    for row in rows:
-        if not isinstance(row, Problem):
-            yield row
-        elif note is not None:
-            note(row)
-        else:
-            raise InputError(f"{row.message}; data.skip_bad true leaves out what can't be read")
-
-
-def collect(rows: Iterable[T | Problem], skip: bool) -> tuple[list[T], list[Problem]]:
-    """What could be read, and what could not.
-
-    Args:
-        rows: of any kind.
-        skip: leaves problems out.
-
-    Raises:
-        InputError: at the first problem, unless they are skipped.
-    """
-    problems: list[Problem] = []
-    return list(sift(rows, problems.append if skip else None)), problems
-
-
-def read_file(path: Path, read: Callable[[IO[bytes]], Iterator[T | Problem]]) -> Iterator[T | Problem]:
+def read_file(path: Path, read: Callable[[IO[bytes]], Iterator[Out]], on_bad: OnBad) -> Iterator[Out]:
     """What a function reads from a file, decompressed.
 
     Args:
         path: of the file.
         read: gets its content as a stream, which it may seek in.
-
-    Yields:
-        What the function does; a problem where the file can't be read, or not from there on, or is empty.
+        on_bad: gets the file if it can't be read, or not to its end, or is empty.
     """
     compression = path.suffix.lower()
     try:
         with COMPRESSIONS[compression](path) if compression in COMPRESSIONS else path.open("rb") as file:
             if _is_empty(file):
-                yield Problem(f"{path} is empty", kind="empty")
+                on_bad(BadRecordError(f"{path} is empty", "empty"))
             else:
                 yield from read(file)
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         # Most of what decompression raises has no number, unlike what the system does.
         if compression in COMPRESSIONS and not (isinstance(error, OSError) and error.errno):
-            yield Problem(f"{path} is no whole {path.suffix} file: {error}")
+            on_bad(BadRecordError(f"{path} is no whole {path.suffix} file: {error}"))
         else:
-            yield Problem(f"{path} can't be read: {getattr(error, 'strerror', None) or error}")
+            on_bad(BadRecordError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}"))
 
 
 def _is_empty(file: IO[bytes]) -> bool:
@@ -188,14 +186,14 @@ def _is_empty(file: IO[bytes]) -> bool:
     return is_empty
 
 
-def read_bytes(path: Path) -> bytes | Problem:
-    """The content of a file, decompressed; a problem if it is empty or damaged."""
-    (content,) = read_file(path, lambda file: iter([file.read()]))
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, decompressed; raises a `BadRecordError` if it is empty or damaged."""
+    (content,) = read_file(path, lambda file: iter([file.read()]), refuse)
     return content
 
 
-def decode_lines(path: Path, content: bytes | IO[bytes], encoding: str) -> Iterator[tuple[int, str | Problem]]:
-    """The lines of a file with their numbers, from 1; those that can't be decoded are problems.
+def decode_lines(path: Path, content: bytes | IO[bytes], encoding: str) -> Iterator[Line]:
+    """The lines of a file.
 
     Args:
         path: for messages.
@@ -210,12 +208,11 @@ def decode_lines(path: Path, content: bytes | IO[bytes], encoding: str) -> Itera
     is_utf8 = codecs.lookup(encoding).name == "utf-8"
     for number, line in enumerate(_cut_lines(file, codecs.BOM_UTF8 if is_utf8 else b""), start=1):
         try:
-            yield number, line.decode(encoding).removesuffix("\r")
+            yield Line(number, line.decode(encoding).removesuffix("\r"))
         except UnicodeDecodeError as error:
             byte = f"byte 0x{line[error.start]:02x} at place {error.start + 1}"
-            message = f"{path}, line {number}: {byte} is not {encoding} text; {ADVICE}"
-            text = line.decode(encoding, "surrogateescape").removesuffix("\r")
-            yield number, Problem(message, text, kind="undecodable")
+            bad = BadRecordError(f"{path}, line {number}: {byte} is not {encoding} text; {ADVICE}", "undecodable")
+            yield Line(number, line.decode(encoding, "surrogateescape").removesuffix("\r"), bad)
 
 
 def _cut_lines(file: IO[bytes], mark: bytes) -> Iterator[bytes]:
@@ -230,7 +227,7 @@ def _cut_lines(file: IO[bytes], mark: bytes) -> Iterator[bytes]:
         yield b""
 
 
-def _decode_wide(path: Path, file: IO[bytes], encoding: str) -> Iterator[tuple[int, str | Problem]]:
+def _decode_wide(path: Path, file: IO[bytes], encoding: str) -> Iterator[Line]:
     """As `decode_lines`, up to the first byte that can't be decoded."""
     name = codecs.lookup(encoding).name
     marks = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
@@ -245,8 +242,8 @@ def _decode_wide(path: Path, file: IO[bytes], encoding: str) -> Iterator[tuple[i
         except UnicodeDecodeError as error:
             place = size - len(error.object) + error.start
             message = f"{path}, byte {place}: {error.reason}: not {encoding} text; {ADVICE}"
-            yield next(numbers), Problem(message, kind="undecodable")
+            yield Line(next(numbers), "", BadRecordError(message, "undecodable"))
             return
         for line in lines:
-            yield next(numbers), line.removesuffix("\r")
-    yield next(numbers), rest.removesuffix("\r")
+            yield Line(next(numbers), line.removesuffix("\r"))
+    yield Line(next(numbers), rest.removesuffix("\r"))

@@ -14,7 +14,17 @@ from typing import IO, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lit_mlm.data.reading.files import COMPRESSIONS, Problem, decode_lines, get_kind, read_file
+from lit_mlm.data.reading.files import (
+    COMPRESSIONS,
+    BadRecordError,
+    Line,
+    OnBad,
+    decode_lines,
+    get_kind,
+    map_records,
+    read_file,
+    refuse,
+)
 from lit_mlm.errors import InputError
 
 
@@ -48,46 +58,38 @@ class PlacedText(str):
         return placed
 
 
-Line = tuple[int, str | Problem]
-"""A line of a file with its number, from 1."""
-
-
 def read_texts(
-    path: Path, column: str = "text", encoding: str = "utf-8", by_line: bool = False
-) -> Iterator[str | Problem]:
+    path: Path, column: str = "text", encoding: str = "utf-8", by_line: bool = False, on_bad: OnBad = refuse
+) -> Iterator[str]:
     """The documents of a file, as they are read: few are in memory at a time.
 
     Args:
         path: of one of `SUFFIXES`.
-        column: the column that holds the text, in all but ``.txt``.
+        column: the column that holds the text, in all but ``.txt``, which the file must have.
         encoding: of all but ``.parquet``.
         by_line: makes a document of each line of a ``.txt`` file, empty ones left out, in place of one of the whole,
             whose lines end in a line feed, however they ended in the file.
-
-    Raises:
-        InputError: if a file with columns has not this one.
+        on_bad: gets what can't be read.
     """
     if get_kind(path) == ".txt":
         read = _read_text_lines if by_line else _read_text
-        yield from read_file(path, lambda file: read(path, decode_lines(path, file, encoding)))
-        return
-    for row in read_rows(path, encoding, column):
-        yield row if isinstance(row, Problem) else get_text(row, column)
+        return read_file(path, lambda file: read(path, decode_lines(path, file, encoding), on_bad), on_bad)
+    return map_records(lambda row: get_text(row, column), read_rows(path, encoding, column, on_bad), on_bad)
 
 
-def get_text(row: Row, column: str) -> str | Problem:
-    """The text in a column of a row, or what is there in its place."""
+def get_text(row: Row, column: str) -> str:
+    """The text in a column of a row; raises a `BadRecordError` with what is there in its place."""
     if column not in row.fields:
         advice = "say which one with data.text_column"
-        return Problem(f"{row.place}: no column {column!r}, only {_list(row.fields)}; {advice}")
+        raise BadRecordError(f"{row.place}: no column {column!r}, only {_list(row.fields)}; {advice}")
     text = row.fields[column]
     if isinstance(text, str) and text.strip():
         if is_whole(text):
             return PlacedText(text, row.place)
-        return Problem(f"{row.place}: half a character in the column {column!r}: {text!r:.60}", kind="undecodable")
+        raise BadRecordError(f"{row.place}: half a character in the column {column!r}: {text!r:.60}", "undecodable")
     found = "no text" if text is None or text == "" else f"{type(text).__name__} {text!r}"
     is_empty = text is None or isinstance(text, str)
-    return Problem(f"{row.place}: {found} in the column {column!r}", kind="empty" if is_empty else "damaged")
+    raise BadRecordError(f"{row.place}: {found} in the column {column!r}", "empty" if is_empty else "damaged")
 
 
 def is_whole(text: str) -> bool:
@@ -99,118 +101,123 @@ def is_whole(text: str) -> bool:
     return True
 
 
-def read_rows(path: Path, encoding: str = "utf-8", column: str | None = None) -> Iterator[Row | Problem]:
+def read_rows(path: Path, encoding: str = "utf-8", column: str | None = None, on_bad: OnBad = refuse) -> Iterator[Row]:
     """The records of a file with columns.
 
     Args:
         path: of one of `SUFFIXES` but ``.txt``.
         encoding: of all but ``.parquet``.
         column: one that it must have.
-
-    Raises:
-        InputError: if the file as a whole has not this column.
+        on_bad: gets what can't be read.
     """
     kind = get_kind(path)
 
-    def read(file: IO[bytes]) -> Iterator[Row | Problem]:
+    def read(file: IO[bytes]) -> Iterator[Row]:
         if kind == ".parquet":
-            return _read_parquet(path, file, column)
+            return _read_parquet(path, file, column, on_bad)
         lines = decode_lines(path, file, encoding)
         if kind in (".csv", ".tsv"):
-            return _read_csv(path, lines, "\t" if kind == ".tsv" else ",", column)
-        return _read_json(path, lines) if kind == ".json" else _read_json_lines(path, lines)
+            return _read_csv(path, lines, "\t" if kind == ".tsv" else ",", column, on_bad)
+        return (_read_json if kind == ".json" else _read_json_lines)(path, lines, on_bad)
 
-    yield from read_file(path, read)
+    return read_file(path, read, on_bad)
 
 
-def _read_text(path: Path, lines: Iterable[Line]) -> Iterator[str | Problem]:
+def _read_text(path: Path, lines: Iterable[Line], on_bad: OnBad) -> Iterator[str]:
+    texts = _join_lines(lines, on_bad)
+    if texts is not None:
+        yield PlacedText(texts, str(path))
+
+
+def _join_lines(lines: Iterable[Line], on_bad: OnBad) -> str | None:
+    """The text of a whole file; None if a line of it can't be decoded."""
     texts = []
-    for _, line in lines:
-        if isinstance(line, Problem):
-            yield line
-            return
-        texts.append(line)
-    yield PlacedText("\n".join(texts), str(path))
+    for line in lines:
+        if line.bad:
+            on_bad(line.bad)
+            return None
+        texts.append(line.text)
+    return "\n".join(texts)
 
 
-def _read_text_lines(path: Path, lines: Iterable[Line]) -> Iterator[str | Problem]:
-    for number, line in lines:
-        if isinstance(line, Problem):
-            yield line
-        elif line.strip():
-            yield PlacedText(line, f"{path}, line {number}")
+def _read_text_lines(path: Path, lines: Iterable[Line], on_bad: OnBad) -> Iterator[str]:
+    for line in lines:
+        if line.bad:
+            on_bad(line.bad)
+        elif line.text.strip():
+            yield PlacedText(line.text, f"{path}, line {line.number}")
 
 
-def _read_json_lines(path: Path, lines: Iterable[Line]) -> Iterator[Row | Problem]:
-    for number, line in lines:
-        place = f"{path}, line {number}"
-        if isinstance(line, Problem):
-            yield line
-        elif line.strip():
-            try:
-                yield _make_row(place, json.loads(line))
-            except json.JSONDecodeError as error:
-                found = f"{error.msg.removesuffix(' at')} at place {error.pos + 1}"
-                yield Problem(f"{place}: no JSON object: {found}: {_shorten(line)}")
-            except (ValueError, RecursionError) as error:  # a number too long, an object too deep
-                yield Problem(f"{place}: no JSON object: {error}: {_shorten(line)}")
+def _read_json_lines(path: Path, lines: Iterable[Line], on_bad: OnBad) -> Iterator[Row]:
+    def parse(line: Line) -> Row:
+        if line.bad:
+            raise line.bad
+        place = f"{path}, line {line.number}"
+        try:
+            return _make_row(place, json.loads(line.text))
+        except json.JSONDecodeError as error:
+            found = f"{error.msg.removesuffix(' at')} at place {error.pos + 1}"
+            raise BadRecordError(f"{place}: no JSON object: {found}: {_shorten(line.text)}") from error
+        except (ValueError, RecursionError) as error:  # a number too long, an object too deep
+            if isinstance(error, BadRecordError):
+                raise
+            raise BadRecordError(f"{place}: no JSON object: {error}: {_shorten(line.text)}") from error
+
+    return map_records(parse, (line for line in lines if line.bad or line.text.strip()), on_bad)
 
 
-def _read_json(path: Path, lines: Iterator[Line]) -> Iterator[Row | Problem]:
+def _read_json(path: Path, lines: Iterator[Line], on_bad: OnBad) -> Iterator[Row]:
     """The records of an array, which is read whole, or of lines."""
-    first = next(((number, line) for number, line in lines if isinstance(line, Problem) or line.strip()), (1, ""))
-    is_array = isinstance(first[1], str) and first[1].lstrip().startswith("[")
-    yield from (_read_json_array if is_array else _read_json_lines)(path, chain([first], lines))
+    first = next((line for line in lines if line.bad or line.text.strip()), Line(1, ""))
+    read = _read_json_array if first.text.lstrip().startswith("[") and not first.bad else _read_json_lines
+    return read(path, chain([first], lines), on_bad)
 
 
-def _read_json_array(path: Path, lines: Iterator[Line]) -> Iterator[Row | Problem]:
-    number, first = next(lines)
-    texts = [""] * (number - 1)
-    for _, line in chain([(number, first)], lines):
-        if isinstance(line, Problem):
-            yield line
-            return
-        texts.append(line)
+def _read_json_array(path: Path, lines: Iterator[Line], on_bad: OnBad) -> Iterator[Row]:
+    first = next(lines)
+    text = _join_lines(chain([first], lines), on_bad)
+    if text is None:
+        return
     try:
-        records = json.loads("\n".join(texts))
+        records = json.loads("\n" * (first.number - 1) + text)
     except json.JSONDecodeError as error:
-        yield Problem(
-            f"{path}, line {error.lineno}: no JSON array: {error.msg.removesuffix(' at')} at place {error.colno}"
-        )
+        found = f"{error.msg.removesuffix(' at')} at place {error.colno}"
+        on_bad(BadRecordError(f"{path}, line {error.lineno}: no JSON array: {found}"))
     except (ValueError, RecursionError) as error:
-        yield Problem(f"{path}: no JSON array: {error}")
+        on_bad(BadRecordError(f"{path}: no JSON array: {error}"))
     else:
-        yield from (_make_row(f"{path}, record {number}", record) for number, record in enumerate(records, start=1))
+        numbered = enumerate(records, start=1)
+        yield from map_records(lambda record: _make_row(f"{path}, record {record[0]}", record[1]), numbered, on_bad)
 
 
-def _make_row(place: str, record: Any) -> Row | Problem:
+def _make_row(place: str, record: Any) -> Row:
     if isinstance(record, dict):
         return Row(place, record)
-    return Problem(f"{place}: {type(record).__name__} in place of an object with columns: {_shorten(str(record))}")
+    raise BadRecordError(
+        f"{place}: {type(record).__name__} in place of an object with columns: {_shorten(str(record))}"
+    )
 
 
-def _read_csv(path: Path, lines: Iterator[Line], delimiter: str, column: str | None) -> Iterator[Row | Problem]:
+def _read_csv(path: Path, lines: Iterator[Line], delimiter: str, column: str | None, on_bad: OnBad) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # a document is longer than the default allows
     names: list[str] | None = None
-    row: list[Line] = []  # the lines that the reader took for the row that it is at
+    row: list[Line] = []  # the lines that the reader took for the current row
     again: deque[Line] = deque()  # those that it takes once more, as no row begins where it took one to
 
     def feed() -> Iterator[str]:
         while line := again.popleft() if again else next(lines, None):
             row.append(line)
-            yield f"{line[1].text if isinstance(line[1], Problem) else line[1]}\n"
+            yield f"{line.text}\n"
 
     is_done = False
     while not is_done:
         reader = csv.reader(feed(), delimiter=delimiter, strict=True)
         try:
             for values in reader:
-                place, problem = f"{path}, line {row[0][0]}", next((p for _, p in row if isinstance(p, Problem)), None)
+                place, bad = f"{path}, line {row[0].number}", next((line.bad for line in row if line.bad), None)
                 row.clear()
-                if names is None and problem:
-                    raise InputError(problem.message)
-                if problem:
-                    yield problem
+                if bad:
+                    (refuse if names is None else on_bad)(bad)
                 elif not values:
                     continue
                 elif names is None:
@@ -218,20 +225,18 @@ def _read_csv(path: Path, lines: Iterator[Line], delimiter: str, column: str | N
                     require_column(str(path), names, column)
                 elif len(values) != len(names):
                     found = f"{len(values)} fields, but the header has {len(names)}"
-                    yield Problem(f"{place}: {found}: {_shorten(str(values))}")
+                    on_bad(BadRecordError(f"{place}: {found}: {_shorten(str(values))}"))
                 else:
                     yield Row(place, dict(zip(names, values, strict=True)))
             is_done = True
         except csv.Error as error:
-            message = f"{path}, line {row[0][0]}: a row that begins here can't be read: {error}"
-            if names is None:
-                raise InputError(message) from error
-            yield Problem(message)
+            bad = BadRecordError(f"{path}, line {row[0].number}: a row that begins here can't be read: {error}")
+            (refuse if names is None else on_bad)(bad)
             again.extendleft(reversed(row[1:]))
             row.clear()
 
 
-def _read_parquet(path: Path, source: IO[bytes], column: str | None) -> Iterator[Row | Problem]:
+def _read_parquet(path: Path, source: IO[bytes], column: str | None, on_bad: OnBad) -> Iterator[Row]:
     number = 0
     if path.suffix.lower() in COMPRESSIONS:  # it is read from its end
         source = pa.BufferReader(source.read())
@@ -244,7 +249,7 @@ def _read_parquet(path: Path, source: IO[bytes], column: str | None) -> Iterator
                 yield Row(f"{path}, row {number}", fields)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         place = f"{path}, after row {number}" if number else str(path)
-        yield Problem(f"{place}: this is no Parquet file, or a damaged one: {_shorten(str(error), 120)}")
+        on_bad(BadRecordError(f"{place}: this is no Parquet file, or a damaged one: {_shorten(str(error), 120)}"))
 
 
 def require_column(place: str, names: Sequence[str], column: str | None) -> None:

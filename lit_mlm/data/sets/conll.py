@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from lit_mlm.data.reading.files import COMPRESSIONS, Problem, check_encoding, get_kind
+from lit_mlm.data.reading.files import COMPRESSIONS, OnBad, check_encoding, get_kind, refuse
 from lit_mlm.data.tagged.columns import read_columns
 from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.data.tagged.sentences import TaggedSentence, load_sentences, read_sentences
@@ -93,32 +93,23 @@ class CoNLLDataModule(TaggedDataModule):
         return scheme
 
     def _read_split(self, split: str) -> list[TaggedSentence]:
-        sentences, problems = [], []
-        for sentence in self._iterate(split):
-            if not isinstance(sentence, Problem):
-                sentences.append(sentence)
-            elif self.problems is None:
-                raise InputError(sentence.message)
-            else:
-                problems.append(sentence)
-        if self.problems is not None:
-            self.problems[split] = problems
-        return sentences
+        bad = None if self.bad_records is None else self.bad_records.setdefault(split, [])
+        return list(self._iterate(split, refuse if bad is None else bad.append))
 
-    def _iterate(self, split: str) -> Iterator[TaggedSentence | Problem]:
+    def _iterate(self, split: str, on_bad: OnBad) -> Iterator[TaggedSentence]:
         columns, names = (self.words_column or "tokens", self.tags_column or f"{self.task}_tags"), self.tags.labels
         if self.data_dir is None:
             dataset, revision, subset = self.hub
-            return load_sentences(dataset, HUB_SPLITS[split], *columns, revision, subset, names)
+            return load_sentences(dataset, HUB_SPLITS[split], *columns, revision, subset, names, on_bad)
         file = find_file(Path(self.data_dir).expanduser(), split)
         if get_kind(file) == ".jsonl":
-            return read_sentences(file, *columns, self.encoding, names)
+            return read_sentences(file, *columns, self.encoding, names, on_bad)
         for name in ("words_column", "tags_column"):
             if getattr(self, name) is not None:
                 raise InputError(
                     f"data.{name} ({getattr(self, name)}) has no effect on {file}, whose columns have no names"
                 )
-        return read_columns(file, COLUMNS[self.task], self.encoding)
+        return read_columns(file, COLUMNS[self.task], self.encoding, on_bad)
 
 
 def find_file(folder: Path, split: str) -> Path:

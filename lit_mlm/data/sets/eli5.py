@@ -1,6 +1,7 @@
 """ELI5: questions and long answers from Reddit (Fan et al. 2019, "ELI5: Long form question answering", ACL)."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from datasets import Dataset
 
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.corpus import Corpus
-from lit_mlm.data.reading.files import COMPRESSIONS, Problem, find_place
+from lit_mlm.data.reading.files import COMPRESSIONS, BadRecordError, OnBad, find_place, map_records
 from lit_mlm.data.reading.readers import PlacedText, Row, is_whole, read_rows
 from lit_mlm.errors import InputError
 from lit_mlm.options import Part, Range
@@ -70,19 +71,19 @@ class ELI5DataModule(BlocksDataModule):
         if "test" in splits:
             if self.data_dir is not None and Path(self.data_dir).expanduser().is_file():
                 raise InputError(f"data.data_dir {self.data_dir} is a file to train on: a folder can have more")
-            documents["test"] = self.collect_documents("test", self._read(self.test_split))
+            documents["test"] = self.collect_documents("test", partial(self._read, self.test_split))
         if {"train", "val"} & set(splits):
-            rows = islice(self._read(self.train_split), self.num_examples)
-            documents = self.split_off(self.collect_documents("train", rows)) | documents
+            train = self.collect_documents("train", partial(self._read, self.train_split, num=self.num_examples))
+            documents = self.split_off(train) | documents
         return documents
 
-    def _read(self, split: str) -> Iterator[str | Problem]:
-        rows: Iterable[Row | Problem]
+    def _read(self, split: str, on_bad: OnBad, num: int | None = None) -> Iterator[str]:
         if self.data_dir is not None:
-            rows = read_rows(find_file(find_place(self.data_dir, "data.data_dir"), split), self.corpus.encoding)
+            file = find_file(find_place(self.data_dir, "data.data_dir"), split)
+            rows = read_rows(file, self.corpus.encoding, on_bad=on_bad)
         else:
             rows = self.corpus.read_hub(self.corpus.dataset or HUB_ID, split)
-        return (row if isinstance(row, Problem) else join_answers(row) for row in rows)
+        return islice(map_records(join_answers, rows, on_bad), num)
 
 
 def find_file(folder: Path, split: str) -> Path:
@@ -100,7 +101,7 @@ def find_file(folder: Path, split: str) -> Path:
     return files[0]
 
 
-def join_answers(row: Row) -> str | Problem:
+def join_answers(row: Row) -> str:
     """The answers of a record, joined by spaces, in any of the published layouts."""
     answers = row.fields.get("answers", row.fields.get("answers.text", row.fields.get("answer")))
     if isinstance(answers, dict):  # a list for each column, as on the Hub
@@ -113,4 +114,4 @@ def join_answers(row: Row) -> str | Problem:
             return PlacedText(" ".join(map(str, texts)), row.place)
     columns = ", ".join(row.fields)
     found = f"{answers!r:.80} in the columns {columns}"
-    return Problem(f"{row.place}: answers.text or answer must be text, found {found}")
+    raise BadRecordError(f"{row.place}: answers.text or answer must be text, found {found}")

@@ -1,6 +1,7 @@
 """IMDB film reviews (Maas et al. 2011, "Learning word vectors for sentiment analysis", ACL)."""
 
 from collections.abc import Collection, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from datasets import Dataset, concatenate_datasets
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.documents import TEXT
-from lit_mlm.data.reading.files import COMPRESSIONS, Problem, find_place
+from lit_mlm.data.reading.files import COMPRESSIONS, OnBad, find_place, map_records, refuse
 from lit_mlm.data.reading.readers import get_text, read_texts
 from lit_mlm.errors import InputError
 
@@ -72,21 +73,21 @@ class IMDBDataModule(BlocksDataModule):
         if "test" in splits:
             if "test" in names:
                 raise InputError(f"data.train_splits is {names}: the test split has been trained on, it can't test")
-            documents["test"] = self.collect_documents("test", self._read("test"))
+            documents["test"] = self.collect_documents("test", partial(self._read, "test"))
         if {"train", "val"} & set(splits):
-            reviews = concatenate_datasets([self.collect_documents(name, self._read(name)) for name in names])
+            reviews = concatenate_datasets([self.collect_documents(name, partial(self._read, name)) for name in names])
             documents = self.split_off(reviews) | documents
         return documents
 
-    def _read(self, split: str) -> Iterator[str | Problem]:
+    def _read(self, split: str, on_bad: OnBad) -> Iterator[str]:
         if self.data_dir is not None:
-            return read_folder(find_place(self.data_dir, "data.data_dir"), split, self.corpus.encoding)
+            return read_folder(find_place(self.data_dir, "data.data_dir"), split, self.corpus.encoding, on_bad)
         dataset = self.corpus.dataset or HUB_ID
         rows = self.corpus.read_hub(dataset, split, HUB_REVISION if dataset == HUB_ID else None, column=TEXT)
-        return (get_text(row, TEXT) for row in rows)
+        return map_records(lambda row: get_text(row, TEXT), rows, on_bad)
 
 
-def read_folder(folder: Path, split: str, encoding: str = "utf-8") -> Iterator[str | Problem]:
+def read_folder(folder: Path, split: str, encoding: str = "utf-8", on_bad: OnBad = refuse) -> Iterator[str]:
     """Reads one split of a folder, file by file in the order of their names.
 
     Raises:
@@ -95,7 +96,7 @@ def read_folder(folder: Path, split: str, encoding: str = "utf-8") -> Iterator[s
     for suffix in ("", *COMPRESSIONS):
         file = folder / f"{split}.jsonl{suffix}"
         if file.is_file():
-            return read_texts(file, TEXT, encoding)
+            return read_texts(file, TEXT, encoding, on_bad=on_bad)
     files = []
     for name in FOLDERS[split]:
         found = sorted((folder / name).glob("*.txt"))
@@ -104,4 +105,4 @@ def read_folder(folder: Path, split: str, encoding: str = "utf-8") -> Iterator[s
                 f"data.data_dir {folder}: the {split} split needs *.txt files in {folder / name}, or {split}.jsonl"
             )
         files += found
-    return chain.from_iterable(read_texts(file, encoding=encoding) for file in files)
+    return chain.from_iterable(read_texts(file, encoding=encoding, on_bad=on_bad) for file in files)

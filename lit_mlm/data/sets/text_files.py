@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from datasets import Dataset
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.documents import join_sources
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import OnBad, map_records
 from lit_mlm.data.reading.readers import get_text, read_texts
 from lit_mlm.data.reading.sources import (
     Source,
@@ -127,7 +128,7 @@ class TextFilesDataModule(BlocksDataModule):
         if "test" in splits and "test" not in own and not self.test_fraction:
             raise InputError("no text to test on: give data.test_files (or data.test_split) or data.test_fraction")
         documents = {
-            split: self.collect_documents(split, self._read_source(*self._describe_source(split)))
+            split: self.collect_documents(split, partial(self._read_source, *self._describe_source(split)))
             for split in own & set(splits)
         }
         if set(splits) - own:
@@ -185,13 +186,13 @@ class TextFilesDataModule(BlocksDataModule):
         column = source.text_column or defaults.text_column or "text"
         return source, column, source.encoding or self.corpus.encoding, by_line
 
-    def _read_source(self, source: Source, files: Iterable[Path]) -> Iterator[str | Problem]:
+    def _read_source(self, source: Source, files: Iterable[Path], on_bad: OnBad) -> Iterator[str]:
         """The texts of a source, or of its files."""
         source, column, encoding, by_line = self._complete(source)
         if source.dataset is not None:
             rows = self.corpus.read_hub(source.dataset, source.split, source.dataset_revision, source.subset, column)
-            return (get_text(row, column) for row in rows)
-        return chain.from_iterable(read_texts(file, column, encoding, by_line) for file in files)
+            return map_records(lambda row: get_text(row, column), rows, on_bad)
+        return chain.from_iterable(read_texts(file, column, encoding, by_line, on_bad) for file in files)
 
     def _make_shards(self, source: Source, files: Sequence[Path]) -> list[Shard]:
         """The shards of a source, or of its files."""
@@ -203,11 +204,11 @@ class TextFilesDataModule(BlocksDataModule):
     def _read_train(self) -> Dataset:
         """The documents to train on, of all sources."""
         if not self.sources:
-            return self.collect_documents("train", self._read_source(*self._describe_source("train")))
+            return self.collect_documents("train", partial(self._read_source, *self._describe_source("train")))
         parts, files = [], find_source_files(self.sources)
         for name, source in self.sources.items():
             with name_source(name):
-                parts.append(self.collect_documents(name, self._read_source(source, files[name])))
+                parts.append(self.collect_documents(name, partial(self._read_source, source, files[name])))
         return join_sources(parts)
 
     def _find_files(self, split: str) -> list[Path]:

@@ -141,9 +141,9 @@ class StreamedBlocks(Dataset[Any]):
 
     def _iterate_part(self, source: int, part: Part, start: Place) -> Iterator[tuple[Example, Place]]:
         shard = self.sources[source].shards[part.shard]
-        for number, texts, problems in read_chunks(shard, part, self.chunk_documents, self.skip_bad, start.chunk):
-            if problems and not self._has_warned:
-                log.warning("%s; this is left out, and so is whatever else can't be read", problems[0].message)
+        for number, texts, bad in read_chunks(shard, part, self.chunk_documents, self.skip_bad, start.chunk):
+            if bad and not self._has_warned:
+                log.warning("%s; this is left out, and so is whatever else can't be read", bad[0])
                 self._has_warned = True
             chunk, place = self.cut(texts), (source, part.shard, number)
             ids = number_examples(*place, len(chunk.table))

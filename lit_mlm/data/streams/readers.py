@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import IterableDataset
 from datasets.exceptions import DatasetsError
 
-from lit_mlm.data.reading.files import Problem, get_kind
+from lit_mlm.data.reading.files import BadRecordError, OnBad, get_kind
 from lit_mlm.data.reading.hub import iterate_rows, load_split
 from lit_mlm.data.reading.readers import Row, get_text, read_texts, require_column
 from lit_mlm.data.streams.shards import Shard
@@ -63,11 +63,11 @@ def make_hub_shards(dataset: str, split: str, revision: str | None, subset: str 
     return shards
 
 
-def _read_files(files: Sequence[Path], column: str, encoding: str, by_line: bool) -> Iterator[str | Problem]:
-    return chain.from_iterable(read_texts(file, column, encoding, by_line) for file in files)
+def _read_files(files: Sequence[Path], column: str, encoding: str, by_line: bool, on_bad: OnBad) -> Iterator[str]:
+    return chain.from_iterable(read_texts(file, column, encoding, by_line, on_bad) for file in files)
 
 
-def _read_rows(place: str, rows: IterableDataset, column: str) -> Iterator[str | Problem]:
+def _read_rows(place: str, rows: IterableDataset, column: str, on_bad: OnBad) -> Iterator[str]:
     """The texts of a shard.
 
     Raises:
@@ -76,6 +76,11 @@ def _read_rows(place: str, rows: IterableDataset, column: str) -> Iterator[str |
     number = 0
     try:
         for number, fields in enumerate(iterate_rows(rows), start=1):
-            yield get_text(Row(f"{place}, row {number}", fields), column)
+            try:
+                text = get_text(Row(f"{place}, row {number}", fields), column)
+            except BadRecordError as error:
+                on_bad(error)
+                continue
+            yield text
     except (OSError, ValueError, DatasetsError) as error:
         raise InputError(f"{place}, after row {number}: can't be read: {shorten(error)}") from error

@@ -10,7 +10,8 @@ from itertools import count, islice
 
 import numpy as np
 
-from lit_mlm.data.reading.files import Problem, collect
+from lit_mlm.data.reading.files import BadRecordError, OnBad
+from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking.counter_hash import SOURCE, draw_uniform, hash_examples
 
@@ -22,12 +23,12 @@ class Shard:
     Attributes:
         name: of the file, or of the place on the Hub, for messages.
         key: stands for what is in it, in a fingerprint: names and sizes rather than the texts, which nobody has read.
-        read: gives its documents, and what can't be read in their place.
+        read: gives its documents, and leaves what can't be read to what it is given.
     """
 
     name: str
     key: str
-    read: Callable[[], Iterator[str | Problem]]
+    read: Callable[[OnBad], Iterator[str]]
 
 
 @dataclass(frozen=True)
@@ -115,32 +116,32 @@ def deal_shards(num_shards: int, seed: int, passes: int, source: int, consumer: 
 
 def read_chunks(
     shard: Shard, part: Part, size: int, skip_bad: bool, start: int = 0
-) -> Iterator[tuple[int, list[str], list[Problem]]]:
+) -> Iterator[tuple[int, list[str], list[BadRecordError]]]:
     """Reads the chunks of a part, one at a time.
 
     Args:
         shard: that the part is of.
         part: which chunks.
-        size: documents in a chunk, those that can't be read among them; the last chunk may have fewer.
+        size: documents in a chunk; the last one may have fewer.
         skip_bad: leaves out what can't be read.
-        start: number of the chunk to begin with; what stands before it is read past.
+        start: number of the chunk to begin with; chunks before it are read and dropped.
 
     Yields:
         The number of a chunk in its shard, its documents, and what was left out.
-
-    Raises:
-        InputError: at what can't be read, unless that is left out.
     """
-    rows = shard.read()
+    bad: list[BadRecordError] = []
+    texts = shard.read(bad.append)
     for number in count():
-        chunk = islice(rows, size)
-        if number >= start and number % part.step == part.first:
-            read = list(chunk)
-            if not read:
-                return
-            yield number, *collect(read, skip_bad)
-        elif not sum(1 for _ in chunk):
+        bad.clear()
+        chunk = islice(texts, size)
+        is_ours = number >= start and number % part.step == part.first
+        read = list(chunk) if is_ours else []
+        if is_ours and bad and not skip_bad:
+            raise InputError(f"{bad[0]}; data.skip_bad true leaves out what can't be read")
+        if not (read or sum(1 for _ in chunk)):
             return
+        if is_ours:
+            yield number, read, list(bad)
 
 
 def shuffle_chunk(num_blocks: int, seed: int, passes: int, source: int, shard: int, chunk: int) -> IntArray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel
 
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import BadRecordError, OnBad, map_records, refuse
 from lit_mlm.data.reading.hub import load_split
 from lit_mlm.data.reading.readers import Row, read_rows
 from lit_mlm.errors import InputError, suggest
@@ -69,10 +69,8 @@ def number_documents(sentences: Sequence[TaggedSentence]) -> IntArray:
     return np.array(documents, dtype=np.int64)
 
 
-def make_sentence(
-    row: Row, words_column: str, tags_column: str, names: Sequence[str] | None = None
-) -> TaggedSentence | Problem:
-    """Words and tags of a record.
+def make_sentence(row: Row, words_column: str, tags_column: str, names: Sequence[str] | None = None) -> TaggedSentence:
+    """Words and tags of a record; raises a `BadRecordError` where they can't be.
 
     Args:
         row: its two columns hold lists.
@@ -83,30 +81,35 @@ def make_sentence(
     for option, column in (("words_column", words_column), ("tags_column", tags_column)):
         if column not in row.fields:
             known = ", ".join(map(repr, row.fields))
-            return Problem(
+            raise BadRecordError(
                 f"{row.place}: no column {column!r}, only {known}; say which one with data.{option}"
                 f"{suggest(column, row.fields)}"
             )
         if not isinstance(row.fields[column], list):
-            return Problem(f"{row.place}: the column {column!r} must hold a list, got {row.fields[column]!r:.60}")
+            raise BadRecordError(f"{row.place}: the column {column!r} must hold a list, got {row.fields[column]!r:.60}")
     words, tags = row.fields[words_column], row.fields[tags_column]
     if len(words) != len(tags):
-        return Problem(f"{row.place}: {len(words)} words, but {len(tags)} tags")
+        raise BadRecordError(f"{row.place}: {len(words)} words, but {len(tags)} tags")
     for i, word in enumerate(words):
         if not isinstance(word, str):
-            return Problem(f"{row.place}, word {i + 1}: expected text, got {word!r:.60}")
+            raise BadRecordError(f"{row.place}, word {i + 1}: expected text, got {word!r:.60}")
     named: list[str] = []
     for i, tag in enumerate(tags):
         name = _name_tag(tag, names)
         if name is None:
-            return Problem(f"{row.place}, word {i + 1} ({words[i]!r}): {_say_expected(tag, names)}")
+            raise BadRecordError(f"{row.place}, word {i + 1} ({words[i]!r}): {_say_expected(tag, names)}")
         named.append(name)
     return TaggedSentence(words, named, row.place)
 
 
 def read_sentences(
-    path: Path, words_column: str, tags_column: str, encoding: str = "utf-8", names: Sequence[str] | None = None
-) -> Iterator[TaggedSentence | Problem]:
+    path: Path,
+    words_column: str,
+    tags_column: str,
+    encoding: str = "utf-8",
+    names: Sequence[str] | None = None,
+    on_bad: OnBad = refuse,
+) -> Iterator[TaggedSentence]:
     """The sentences of a file of records, one a record: JSON lines, a JSON array, or Parquet.
 
     Args:
@@ -115,9 +118,10 @@ def read_sentences(
         tags_column: the column with the tags.
         encoding: of all but Parquet.
         names: of tags that are numbers, by number.
+        on_bad: gets what can't be read.
     """
-    for row in read_rows(path, encoding):
-        yield row if isinstance(row, Problem) else make_sentence(row, words_column, tags_column, names)
+    columns = words_column, tags_column, names
+    return map_records(lambda row: make_sentence(row, *columns), read_rows(path, encoding, on_bad=on_bad), on_bad)
 
 
 def load_sentences(
@@ -128,7 +132,8 @@ def load_sentences(
     revision: str | None = None,
     subset: str | None = None,
     names: Sequence[str] | None = None,
-) -> Iterator[TaggedSentence | Problem]:
+    on_bad: OnBad = refuse,
+) -> Iterator[TaggedSentence]:
     """The sentences of a split on the Hub, or of a copy of it, one a row.
 
     Args:
@@ -139,9 +144,7 @@ def load_sentences(
         revision: of an id on the Hub.
         subset: the name of the configuration, where the data set has several.
         names: of tags that are numbers, by number; by default the data set's own.
-
-    Raises:
-        InputError: if there is no such data set, split or column.
+        on_bad: gets what can't be read.
     """
     rows = load_split(dataset, split, revision, subset)
     for option, column in (("words_column", words_column), ("tags_column", tags_column)):
@@ -153,8 +156,9 @@ def load_sentences(
     kind = getattr(rows.features[tags_column], "feature", None)
     if isinstance(kind, ClassLabel):
         names = kind.names
-    for number, fields in enumerate(rows.select_columns([words_column, tags_column]), start=1):
-        yield make_sentence(Row(f"{dataset}, {split}, row {number}", fields), words_column, tags_column, names)
+    numbered = enumerate(rows.select_columns([words_column, tags_column]), start=1)
+    found = (Row(f"{dataset}, {split}, row {number}", fields) for number, fields in numbered)
+    return map_records(lambda row: make_sentence(row, words_column, tags_column, names), found, on_bad)
 
 
 def _name_tag(tag: Any, names: Sequence[str] | None) -> str | None:

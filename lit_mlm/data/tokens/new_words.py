@@ -9,7 +9,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.reading.documents import iterate_texts
-from lit_mlm.data.reading.files import Problem, decode_lines, read_bytes
+from lit_mlm.data.reading.files import BadRecordError, decode_lines, read_bytes
 from lit_mlm.data.tokens.vocabulary import add_words, find_split_words, measure_fertility
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count, refuse_without
@@ -109,9 +109,11 @@ def read_words(path: Path) -> list[str]:
     Raises:
         InputError: if it can't be read.
     """
-    content = read_bytes(path)
-    lines = [content] if isinstance(content, Problem) else [line for _, line in decode_lines(path, content, "utf-8")]
-    problem = next((line for line in lines if isinstance(line, Problem)), None)
-    if problem:
-        raise InputError(f"data.new_words must be a list, [{path}], or a file: {problem.message}")
-    return [line.strip() for line in lines if isinstance(line, str) and line.strip()]
+    try:
+        lines = list(decode_lines(path, read_bytes(path), "utf-8"))
+        for line in lines:
+            if line.bad:
+                raise line.bad
+    except BadRecordError as error:
+        raise InputError(f"data.new_words must be a list, [{path}], or a file: {error}") from error
+    return [line.text.strip() for line in lines if line.text.strip()]

@@ -10,13 +10,14 @@ import pickle
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lit_mlm.data.reading.files import Problem, collect
-from lit_mlm.data.reading.readers import PlacedText, Row, read_rows, read_texts
+from lit_mlm.data.reading.files import BadRecordError
+from lit_mlm.data.reading.readers import PlacedText, read_rows, read_texts
 from lit_mlm.errors import InputError
 
 TEXTS = ["One line.", 'Two\nlines, with "quotes"', "naïve 漢字", "four"]
@@ -89,7 +90,13 @@ def test_plain_text_by_file_and_by_line(tmp_path: Path) -> None:
     assert [get_place(text) for text in read_texts(path, by_line=True)] == [f"{path}, line 1", f"{path}, line 3"]
 
 
-def get_place(text: str | Problem) -> str:
+def collect(path: Path, **options: Any) -> tuple[list[str], list[BadRecordError]]:
+    """What can be read, and what can't."""
+    bad: list[BadRecordError] = []
+    return list(read_texts(path, on_bad=bad.append, **options)), bad
+
+
+def get_place(text: str) -> str:
     assert isinstance(text, PlacedText)
     assert pickle.loads(pickle.dumps(text)).place == text.place
     return text.place
@@ -98,16 +105,15 @@ def get_place(text: str | Problem) -> str:
 def test_places_of_rows_and_what_is_wrong_with_others(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a"}\n\n{"text": ""}\n{"text": null}\n{"text": 3}\n{"text": "\\ud800"}\n{"text": "b"}\n')
-    texts = list(read_texts(path))
-    kinds = [text.kind for text in texts if isinstance(text, Problem)]
-    assert kinds == ["empty", "empty", "damaged", "undecodable"]
+    texts, bad = collect(path)
+    assert [record.kind for record in bad] == ["empty", "empty", "damaged", "undecodable"]
     assert [get_place(texts[i]) for i in (0, -1)] == [f"{path}, line 1", f"{path}, line 7"]
     path.write_bytes(b'{"text": "\xe9"}')
-    assert [text.kind for text in read_texts(path) if isinstance(text, Problem)] == ["undecodable"]
+    assert [record.kind for record in collect(path)[1]] == ["undecodable"]
     path.write_bytes("\u00e9".encode("utf-16")[:-1])
-    assert [text.kind for text in read_texts(path, encoding="utf-16") if isinstance(text, Problem)] == ["undecodable"]
+    assert [record.kind for record in collect(path, encoding="utf-16")[1]] == ["undecodable"]
     path.write_text(" \n")
-    assert [text.kind for text in read_texts(path) if isinstance(text, Problem)] == ["empty"]
+    assert [record.kind for record in collect(path)[1]] == ["empty"]
 
 
 def test_json_lines_in_a_json_file(tmp_path: Path) -> None:
@@ -117,7 +123,7 @@ def test_json_lines_in_a_json_file(tmp_path: Path) -> None:
 
 def test_line_numbers_of_csv_count_lines_in_quotes(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv")
-    places = [row.place.rpartition(", ")[2] for row in read_rows(tmp_path / "a.csv") if isinstance(row, Row)]
+    places = [row.place.rpartition(", ")[2] for row in read_rows(tmp_path / "a.csv")]
     assert places == ["line 2", "line 3", "line 5", "line 6"]
 
 
@@ -156,46 +162,46 @@ def test_broken_files_name_file_place_and_what_was_found(tmp_path: Path, name: s
     content, message = BROKEN[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as error:
-        collect(read_texts(tmp_path / name), skip=False)
+        list(read_texts(tmp_path / name))
     assert str(error.value).startswith(str(tmp_path / name))
     assert message in str(error.value)
-    good, problems = collect(read_texts(tmp_path / name), skip=True)
-    assert len(problems) >= 1
+    good, bad = collect(tmp_path / name)
+    assert len(bad) >= 1
     assert set(good) <= {"a", "b"}
 
 
 def test_null_in_parquet_names_the_row(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a", "b", None]}), tmp_path / "a.parquet", row_group_size=2)
-    assert list(read_texts(tmp_path / "a.parquet"))[2] == Problem(
-        f"{tmp_path / 'a.parquet'}, row 3: no text in the column 'text'", kind="empty"
-    )
+    good, (record,) = collect(tmp_path / "a.parquet")
+    assert good == ["a", "b"]
+    assert (str(record), record.kind) == (f"{tmp_path / 'a.parquet'}, row 3: no text in the column 'text'", "empty")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet"])
 def test_missing_column_is_no_row_to_skip(tmp_path: Path, name: str) -> None:
     WRITERS[Path(name).suffix](tmp_path / name)
     with pytest.raises(InputError, match=r"has no column 'txt', only 'id', 'text'; did you mean data.text_column text"):
-        collect(read_texts(tmp_path / name, column="txt"), skip=True)
+        collect(tmp_path / name, column="txt")
 
 
 def test_broken_row_costs_no_other(tmp_path: Path) -> None:
     good_rows = [f"{i},1" for i in range(20)]
     rows = ["text,n", *good_rows[:10], '"he "said" so",2', '"not closed,3', *good_rows[10:]]
     (tmp_path / "a.csv").write_text("\n".join(rows))
-    good, problems = collect(read_texts(tmp_path / "a.csv"), skip=True)
+    good, bad = collect(tmp_path / "a.csv")
     assert good == [str(i) for i in range(20)]
-    assert [problem.message.partition(": ")[0][-7:] for problem in problems] == ["line 12", "line 13"]
+    assert [str(record).partition(": ")[0][-7:] for record in bad] == ["line 12", "line 13"]
 
 
 def test_undecodable_byte_in_a_row_of_several_lines_costs_that_row(tmp_path: Path) -> None:
     content = b'text,l\n"one\nb\xe9d",1\ntwo,2\n"three\nmore",3\nfour,4'
     (tmp_path / "a.csv").write_bytes(content)
-    good, problems = collect(read_texts(tmp_path / "a.csv"), skip=True)
+    good, bad = collect(tmp_path / "a.csv")
     assert good == ["two", "three\nmore", "four"]
-    assert len(problems) == 1
+    assert len(bad) == 1
     (tmp_path / "b.csv").write_bytes(b"t\xe9xt,l\na,1\n")
     with pytest.raises(InputError, match=r"b.csv, line 1: byte 0xe9"):
-        collect(read_texts(tmp_path / "b.csv"), skip=True)
+        collect(tmp_path / "b.csv")
 
 
 def test_damaged_page_of_parquet(tmp_path: Path) -> None:
@@ -205,7 +211,7 @@ def test_damaged_page_of_parquet(tmp_path: Path) -> None:
     content[4:40] = b"\xff" * 36
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"a.parquet.*: this is no Parquet file, or a damaged one"):
-        collect(read_texts(path), skip=False)
+        list(read_texts(path))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +224,7 @@ def test_damaged_page_of_parquet(tmp_path: Path) -> None:
 def test_odd_headers(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(InputError, match=message):
-        collect(read_texts(tmp_path / "a.csv"), skip=True)
+        collect(tmp_path / "a.csv")
 
 
 def test_lines_that_end_in_a_carriage_return_alone(tmp_path: Path) -> None:
@@ -229,17 +235,15 @@ def test_lines_that_end_in_a_carriage_return_alone(tmp_path: Path) -> None:
 
 def test_undecodable_utf16_names_the_byte(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("text".encode("utf-16")[:-1])
-    (problem,) = read_texts(tmp_path / "a.txt", encoding="utf-16")
-    assert isinstance(problem, Problem)
-    assert "a.txt, byte 8: truncated data: not utf-16 text" in problem.message
+    _, (record,) = collect(tmp_path / "a.txt", encoding="utf-16")
+    assert "a.txt, byte 8: truncated data: not utf-16 text" in str(record)
 
 
 def test_utf16_without_a_byte_order_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text of a file in utf-8", encoding="utf-8")
-    (problem,) = read_texts(tmp_path / "a.txt", encoding="utf-16")
-    assert isinstance(problem, Problem)
-    assert problem.kind == "undecodable"
-    assert "a.txt, byte 22: truncated data: not utf-16 text; say" in problem.message
+    _, (record,) = collect(tmp_path / "a.txt", encoding="utf-16")
+    assert record.kind == "undecodable"
+    assert "a.txt, byte 22: truncated data: not utf-16 text; say" in str(record)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
@@ -250,9 +254,8 @@ def test_files_larger_than_what_is_read_at_a_time(tmp_path: Path, encoding: str)
     assert texts == lines
     assert get_place(texts[-1]) == f"{tmp_path / 'a.txt'}, line 100000"
     (tmp_path / "b.txt").write_bytes(" ".join(lines).encode("utf-16") + b"x")
-    (problem,) = read_texts(tmp_path / "b.txt", encoding="utf-16")
-    assert isinstance(problem, Problem)
-    assert f"byte {len(' '.join(lines).encode('utf-16'))}: truncated data" in problem.message
+    _, (record,) = collect(tmp_path / "b.txt", encoding="utf-16")
+    assert f"byte {len(' '.join(lines).encode('utf-16'))}: truncated data" in str(record)
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl.gz", "a.csv", "a.parquet"])
@@ -268,7 +271,7 @@ def test_files_are_not_held_in_memory(tmp_path: Path, name: str) -> None:
     }
     writers[name](tmp_path / name)
     tracemalloc.start()
-    num_read = sum(len(text) for text in read_texts(tmp_path / name, by_line=True) if isinstance(text, str))
+    num_read = sum(len(text) for text in read_texts(tmp_path / name, by_line=True))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert num_read == 5000 * 2000
@@ -279,10 +282,10 @@ def test_what_stands_before_damage_is_read(tmp_path: Path) -> None:
     lines = "".join(f'{{"text": "{os.urandom(20).hex()}"}}\n' for _ in range(10_000))
     content = gzip.compress(lines.encode())
     (tmp_path / "a.jsonl.gz").write_bytes(content[: len(content) // 2])
-    good, problems = collect(read_texts(tmp_path / "a.jsonl.gz"), skip=True)
+    good, bad = collect(tmp_path / "a.jsonl.gz")
     assert 1000 < len(good) < 9000
     assert lines.startswith("".join(f'{{"text": "{text}"}}\n' for text in good))
-    assert [problem.message.partition("is ")[2][:17] for problem in problems] == ["no whole .gz file"]
+    assert [str(record).partition("is ")[2][:17] for record in bad] == ["no whole .gz file"]
 
 
 def test_wide_encodings_without_a_mark_and_cut_short(tmp_path: Path) -> None:
@@ -290,6 +293,6 @@ def test_wide_encodings_without_a_mark_and_cut_short(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(rows.removeprefix(codecs.BOM_UTF16))
     assert list(read_texts(tmp_path / "a.csv", encoding="utf-16")) == ["one", "two"]
     (tmp_path / "a.csv").write_bytes(rows + b"x")
-    good, problems = collect(read_texts(tmp_path / "a.csv", encoding="utf-16"), skip=True)
+    good, bad = collect(tmp_path / "a.csv", encoding="utf-16")
     assert good == ["one", "two"]
-    assert [problem.kind for problem in problems] == ["undecodable"]
+    assert [record.kind for record in bad] == ["undecodable"]

@@ -11,7 +11,7 @@ import yaml
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.data.masked.dataset import MaskedBlocks
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import OnBad
 from lit_mlm.data.streams.chunks import Chunk
 from lit_mlm.data.streams.dataset import StreamedBlocks
 from lit_mlm.data.streams.order import StreamedBatch, StreamOrder
@@ -27,7 +27,7 @@ BLOCK, CHUNK, SEED, VOCABULARY = 4, 3, 11, 20_000
 def make_source(number: int, sizes: Sequence[int], weight: float = 1.0) -> StreamSource:
     """A source whose shards have so many documents; a document is a number."""
 
-    def read(shard: int) -> Iterator[str | Problem]:
+    def read(shard: int, on_bad: OnBad) -> Iterator[str]:
         return (str((number * 10 + shard) * 30 + document) for document in range(sizes[shard]))
 
     return StreamSource([Shard(f"{number}/{i}", "", partial(read, i)) for i in range(len(sizes))], weight)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lit_mlm.batch import IGNORE_INDEX
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import BadRecordError, OnBad, refuse
 from lit_mlm.data.streams.dataset import Consumer
 from lit_mlm.data.streams.order import StreamKey
 from lit_mlm.data.streams.shards import Place, Shard, StreamPlace, StreamSource, draw_sources
@@ -37,7 +37,7 @@ def iterate_slowly(source: int, consumer: int, num_consumers: int) -> Iterator[t
             sharers = [c for c in range(num_consumers) if c % len(shards) == place % num_consumers % len(shards)]
             if len(shards) >= num_consumers:
                 sharers = [place % num_consumers]
-            texts = list(shards[shard].read())
+            texts = list(shards[shard].read(refuse))
             for chunk in range(-(-len(texts) // CHUNK)):
                 if sharers[(chunk - passes) % len(sharers)] != consumer:
                     continue
@@ -77,7 +77,7 @@ def test_a_pass_has_each_block_once(num_shards: int, num_ranks: int, num_workers
             if example.passes > 1:
                 break
             found[example.passes][tuple(example.ids.tolist())] += 1
-    texts = [[str(text) for text in shard.read()] for shard in source.shards]
+    texts = [[str(text) for text in shard.read(refuse)] for shard in source.shards]
     chunks = [cut(part[i : i + CHUNK]) for part in texts for i in range(0, len(part), CHUNK)]
     blocks = [tuple(c.ids[a:b].tolist()) for c in chunks for a, b in zip(c.table.starts, c.table.ends, strict=True)]
     assert found == [Counter(blocks)] * 2
@@ -181,9 +181,12 @@ def drop_all(texts: Any) -> Any:
 
 
 def make_bad(num: int) -> StreamSource:
-    def read() -> Iterator[str | Problem]:
+    def read(on_bad: OnBad) -> Iterator[str]:
         for i in range(num):
-            yield Problem(f"a.jsonl, line {i + 1}: no JSON object") if i % 4 == 3 else str(i)
+            if i % 4 == 3:
+                on_bad(BadRecordError(f"a.jsonl, line {i + 1}: no JSON object"))
+            else:
+                yield str(i)
 
     return StreamSource([Shard("a.jsonl", "", read)])
 
@@ -211,7 +214,7 @@ def test_first_chunk_is_the_first_that_has_blocks() -> None:
 
 
 def test_memory_is_that_of_a_chunk() -> None:
-    def read(num: int) -> Iterator[str | Problem]:
+    def read(num: int, on_bad: OnBad) -> Iterator[str]:
         return (f"{i}{' ' * 10_000}" for i in range(num))
 
     peaks = []

@@ -1,13 +1,13 @@
 """The batches of a stream, out of the loader."""
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import pytest
 
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import BadRecordError, OnBad
 from lit_mlm.data.streams.order import StreamKey, StreamLoader, StreamOrder
 from lit_mlm.data.streams.shards import Place, Shard, StreamPlace, StreamSource
 from lit_mlm.errors import InputError
@@ -50,7 +50,12 @@ def test_workers_make_what_one_process_makes_and_go_on_exactly(num_workers: int)
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_mistake_in_the_data_is_raised_at_its_batch_and_alone(num_workers: int) -> None:
     """A worker's error would have its traceback in the message."""
-    bad = Shard("b", "", lambda: iter([*map(str, range(9)), Problem("b, line 10: bad")]))
+
+    def read(on_bad: OnBad) -> Iterator[str]:
+        yield from map(str, range(9))
+        on_bad(BadRecordError("b, line 10: bad"))
+
+    bad = Shard("b", "", read)
     loader = iter(make_loader([StreamSource([bad] * max(1, num_workers))], num_workers, 30))
     assert len(read_rows(next(loader))) == 5
     with pytest.raises(InputError) as found:

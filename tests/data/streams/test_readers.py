@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
+from lit_mlm.data.reading.files import refuse
 from lit_mlm.data.streams.readers import make_file_shards, make_hub_shards
 from lit_mlm.data.streams.shards import Shard
 from lit_mlm.errors import InputError
@@ -27,11 +28,11 @@ def test_a_file_is_a_shard_but_documents_are_put_together(folder: Path) -> None:
         *(f"{i}.jsonl" for i in range(5)),
         *("0.txt and 2 more", "3.txt and 1 more"),
     ]
-    assert list(shards[1].read()) == list(shards[1].read()) == ["1 0", "1 1", "1 2"]
-    assert list(shards[6].read()) == ["one 3\ntwo 3\n", "one 4\ntwo 4\n"]
+    assert list(shards[1].read(refuse)) == list(shards[1].read(refuse)) == ["1 0", "1 1", "1 2"]
+    assert list(shards[6].read(refuse)) == ["one 3\ntwo 3\n", "one 4\ntwo 4\n"]
     lines = make_file_shards(files, "body", "utf-8", by_line=True, chunk_documents=3)
     assert len(lines) == 10
-    assert list(lines[5].read()) == ["one 0", "two 0"]
+    assert list(lines[5].read(refuse)) == ["one 0", "two 0"]
 
 
 def test_key_changes_with_names_sizes_and_how_a_file_is_read(folder: Path) -> None:
@@ -65,7 +66,7 @@ class _Texts(Dataset[list[str]]):
         self.shards = shards
 
     def __getitem__(self, index: int) -> list[str]:
-        return [str(text) for text in self.shards[index].read()]
+        return [str(text) for text in self.shards[index].read(refuse)]
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -84,7 +85,7 @@ def test_shards_of_a_data_set(hub: Path, num_workers: int) -> None:
 def test_parquet_and_its_columns() -> None:
     dataset = str(FIXTURES / "imdb_hub")
     (shard,) = make_hub_shards(dataset, "unsupervised", None, "plain_text", "text")
-    assert len(list(shard.read())) == 8
+    assert len(list(shard.read(refuse))) == 8
     with pytest.raises(InputError, match=r"imdb_hub, train has no column 'txt', .*did you mean data.text_column text"):
         make_hub_shards(dataset, "train", None, "plain_text", "txt")
     with pytest.raises(InputError, match=r"data.dataset .*imdb_hub: .*trian"):
@@ -94,6 +95,6 @@ def test_parquet_and_its_columns() -> None:
 def test_damage_within_a_shard_names_the_place(hub: Path) -> None:
     path = hub / "data" / "train-00001-of-00003.jsonl"
     path.write_text(path.read_text()[:4000] + '\n{"text": ')
-    texts = make_hub_shards(str(hub), "train", None, None, "text")[1].read()
+    texts = make_hub_shards(str(hub), "train", None, None, "text")[1].read(refuse)
     with pytest.raises(InputError, match=r"train, shard 2 of 3, after row \d+: can't be read: .*JSON"):
         list(texts)

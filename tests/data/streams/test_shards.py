@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import BadRecordError, OnBad
 from lit_mlm.data.streams.shards import (
     Part,
     Shard,
@@ -22,9 +22,12 @@ from lit_mlm.errors import InputError
 
 
 def make_shard(num_rows: int, bad: tuple[int, ...] = ()) -> Shard:
-    def read() -> Iterator[str | Problem]:
+    def read(on_bad: OnBad) -> Iterator[str]:
         for i in range(num_rows):
-            yield Problem(f"row {i} is bad") if i in bad else f"text {i}"
+            if i in bad:
+                on_bad(BadRecordError(f"row {i} is bad"))
+            else:
+                yield f"text {i}"
 
     return Shard("a.jsonl", "", read)
 
@@ -66,20 +69,21 @@ def test_chunks_of_a_part_from_a_place_on() -> None:
     assert list(read_chunks(make_shard(0), Part(0), 4, skip_bad=False)) == []
 
 
-def test_what_cannot_be_read_stops_or_is_left_out_and_counts_in_its_chunk() -> None:
+def test_what_cannot_be_read_stops_or_is_left_out_of_its_chunk() -> None:
     shard = make_shard(6, bad=(1, 4))
     with pytest.raises(InputError, match=r"row 1 is bad; data.skip_bad true leaves out"):
         list(read_chunks(shard, Part(0), 2, skip_bad=False))
     read = list(read_chunks(shard, Part(0), 2, skip_bad=True))
-    assert [texts for _, texts, _ in read] == [["text 0"], ["text 2", "text 3"], ["text 5"]]
-    assert [[p.message for p in problems] for *_, problems in read] == [["row 1 is bad"], [], ["row 4 is bad"]]
-    assert len(list(read_chunks(shard, Part(0, 1, 2), 2, skip_bad=False))) == 1  # those of others are theirs to check
+    assert [texts for _, texts, _ in read] == [["text 0", "text 2"], ["text 3", "text 5"]]
+    assert [list(map(str, bad)) for *_, bad in read] == [["row 1 is bad"], ["row 4 is bad"]]
+    others = make_shard(6, bad=(1,))
+    assert len(list(read_chunks(others, Part(0, 1, 2), 2, skip_bad=False))) == 1  # those of others are theirs to check
 
 
 def test_a_chunk_is_read_when_it_is_asked_for() -> None:
     num_read = 0
 
-    def read() -> Iterator[str]:
+    def read(_: OnBad) -> Iterator[str]:
         nonlocal num_read
         for i in range(1000):
             num_read += 1

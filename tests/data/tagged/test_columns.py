@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import BadRecordError
 from lit_mlm.data.tagged.columns import append_column, parse_columns, read_columns
 from lit_mlm.data.tagged.sentences import TaggedSentence
 
@@ -15,22 +15,18 @@ from lit_mlm.data.tagged.sentences import TaggedSentence
 def read(tmp_path: Path) -> Any:
     def read(content: str | bytes, *args: Any, name: str = "train.txt") -> list[TaggedSentence]:
         (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
-        found = list(read_columns(tmp_path / name, *args))
-        assert all(isinstance(item, TaggedSentence) for item in found), found
-        return found  # type: ignore[return-value]
+        return list(read_columns(tmp_path / name, *args))
 
     return read
 
 
 @pytest.fixture
 def fail(tmp_path: Path) -> Any:
-    def fail(content: str | bytes, *args: Any) -> list[str]:
+    def fail(content: str | bytes, column: Any = "last") -> list[str]:
         (tmp_path / "train.txt").write_bytes(content.encode() if isinstance(content, str) else content)
-        return [
-            item.message.removeprefix(str(tmp_path / "train.txt"))
-            for item in read_columns(tmp_path / "train.txt", *args)
-            if isinstance(item, Problem)
-        ]
+        bad: list[BadRecordError] = []
+        list(read_columns(tmp_path / "train.txt", column, on_bad=bad.append))
+        return [str(record).removeprefix(str(tmp_path / "train.txt")) for record in bad]
 
     return fail
 
@@ -121,9 +117,8 @@ def test_bytes_that_are_no_text(fail: Any, read: Any) -> None:
 
 def test_empty_and_missing_files(fail: Any, tmp_path: Path) -> None:
     assert fail("\n \n") == [" is empty"]
-    (problem,) = read_columns(tmp_path / "no.txt")
-    assert isinstance(problem, Problem)
-    assert "can't be read: No such file" in problem.message
+    with pytest.raises(BadRecordError, match=r"can't be read: No such file"):
+        list(read_columns(tmp_path / "no.txt"))
 
 
 def test_words_alone_are_their_own_tags(read: Any, fail: Any) -> None:
@@ -150,11 +145,7 @@ def test_a_column_is_added(content: str, expected: str, encoding: str) -> None:
     raw = content.encode(encoding)
     lines = list(append_column(raw, iter("123"), encoding))
     assert "\n".join(lines) == expected
-    before = [s for s in parse_columns(Path("a"), raw, "first", encoding) if isinstance(s, TaggedSentence)]
-    after = [
-        s
-        for s in parse_columns(Path("b"), "\n".join(lines).encode(encoding), "last", encoding)
-        if isinstance(s, TaggedSentence)
-    ]
+    before = list(parse_columns(Path("a"), raw, "first", encoding))
+    after = list(parse_columns(Path("b"), "\n".join(lines).encode(encoding), "last", encoding))
     assert [s.words for s in after] == [s.words for s in before]
     assert "".join(tag for s in after for tag in s.tags) == "123"[: sum(len(s.words) for s in before)]

@@ -8,7 +8,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 from datasets import List as ListFeature
 
-from lit_mlm.data.reading.files import Problem
+from lit_mlm.data.reading.files import BadRecordError
 from lit_mlm.data.reading.readers import Row
 from lit_mlm.data.tagged.sentences import TaggedSentence, hash_sentences, load_sentences, make_sentence, read_sentences
 from lit_mlm.errors import InputError
@@ -55,14 +55,13 @@ def test_json_lines(tmp_path: Path) -> None:
     rows = [{"words": ["a", ""], "tags": ["O", "B-X"]}, {"words": [], "tags": []}]
     file = tmp_path / "train.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)) + "\n{")
-    *found, last = read_sentences(file, "words", "tags")
+    bad: list[BadRecordError] = []
+    found = list(read_sentences(file, "words", "tags", on_bad=bad.append))
     assert found == [
         TaggedSentence(["a", ""], ["O", "B-X"], f"{file}, line 1"),
         TaggedSentence([], [], f"{file}, line 2"),
     ]
-    assert isinstance(last, Problem)
-    assert last.message.startswith(f"{file}, line 3: no JSON object")
-    assert isinstance(found[0], TaggedSentence)
+    assert str(bad[0]).startswith(f"{file}, line 3: no JSON object")
     assert found[0].locate(1) == f"{file}, line 1, word 2 ('')"
 
 
@@ -80,17 +79,14 @@ def test_json_lines(tmp_path: Path) -> None:
     ],
 )
 def test_rows_that_are_not_right(fields: dict[str, Any], message: str) -> None:
-    problem = make_sentence(Row("f, row 1", fields), "tokens", "ner_tags", NAMES)
-    assert isinstance(problem, Problem)
-    with pytest.raises(InputError, match=message):
-        raise InputError(problem.message)
+    with pytest.raises(BadRecordError, match=message):
+        make_sentence(Row("f, row 1", fields), "tokens", "ner_tags", NAMES)
 
 
 def test_numbers_without_names() -> None:
-    problem = make_sentence(Row("f, row 1", {"tokens": ["a"], "ner_tags": [3]}), "tokens", "ner_tags")
-    assert isinstance(problem, Problem)
-    assert problem.message.endswith("is the number 3, whose name is not known; give all names in their order with "
-                                    "data.labels")  # fmt: skip
+    advice = "is the number 3, whose name is not known; give all names in their order with data.labels$"
+    with pytest.raises(BadRecordError, match=advice):
+        make_sentence(Row("f, row 1", {"tokens": ["a"], "ner_tags": [3]}), "tokens", "ner_tags")
 
 
 def test_hash_sees_words_tags_and_documents_but_not_places() -> None:
