@@ -120,23 +120,3 @@ def find_shared_documents(document_lengths: IntArray, table: BlockTable, ours: I
     np.add.at(changes, last[theirs] + 1, -1)
     num_used = np.cumsum(np.concatenate([[0], np.cumsum(changes[:-1]) > 0]))  # of the documents before each place
     return ours[num_used[last[ours] + 1] > num_used[first[ours]]]
-
-
-def gather_blocks(
-    stream: npt.NDArray[np.integer], starts: IntArray, ends: IntArray
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    """Reads several slices of a stream as one array, padded on the right to the longest of them.
-
-    Args:
-        stream: token ids, shape (num_tokens,).
-        starts: where each slice starts, shape (B,).
-        ends: one past where each slice ends, shape (B,).
-
-    Returns:
-        Token ids, shape (B, T), arbitrary on padding, and which positions are tokens, shape (B, T).
-    """
-    lengths = ends - starts
-    width = int(lengths.max(initial=0))
-    columns = np.arange(width)
-    is_token = columns < lengths[:, None]
-    return stream.take(starts[:, None] + columns, mode="clip").astype(np.int64), is_token

@@ -1,8 +1,16 @@
-"""What a tokenizer puts around a sequence and behind it."""
+"""The special tokens of a sequence, and sequences as padded rows.
+
+Shapes: B sequences, T tokens.
+"""
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
+
+from lit_mlm.text.blocks import IntArray
 
 
 @dataclass(frozen=True)
@@ -34,3 +42,49 @@ def find_pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """What stands on padding; without a token of its own that of the end, the mask, or 0: nothing reads it."""
     ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id, 0)
     return next(int(token_id) for token_id in ids if token_id is not None)
+
+
+class Rows(NamedTuple):
+    """Slices of a stream as padded rows.
+
+    Attributes:
+        ids: token ids, arbitrary on padding, shape (B, T) int64.
+        is_token: False on padding, shape (B, T).
+        is_text: False on padding and special tokens, shape (B, T).
+        places: where each token of text is in the stream, arbitrary elsewhere but within it, shape (B, T).
+    """
+
+    ids: IntArray
+    is_token: npt.NDArray[np.bool_]
+    is_text: npt.NDArray[np.bool_]
+    places: IntArray
+
+
+def lay_out(
+    stream: npt.NDArray[np.integer[Any]], starts: IntArray, ends: IntArray, special_tokens: SpecialTokens
+) -> Rows:
+    """Reads slices of a stream as rows with special tokens, padded on the right to the longest.
+
+    Args:
+        stream: token ids, shape (num_tokens,).
+        starts: where each slice starts, shape (B,).
+        ends: one past where each slice ends, shape (B,).
+        special_tokens: put around each slice.
+
+    Example:
+        >>> rows = lay_out(np.arange(9), np.array([0, 4]), np.array([3, 5]), SpecialTokens([101], [102]))
+        >>> np.where(rows.is_token, rows.ids, 0).tolist()
+        [[101, 0, 1, 2, 102], [101, 4, 102, 0, 0]]
+    """
+    lengths, num_before = ends - starts, len(special_tokens.prefix)
+    columns = np.arange(int(lengths.max(initial=0)) + len(special_tokens)) - num_before
+    is_text = columns < lengths[:, None]
+    places = np.clip(starts[:, None] + columns, 0, len(stream) - 1)
+    ids = stream.take(places).astype(np.int64)
+    if not len(special_tokens):
+        return Rows(ids, is_text, is_text, places)
+    is_text &= columns >= 0
+    ids[:, :num_before] = special_tokens.prefix
+    for i, token_id in enumerate(special_tokens.suffix):
+        ids[np.arange(len(ids)), num_before + lengths + i] = token_id
+    return Rows(ids, columns < (lengths + len(special_tokens.suffix))[:, None], is_text, places)

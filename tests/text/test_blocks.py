@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lit_mlm.text.blocks import DropTail, cut_blocks, find_shared_documents, gather_blocks, join_tables
+from lit_mlm.text.blocks import DropTail, cut_blocks, find_shared_documents, join_tables
 
 
 def cut_lists(
@@ -73,12 +73,6 @@ def test_blocks_that_share_a_document_equal_a_reference(seed: int) -> None:
     expected = [block for block in ours if documents(block) & used]
     assert 0 < len(expected) < 10 or seed > 3
     assert find_shared_documents(lengths, table, ours, theirs).tolist() == expected
-
-
-def test_gather_pads_to_the_longest() -> None:
-    ids, is_token = gather_blocks(np.arange(10, dtype=np.int32), np.array([0, 8]), np.array([4, 10]))
-    assert is_token.tolist() == [[True] * 4, [True, True, False, False]]
-    assert ids[is_token].tolist() == [0, 1, 2, 3, 8, 9]
 
 
 @pytest.mark.parametrize("group_size", [None, 1, 2])

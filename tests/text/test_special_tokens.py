@@ -1,10 +1,11 @@
 """What stands around a sequence, over the families of tokenizers."""
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
-from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens
+from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens, lay_out
 from tests.families import FAMILIES
 
 
@@ -62,3 +63,17 @@ def test_several_none_and_one_side(template: str, expected: tuple[list[int], lis
 )
 def test_padding(names: dict[str, str], expected: int) -> None:
     assert find_pad_id(make_tokenizer("< $A >", **names)) == expected
+
+
+@pytest.mark.parametrize("special_tokens", [SpecialTokens([], []), SpecialTokens([7, 8], [9]), SpecialTokens([], [9])])
+def test_rows_are_slices_with_special_tokens(special_tokens: SpecialTokens) -> None:
+    stream, starts, ends = np.arange(10, 20, dtype=np.int32), np.array([0, 8, 3]), np.array([4, 10, 3])
+    rows = lay_out(stream, starts, ends, special_tokens)
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        text = stream[start:end].tolist()
+        expected = [*special_tokens.prefix, *text, *special_tokens.suffix]
+        assert rows.is_token[i].tolist() == [j < len(expected) for j in range(rows.ids.shape[1])]
+        assert rows.ids[i][rows.is_token[i]].tolist() == expected
+        assert stream[rows.places[i][rows.is_text[i]]].tolist() == text
+        assert rows.ids[i][rows.is_text[i]].tolist() == text
+    assert rows.ids.shape == (3, 4 + len(special_tokens))

@@ -14,12 +14,12 @@ from torch.utils.data import Dataset
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
-from lit_mlm.text.blocks import BlockTable, IntArray, gather_blocks
+from lit_mlm.text.blocks import BlockTable, IntArray
 from lit_mlm.text.masking.counter_hash import FloatArray
 from lit_mlm.text.masking.masking import Masking, fingerprint_masks, mask_tokens
 from lit_mlm.text.masking.schedule import MaskSchedule
 from lit_mlm.text.masking.units import BoolArray
-from lit_mlm.text.special_tokens import SpecialTokens
+from lit_mlm.text.special_tokens import Rows, SpecialTokens, lay_out
 
 
 @dataclass(frozen=True)
@@ -97,37 +97,20 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     ) -> tuple[IntArray, IntArray, BoolArray]:
         blocks = self.chosen[examples]
         example_ids = blocks if self.example_ids is None else self.example_ids[blocks]
-        ids, is_token = self._read(blocks)
+        rows = lay_out(self.stream, self.table.starts[blocks], self.table.ends[blocks], self.special_tokens)
         rate = None
         if self.schedule is not None:
             done = position + np.arange(len(examples)) if places is None else places
             progress = (epoch + done / len(self)) / self.num_epochs
             rate = self.schedule.find_rates(progress)
-        words, draw = self._read_words(blocks, ids.shape[1]), epoch if passes is None else passes
-        return *mask_tokens(ids, is_token, example_ids, self.masking, self.seed, draw, words, rate), is_token
+        draw = epoch if passes is None else passes
+        options = example_ids, self.masking, self.seed, draw, self._find_words(rows), rate
+        return *mask_tokens(rows.ids, rows.is_token, *options), rows.is_token
 
-    def _read_words(self, blocks: IntArray, width: int) -> BoolArray | None:
-        """Which positions begin a word, shape (B, T): special tokens around a block do, and what stands behind them."""
+    def _find_words(self, rows: Rows) -> BoolArray | None:
+        """Which positions begin a word, shape (B, T): special tokens around a block do, and what follows them."""
         if self.word_starts is None:
             return None
-        starts, ends = self.table.starts[blocks, None], self.table.ends[blocks, None]
-        columns = np.arange(width) - len(self.special_tokens.prefix)
-        begins: BoolArray = self.word_starts.take(starts + columns, mode="clip")
-        begins |= columns <= 0
-        begins |= columns >= ends - starts
+        begins: BoolArray = self.word_starts.take(rows.places) | ~rows.is_text
+        begins[:, : len(self.special_tokens.prefix) + 1] = True
         return begins
-
-    def _read(self, blocks: IntArray) -> tuple[IntArray, BoolArray]:
-        """Blocks with the special tokens around them: ids and which positions are tokens, both of shape (B, T)."""
-        starts, ends = self.table.starts[blocks], self.table.ends[blocks]
-        inner_ids, inner_is_token = gather_blocks(self.stream, starts, ends)
-        if not len(self.special_tokens):
-            return inner_ids, inner_is_token
-        num_before = len(self.special_tokens.prefix)
-        shape = (len(blocks), inner_ids.shape[1] + len(self.special_tokens))
-        ids, lengths = np.zeros(shape, np.int64), ends - starts
-        ids[:, :num_before] = self.special_tokens.prefix
-        ids[:, num_before : num_before + inner_ids.shape[1]] = inner_ids
-        for i, token_id in enumerate(self.special_tokens.suffix):
-            ids[np.arange(len(ids)), num_before + lengths + i] = token_id
-        return ids, np.arange(shape[1]) < (lengths + len(self.special_tokens))[:, None]

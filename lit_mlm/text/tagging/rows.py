@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens
+from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens, lay_out
 from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords, align_labels, find_first_pieces
 from lit_mlm.text.tagging.windows import add_context, cut_windows
 
@@ -109,21 +109,13 @@ class TaggedRows:
         Returns:
             Arrays of shape (B, T) int64 by name, and ``sentences``, shape (B,).
         """
-        starts, lengths = self.table.starts[rows], self.lengths[rows]
-        num_before = len(self.special_tokens.prefix)
-        columns = np.arange(int(lengths.max())) - num_before
-        is_token = columns < (lengths - num_before)[:, None]
-        is_text = (columns >= 0) & (columns < (lengths - len(self.special_tokens))[:, None])
-        places = np.where(is_text, starts[:, None] + columns, 0)
-        is_owned = is_text & (places >= self.table.owned_starts[rows, None])
+        found = lay_out(self.ids, self.table.starts[rows], self.table.ends[rows], self.special_tokens)
+        places = found.places
+        is_owned = found.is_text & (places >= self.table.owned_starts[rows, None])
         is_owned &= places < self.table.owned_ends[rows, None]
-        input_ids = np.where(is_text, self.ids[places], self.pad_id).astype(np.int64)
-        input_ids[:, :num_before] = self.special_tokens.prefix
-        for i, token_id in enumerate(self.special_tokens.suffix):
-            input_ids[np.arange(len(rows)), lengths - len(self.special_tokens.suffix) + i] = token_id
         return {
-            "input_ids": input_ids,
-            "attention_mask": is_token.astype(np.int64),
+            "input_ids": np.where(found.is_token, found.ids, self.pad_id),
+            "attention_mask": found.is_token.astype(np.int64),
             "labels": np.where(is_owned, self.labels[places], IGNORE_INDEX).astype(np.int64),
             "words": np.where(is_owned, self.words[places], NO_WORD).astype(np.int64),
             "sentences": self.table.sentences[rows],
