@@ -14,7 +14,7 @@ from torch.utils.data.distributed import DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.batch import TokenModel
-from lit_mlm.data.batches import BatchOrder, EpochDraw, LazyDataLoader, wait_for_second_signal
+from lit_mlm.data.batches import EpochDraw, LazyDataLoader, ShuffleSampler, wait_for_second_signal
 from lit_mlm.data.reading.files import BadRecordError
 from lit_mlm.data.tokens.tokenizer import TokenizerOptions
 from lit_mlm.data.tokens.training import Algorithm
@@ -176,7 +176,7 @@ class TextDataModule(LightningDataModule, ABC):
         """What order and masks of training depend on: ``--seed_everything``, or 0."""
         return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
-    def _make_loader(
+    def load_examples(
         self,
         examples: Dataset[dict[str, Tensor]],
         num_examples: int,
@@ -187,8 +187,8 @@ class TextDataModule(LightningDataModule, ABC):
         """A loader in a new order each epoch, or, without `order_seed`, in that of the data, for evaluation."""
         size = self.eval_batch_size if order_seed is None else self.batch_size
         get_start = int if order_seed is None else self.count_seen_batches
-        order = BatchOrder(num_examples, size, *self.rank, order_seed, get_draw, get_start, draw_epoch)
-        return self.load_in_order(examples, order)
+        order = ShuffleSampler(num_examples, size, *self.rank, order_seed, get_draw, get_start, draw_epoch)
+        return self.make_loader(examples, order)
 
     def _describe_small(self, num_examples: int) -> list[str]:
         """A note on training examples that are too few for one step: it is still one, of those that there are."""
@@ -206,7 +206,7 @@ class TextDataModule(LightningDataModule, ABC):
         trainer = self.trainer
         return trainer.fit_loop.epoch_loop.batch_progress.current.ready if trainer and trainer.training else 0
 
-    def load_in_order(
+    def make_loader(
         self, examples: Dataset[Any], order: DistributedSampler[Any], loader: type[LazyDataLoader] = LazyDataLoader
     ) -> DataLoader[Any]:
         """A loader that makes the batches whose keys a sampler gives."""

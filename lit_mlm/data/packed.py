@@ -38,10 +38,10 @@ class PackedExamples(Dataset[dict[str, Tensor]]):
     def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
         sequences, row_of = self.rows.find(key.examples)
         if len(sequences):
-            # How far the epoch has come may decide how much is masked: a sequence stands where its row does.
-            places = np.asarray((key.position + row_of) * (len(self.examples) / len(self)), dtype=np.float64)
-            passes = None if key.passes is None else key.passes[row_of]
-            key = replace(key, examples=sequences, places=places, passes=passes)
+            # How far the epoch has come may decide how much is masked: a sequence is where its row is.
+            positions = np.asarray((key.position + row_of) * (len(self.examples) / len(self)), dtype=np.float64)
+            source_epochs = None if key.source_epochs is None else key.source_epochs[row_of]
+            key = replace(key, examples=sequences, positions=positions, source_epochs=source_epochs)
         else:
             row_of = np.zeros(1, dtype=np.int64)  # a batch without rows still has one, of which nothing is scored
         batch = self.examples[key]

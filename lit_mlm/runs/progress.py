@@ -60,7 +60,7 @@ def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) 
     stream = getattr(trainer.datamodule, "stream", None)
     return {
         **_describe_order(trainer),
-        **({STREAM: _gather(stream.places)} if stream is not None and stream.has_begun else {}),
+        **({STREAM: _gather(stream.cursors)} if stream is not None and stream.has_begun else {}),
         "train_losses": _gather(loss),
         ROUNDING: os.environ.get(ROUNDING),
         "random_states": _gather(random_state or get_random_state()),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torch.utils.data import Dataset
 
-from lit_mlm.data.batches import BatchKey, BatchOrder, LazyDataLoader, LengthOrder, round_up
+from lit_mlm.data.batches import BatchKey, LazyDataLoader, LengthSampler, ShuffleSampler, round_up
 from lit_mlm.text.blocks import IntArray
 
 
@@ -17,7 +17,7 @@ def deal(
     """For each rank its batches."""
     ranks = []
     for rank in range(num_ranks):
-        order = BatchOrder(num_examples, batch_size, rank, num_ranks, seed=1 if shuffled else None)
+        order = ShuffleSampler(num_examples, batch_size, rank, num_ranks, seed=1 if shuffled else None)
         order.set_epoch(epoch)
         batches = [key.examples.tolist() for key in order]
         assert len(batches) == len(order)
@@ -50,28 +50,28 @@ def test_training_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_evaluation_keeps_order_and_epoch() -> None:
-    order = BatchOrder(5, 2, 0, 1)
+    order = ShuffleSampler(5, 2, 0, 1)
     order.set_epoch(7)
     assert [(key.epoch, key.examples.tolist()) for key in order] == [(0, [0, 1]), (0, [2, 3]), (0, [4])]
 
 
 def test_draw_of_an_evaluation_is_asked_for_when_it_starts() -> None:
     draws = iter([3, 8])
-    order = BatchOrder(3, 2, 0, 1, get_draw=lambda: next(draws))
+    order = ShuffleSampler(3, 2, 0, 1, get_draw=lambda: next(draws))
     assert [[key.epoch for key in order] for _ in range(2)] == [[3, 3], [8, 8]]
 
 
 def test_position_counts_the_examples_of_all_ranks_before_a_batch() -> None:
     found: dict[int, int] = {}
     for rank in range(3):
-        order = BatchOrder(50, 4, rank, 3, seed=1)
+        order = ShuffleSampler(50, 4, rank, 3, seed=1)
         order.set_epoch(2)
         keys = list(order)
         assert [(key.position, key.examples.tolist()) for key in order.iterate(3)] == [
             (key.position, key.examples.tolist()) for key in keys[3:]
         ]
         found |= {int(e): key.position + i for key in keys for i, e in enumerate(key.examples)}
-    order = BatchOrder(50, 50, 0, 1, seed=1)
+    order = ShuffleSampler(50, 50, 0, 1, seed=1)
     order.set_epoch(2)
     assert found == {int(e): i for i, e in enumerate(next(iter(order)).examples)}
 
@@ -82,7 +82,7 @@ def test_loader_counts_the_time_that_it_keeps_waiting() -> None:
             time.sleep(0.02)
             return key.epoch
 
-    loader = LazyDataLoader(Slow(), batch_size=None, sampler=BatchOrder(40, 10, 0, 1))
+    loader = LazyDataLoader(Slow(), batch_size=None, sampler=ShuffleSampler(40, 10, 0, 1))
     start = time.perf_counter()
     for _ in loader:
         time.sleep(0.03)
@@ -95,15 +95,15 @@ def test_an_order_of_its_own_is_dealt_with_its_passes() -> None:
 
     for num_ranks, batch_size in ((1, 3), (2, 3), (3, 2)):
         found: list[tuple[int, int]] = []
-        orders = [BatchOrder(11, batch_size, rank, num_ranks, 1, draw_epoch=draw) for rank in range(num_ranks)]
+        orders = [ShuffleSampler(11, batch_size, rank, num_ranks, 1, draw_epoch=draw) for rank in range(num_ranks)]
         for order in orders:
             order.set_epoch(2)
         assert [key.position for key in orders[0].iterate(1)] == [key.position for key in list(orders[0])[1:]]
         for keys in zip(*orders, strict=True):
             for key in keys:
                 assert key.epoch == 2
-                assert key.passes is not None
-                found += zip(key.examples.tolist(), key.passes.tolist(), strict=True)
+                assert key.source_epochs is not None
+                found += zip(key.examples.tolist(), key.source_epochs.tolist(), strict=True)
         assert found == list(zip(*(part.tolist() for part in draw(2)), strict=True))
 
 
@@ -118,7 +118,7 @@ def deal_by_length(
     """For each rank its batches."""
     ranks = []
     for rank in range(num_ranks):
-        order = LengthOrder(lengths, **({"batch_size": 8} | options), rank=rank, num_ranks=num_ranks)
+        order = LengthSampler(lengths, **({"batch_size": 8} | options), rank=rank, num_ranks=num_ranks)
         order.set_epoch(epoch)
         batches = [key.examples.tolist() for key in order]
         assert len(batches) == len(order) >= 1
@@ -188,16 +188,16 @@ def test_evaluation_keeps_groups_together_from_the_longest_on() -> None:
     assert all(len(batch) <= 8 or len(set(GROUPS[batch])) == 1 for batch in batches)
     longest = [int(LENGTHS[batch].max()) for batch in batches]
     assert longest == sorted(longest, reverse=True)
-    order = LengthOrder(LENGTHS, 8, groups=GROUPS)
+    order = LengthSampler(LENGTHS, 8, groups=GROUPS)
     order.set_epoch(4)
     assert [key.epoch for key in order] == [0] * len(order)
 
 
 def test_padding_fraction() -> None:
-    assert LengthOrder(np.array([4, 2, 4, 1]), 2).padding_fraction == pytest.approx(1 - 11 / (8 + 4))
-    assert LengthOrder(LENGTHS, 8, seed=1).padding_fraction < 0.08
-    assert LengthOrder(LENGTHS, 8, seed=1, by_length=False).padding_fraction > 0.3
-    assert LengthOrder(np.zeros(0, dtype=np.int64), 8).padding_fraction == 0
+    assert LengthSampler(np.array([4, 2, 4, 1]), 2).padding_fraction == pytest.approx(1 - 11 / (8 + 4))
+    assert LengthSampler(LENGTHS, 8, seed=1).padding_fraction < 0.08
+    assert LengthSampler(LENGTHS, 8, seed=1, by_length=False).padding_fraction > 0.3
+    assert LengthSampler(np.zeros(0, dtype=np.int64), 8).padding_fraction == 0
 
 
 def test_lengths_are_rounded_up_by_less_than_an_eighth() -> None:

@@ -190,7 +190,7 @@ def test_windows_of_training_are_packed(make_news: Any) -> None:
     assert news.order_options == by_chance | {"batch_size": 4}
     by_tokens = make_news(max_tokens_per_batch=500).order_options
     assert by_tokens == by_chance | {"max_tokens_per_batch": 500, "group_by_length": True}
-    padding = f"{news.make_order('train', is_training=True).padding_fraction:.1%}"
+    padding = f"{news.make_sampler('train', is_training=True).padding_fraction:.1%}"
     assert f"{padding} of a training batch is padding" in news.describe()
     assert f" padding, {padding} without)" in packed.describe()
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lit_mlm import MaskedLM
-from lit_mlm.data.batches import BatchOrder
+from lit_mlm.data.batches import ShuffleSampler
 from lit_mlm.data.packed import PackedExamples
 from lit_mlm.errors import InputError
 from lit_mlm.modules.finite import MAX_EXAMPLES, MIN_SCALE, refuse_non_finite
@@ -136,10 +136,10 @@ def test_scale_of_fp16(nats: torch.Tensor, norm: torch.Tensor, scale: float | No
 
 def test_examples_are_those_of_all_ranks_and_not_too_many() -> None:
     trainer = make_trainer(None)
-    trainer.train_dataloader = SimpleNamespace(sampler=BatchOrder(100, 3, 1, 2, seed=None), dataset=range(100))
+    trainer.train_dataloader = SimpleNamespace(sampler=ShuffleSampler(100, 3, 1, 2, seed=None), dataset=range(100))
     with pytest.raises(InputError, match=r"examples 24, 25, 26, 30, 31, 32, 27, 28, 29, 33, 34, 35\);"):
         refuse_non_finite(trainer, NAN, ONE)
-    trainer.train_dataloader = SimpleNamespace(sampler=BatchOrder(1000, 20, 1, 2, seed=None), dataset=range(1000))
+    trainer.train_dataloader = SimpleNamespace(sampler=ShuffleSampler(1000, 20, 1, 2, seed=None), dataset=range(1000))
     with pytest.raises(InputError, match=rf" and {80 - MAX_EXAMPLES} more\);"):
         refuse_non_finite(trainer, NAN, ONE)
 
@@ -149,7 +149,7 @@ def test_examples_are_the_sequences_of_packed_rows() -> None:
     packed = PackedExamples(None, pack_rows(np.array([5, 9, 6, 1, 4]), 10))  # 1 and 3 fill a row, and so do 2 and 4
     trainer.accumulate_grad_batches, trainer.world_size, trainer.global_step = 1, 1, 0
     trainer.fit_loop.epoch_loop.batch_progress.current.ready = 1
-    trainer.train_dataloader = SimpleNamespace(sampler=BatchOrder(3, 2, 0, 1, seed=None), dataset=packed)
+    trainer.train_dataloader = SimpleNamespace(sampler=ShuffleSampler(3, 2, 0, 1, seed=None), dataset=packed)
     with pytest.raises(InputError, match=r"training examples 0, 1, 3\)"):
         refuse_non_finite(trainer, NAN, ONE)
 

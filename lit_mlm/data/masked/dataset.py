@@ -58,8 +58,8 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
         is_empty = len(key.examples) == 0
         # A batch without examples still has a row, of which nothing is scored: nets don't take batches of no rows.
-        examples, passes = (np.zeros(1, np.int64), None) if is_empty else (key.examples, key.passes)
-        masked_ids, labels, is_token = self._mask(key.epoch, examples, key.position, passes, key.places)
+        examples, source_epochs = (np.zeros(1, np.int64), None) if is_empty else (key.examples, key.source_epochs)
+        masked_ids, labels, is_token = self._mask(key.epoch, examples, key.position, source_epochs, key.positions)
         if is_empty:
             labels = np.full_like(labels, IGNORE_INDEX)
         return {
@@ -92,18 +92,18 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         epoch: int,
         examples: IntArray,
         position: int = 0,
-        passes: IntArray | None = None,
-        places: FloatArray | None = None,
+        source_epochs: IntArray | None = None,
+        positions: FloatArray | None = None,
     ) -> tuple[IntArray, IntArray, BoolArray]:
         blocks = self.chosen[examples]
         example_ids = blocks if self.example_ids is None else self.example_ids[blocks]
         rows = lay_out(self.stream, self.table.starts[blocks], self.table.ends[blocks], self.special_tokens)
         rate = None
         if self.schedule is not None:
-            done = position + np.arange(len(examples)) if places is None else places
+            done = position + np.arange(len(examples)) if positions is None else positions
             progress = (epoch + done / len(self)) / self.num_epochs
             rate = self.schedule.find_rates(progress)
-        draw = epoch if passes is None else passes
+        draw = epoch if source_epochs is None else source_epochs
         options = example_ids, self.masking, self.seed, draw, self._find_words(rows), rate
         return *mask_tokens(rows.ids, rows.is_token, *options), rows.is_token
 

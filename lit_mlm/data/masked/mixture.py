@@ -68,10 +68,10 @@ class Mixture:
 def mix_examples(sources: IntArray, quotas: Sequence[int], seed: int, epoch: int) -> tuple[IntArray, IntArray]:
     """The examples of an epoch, in which each source has a fixed number of places.
 
-    Each source is an endless sequence of permutations of its examples, one pass after the other. An epoch takes the
-    next `quotas` of each sequence and shuffles them together: so a source is gone through again within an epoch if it
-    has fewer examples than its quota, and goes on in the next epoch where it stopped if it has more. No example comes
-    again before all others of its source have come as often.
+    Each source is an endless sequence of permutations of its examples, one epoch of its own after the other. An epoch
+    of training takes the next `quotas` of each sequence and shuffles them together: a source with fewer examples than
+    its quota is repeated within it, and one with more continues in the next. No example comes again before all others
+    of its source have come as often.
 
     Args:
         sources: the source of each example, shape (num_examples,).
@@ -80,27 +80,27 @@ def mix_examples(sources: IntArray, quotas: Sequence[int], seed: int, epoch: int
         epoch: from 0.
 
     Returns:
-        The examples in the order of the epoch, and how often the source of each has been gone through before, both of
-        shape (sum(quotas),). No pair of example and pass comes twice, in any epoch.
+        The examples in the order of the epoch, and the epoch of each one's source, both of shape (sum(quotas),). No
+        pair of them comes twice, in any epoch.
     """
     taken = [
         _take(np.flatnonzero(sources == source), epoch * quota, quota, seed)
         for source, quota in enumerate(quotas)
         if quota
     ]
-    examples, passes = (np.concatenate(parts) for parts in zip(*taken, strict=True))
+    examples, source_epochs = (np.concatenate(parts) for parts in zip(*taken, strict=True))
     order = np.random.default_rng((seed, epoch)).permutation(len(examples))
-    return examples[order], passes[order]
+    return examples[order], source_epochs[order]
 
 
 def _take(examples: IntArray, start: int, num: int, seed: int) -> tuple[IntArray, IntArray]:
-    """Examples and passes of one source, from a place of its sequence on."""
+    """Examples and source epochs of one source, from position `start` of its sequence on."""
     first, last = start // len(examples), (start + num - 1) // len(examples)
-    passes = np.arange(first, last + 1)[:, None]
-    uniform = draw_uniform(hash_examples(seed, passes, examples), np.zeros(1, np.int64), ORDER)
+    epochs = np.arange(first, last + 1)[:, None]
+    uniform = draw_uniform(hash_examples(seed, epochs, examples), np.zeros(1, np.int64), ORDER)
     sequence = examples[np.argsort(uniform, axis=1, kind="stable")].ravel()
     part = slice(start - first * len(examples), start - first * len(examples) + num)
-    return sequence[part], np.repeat(passes.ravel(), len(examples))[part]
+    return sequence[part], np.repeat(epochs.ravel(), len(examples))[part]
 
 
 def share_out(total: int, weights: Sequence[float]) -> list[int]:

@@ -243,14 +243,14 @@ class BlocksDataModule(TextDataModule):
         split, schedule = self.splits["train"], self.masks.schedule
         examples = split.deal(self._count_epochs() if schedule is not None and schedule.changes else 1.0)
         draw_epoch = None if split.mixture is None else partial(split.mixture.draw_epoch, self.train_seed)
-        return self._make_loader(examples, len(examples), self.train_seed, draw_epoch=draw_epoch)
+        return self.load_examples(examples, len(examples), self.train_seed, draw_epoch=draw_epoch)
 
     def _load_split(self, split: str) -> Any:
         """Batches of a split in evaluation; with several mask draws a loader for each."""
         examples = self.splits[split].deal()
 
         def load(number: int) -> DataLoader[Any]:
-            return self._make_loader(examples, len(examples), get_draw=lambda: self._get_draws()[number])
+            return self.load_examples(examples, len(examples), get_draw=lambda: self._get_draws()[number])
 
         loaders = [load(number) for number in range(self.masks.num_mask_draws)]
         return loaders if len(loaders) > 1 else loaders[0]

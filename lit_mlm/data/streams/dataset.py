@@ -18,12 +18,12 @@ from torch.utils.data import Dataset, get_worker_info
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.masked.dataset import MaskedBlocks
 from lit_mlm.data.streams.chunks import Chunk
-from lit_mlm.data.streams.order import StreamedBatch, StreamKey
+from lit_mlm.data.streams.sampler import StreamedBatch, StreamKey
 from lit_mlm.data.streams.shards import (
-    Part,
-    Place,
-    StreamPlace,
+    Cursor,
+    ShardSlice,
     StreamSource,
+    WorkerCursor,
     deal_shards,
     draw_sources,
     number_examples,
@@ -43,22 +43,22 @@ class Example(NamedTuple):
     Attributes:
         ids: of its tokens, shape (num_tokens,).
         word_starts: which of them begin a word, of the same shape, where that is known.
-        example_id: of its source, shard and chunk and of its place there.
-        passes: through its source before this one.
+        example_id: a hash of its source, shard and chunk and its index there.
+        epoch: of its source.
     """
 
     ids: npt.NDArray[np.int32]
     word_starts: BoolArray | None
     example_id: int
-    passes: int
+    epoch: int
 
 
 @dataclass
 class StreamedBlocks(Dataset[Any]):
-    """Makes the batches of one consumer, which must be asked for in their order.
+    """Makes the batches of one worker, which must be asked for in order.
 
-    What a batch holds depends on the number of consumers; how an example is masked does not: that is a function of the
-    seed, the pass and the example's place in the corpus.
+    What a batch holds depends on the number of workers; how an example is masked does not: that is a function of the
+    seed, the source's epoch and the example's position in the corpus.
 
     Attributes:
         sources: the corpora.
@@ -68,8 +68,8 @@ class StreamedBlocks(Dataset[Any]):
         seed: of the order.
         batch_size: examples in a batch.
         skip_bad: leaves out what can't be read.
-        num_consumers: among whom the sources are dealt.
-        num_batches: of a consumer's rank in the whole training, which a schedule of masks goes by.
+        num_workers: of all ranks, among which the sources are dealt.
+        num_batches: of a worker's rank in the whole training, which a mask schedule depends on.
     """
 
     sources: Sequence[StreamSource]
@@ -79,48 +79,48 @@ class StreamedBlocks(Dataset[Any]):
     seed: int
     batch_size: int
     skip_bad: bool = False
-    num_consumers: int = 1
+    num_workers: int = 1
     num_batches: int = 1
-    _consumer: "Consumer | None" = field(default=None, init=False, repr=False)
+    _worker: "StreamWorker | None" = field(default=None, init=False, repr=False)
     _has_warned: bool = field(default=False, init=False, repr=False)
 
     def __getitem__(self, key: StreamKey) -> StreamedBatch | InputError:
-        """The batch, and where its consumer stands behind it; or the mistake in the data that was met on the way.
+        """The batch and the worker's cursor after it; or the bad record that was met, to be raised by the loader.
 
-        A mistake that is raised in a worker would arrive with its traceback as text.
+        An error raised in a worker process would arrive with its traceback as text.
         """
         try:
             if key.begin is not None:
-                if get_worker_info() is not None:  # a fork has not the threads that the tokenizer has started before
+                if get_worker_info() is not None:  # a fork lacks the tokenizer's threads
                     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-                self._consumer = Consumer(self, key.begin)
-            if self._consumer is None:
+                self._worker = StreamWorker(self, key.begin)
+            if self._worker is None:
                 raise RuntimeError(f"batch {key.number} is asked for before the stream has begun")
-            examples = self._consumer.take(self.batch_size)
-            return StreamedBatch(self._mask(key.number, examples), self._consumer.place)
+            examples = self._worker.take(self.batch_size)
+            return StreamedBatch(self._mask(key.number, examples), self._worker.cursor)
         except InputError as error:
             return error
 
-    def iterate(self, source: int, consumer: int, place: Place) -> Iterator[tuple[Example, Place]]:
-        """The examples of a consumer in a source from a place on, endlessly, each with the place behind it.
+    def iterate(self, source: int, worker: int, cursor: Cursor) -> Iterator[tuple[Example, Cursor]]:
+        """The examples of a worker in a source from a cursor on, endlessly, each with the cursor after it.
 
         Raises:
             InputError: at what can't be read, unless that is left out; if the whole source has no block at all.
         """
         num_shards, num_empty = len(self.sources[source].shards), 0
-        for passes in count(place.passes):
-            parts = deal_shards(num_shards, self.seed, passes, source, consumer, self.num_consumers)
-            is_empty = place == Place(passes)
-            for number in range(place.part, len(parts)):
-                start = place if number == place.part else Place(passes, number)
-                for found in self._iterate_part(source, parts[number], start):
+        for epoch in count(cursor.epoch):
+            slices = deal_shards(num_shards, self.seed, epoch, source, worker, self.num_workers)
+            is_empty = cursor == Cursor(epoch)
+            for number in range(cursor.slice, len(slices)):
+                start = cursor if number == cursor.slice else Cursor(epoch, number)
+                for found in self._iterate_part(source, slices[number], start):
                     is_empty = False
                     yield found
             num_empty = num_empty + 1 if is_empty else 0
-            if num_empty == self.num_consumers:  # of fewer passes others may have had all the text
+            if num_empty == self.num_workers:  # in fewer epochs other workers may have had all the text
                 self.read_first_chunk(source)
                 num_empty = 0
-            place = Place(passes + 1)
+            cursor = Cursor(epoch + 1)
 
     def read_first_chunk(self, source: int = 0) -> tuple[int, int, Chunk]:
         """The first chunk that has blocks, in the order of the shards: its shard, its number there, and itself.
@@ -130,7 +130,7 @@ class StreamedBlocks(Dataset[Any]):
         """
         shards = self.sources[source].shards
         for shard in range(len(shards)):
-            for number, texts, _ in read_chunks(shards[shard], Part(shard), self.chunk_documents, self.skip_bad):
+            for number, texts, _ in read_chunks(shards[shard], ShardSlice(shard), self.chunk_documents, self.skip_bad):
                 chunk = self.cut(texts)
                 if len(chunk.table):
                     return shard, number, chunk
@@ -139,24 +139,24 @@ class StreamedBlocks(Dataset[Any]):
             "to train on: there is no text, or data.drop_tail leaves all of it out"
         )
 
-    def _iterate_part(self, source: int, part: Part, start: Place) -> Iterator[tuple[Example, Place]]:
+    def _iterate_part(self, source: int, part: ShardSlice, start: Cursor) -> Iterator[tuple[Example, Cursor]]:
         shard = self.sources[source].shards[part.shard]
         for number, texts, bad in read_chunks(shard, part, self.chunk_documents, self.skip_bad, start.chunk):
             if bad and not self._has_warned:
                 log.warning("%s; this is left out, and so is whatever else can't be read", bad[0])
                 self._has_warned = True
-            chunk, place = self.cut(texts), (source, part.shard, number)
-            ids = number_examples(*place, len(chunk.table))
-            order = shuffle_chunk(len(chunk.table), self.seed, start.passes, *place)
+            chunk, position = self.cut(texts), (source, part.shard, number)
+            ids = number_examples(*position, len(chunk.table))
+            order = shuffle_chunk(len(chunk.table), self.seed, start.epoch, *position)
             for offset in range(start.offset if number == start.chunk else 0, len(order)):
                 block = order[offset]
                 tokens = slice(chunk.table.starts[block], chunk.table.ends[block])
                 words = None if chunk.word_starts is None else chunk.word_starts[tokens]
-                example = Example(chunk.ids[tokens], words, int(ids[block]), start.passes)
-                yield example, Place(start.passes, start.part, number, offset + 1)
+                example = Example(chunk.ids[tokens], words, int(ids[block]), start.epoch)
+                yield example, Cursor(start.epoch, start.slice, number, offset + 1)
 
     def _mask(self, number: int, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """The batch of some examples; to the schedule of masks each batch is an epoch of its own."""
+        """The batch of some examples; to the mask schedule each batch is an epoch of its own."""
         ends = np.cumsum([len(example.ids) for example in examples])
         starts = np.concatenate([[0], ends[:-1]])
         words = [example.word_starts for example in examples if example.word_starts is not None]
@@ -168,11 +168,11 @@ class StreamedBlocks(Dataset[Any]):
             example_ids=np.array([example.example_id for example in examples]),
             num_epochs=self.num_batches,
         )
-        passes = np.array([example.passes for example in examples])
-        return blocks[BatchKey(number, blocks.chosen, passes=passes)]
+        source_epochs = np.array([example.epoch for example in examples])
+        return blocks[BatchKey(number, blocks.chosen, source_epochs=source_epochs)]
 
 
-class Consumer:
+class StreamWorker:
     """Takes examples from the sources in turn.
 
     Args:
@@ -180,14 +180,14 @@ class Consumer:
         begin: where it begins.
 
     Attributes:
-        place: where it stands.
+        cursor: how far it has read.
     """
 
-    def __init__(self, blocks: StreamedBlocks, begin: StreamPlace) -> None:
-        places = begin.sources or (Place(),) * len(blocks.sources)
-        self.place = replace(begin, sources=places)
+    def __init__(self, blocks: StreamedBlocks, begin: WorkerCursor) -> None:
+        cursors = begin.sources or (Cursor(),) * len(blocks.sources)
+        self.cursor = replace(begin, sources=cursors)
         self._seed, self._weights = blocks.seed, [source.weight for source in blocks.sources]
-        self._examples = [blocks.iterate(i, begin.consumer, place) for i, place in enumerate(places)]
+        self._examples = [blocks.iterate(i, begin.worker, cursor) for i, cursor in enumerate(cursors)]
 
     def take(self, num: int) -> list[Example]:
         """The next examples.
@@ -195,10 +195,10 @@ class Consumer:
         Raises:
             InputError: as `StreamedBlocks.iterate`.
         """
-        place, examples = self.place, []
-        places = list(place.sources)
-        for source in draw_sources(self._weights, self._seed, place.consumer, place.num_examples, num):
-            example, places[source] = next(self._examples[source])
+        cursor, examples = self.cursor, []
+        cursors = list(cursor.sources)
+        for source in draw_sources(self._weights, self._seed, cursor.worker, cursor.num_examples, num):
+            example, cursors[source] = next(self._examples[source])
             examples.append(example)
-        self.place = StreamPlace(place.consumer, place.num_examples + num, tuple(places))
+        self.cursor = WorkerCursor(cursor.worker, cursor.num_examples + num, tuple(cursors))
         return examples

@@ -1,7 +1,7 @@
-"""Which part of a streamed corpus comes when, and to whom: a pure function of (seed, pass, consumer).
+"""Which documents of a streamed corpus are read when, and by which worker: a pure function of (seed, epoch, worker).
 
-A corpus is read again and again, pass after pass. It lies in shards, and the documents of a shard are read in chunks,
-one after the other. Whoever reads is a consumer: a worker of a rank.
+A corpus is read again and again, epoch after epoch. It lies in shards, and the documents of a shard are read in chunks,
+one after the other. A worker here is a loader's worker of one rank, numbered over all ranks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +21,8 @@ class Shard:
     """A part of a corpus that can be read from its beginning.
 
     Attributes:
-        name: of the file, or of the place on the Hub, for messages.
-        key: stands for what is in it, in a fingerprint: names and sizes rather than the texts, which nobody has read.
+        name: the file, or the place on the Hub, for messages.
+        key: represents its content in a fingerprint: names and sizes, as the texts were never read as a whole.
         read: gives its documents, and leaves what can't be read to what it is given.
     """
 
@@ -45,8 +45,8 @@ class StreamSource:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a consumer takes of a shard in a pass: the chunks `first`, `first + step`, `first + 2 x step`, ...
+class ShardSlice:
+    """What a worker reads of a shard in an epoch: the chunks `first`, `first + step`, `first + 2 x step`, ...
 
     Attributes:
         shard: its number in the source.
@@ -60,67 +60,67 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a consumer stands in a source; with it and the options alone the examples go on.
+class Cursor:
+    """How far a worker has read a source; with it and the options alone its examples continue.
 
     Attributes:
-        passes: through the source before this one.
-        part: number of the part among those that are the consumer's in this pass.
+        epoch: number of the epoch of the source.
+        slice: number of the shard slice among those of the worker in this epoch.
         chunk: number of the chunk in its shard.
         offset: examples of the chunk that have been given out.
     """
 
-    passes: int = 0
-    part: int = 0
+    epoch: int = 0
+    slice: int = 0
     chunk: int = 0
     offset: int = 0
 
 
 @dataclass(frozen=True)
-class StreamPlace:
-    """Where a consumer stands.
+class WorkerCursor:
+    """How far a worker has read.
 
     Attributes:
-        consumer: its number.
+        worker: its number.
         num_examples: that it has given out.
-        sources: where it stands in each; empty at the start.
+        sources: how far it has read each; empty at the start.
     """
 
-    consumer: int
+    worker: int
     num_examples: int = 0
-    sources: tuple[Place, ...] = ()
+    sources: tuple[Cursor, ...] = ()
 
 
-def deal_shards(num_shards: int, seed: int, passes: int, source: int, consumer: int, num_consumers: int) -> list[Part]:
-    """What a consumer takes of a source in a pass, in its order.
+def deal_shards(num_shards: int, seed: int, epoch: int, source: int, worker: int, num_workers: int) -> list[ShardSlice]:
+    """What a worker reads of a source in an epoch, in its order.
 
-    The shards are permuted, and consumer c of C takes shards c, c + C, c + 2 x C, ... Of fewer shards than consumers
-    each is shared: those who share it take its chunks in turn, and who takes the first one changes from pass to pass,
-    so that nobody is always left without. All consumers together take each chunk once.
+    The shards are permuted, and worker w of W reads shards w, w + W, w + 2 x W, ... Fewer shards than workers are
+    shared: the workers of a shard take its chunks in turn, and the one that takes the first changes from epoch to
+    epoch, so that none is always left without. All workers together read each chunk once.
 
     Args:
         num_shards: at least 1.
         seed: of the permutation.
-        passes: number of the pass, from 0.
+        epoch: from 0.
         source: number of the source.
-        consumer: from 0.
-        num_consumers: how many there are.
+        worker: from 0.
+        num_workers: of all ranks.
     """
-    order = np.random.default_rng((seed, passes, source)).permutation(num_shards).tolist()
-    if num_shards >= num_consumers:
-        return [Part(shard) for shard in order[consumer::num_consumers]]
-    turn, place = divmod(consumer, num_shards)
-    num_sharers = -(-(num_consumers - place) // num_shards)
-    return [Part(order[place], (turn + passes) % num_sharers, num_sharers)]
+    order = np.random.default_rng((seed, epoch, source)).permutation(num_shards).tolist()
+    if num_shards >= num_workers:
+        return [ShardSlice(shard) for shard in order[worker::num_workers]]
+    turn, index = divmod(worker, num_shards)
+    num_sharers = -(-(num_workers - index) // num_shards)
+    return [ShardSlice(order[index], (turn + epoch) % num_sharers, num_sharers)]
 
 
 def read_chunks(
-    shard: Shard, part: Part, size: int, skip_bad: bool, start: int = 0
+    shard: Shard, part: ShardSlice, size: int, skip_bad: bool, start: int = 0
 ) -> Iterator[tuple[int, list[str], list[BadRecordError]]]:
-    """Reads the chunks of a part, one at a time.
+    """Reads the chunks of a shard slice, one at a time.
 
     Args:
-        shard: that the part is of.
+        shard: that the slice is of.
         part: which chunks.
         size: documents in a chunk; the last one may have fewer.
         skip_bad: leaves out what can't be read.
@@ -144,13 +144,13 @@ def read_chunks(
             yield number, read, list(bad)
 
 
-def shuffle_chunk(num_blocks: int, seed: int, passes: int, source: int, shard: int, chunk: int) -> IntArray:
-    """The order of the blocks of a chunk in a pass, shape (num_blocks,)."""
-    return np.random.default_rng((seed, passes, source, shard, chunk)).permutation(num_blocks)
+def shuffle_chunk(num_blocks: int, seed: int, epoch: int, source: int, shard: int, chunk: int) -> IntArray:
+    """The order of the blocks of a chunk in an epoch, shape (num_blocks,)."""
+    return np.random.default_rng((seed, epoch, source, shard, chunk)).permutation(num_blocks)
 
 
 def number_examples(source: int, shard: int, chunk: int, num_blocks: int) -> IntArray:
-    """The example ids of the blocks of a chunk, shape (num_blocks,): hashes of where they stand, each at least 0.
+    """The example ids of the blocks of a chunk, shape (num_blocks,): hashes of their positions, each at least 0.
 
     Two of n examples have the same with a probability of n^2 / 2^64, and the same random numbers for their masks then.
     """
@@ -158,13 +158,13 @@ def number_examples(source: int, shard: int, chunk: int, num_blocks: int) -> Int
     return (hash_examples(int(key), 0, np.arange(num_blocks)) >> np.uint64(1)).astype(np.int64)
 
 
-def draw_sources(weights: Sequence[float], seed: int, consumer: int, first: int, num: int) -> IntArray:
-    """The sources that examples of a consumer come from, with probabilities in proportion to their weights.
+def draw_sources(weights: Sequence[float], seed: int, worker: int, first: int, num: int) -> IntArray:
+    """The sources that examples of a worker come from, with probabilities in proportion to their weights.
 
     Args:
         weights: of the sources, each above 0.
         seed: of the draw.
-        consumer: its number.
+        worker: its number.
         first: examples that it has given out before.
         num: of examples.
 
@@ -174,5 +174,5 @@ def draw_sources(weights: Sequence[float], seed: int, consumer: int, first: int,
     if len(weights) == 1:
         return np.zeros(num, np.int64)
     boundaries = np.cumsum(weights)[:-1] / np.sum(weights)
-    uniform = draw_uniform(hash_examples(seed, consumer, first + np.arange(num)), np.zeros(1, np.int64), SOURCE)
+    uniform = draw_uniform(hash_examples(seed, worker, first + np.arange(num)), np.zeros(1, np.int64), SOURCE)
     return np.searchsorted(boundaries, uniform, side="right")

@@ -16,8 +16,8 @@ from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.documents import make_documents
 from lit_mlm.data.streams.chunks import ChunkCutter
 from lit_mlm.data.streams.dataset import StreamedBlocks
-from lit_mlm.data.streams.order import StreamLoader, StreamOrder
-from lit_mlm.data.streams.shards import Place, StreamPlace, StreamSource, number_examples
+from lit_mlm.data.streams.sampler import StreamLoader, StreamSampler
+from lit_mlm.data.streams.shards import Cursor, StreamSource, WorkerCursor, number_examples
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count
 from lit_mlm.text.blocks import IntArray
@@ -89,7 +89,7 @@ class TrainingStream:
         self._sources: Sequence[StreamSource] = []
         self._blocks: StreamedBlocks | None = None
         self._num_batches: int | None = None
-        self._restored: dict[int, StreamPlace] = {}
+        self._restored: dict[int, WorkerCursor] = {}
 
     def open(self) -> None:
         """Finds the corpora and the end of training, before text is tokenised."""
@@ -144,24 +144,24 @@ class TrainingStream:
         if self._num_batches is None or self._blocks is None:
             raise InputError("data.streaming needs a trainer, which knows the end of the stream")
         data, rank, num_ranks = self._data, *self._data.rank
-        get_start, get_places = data.count_seen_batches, lambda: self._restored
-        order = StreamOrder(self._num_batches, data.num_workers, rank, num_ranks, get_start, get_places)
-        num_consumers = num_ranks * order.num_workers
-        blocks = replace(self._blocks, num_consumers=num_consumers, num_batches=self._num_batches)
-        return data.load_in_order(blocks, order, StreamLoader)
+        get_start, get_cursors = data.count_seen_batches, lambda: self._restored
+        sampler = StreamSampler(self._num_batches, data.num_workers, rank, num_ranks, get_start, get_cursors)
+        num_workers = num_ranks * sampler.num_workers
+        blocks = replace(self._blocks, num_workers=num_workers, num_batches=self._num_batches)
+        return data.make_loader(blocks, sampler, StreamLoader)
 
     @property
-    def places(self) -> dict[int, Any]:
-        """Where the consumers of this rank stand behind the batches that were handed out, as plain data."""
+    def cursors(self) -> dict[int, Any]:
+        """The cursors of this rank's workers after the batches that were handed out, as plain data."""
         loader = self._data.trainer.train_dataloader if self._data.trainer else None
-        found = self._restored | (loader.places if isinstance(loader, StreamLoader) else {})
-        return {number: astuple(place) for number, place in found.items()}
+        found = self._restored | (loader.cursors if isinstance(loader, StreamLoader) else {})
+        return {number: astuple(cursor) for number, cursor in found.items()}
 
-    def restore(self, places: dict[int, Any]) -> None:
-        """Has the stream resume from where `places` says."""
+    def restore(self, cursors: dict[int, Any]) -> None:
+        """Has the stream resume from what `cursors` gave."""
         self._restored = {
-            number: StreamPlace(consumer, num_examples, tuple(Place(*place) for place in sources))
-            for number, (consumer, num_examples, sources) in places.items()
+            number: WorkerCursor(worker, num_examples, tuple(Cursor(*cursor) for cursor in sources))
+            for number, (worker, num_examples, sources) in cursors.items()
         }
 
     def describe(self) -> str:

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from lit_mlm.data.base import TextDataModule
-from lit_mlm.data.batches import LengthOrder
+from lit_mlm.data.batches import LengthSampler
 from lit_mlm.data.packed import PackedExamples, check_pack_length, describe_packing, pack_examples
 from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
 from lit_mlm.data.tagged.labels import find_labels, number_tags, require_same_labels
@@ -153,14 +153,14 @@ class TaggedDataModule(TextDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training windows, or of the rows that they are packed into, in a new order each epoch."""
         if self.packed is not None:
-            return self._make_loader(self.packed, len(self.packed), self.train_seed)
-        return self.load_in_order(self.examples["train"], self.make_order("train", is_training=True))
+            return self.load_examples(self.packed, len(self.packed), self.train_seed)
+        return self.make_loader(self.examples["train"], self.make_sampler("train", is_training=True))
 
     def _load_split(self, split: str) -> DataLoader[Any]:
         """Batches of windows, those of a sentence in one batch."""
-        return self.load_in_order(self.examples[split], self.make_order(split))
+        return self.make_loader(self.examples[split], self.make_sampler(split))
 
-    def make_order(self, split: str, is_training: bool = False) -> LengthOrder:
+    def make_sampler(self, split: str, is_training: bool = False) -> LengthSampler:
         """The batches of a split."""
         size, (rank, num_ranks) = self.batch_size if is_training else self.eval_batch_size, self.rank
         kwargs: dict[str, Any] = {"rank": rank, "num_ranks": num_ranks}
@@ -222,7 +222,7 @@ class TaggedDataModule(TextDataModule):
             num_long = sum(int((np.bincount(e.table.sentences) > 1).sum()) for e in self.examples.values())
             parts.append(f"{num_long:,} sentences longer than a window of {self.windowing.window}")
         if "train" in self.examples:
-            padding = self.make_order("train", is_training=True).padding_fraction
+            padding = self.make_sampler("train", is_training=True).padding_fraction
             if self.packed is not None:
                 parts.append(describe_packing(self.packed.rows, padding))
             else:
@@ -239,7 +239,7 @@ class TaggedDataModule(TextDataModule):
         return self._counts[split] | {
             "data_fingerprint": self._fingerprint([split]),
             "num_windows": len(self.examples[split]),
-            "padding_fraction": self.make_order(split).padding_fraction,
+            "padding_fraction": self.make_sampler(split).padding_fraction,
         }
 
     def _load(self, stage: str) -> None:

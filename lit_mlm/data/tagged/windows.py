@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from lit_mlm.data.batches import LengthOrder
+from lit_mlm.data.batches import LengthSampler
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count, Size
 from lit_mlm.text.tagging.rows import TaggedRows
@@ -89,14 +89,14 @@ class LengthOptions:
             options["batch_size"] = batch_size
         return options if self.pack_length else options | {"group_by_length": self.groups}
 
-    def order(self, split: str, examples: TaggedRows, batch_size: int, **kwargs: Any) -> LengthOrder:
+    def order(self, split: str, examples: TaggedRows, batch_size: int, **kwargs: Any) -> LengthSampler:
         """The batches of a split.
 
         Args:
             split: for messages.
             examples: the windows of the split.
             batch_size: windows in a batch, unless there is `max_tokens_per_batch`.
-            kwargs: the other options of `LengthOrder`; with a seed it is that of training.
+            kwargs: the other options of `LengthSampler`; with a seed it is that of training.
 
         Raises:
             InputError: if a batch has no room for the longest window.
@@ -107,7 +107,7 @@ class LengthOptions:
                 f"data.max_tokens_per_batch {self.max_tokens_per_batch} is less than the longest sequence of the "
                 f"{split} split, {longest} tokens; raise it or lower data.window"
             )
-        return LengthOrder(
+        return LengthSampler(
             examples.lengths,
             batch_size,
             groups=None if is_training else examples.table.sentences,

@@ -13,7 +13,7 @@ import torch
 from datasets import Dataset
 
 from lit_mlm.batch import IGNORE_INDEX
-from lit_mlm.data.batches import BatchOrder
+from lit_mlm.data.batches import ShuffleSampler
 from lit_mlm.data.sets.imdb import IMDBDataModule
 from lit_mlm.data.sets.text_files import TextFilesDataModule
 from lit_mlm.data.tokens import tokenize
@@ -245,7 +245,7 @@ def test_rate_falls_with_the_place_in_training(make_data: Any) -> None:
     data = make_data(mask_schedule="steps", train_mask_probs=[0.8, 0.1], block_size=16)
     num = len(data.examples["train"])
     found = train(data, 1)
-    order = next(iter(BatchOrder(num, num, 0, 1, seed=data.examples["train"].seed))).examples
+    order = next(iter(ShuffleSampler(num, num, 0, 1, seed=data.examples["train"].seed))).examples
     counts = [len(found[0, int(example)]) / 16 for example in order]
     first, last = np.mean(counts[: num // 2]), np.mean(counts[-(num // 2) :])
     assert first > 0.55  # of tokens, some of them special

@@ -215,7 +215,7 @@ def go_through(data: TextFilesDataModule, epoch: int, num_ranks: int = 1) -> lis
             assert tuple(batch) == BATCH_KEYS
             for i, example in enumerate(key.examples):
                 labels = batch["labels"][i][batch["attention_mask"][i].bool()].tolist()
-                found.append((key.position + i, int(example), int(key.passes[i]), tuple(labels)))
+                found.append((key.position + i, int(example), int(key.source_epochs[i]), tuple(labels)))
     return [place[1:] for place in sorted(found)]
 
 
@@ -273,10 +273,10 @@ def test_sources_are_mixed_by_packed_rows(make_data: Make) -> None:
     keys = list(loader.sampler)
     counts = Counter(mixture.sources[row] for key in keys for row in key.examples)
     assert [counts[source] for source in range(3)] == mixture.quotas
-    key = next(key for key in keys if max(key.passes) > 0)
-    place = int(np.argmax(key.passes))
+    key = next(key for key in keys if max(key.source_epochs) > 0)
+    place = int(np.argmax(key.source_epochs))
     sequence = packed.rows.find(key.examples[place : place + 1])[0][0]
-    alone = data.examples["train"][BatchKey(int(key.passes[place]), np.array([sequence]))]["labels"][0]
+    alone = data.examples["train"][BatchKey(int(key.source_epochs[place]), np.array([sequence]))]["labels"][0]
     assert packed[key]["labels"][place, : len(alone)].tolist() == alone.tolist()
 
 

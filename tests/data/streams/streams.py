@@ -14,8 +14,8 @@ from lit_mlm.data.masked.dataset import MaskedBlocks
 from lit_mlm.data.reading.files import OnBad
 from lit_mlm.data.streams.chunks import Chunk
 from lit_mlm.data.streams.dataset import StreamedBlocks
-from lit_mlm.data.streams.order import StreamedBatch, StreamOrder
-from lit_mlm.data.streams.shards import Shard, StreamPlace, StreamSource
+from lit_mlm.data.streams.sampler import StreamedBatch, StreamSampler
+from lit_mlm.data.streams.shards import Shard, StreamSource, WorkerCursor
 from lit_mlm.text.blocks import cut_blocks
 from lit_mlm.text.masking.masking import Masking
 from lit_mlm.text.special_tokens import SpecialTokens
@@ -46,11 +46,11 @@ def cut(texts: Sequence[str]) -> Chunk:
     return Chunk(list(texts), flat, lengths, cut_blocks(lengths, BLOCK), flat % 2 == 0)
 
 
-def make_stream(*sources: StreamSource, num_consumers: int = 1, **options: Any) -> StreamedBlocks:
+def make_stream(*sources: StreamSource, num_workers: int = 1, **options: Any) -> StreamedBlocks:
     masking = Masking(VOCABULARY, np.append(np.ones(VOCABULARY, np.bool_), False), mask_prob=0.5)
     make_blocks = partial(MaskedBlocks, special_tokens=SpecialTokens([], []), masking=masking, seed=SEED, pad_id=0)
     defaults: dict[str, Any] = {"chunk_documents": CHUNK, "cut": cut, "make_blocks": make_blocks, "seed": SEED}
-    return StreamedBlocks(sources, **{**defaults, "batch_size": 5, "num_consumers": num_consumers, **options})
+    return StreamedBlocks(sources, **{**defaults, "batch_size": 5, "num_workers": num_workers, **options})
 
 
 def run_rank(
@@ -60,13 +60,13 @@ def run_rank(
     num_workers: int,
     num_batches: int,
     start: int = 0,
-    places: Mapping[int, StreamPlace] | None = None,
+    cursors: Mapping[int, WorkerCursor] | None = None,
     **options: Any,
 ) -> list[StreamedBatch]:
     """The batches of a rank, its workers one after the other in this process."""
-    order = StreamOrder(num_batches, num_workers, rank, num_ranks, lambda: start, lambda: places or {})
+    order = StreamSampler(num_batches, num_workers, rank, num_ranks, lambda: start, lambda: cursors or {})
     num = order.num_workers
-    streams = [make_stream(*sources, num_consumers=num * num_ranks, **options) for _ in range(num)]
+    streams = [make_stream(*sources, num_workers=num * num_ranks, **options) for _ in range(num)]
     # torch deals what a sampler gives to its workers in turn, whatever number a run goes on with.
     found = [streams[i % num][key] for i, key in enumerate(order)]
     return [batch for batch in found if isinstance(batch, StreamedBatch)]

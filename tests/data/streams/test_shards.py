@@ -1,4 +1,4 @@
-"""What each consumer of a stream reads, and when."""
+"""What each worker of a stream reads, and when."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import pytest
 
 from lit_mlm.data.reading.files import BadRecordError, OnBad
 from lit_mlm.data.streams.shards import (
-    Part,
     Shard,
+    ShardSlice,
     StreamSource,
     deal_shards,
     draw_sources,
@@ -36,19 +36,19 @@ def make_shard(num_rows: int, bad: tuple[int, ...] = ()) -> Shard:
 @pytest.mark.parametrize("num_shards", [1, 2, 3, 4, 5])
 def test_each_chunk_of_a_pass_is_one_consumer_s(num_shards: int, num_ranks: int, num_workers: int) -> None:
     """Whatever the number of chunks is: fewer than those who share a shard, too, or none."""
-    num_consumers, num_chunks = num_ranks * max(1, num_workers), (7, 1, 0, 3, 2)
-    for passes in range(3):
+    num_workers, num_chunks = num_ranks * max(1, num_workers), (7, 1, 0, 3, 2)
+    for epochs in range(3):
         found: Counter[tuple[int, int]] = Counter()
-        for consumer in range(num_consumers):
-            for part in deal_shards(num_shards, 5, passes, 0, consumer, num_consumers):
+        for worker in range(num_workers):
+            for part in deal_shards(num_shards, 5, epochs, 0, worker, num_workers):
                 shard = make_shard(2 * num_chunks[part.shard])
                 found.update((part.shard, number) for number, *_ in read_chunks(shard, part, 2, skip_bad=False))
         assert found == Counter((shard, i) for shard in range(num_shards) for i in range(num_chunks[shard]))
 
 
 def test_whole_shards_are_dealt_in_an_order_of_seed_pass_and_source() -> None:
-    def deal(seed: int, passes: int, source: int) -> list[int]:
-        return [part.shard for part in deal_shards(40, seed, passes, source, 1, 4)]
+    def deal(seed: int, epochs: int, source: int) -> list[int]:
+        return [part.shard for part in deal_shards(40, seed, epochs, source, 1, 4)]
 
     assert deal(1, 2, 3) == deal(1, 2, 3)
     assert len({tuple(deal(*place)) for place in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 0))}) == 4
@@ -56,28 +56,28 @@ def test_whole_shards_are_dealt_in_an_order_of_seed_pass_and_source() -> None:
 
 
 def test_nobody_is_always_left_without_a_chunk() -> None:
-    """One chunk, three who share it: each has it in one of three passes."""
-    firsts = [[deal_shards(1, 0, passes, 0, consumer, 3)[0].first for consumer in range(3)] for passes in range(3)]
+    """One chunk, three who share it: each has it in one of three epochs."""
+    firsts = [[deal_shards(1, 0, epochs, 0, worker, 3)[0].first for worker in range(3)] for epochs in range(3)]
     assert [sorted(taken) for taken in firsts] == [[0, 1, 2]] * 3
     assert [sorted(taken) for taken in zip(*firsts, strict=True)] == [[0, 1, 2]] * 3
 
 
 def test_chunks_of_a_part_from_a_place_on() -> None:
-    read = list(read_chunks(make_shard(11), Part(0, 1, 2), 2, skip_bad=False, start=3))
+    read = list(read_chunks(make_shard(11), ShardSlice(0, 1, 2), 2, skip_bad=False, start=3))
     assert read == [(3, ["text 6", "text 7"], []), (5, ["text 10"], [])]
-    assert [number for number, *_ in read_chunks(make_shard(8), Part(0), 4, skip_bad=False)] == [0, 1]
-    assert list(read_chunks(make_shard(0), Part(0), 4, skip_bad=False)) == []
+    assert [number for number, *_ in read_chunks(make_shard(8), ShardSlice(0), 4, skip_bad=False)] == [0, 1]
+    assert list(read_chunks(make_shard(0), ShardSlice(0), 4, skip_bad=False)) == []
 
 
 def test_what_cannot_be_read_stops_or_is_left_out_of_its_chunk() -> None:
     shard = make_shard(6, bad=(1, 4))
     with pytest.raises(InputError, match=r"row 1 is bad; data.skip_bad true leaves out"):
-        list(read_chunks(shard, Part(0), 2, skip_bad=False))
-    read = list(read_chunks(shard, Part(0), 2, skip_bad=True))
+        list(read_chunks(shard, ShardSlice(0), 2, skip_bad=False))
+    read = list(read_chunks(shard, ShardSlice(0), 2, skip_bad=True))
     assert [texts for _, texts, _ in read] == [["text 0", "text 2"], ["text 3", "text 5"]]
     assert [list(map(str, bad)) for *_, bad in read] == [["row 1 is bad"], ["row 4 is bad"]]
     others = make_shard(6, bad=(1,))
-    assert len(list(read_chunks(others, Part(0, 1, 2), 2, skip_bad=False))) == 1  # those of others are theirs to check
+    assert len(list(read_chunks(others, ShardSlice(0, 1, 2), 2, skip_bad=False))) == 1
 
 
 def test_a_chunk_is_read_when_it_is_asked_for() -> None:
@@ -89,7 +89,7 @@ def test_a_chunk_is_read_when_it_is_asked_for() -> None:
             num_read += 1
             yield str(i)
 
-    next(read_chunks(Shard("", "", read), Part(0), 10, skip_bad=False))
+    next(read_chunks(Shard("", "", read), ShardSlice(0), 10, skip_bad=False))
     assert num_read == 10
 
 

@@ -78,8 +78,8 @@ def test_two_processes_go_on_bit_for_bit(config: str, tmp_path: Path) -> None:
     args = ["fit", "--config", config, *ddp, "--trainer.accelerator", "cpu", "--trainer.val_check_interval", 4, *KEEP]
     ranks = [name_rank(rank, 2) for rank in range(2)]
     run_ranks(tmp_path, [*args, "--run_dir", "whole"], ranks)
-    places = read_checkpoint(tmp_path / "whole" / "checkpoints" / "last.ckpt")["progress"]["stream_places"]
-    assert [list(rank) for rank in places] == [[0], [1]]
+    cursors = read_checkpoint(tmp_path / "whole" / "checkpoints" / "last.ckpt")["progress"]["stream_places"]
+    assert [list(rank) for rank in cursors] == [[0], [1]]
     for step in ("03", "04-before"):
         shutil.copytree(tmp_path / "whole-kept" / step, tmp_path / step)
         run_ranks(tmp_path, [*args, "--run_dir", step], ranks)
@@ -189,7 +189,7 @@ def test_description_and_figures(make_data: Any, make_trainer: Any) -> None:
     assert data.sequence_length == 16
     assert data.facts("val")["num_blocks"] == len(data.examples["val"])
     assert next(iter(describe_cache(data))).startswith("train: streamed: 3 shards")
-    assert data.stream.places == {}
+    assert data.stream.cursors == {}
 
 
 def test_fingerprint_is_of_names_sizes_and_options(make_data: Any, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_fingerprint_is_of_names_sizes_and_options(make_data: Any, tmp_path: Pat
 
 
 def test_data_set_on_the_hub(tiny_bert: str, cache_dir: str, make_trainer: Any) -> None:
-    """Of one shard, which two consumers share."""
+    """Of one shard, which two workers share."""
     options: dict[str, Any] = {"dataset": str(FIXTURES / "imdb_hub"), "subset": "plain_text", "val_split": "test"}
     data = TextFilesDataModule(
         streaming=True,
@@ -340,7 +340,7 @@ def test_workers_may_be_started_afresh(make_data: Any, make_trainer: Any) -> Non
     again = pickle.loads(pickle.dumps(blocks))
     for key in order:
         one, two = blocks[key], again[key]
-        assert one.place == two.place
+        assert one.cursor == two.cursor
         assert all(one.tensors[name].equal(two.tensors[name]) for name in one.tensors)
 
 

@@ -333,7 +333,7 @@ def test_training_batches_go_by_length_on_request_and_where_tokens_size_them(mak
         """The numbers of windows of whole batches, the share of padding, and the most tokens in a batch."""
         data = make_data(LONG, window=16, **options)
         shapes = [tuple(batch["input_ids"].shape) for batch in data.train_dataloader()]
-        padding = data.make_order("train", is_training=True).padding_fraction
+        padding = data.make_sampler("train", is_training=True).padding_fraction
         return {rows for rows, _ in shapes}, padding, max(rows * length for rows, length in shapes)
 
     chance, grouped = read(), read(group_by_length=True)
