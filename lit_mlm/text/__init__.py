@@ -1,1 +1,1 @@
-"""Pure functions on text and arrays: blocks, packing, special tokens; no Lightning, no files."""
+"""Pure functions on text and arrays, without Lightning or I/O."""

@@ -1,8 +1,7 @@
-"""Token streams cut into blocks.
+"""Cuts a split into blocks.
 
-A split is one stream of token ids, document after document. A block is a slice of that stream, given by where it starts
-and where it ends, so cutting copies nothing, and it sees the whole split at once: the result depends neither on batches
-of documents nor on the number of processes that tokenised them.
+A split is one concatenated array of token ids, and a block is a slice of it. Blocks therefore do not depend on how
+documents were batched or on how many processes tokenised them.
 """
 
 from collections.abc import Sequence
@@ -20,12 +19,12 @@ DropTail = bool | Literal["unless_alone"]
 
 @dataclass(frozen=True)
 class BlockTable:
-    """The blocks of a split as slices of its token stream.
+    """The blocks of a split as slices of its concatenated tokens.
 
     Attributes:
-        starts: where each block starts in the stream, shape (num_blocks,).
-        ends: one past where each block ends, shape (num_blocks,).
-        num_dropped_tokens: how many tokens of the stream are in no block.
+        starts: first token of each block, shape (num_blocks,).
+        ends: one past the last token of each block, shape (num_blocks,).
+        num_dropped_tokens: tokens that are in no block.
     """
 
     starts: IntArray
@@ -43,25 +42,22 @@ def cut_blocks(
     drop_tail: DropTail = False,
     truncate: bool = False,
 ) -> BlockTable:
-    """Cuts a stream of documents into blocks of `block_size` tokens.
+    """Cuts concatenated documents into blocks of `block_size` tokens.
 
-    By default all documents are one sequence, and there is one tail: what is left at the end of the split. Groups of
-    documents, down to each by itself, are cut as sequences of their own, and each has a tail. A tail is shorter than
-    `block_size`; it is a block like any other, or dropped on request.
+    Groups of `group_size` documents are cut separately; by default all documents are one group. The last block of a
+    group may be shorter than `block_size`.
 
     Args:
-        document_lengths: number of tokens of each document, in stream order, shape (num_documents,), each >= 0.
-        block_size: tokens in a full block, >= 1.
-        group_size: documents in a sequence, >= 1; the last sequence may have fewer.
-        drop_tail: leaves out blocks shorter than `block_size`; ``"unless_alone"`` keeps one that is the only block of
-            its sequence.
-        truncate: leaves out all blocks of a sequence but the first.
+        document_lengths: tokens of each document, in order, shape (num_documents,), each >= 0.
+        block_size: tokens of a full block, >= 1.
+        group_size: documents per group, >= 1; the last group may have fewer.
+        drop_tail: drops blocks shorter than `block_size`; ``"unless_alone"`` keeps the only block of a group.
+        truncate: keeps only the first block of each group.
 
-    Returns:
-        The blocks, in the order of the stream.
-
-    Raises:
-        InputError: if `block_size` or `group_size` is below 1.
+    Example:
+        >>> table = cut_blocks(np.array([5, 4]), block_size=4, group_size=1)
+        >>> list(zip(table.starts.tolist(), table.ends.tolist()))
+        [(0, 4), (4, 5), (5, 9)]
     """
     for name, value in (("block_size", block_size), ("group_size", group_size)):
         if value is not None and value < 1:
@@ -89,7 +85,7 @@ def cut_blocks(
 
 
 def join_tables(tables: Sequence[BlockTable]) -> BlockTable:
-    """The blocks of several streams as those of one, in which they stand one after the other."""
+    """Joins the block tables of consecutive parts of a split."""
     kept = [int((table.ends - table.starts).sum()) for table in tables]
     lengths = [num + table.num_dropped_tokens for num, table in zip(kept, tables, strict=True)]
     offsets = np.cumsum([0, *lengths[:-1]])
@@ -101,16 +97,16 @@ def join_tables(tables: Sequence[BlockTable]) -> BlockTable:
 
 
 def find_shared_documents(document_lengths: IntArray, table: BlockTable, ours: IntArray, theirs: IntArray) -> IntArray:
-    """Those of some blocks that hold part of a document of which others hold a part too.
+    """Selects the blocks that share a document with other blocks.
 
     Args:
         document_lengths: as in `cut_blocks`.
         table: the blocks of the split.
-        ours: the blocks in question, as places in the table, shape (N,).
-        theirs: the other blocks, as places in the table, shape (M,).
+        ours: indices of the blocks to select from, shape (N,).
+        theirs: indices of the other blocks, shape (M,).
 
     Returns:
-        Those of `ours` that share a document with `theirs`, in their order.
+        Those of `ours` that hold part of a document of which `theirs` hold a part too, in their order.
     """
     document_ends = np.cumsum(document_lengths)
     first = np.searchsorted(document_ends, table.starts, side="right")  # the document of a block's first token
@@ -118,5 +114,5 @@ def find_shared_documents(document_lengths: IntArray, table: BlockTable, ours: I
     changes = np.zeros(len(document_lengths) + 1, dtype=np.int64)
     np.add.at(changes, first[theirs], 1)
     np.add.at(changes, last[theirs] + 1, -1)
-    num_used = np.cumsum(np.concatenate([[0], np.cumsum(changes[:-1]) > 0]))  # of the documents before each place
+    num_used = np.cumsum(np.concatenate([[0], np.cumsum(changes[:-1]) > 0]))  # among the documents before each one
     return ours[num_used[last[ours] + 1] > num_used[first[ours]]]

@@ -1,6 +1,6 @@
-"""Short sequences packed into rows, each beside others that it must not see.
+"""Packs short sequences into rows.
 
-Shapes: N sequences, S of them in a batch, P tokens, R rows, T tokens of one.
+Shapes: N sequences, S of them in a batch, R rows, T tokens per row.
 """
 
 from bisect import bisect_left, insort
@@ -15,13 +15,13 @@ from lit_mlm.text.blocks import IntArray
 
 @dataclass(frozen=True)
 class PackedRows:
-    """Which sequences stand in which row.
+    """Assigns each sequence to one row.
 
     Attributes:
-        sequences: the sequences of all rows, row after row, shape (N,); each stands in one row.
-        boundaries: where each row starts in `sequences`, and where the last one ends, shape (R + 1,).
-        num_tokens: of all sequences.
-        capacity: tokens that a row has room for.
+        sequences: sequence indices, row after row, shape (N,).
+        boundaries: the slice of `sequences` of row i is ``boundaries[i] : boundaries[i + 1]``, shape (R + 1,).
+        num_tokens: total of all sequences.
+        capacity: tokens per row.
     """
 
     sequences: IntArray
@@ -34,36 +34,37 @@ class PackedRows:
 
     @property
     def padding_fraction(self) -> float:
-        """The share of all rows that holds no token, in [0, 1)."""
+        """The fraction of positions that are padding, in [0, 1)."""
         return 1 - self.num_tokens / (len(self) * self.capacity) if len(self) else 0.0
 
     def find(self, rows: IntArray) -> tuple[IntArray, IntArray]:
-        """The sequences of some rows, row after row, and the place in `rows` of the row of each, both of shape (S,)."""
+        """Returns the sequences of `rows`, row after row, and the index in `rows` of each; both of shape (S,)."""
         starts = self.boundaries[rows]
         sizes = self.boundaries[rows + 1] - starts
         row_of = np.repeat(np.arange(len(rows)), sizes)
-        places = np.arange(sizes.sum()) + (starts - np.cumsum(sizes) + sizes)[row_of]
-        return self.sequences[places], row_of
+        indices = np.arange(sizes.sum()) + (starts - np.cumsum(sizes) + sizes)[row_of]
+        return self.sequences[indices], row_of
 
 
 def pack_rows(lengths: IntArray, capacity: int) -> PackedRows:
-    """Packs sequences into few rows: the longest first, each into the row with the least room that still takes it.
+    """Packs sequences into few rows by best-fit decreasing.
 
-    That is best-fit decreasing, which needs at most 11/9 of the best possible number of rows and one more (Johnson et
-    al. 1974, "Worst-case performance bounds for simple one-dimensional packing algorithms"). Sequences of one length,
-    and rows with as much room, are dealt with at once, so time hardly grows with N beyond that of sorting. Among
-    sequences of one length a fixed draw decides, so that neighbours in a corpus don't stand together in each epoch.
+    The longest sequences go first, each into the fullest row that still has room, which needs at most 11/9 of the
+    optimal number of rows plus one (Johnson et al. 1974, "Worst-case performance bounds for simple one-dimensional
+    packing algorithms"). Sequences of one length are placed together, so the cost is about that of sorting. Ties are
+    broken by a fixed random permutation, so that neighbours in a corpus do not share a row in each epoch.
 
     Args:
-        lengths: tokens of each sequence, each >= 1, shape (N,).
-        capacity: tokens of a row.
+        lengths: tokens of each sequence, shape (N,), each >= 1 and <= `capacity`.
+        capacity: tokens per row.
 
     Returns:
-        The rows in the order of their first sequences, and the sequences of each in theirs: a pure function of the
-        arguments.
+        The rows, ordered by their first sequences.
 
-    Raises:
-        InputError: if a sequence is longer than a row.
+    Example:
+        >>> rows = pack_rows(np.array([5, 2, 3, 4]), capacity=7)
+        >>> np.split(rows.sequences, rows.boundaries[1:-1])
+        [array([0, 1]), array([2, 3])]
     """
     longest = int(lengths.max(initial=0))
     if longest > capacity:
@@ -79,28 +80,28 @@ def pack_rows(lengths: IntArray, capacity: int) -> PackedRows:
     sequences = np.argsort(row_of, kind="stable")
     sizes = np.bincount(row_of)
     firsts = sequences[np.cumsum(sizes) - sizes]
-    rank = np.empty_like(firsts)  # of each row by its first sequence
+    rank = np.empty_like(firsts)  # of each row, by its first sequence
     rank[np.argsort(firsts)] = np.arange(len(firsts))
     boundaries = np.concatenate([[0], np.cumsum(sizes[np.argsort(rank)])])
     return PackedRows(np.argsort(rank[row_of], kind="stable"), boundaries, int(lengths.sum()), capacity)
 
 
 class _OpenRows:
-    """Rows by the room that they have."""
+    """Open rows, grouped by the room they have left."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.num_rows = 0
-        self.rooms: list[int] = []  # sorted, each once
+        self.rooms: list[int] = []  # sorted, without duplicates
         self.rows: dict[int, list[IntArray]] = {}
 
     def fill(self, length: int, count: int) -> IntArray:
-        """The rows of `count` sequences of one length, shape (count,)."""
+        """Places `count` sequences of one length and returns their rows, shape (count,)."""
         found: list[IntArray] = []
         while count:
             place = bisect_left(self.rooms, length)
             room = self.rooms.pop(place) if place < len(self.rooms) else self.capacity
-            num_each = room // length  # a row that has taken one has the least room for the next
+            num_each = room // length  # a row that took one is the best fit for the next
             if room in self.rows:
                 rows = np.concatenate(self.rows.pop(room))
             else:
@@ -131,18 +132,18 @@ def join_rows(
     num_rows: int,
     width: int,
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """Lays sequences out in rows, one behind the other.
+    """Concatenates the sequences of each row.
 
     Args:
-        arrays: of the sequences, each of shape (S, T), padded on the right.
-        fill: what stands on a row's padding, by the same names.
-        is_token: False on the padding of a sequence, shape (S, T).
-        row_of: the row of each sequence, never decreasing, shape (S,).
-        num_rows: how many rows there are.
-        width: tokens of a row.
+        arrays: named arrays of the sequences, shape (S, T) each, padded on the right.
+        fill: the padding value of each array.
+        is_token: False on padding, shape (S, T).
+        row_of: the row of each sequence, non-decreasing, shape (S,).
+        num_rows: R.
+        width: tokens per row.
 
     Returns:
-        The arrays, each of shape (R, width), and ``segments``: 0 on padding, 1, 2, ... for each sequence of a row.
+        The arrays, shape (R, width) each, and ``segments``: 0 on padding, 1, 2, ... on the sequences of a row.
     """
     lengths = is_token.sum(axis=1)
     token_rows = np.repeat(row_of, lengths)

@@ -15,11 +15,11 @@ from lit_mlm.text.blocks import IntArray
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """What a tokenizer puts around one sequence.
+    """The ids that a tokenizer adds to a sequence.
 
     Attributes:
-        prefix: ids before the text, for example that of ``[CLS]``.
-        suffix: ids after the text, for example that of ``[SEP]``.
+        prefix: ids before the text, such as that of ``[CLS]``.
+        suffix: ids after the text, such as that of ``[SEP]``.
     """
 
     prefix: list[int]
@@ -30,7 +30,7 @@ class SpecialTokens:
 
 
 def find_special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
-    """What `tokenizer` puts around a sequence, found by giving it one."""
+    """Finds the special tokens of a tokenizer by encoding a text with and without them."""
     bare: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
     full: list[int] = tokenizer("a")["input_ids"]
     num_added = len(full) - len(bare)
@@ -39,7 +39,7 @@ def find_special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
 
 
 def find_pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """What stands on padding; without a token of its own that of the end, the mask, or 0: nothing reads it."""
+    """Returns an id for padding: the pad, eos or mask token, or 0. The model never reads it."""
     ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id, 0)
     return next(int(token_id) for token_id in ids if token_id is not None)
 

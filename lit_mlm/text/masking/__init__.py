@@ -1,1 +1,1 @@
-"""Masked language modelling: which tokens are masked, and by what."""
+"""Masking for masked language modelling: which tokens are masked, and how."""

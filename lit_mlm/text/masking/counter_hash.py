@@ -1,7 +1,7 @@
-"""Random numbers that are hashes of counters: each depends on its counter alone, so they cost no state and no order.
+"""Stateless random numbers: each is a hash of the counter (seed, epoch, example id, position, purpose).
 
-The counter is (seed, epoch, example id, position, purpose). The hash is the finaliser of SplitMix64 (Steele, Lea and
-Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA, section 5), applied once for each part of it.
+The hash applies the finaliser of SplitMix64 once per part of the counter (Steele, Lea and Flood 2014, "Fast splittable
+pseudorandom number generators", OOPSLA, section 5).
 
 Shapes: B sequences, T positions.
 """
@@ -18,22 +18,19 @@ UIntArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
 
 SELECT, REPLACE, DRAW, LENGTH, ORDER, SOURCE = 1, 2, 3, 4, 5, 6
-"""Purposes that are taken: which positions are masked, with what kind of token, with which one; lengths of spans; the
-order of examples; which corpus an example of a stream is from."""
+"""Purposes in use: which positions are masked, the kind of replacement, the random token; span lengths; the order of
+examples; the source corpus of a streamed example."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hash_examples(seed: int, epoch: int | IntArray, example_ids: IntArray) -> UIntArray:
-    """One 64-bit key for each example.
+    """Returns one 64-bit key per example, shape (B,).
 
     Args:
         seed: any integer.
-        epoch: at least 0, of all examples or, of shape (B,), of each.
-        example_ids: shape (B,), each at least 0.
-
-    Returns:
-        Keys, shape (B,).
+        epoch: >= 0, one for all examples or one each, shape (B,).
+        example_ids: shape (B,), each >= 0.
     """
     key = _mix(_hash_seed(seed) ^ np.asarray(epoch, dtype=np.uint64))
     return _mix(key ^ example_ids.astype(np.uint64))
@@ -45,25 +42,22 @@ def _hash_seed(seed: int) -> UIntArray:
 
 
 def draw_uniform(keys: UIntArray, positions: npt.NDArray[Any], purpose: int) -> FloatArray:
-    """Numbers in [0, 1) with 53 random bits.
+    """Draws numbers in [0, 1) with 53 random bits, one per pair of key and position.
 
     Args:
-        keys: of examples, as `hash_examples` makes them.
-        positions: which number of the example's, each at least 0; keys and positions are broadcast to one shape.
-        purpose: keeps numbers for different uses apart.
-
-    Returns:
-        A number for each pair of key and position.
+        keys: from `hash_examples`.
+        positions: >= 0; broadcast against `keys`.
+        purpose: separates draws for different uses.
     """
     mixed = _mix(_mix(keys ^ positions.astype(np.uint64)) ^ np.uint64(purpose))
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _mix(values: UIntArray) -> UIntArray:
-    """The step and finaliser of SplitMix64, a bijection of 64-bit numbers; multiplication wraps around by design."""
+    """Applies the step and finaliser of SplitMix64, a bijection on 64-bit integers; overflow is intended."""
     z = values + _GOLDEN
     shifted = z >> np.uint64(30)
-    z ^= shifted  # in place: most of the time of a mask goes into new arrays
+    z ^= shifted  # in place: allocation dominates the cost of a mask
     z *= np.uint64(0xBF58476D1CE4E5B9)
     z ^= np.right_shift(z, np.uint64(27), out=shifted)
     z *= np.uint64(0x94D049BB133111EB)

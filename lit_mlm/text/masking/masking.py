@@ -1,9 +1,8 @@
-"""Which positions of a sequence are masked, and with what: a pure function of (seed, epoch, example id, rate).
+"""Masks sequences as a pure function of (seed, epoch, example id, rate).
 
-Every random number is the hash of a counter, (seed, epoch, example id, position, purpose), so a mask is the same for
-any batch size, number of workers or ranks, and order, after any restart, and costs no state.
+All random numbers come from `counter_hash`, so a mask does not depend on batch size, workers, ranks, order or restarts.
 
-Shapes: B sequences, T tokens, N scored positions.
+Shapes: B sequences, T tokens, V vocabulary.
 """
 
 import hashlib
@@ -23,19 +22,16 @@ from lit_mlm.text.masking.units import BoolArray, find_firsts
 
 @dataclass(frozen=True)
 class Masking:
-    """How tokens are masked, by default as BERT's were (Devlin et al. 2019, section 3.1).
+    """How tokens are masked; the defaults are BERT's (Devlin et al. 2019, section 3.1).
 
     Attributes:
         mask_id: id of the mask token.
-        is_ordinary: which ids may be masked and drawn: the vocabulary without special tokens, shape (V,).
-        mask_prob: share of the ordinary tokens to be scored, above 0 and at most 1: what the strategy makes of it is a
-            probability or a budget.
-        mask_token_prob: share of scored positions that hold the mask token, in [0, 1].
-        random_token_prob: share of scored positions that hold a random token, in [0, 1]; the rest keep their own.
-        strategy: chooses what is scored.
-
-    Raises:
-        InputError: if a probability is outside its range, or the two shares add up to more than 1.
+        is_ordinary: which ids may be masked or drawn: the vocabulary without special tokens, shape (V,).
+        mask_prob: fraction of the ordinary tokens to score, in (0, 1]; the strategy reads it as a probability or a
+            budget.
+        mask_token_prob: fraction of scored positions that hold the mask token, in [0, 1].
+        random_token_prob: fraction that hold a random token, in [0, 1]; the rest keep their own.
+        strategy: selects the scored positions.
     """
 
     mask_id: int
@@ -74,22 +70,29 @@ def mask_tokens(
     """Masks a batch of sequences.
 
     Args:
-        input_ids: token ids, shape (B, T).
+        input_ids: shape (B, T).
         is_token: False on padding, shape (B, T).
-        example_ids: a number for each sequence that is its own in the data set, shape (B,), each >= 0.
+        example_ids: unique within the data set, shape (B,), each >= 0.
         masking: strategy, probabilities and vocabulary.
-        seed: chooses among independent maskings, any integer.
-        epoch: as the seed, of all sequences or, of shape (B,), of each; 0 for evaluation, whose masks stay the same.
-        word_starts: where words begin, shape (B, T), at special tokens and behind them too; by default everywhere.
-        rate: in place of `masking.mask_prob`, for each sequence, shape (B,).
+        seed: any integer; different seeds give independent masks.
+        epoch: >= 0, one for all sequences or one each, shape (B,); evaluation uses 0, so its masks are fixed.
+        word_starts: True at the first token of each word and at and after special tokens, shape (B, T); by default
+            everywhere.
+        rate: replaces `masking.mask_prob` for each sequence, shape (B,).
 
     Returns:
-        The ids that the model reads and the labels, both of shape (B, T): a label is the original id where a position
-        is scored and `IGNORE_INDEX` elsewhere.
+        The masked ids and the labels, both of shape (B, T); a label is the original id where a position is scored and
+        `IGNORE_INDEX` elsewhere.
+
+    Example:
+        >>> masking = Masking(4, is_ordinary=np.arange(10) > 4, mask_prob=0.5, mask_token_prob=1, random_token_prob=0)
+        >>> ids = np.array([[2, 5, 6, 7, 8, 3]])
+        >>> mask_tokens(ids, ids > 0, np.array([0]), masking, seed=0, epoch=0)
+        (array([[2, 4, 6, 7, 8, 3]]), array([[-100,    5, -100, -100, -100, -100]]))
     """
     rate = np.full(len(input_ids), masking.mask_prob) if rate is None else rate
     starts = np.ones_like(is_token) if word_starts is None else word_starts.copy()
-    starts[:, :1] = True  # the part of a word that another block has the head of
+    starts[:, :1] = True  # a block may begin inside a word
     maskable = is_token & masking.is_ordinary[np.where(is_token, input_ids, masking.mask_id)]
     scored = maskable & masking.strategy.choose(input_ids, maskable, starts, example_ids, seed, epoch, rate)
     masked_ids = np.where(scored, masking.mask_id, input_ids)
@@ -101,7 +104,7 @@ def mask_tokens(
 def _replace_others(
     masked_ids: IntArray, input_ids: IntArray, scored: BoolArray, starts: BoolArray, masking: Masking, keys: UIntArray
 ) -> None:
-    """Puts random tokens, or the own ones, in place of some of the mask tokens."""
+    """Replaces some of the mask tokens by random tokens or by the original ones."""
     rows, columns = np.nonzero(scored)
     unit = masking.strategy.replace_per
     decisive = columns if unit == "token" else _find_deciders(unit, starts, scored)[rows, columns]
@@ -114,7 +117,7 @@ def _replace_others(
 
 
 def _find_deciders(replace_per: Unit, word_starts: BoolArray, scored: BoolArray) -> IntArray:
-    """The position whose random number decides what becomes of a scored one: the first of its word or span."""
+    """Returns the position whose random number decides the replacement: the first of the word or span."""
     if replace_per == "word":
         return find_firsts(word_starts)
     begins = scored.copy()
@@ -123,10 +126,10 @@ def _find_deciders(replace_per: Unit, word_starts: BoolArray, scored: BoolArray)
 
 
 def fingerprint_masks(batches: Iterable[tuple[IntArray, IntArray, BoolArray]]) -> str:
-    """SHA-256 (hex) of masked sequences, in their order, whatever batches they come in.
+    """Returns the SHA-256 (hex) of masked sequences, independent of how they are batched.
 
     Args:
-        batches: for each batch the masked ids, the labels and which positions are tokens, each of shape (B, T).
+        batches: masked ids, labels and token masks, shape (B, T) each.
     """
     digest = hashlib.sha256()
     for masked_ids, labels, is_token in batches:

@@ -1,4 +1,4 @@
-"""How the share of masked tokens changes over training: a pure function of how much of it is over."""
+"""Schedules of the mask rate over training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,12 @@ MaskScheduleName = Literal["constant", "linear", "steps"]
 
 @dataclass(frozen=True)
 class MaskSchedule:
-    """The rates that training goes through.
+    """The mask rate as a function of training progress.
 
     Attributes:
-        name: ``constant`` stays at one rate; ``linear`` goes from each rate to the next one, in parts of equal length;
-            ``steps`` holds each for an equal part of training.
-        rates: one of ``constant``, at least two of the others; each above 0 and at most 1.
-
-    Raises:
-        InputError: if there are other numbers of rates, or one is out of range; the options are named as they are
-            typed.
+        name: ``constant``; ``linear`` interpolates between the rates at equal intervals; ``steps`` holds each rate for
+            an equal share of training.
+        rates: one for ``constant``, at least two otherwise, each in (0, 1].
     """
 
     name: MaskScheduleName
@@ -38,22 +34,20 @@ class MaskSchedule:
                 raise InputError(f"data.train_mask_probs must be above 0 and at most 1, got {rate}")
 
     def __str__(self) -> str:
-        """The rates in a few words."""
+        """Formats the rates for the terminal."""
         return f"{' -> '.join(map(str, self.rates))}{f' ({self.name})' if self.changes else ''}"
 
     @property
     def changes(self) -> bool:
-        """Whether there are several rates."""
+        """Whether the rate varies."""
         return len(self.rates) > 1
 
     def find_rates(self, progress: FloatArray) -> FloatArray:
-        """The rates at some points of training.
+        """Returns the rates at given fractions of training, in the same shape; fractions above 1 count as 1.
 
-        Args:
-            progress: shares of training that are over, any shape; those above 1 count as 1.
-
-        Returns:
-            The rates, of the same shape.
+        Example:
+            >>> MaskSchedule("linear", [0.3, 0.1]).find_rates(np.array([0.0, 0.5, 1.0]))
+            array([0.3, 0.2, 0.1])
         """
         rates, num = np.asarray(self.rates, dtype=np.float64), len(self.rates)
         if self.name == "linear":

@@ -1,7 +1,6 @@
-"""Which tokens are masked: single ones, whole words or spans of words, with a probability or to an exact budget.
+"""Masking strategies: single tokens, whole words or spans, with a probability or to an exact budget.
 
-A strategy parts a block into units (tokens, words, spans) and draws among them. Its choice for an example is a pure
-function of the example and (seed, epoch, example id, rate), so it is the same in any batch and beside any padding.
+A choice is a pure function of the example and (seed, epoch, example id, rate), so it is the same in any batch.
 
 Shapes: B sequences, T tokens.
 """
@@ -23,17 +22,21 @@ Unit = Literal["token", "word", "span"]
 
 
 class MaskingStrategy(ABC):
-    """Chooses the positions that are scored; a new strategy is a subclass with one method, `choose`.
+    """Selects the positions to score. A new strategy implements `choose`.
 
-    Its attributes, of YAML's types, are part of the data's fingerprint.
+    Its attributes must be plain YAML values; they are part of the data fingerprint. A dataclass has its options
+    checked.
     """
 
     needs_words: ClassVar[bool] = True
-    """Whether it asks for the starts of words; where it doesn't, they are not looked for in the text."""
+    """Whether `choose` reads `word_starts`; if not, words are not searched for in the text."""
 
     replace_per: Unit = "token"
-    """What the mask token, a random token or the token itself is drawn for: each token, all tokens of a word, or all
-    tokens of a run of chosen ones."""
+    """The unit that one replacement (mask token, random token or the original) is drawn for; a span is a run of chosen
+    tokens."""
+
+    def __post_init__(self) -> None:
+        check_options("data.masking", type(self), vars(self))
 
     @abstractmethod
     def choose(
@@ -46,28 +49,24 @@ class MaskingStrategy(ABC):
         epoch: int | IntArray,
         rate: FloatArray,
     ) -> BoolArray:
-        """Chooses among the tokens of a batch; a pure function, which gives an example the same in any batch.
+        """Chooses tokens of a batch; must be pure and independent of the other examples of the batch.
 
         Args:
-            ids: token ids, shape (B, T), arbitrary on padding, which is on the right.
+            ids: token ids, shape (B, T), padded on the right with arbitrary ids.
             is_maskable: False on padding and special tokens, shape (B, T).
-            word_starts: where words begin, shape (B, T): at special tokens, behind them and at the block's start too;
-                True everywhere unless `needs_words`.
-            example_ids: a number of each example that is its own in the data set, shape (B,).
-            seed: as `epoch` part of what random numbers are the hash of (`lit_mlm.text.masking.counter_hash`).
-            epoch: at least 0, of all examples or, of shape (B,), of each.
-            rate: share of the maskable tokens to choose, shape (B,), each above 0 and at most 1.
+            word_starts: True at the first token of each word and of the block, and at and after special tokens, shape
+                (B, T); True everywhere unless `needs_words`.
+            example_ids: unique within the data set, shape (B,).
+            seed: counter of the hash, as is `epoch` (`lit_mlm.text.masking.counter_hash`).
+            epoch: >= 0, one for all examples or one each, shape (B,).
+            rate: fraction of the maskable tokens to choose, shape (B,), each in (0, 1].
 
         Returns:
-            The chosen positions, shape (B, T); those that are not maskable don't count.
+            The chosen positions, shape (B, T); those that are not maskable are ignored.
         """
 
     def describe(self) -> dict[str, Any]:
-        """The class and its attributes, as YAML has them.
-
-        Raises:
-            InputError: if an attribute is of another type than YAML's.
-        """
+        """Returns the class and its attributes as plain YAML values."""
         cls = type(self)
         description = {"class_path": name_class(f"{cls.__module__}.{cls.__qualname__}"), "init_args": vars(self)}
         try:
@@ -79,19 +78,15 @@ class MaskingStrategy(ABC):
 
 @dataclass(frozen=True)
 class TokenMasking(MaskingStrategy):
-    """Single tokens (Devlin et al. 2019, "BERT", NAACL, section 3.1).
+    """Masks single tokens (Devlin et al. 2019, "BERT", NAACL, section 3.1).
 
     Args:
-        mask_budget: ``expected`` chooses each token with the probability `data.mask_prob`; ``exact`` this share of a
-            block's tokens, rounded, at random.
+        mask_budget: ``expected`` chooses each token with probability `data.mask_prob`; ``exact`` chooses exactly this
+            fraction of a block's tokens, rounded.
     """
 
     needs_words = False
     mask_budget: MaskBudget = "expected"
-
-    def __post_init__(self) -> None:
-        """Refuses a budget that there isn't."""
-        check_options("data.masking", type(self), vars(self))
 
     def choose(
         self,
@@ -112,21 +107,17 @@ class TokenMasking(MaskingStrategy):
 
 @dataclass(frozen=True)
 class WordMasking(MaskingStrategy):
-    """Whole words, as `lit_mlm.text.masking.word_starts` finds them.
+    """Masks whole words, as found by `lit_mlm.text.masking.word_starts`.
 
     Args:
-        mask_budget: ``expected`` chooses each word with the probability `data.mask_prob`; ``exact`` takes words in
-            random order, each one that this share of a block's tokens, rounded, still has room for, as BERT's
-            `create_pretraining_data.py` does.
-        replace_per: what the kind of replacement is drawn for, ``word`` or ``token``.
+        mask_budget: ``expected`` chooses each word with probability `data.mask_prob`; ``exact`` takes words in random
+            order while they fit into this fraction of a block's tokens, rounded, as BERT's `create_pretraining_data.py`
+            does.
+        replace_per: the unit that a replacement is drawn for, ``word`` or ``token``.
     """
 
     mask_budget: MaskBudget = "expected"
     replace_per: Literal["token", "word"] = "word"
-
-    def __post_init__(self) -> None:
-        """Refuses choices that there aren't."""
-        check_options("data.masking", type(self), vars(self))
 
     def choose(
         self,
@@ -145,28 +136,23 @@ class WordMasking(MaskingStrategy):
 
 @dataclass(frozen=True)
 class SpanMasking(MaskingStrategy):
-    """Spans of whole words with geometric lengths (Joshi et al. 2020, "SpanBERT", TACL, section 3.1).
+    """Masks spans of whole words with geometric lengths (Joshi et al. 2020, "SpanBERT", TACL, section 3.1).
 
-    A block is parted into spans, one after the other, and some of these are chosen; SpanBERT draws a place for each
-    span, and draws again where it meets another. The lengths have the same distribution, and no word is more likely
-    to be chosen than another. A special token ends a span, as the block's end does.
+    A block is partitioned into consecutive spans, and some are chosen. SpanBERT instead draws positions and rejects
+    overlaps; the lengths have the same distribution, and here all words are equally likely. Special tokens end a span.
 
     Args:
-        mask_budget: as of `WordMasking`, with spans.
-        replace_per: what the kind of replacement is drawn for: a ``span`` (of spans that touch once), ``word`` or
+        mask_budget: as for `WordMasking`, with spans.
+        replace_per: the unit that a replacement is drawn for: ``span`` (adjacent spans count as one), ``word`` or
             ``token``.
-        length_prob: of the geometric distribution, above 0 and at most 1: a span goes on behind a word with 1 less it.
-        max_length: of a span in words, at least 1; the distribution is cut off there and scaled, as SpanBERT's is.
+        length_prob: parameter of the geometric distribution, in (0, 1]: the probability that a span ends after a word.
+        max_length: longest span in words, >= 1; the distribution is truncated there and renormalised, as in SpanBERT.
     """
 
     mask_budget: MaskBudget = "expected"
     replace_per: Unit = "span"
     length_prob: Rate = 0.2
     max_length: Count = 10
-
-    def __post_init__(self) -> None:
-        """Refuses what is out of range."""
-        check_options("data.masking", type(self), vars(self))
 
     def choose(
         self,
@@ -185,29 +171,30 @@ class SpanMasking(MaskingStrategy):
         return choose_units(starts, is_maskable, draw_at(starts, keys), rate, self.mask_budget)
 
     def draw_lengths(self, uniform: FloatArray) -> IntArray:
-        """Lengths of spans in words from numbers in [0, 1), by the inverse of the distribution function."""
+        """Maps uniform numbers in [0, 1) to span lengths in words by the inverse distribution function."""
         shares = (1 - self.length_prob) ** np.arange(self.max_length)
         boundaries = np.cumsum(shares / shares.sum())[:-1]
         return np.searchsorted(boundaries, uniform, side="right") + 1
 
 
 def find_span_starts(word_starts: BoolArray, is_maskable: BoolArray, lengths: IntArray) -> BoolArray:
-    """Where spans begin that a block is parted into.
+    """Partitions blocks into spans of given lengths and returns where they begin, shape (B, T).
 
     Args:
-        word_starts: shape (B, T), the first tokens among them.
-        is_maskable: shape (B, T); tokens that are not end the span before them, and a new one begins behind them.
+        word_starts: shape (B, T), True at the first token.
+        is_maskable: shape (B, T); a token that is not maskable is a span by itself.
         lengths: of the first span in words, the second one, ..., shape (B, T).
 
-    Returns:
-        Starts of spans, each of them a start of a word, shape (B, T).
+    Example:
+        >>> word_starts = np.array([[True, True, False, True, True]])
+        >>> find_span_starts(word_starts, np.ones((1, 5), dtype=bool), np.array([[2, 1, 1, 1, 1]])).astype(int)
+        array([[1, 0, 0, 1, 1]])
     """
-    words = find_units(word_starts)
     ends = np.cumsum(lengths, axis=1)
-    begins = np.zeros_like(word_starts)
-    rows, places = np.nonzero(ends < word_starts.shape[1])
-    begins[rows, ends[rows, places]] = True
+    begins = np.zeros_like(word_starts)  # by word: whether it is the first of a span
+    rows, columns = np.nonzero(ends < word_starts.shape[1])
+    begins[rows, ends[rows, columns]] = True
     begins[:, :1] = True
     is_cut = ~is_maskable
     is_cut[:, 1:] |= ~is_maskable[:, :-1]
-    return word_starts & (np.take_along_axis(begins, words, axis=1) | is_cut)
+    return word_starts & (np.take_along_axis(begins, find_units(word_starts), axis=1) | is_cut)

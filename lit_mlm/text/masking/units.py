@@ -1,6 +1,6 @@
-"""Units of a block, which are runs of its tokens (words, spans), and the choice among them.
+"""Units of a block (words or spans, as runs of tokens) and the choice among them.
 
-Shapes: B sequences, T tokens.
+Shapes: B sequences, T tokens, U units of all sequences.
 """
 
 from typing import Any, Literal
@@ -16,24 +16,21 @@ MaskBudget = Literal["expected", "exact"]
 
 
 def find_units(starts: BoolArray) -> IntArray:
-    """The number of each token's unit in its sequence, from 0, shape (B, T); the first token begins one."""
+    """Numbers the units of each sequence and returns each token's, from 0, shape (B, T)."""
     return np.cumsum(starts, axis=1) - 1
 
 
 def find_firsts(starts: BoolArray) -> IntArray:
-    """The position of the first token of each token's unit, shape (B, T)."""
+    """Returns the position of the first token of each token's unit, shape (B, T)."""
     return np.maximum.accumulate(np.where(starts, np.arange(starts.shape[1]), 0), axis=1)
 
 
 def draw_at(starts: BoolArray, keys: UIntArray) -> FloatArray:
-    """A random number in [0, 1) for each unit, which is that of its first token.
+    """Draws a number in [0, 1) for each unit, shape (U,): that of its first token.
 
     Args:
-        starts: where units begin, shape (B, T).
-        keys: of the examples, shape (B,).
-
-    Returns:
-        The numbers of all units, sequence after sequence, shape (number of units,).
+        starts: True at the first token of each unit, shape (B, T).
+        keys: from `hash_examples`, shape (B,).
     """
     flat = np.flatnonzero(starts)
     rows = flat // starts.shape[1]
@@ -43,18 +40,15 @@ def draw_at(starts: BoolArray, keys: UIntArray) -> FloatArray:
 def choose_units(
     starts: BoolArray, is_maskable: BoolArray, uniform: FloatArray, rate: FloatArray, budget: MaskBudget
 ) -> BoolArray:
-    """Chooses units, which are runs of tokens.
+    """Chooses units and returns their maskable tokens, shape (B, T).
 
     Args:
-        starts: where units begin, shape (B, T), the first tokens among them.
+        starts: True at the first token of each unit and of each sequence, shape (B, T).
         is_maskable: shape (B, T).
-        uniform: random numbers in [0, 1) of all units, sequence after sequence, shape (number of units,).
+        uniform: a random number in [0, 1) per unit, shape (U,).
         rate: shape (B,).
-        budget: ``expected`` chooses a unit whose number is below `rate`; ``exact`` goes through the units by their
-            numbers, and takes each that fits into what is left of round(rate x maskable tokens). Then no other fits.
-
-    Returns:
-        The maskable tokens of the chosen units, shape (B, T).
+        budget: ``expected`` chooses the units whose number is below `rate`; ``exact`` visits the units by their numbers
+            and takes each that still fits into round(rate x maskable tokens).
     """
     if budget == "expected":
         return is_maskable & spread(uniform < np.repeat(rate, starts.sum(axis=1)), starts)
@@ -62,7 +56,7 @@ def choose_units(
     units = find_units(starts)
     slots = units + np.arange(num)[:, None] * width
     sizes = np.bincount(slots.ravel(), weights=is_maskable.ravel(), minlength=num * width)
-    numbers = np.ones(num * width)  # above all others where there is no unit
+    numbers = np.ones(num * width)  # empty slots sort last
     numbers[slots[starts]] = uniform
     order = np.argsort(numbers.reshape(num, width), axis=1, kind="stable")
     sizes = np.take_along_axis(sizes.reshape(num, width), order, axis=1)
@@ -72,34 +66,38 @@ def choose_units(
 
 
 def spread(is_chosen: BoolArray, starts: BoolArray) -> BoolArray:
-    """The tokens of the chosen units.
+    """Marks the tokens of the chosen units, shape (B, T).
 
     Args:
-        is_chosen: of all units, sequence after sequence, shape (number of units,).
-        starts: where units begin, shape (B, T), the first tokens among them.
+        is_chosen: shape (U,).
+        starts: True at the first token of each unit and of each sequence, shape (B, T).
 
-    Returns:
-        Shape (B, T).
+    Example:
+        >>> spread(np.array([True, False, True]), np.array([[True, False, True, True]])).astype(int)
+        array([[1, 1, 0, 1]])
     """
     changes = is_chosen.copy()
     changes[1:] ^= is_chosen[:-1]
     flags = np.zeros(starts.shape, dtype=np.bool_)
-    flags[starts] = changes  # a running xor takes half the time of np.repeat
+    flags[starts] = changes  # a running xor is twice as fast as np.repeat
     return np.bitwise_xor.accumulate(flags.ravel()).reshape(starts.shape)
 
 
 def fill(sizes: npt.NDArray[Any], budgets: IntArray) -> BoolArray:
-    """Goes through sizes from the left and takes each that still fits.
+    """Takes sizes from left to right while they fit into a budget.
 
-    The first one that doesn't fit shuts out all of its size for good, so there are at most as many rounds as sizes that
-    differ.
+    A size that does not fit is never tried again, so there are at most as many rounds as distinct sizes.
 
     Args:
-        sizes: shape (B, N), each at least 0; those of 0 are not taken.
-        budgets: what the taken ones may sum up to, shape (B,).
+        sizes: shape (B, N), each >= 0; zeros are not taken.
+        budgets: upper limit of the sum of the taken sizes, shape (B,).
 
     Returns:
-        The taken ones, shape (B, N).
+        Which sizes are taken, shape (B, N).
+
+    Example:
+        >>> fill(np.array([[2, 3, 1, 1]]), np.array([4])).astype(int)
+        array([[1, 0, 1, 1]])
     """
     is_taken, left = np.zeros(sizes.shape, dtype=np.bool_), budgets[:, None]
     is_open = (sizes > 0) & (sizes <= left)

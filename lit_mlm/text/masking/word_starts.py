@@ -1,15 +1,15 @@
-"""Which tokens begin a word, for any tokenizer.
+"""Finds the first token of each word, for any tokenizer.
 
-**The definition.** Two neighbouring tokens are of different words if one of these holds:
+Two neighbouring tokens belong to different words if one of these holds:
 
-- the tokenizer gives them different `word_ids`, or one is a special token;
-- they share no character, and the first one ends or the second one begins with a punctuation mark, or the second one
-  begins with white space. White space belongs to the word behind it, so a piece of white space alone ends none.
+- their `word_ids` differ, or one is a special token;
+- they share no character, and the first ends or the second begins with punctuation, or the second begins with white
+  space. White space belongs to the word after it, so a token of white space alone ends no word.
 
-So a piece that goes over a boundary (Unigram's ``-of-the-``) makes one word of both sides, and the pieces of one
-character are never parted. A segmenter overrules this in the spans that it gives: two tokens are of one word if the
-first one ends in the span in which the second one begins, and of two if only one of them or each in another does.
-Punctuation is what BERT's pre-tokenizer takes for it: Unicode's categories P and all marks of ASCII.
+A token that crosses a word boundary (Unigram's ``-of-the-``) therefore joins both sides, and the tokens of one
+character are never separated. A segmenter overrides this within its spans: tokens are in one word if the first ends in
+the span in which the second begins, and in different words if they are in different spans or only one is in a span.
+Punctuation is defined as in BERT's pre-tokenizer: Unicode categories P and all ASCII symbols.
 
 Shapes: B texts, N tokens in all.
 """
@@ -26,10 +26,10 @@ from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking.units import BoolArray
 
 Segmenter = Callable[[str], Sequence[tuple[int, int]]]
-"""Gives the words of a text as spans, ``text[start:end]``, in order and without overlap; it may leave text out."""
+"""Returns the words of a text as spans ``text[start:end]``, sorted and disjoint; they need not cover the text."""
 
 NO_WORD = -1
-"""Stands in place of a word id at special tokens."""
+"""The word id of special tokens."""
 
 
 def find_word_starts(
@@ -39,21 +39,22 @@ def find_word_starts(
     offsets: IntArray | None,
     segmenter: Segmenter | None = None,
 ) -> BoolArray:
-    """Which tokens of some texts begin a word, by the definition above.
+    """Marks the tokens that begin a word, shape (N,).
+
+    Special tokens, the tokens after them and the first token of each text are marked too.
 
     Args:
         texts: B of them.
         num_tokens: of each text, shape (B,).
         word_ids: the tokenizer's, or `NO_WORD`, shape (N,).
-        offsets: the first character of each token in its text, and one past the last one, shape (N, 2); None where
-            the word ids alone decide, as there is no segmenter and each punctuation mark is a word to the tokenizer.
-        segmenter: words of scripts that are written without spaces.
+        offsets: start and end of each token in its text, in characters, shape (N, 2); None if the word ids decide
+            alone: no segmenter, and the tokenizer separates punctuation.
+        segmenter: finds words in scripts without spaces.
 
-    Returns:
-        Shape (N,); True at special tokens, behind them, and at the first token of each text.
-
-    Raises:
-        InputError: if the segmenter gives something else than spans of the text in order.
+    Example:
+        >>> offsets = np.array([[0, 2], [2, 6], [6, 7], [7, 9]])  # un like - it
+        >>> find_word_starts(["unlike-it"], np.array([4]), np.zeros(4, dtype=int), offsets).tolist()
+        [True, False, True, True]
     """
     starts = np.ones(len(word_ids), dtype=np.bool_)
     starts[1:] = (word_ids[1:] != word_ids[:-1]) | (word_ids[1:] == NO_WORD)
@@ -71,13 +72,13 @@ def _part_at_characters(
     offsets: IntArray,
     segmenter: Segmenter | None,
 ) -> None:
-    """Adds what the characters of neighbouring tokens, and the segmenter, say to what the word ids do."""
+    """Adds to `starts` the boundaries that the characters and the segmenter define."""
     bases = np.cumsum([0, *map(len, texts)])
-    # A space at the end, so that there is a character to look up where all texts are empty.
+    # The final space gives empty texts a character to look up.
     codes = np.frombuffer("".join([*texts, " "]).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     places = offsets + np.repeat(bases[:-1], num_tokens)[:, None]
     first, last = places[1:, 0], places[:-1, 1] - 1
-    # Tokens without characters, such as a prefix that the tokenizer adds, leave word ids to go by.
+    # Tokens without characters, such as an added prefix, are decided by their word ids.
     has_text = (offsets[1:, 0] < offsets[1:, 1]) & (offsets[:-1, 0] < offsets[:-1, 1])
     is_space, is_punctuation = (table[np.minimum(codes, len(table) - 1)] for table in _classify())
     before = np.maximum(last, 0)
@@ -93,7 +94,7 @@ def _part_at_characters(
 
 @cache
 def _classify() -> tuple[BoolArray, BoolArray]:
-    """Which characters are white space and which punctuation, up to the last one that is either, and one more."""
+    """Returns lookup tables of white space and punctuation, up to U+1FFFF."""
     characters = [chr(code) for code in range(0x20000)]
     is_punctuation = np.array([unicodedata.category(character)[0] == "P" for character in characters])
     for low, high in ((33, 47), (58, 64), (91, 96), (123, 126)):
@@ -102,7 +103,7 @@ def _classify() -> tuple[BoolArray, BoolArray]:
 
 
 def _mark_spans(texts: Sequence[str], segmenter: Segmenter) -> npt.NDArray[np.int64]:
-    """The number of the span that each character of all texts is in, from 1; 0 outside of all, and at the end."""
+    """Returns the number of each character's span over all texts, from 1, or 0 outside; one extra 0 at the end."""
     marks: list[IntArray] = []
     num_spans = 0
     for text in texts:

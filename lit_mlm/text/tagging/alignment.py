@@ -1,7 +1,6 @@
-"""Words and their pieces: what a tokenizer makes of a sentence that is given as words, and whose label a piece gets.
+"""Aligns words with the tokens that a tokenizer splits them into.
 
-A sentence of pieces is two arrays of shape (T,): the pieces' ids and, for each piece, the index of its word. Pieces
-stand in the order of their words, and every word has one at least.
+Shapes: T tokens of a sentence, L labels.
 """
 
 from collections.abc import Sequence
@@ -22,11 +21,11 @@ _OPENING_OR_CLOSING = ("B-", "E-", "S-", "L-", "U-")
 
 @dataclass(frozen=True)
 class EncodedWords:
-    """The pieces of a sentence, without special tokens.
+    """The tokens of a sentence, without special tokens.
 
     Attributes:
-        ids: of the pieces, shape (T,).
-        word_of_piece: the word that each piece belongs to, from 0, shape (T,), never decreasing, no word left out.
+        ids: shape (T,).
+        word_of_piece: word index of each token, shape (T,), from 0, non-decreasing; every word has a token.
     """
 
     ids: IntArray
@@ -36,27 +35,23 @@ class EncodedWords:
 def encode_words(
     tokenizer: PreTrainedTokenizerBase, sentences: Sequence[Sequence[str]], max_pieces_per_word: int
 ) -> list[EncodedWords]:
-    """Pieces of the words of sentences.
+    """Tokenises the words of sentences.
 
-    Each word is encoded by itself, as in ``tokenizer(words, is_split_into_words=True)``, but each distinct word only
-    once, and behind a space where the tokenizer sets the words of a text apart by one (`needs_space`), so that a
-    byte-level tokenizer with ``add_prefix_space=False`` works like any other. A word that leaves no piece (white space,
-    control characters, whatever the tokenizer's normalisation removes) is one piece, the tokenizer's unknown token, or
-    its mask or padding token where it has none. Lone surrogates, which are no text, are read as U+FFFD.
+    Each distinct word is encoded once, by itself, as in ``tokenizer(words, is_split_into_words=True)``, and after a
+    space where the tokenizer separates words by one (`needs_space`), so ``add_prefix_space=False`` needs no special
+    handling. A word that leaves no token (white space, control characters) becomes the unknown token, or else the mask
+    or padding token. Lone surrogates are read as U+FFFD.
 
     Args:
-        tokenizer: of any kind.
+        tokenizer: any.
         sentences: the words of each.
-        max_pieces_per_word: a longer word keeps its first ones, >= 1.
-
-    Raises:
-        InputError: if `max_pieces_per_word` is below 1, or a word leaves no piece and no token can stand for it.
+        max_pieces_per_word: longer words are truncated to this many tokens, >= 1.
     """
     if max_pieces_per_word < 1:
         raise InputError(f"max_pieces_per_word must be at least 1, got {max_pieces_per_word}")
-    places: dict[str, int] = {}
-    indices = [[places.setdefault(word, len(places)) for word in sentence] for sentence in sentences]
-    pieces = [ids[:max_pieces_per_word] for ids in _encode_each(tokenizer, list(places))]
+    known: dict[str, int] = {}
+    indices = [[known.setdefault(word, len(known)) for word in sentence] for sentence in sentences]
+    pieces = [ids[:max_pieces_per_word] for ids in _encode_each(tokenizer, list(known))]
     lengths = np.array([len(ids) for ids in pieces], dtype=np.int64)
     starts = np.cumsum(lengths) - lengths
     flat = np.fromiter((i for ids in pieces for i in ids), np.int64, count=int(lengths.sum()))
@@ -71,22 +66,23 @@ def encode_words(
 
 
 def needs_space(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a word must be encoded behind a space to get the pieces that it has within a text.
+    """Whether a word must be encoded after a space to get the tokens that it has within a text.
 
-    Asked of the tokenizer itself: the second word of "a a" has the pieces of " a", and these are not those of "a".
+    This holds if the second word of "a a" has the tokens of " a" and not those of "a".
     """
     bare, spaced, text = _encode_plain(tokenizer, ["a", " a", "a a"])
     return text != bare + bare and text == bare + spaced
 
 
 def find_first_pieces(word_of_piece: IntArray) -> IntArray:
-    """Where the first token of each word is.
+    """Returns the positions of the first token of each word in the flattened array, shape (num_words,).
 
     Args:
         word_of_piece: word of each token, `NO_WORD` on special tokens and padding, shape (T,) or (B, T).
 
-    Returns:
-        Places in the flattened array, ascending, shape (num_words,).
+    Example:
+        >>> find_first_pieces(np.array([NO_WORD, 0, 0, 1, NO_WORD]))
+        array([1, 3])
     """
     is_first = word_of_piece != NO_WORD
     is_first[..., 1:] &= word_of_piece[..., 1:] != word_of_piece[..., :-1]
@@ -94,16 +90,20 @@ def find_first_pieces(word_of_piece: IntArray) -> IntArray:
 
 
 def align_labels(word_of_piece: IntArray, word_labels: IntArray, inside_of: IntArray | None = None) -> IntArray:
-    """Labels of pieces from labels of words: a word's first piece has its label.
+    """Maps labels of words to labels of tokens: the first token of a word has the word's label.
 
     Args:
-        word_of_piece: word of each piece, `NO_WORD` on special tokens and padding, shape (T,).
-        word_labels: label of each word of the sentence, `IGNORE_INDEX` where it is not scored, shape (num_words,).
-        inside_of: for each label the one of the later pieces of its word (`make_inside_table`), shape (L,); without it
-            later pieces are not scored.
+        word_of_piece: word of each token, `NO_WORD` on special tokens and padding, shape (T,).
+        word_labels: label of each word, `IGNORE_INDEX` where it is not scored, shape (num_words,).
+        inside_of: the label of later tokens for each label (`make_inside_table`), shape (L,); by default they are not
+            scored.
 
     Returns:
         Labels, shape (T,), `IGNORE_INDEX` where nothing is scored.
+
+    Example:
+        >>> align_labels(np.array([NO_WORD, 0, 0, 1, NO_WORD]), np.array([3, 0]))
+        array([-100,    3, -100,    0, -100])
     """
     labels = np.full(len(word_of_piece), IGNORE_INDEX, dtype=np.int64)
     if inside_of is not None:
@@ -116,30 +116,26 @@ def align_labels(word_of_piece: IntArray, word_labels: IntArray, inside_of: IntA
 
 
 def make_inside_table(labels: Sequence[str]) -> IntArray:
-    """For each label the one that the later pieces of its word get.
+    """Returns for each label the id of the label of the later tokens of its word, shape (L,).
 
-    These are inside of whatever entity the word is in, so I-X stands for each of B-X, E-X and S-X of BIOES and L-X and
-    U-X of BILOU, and any label stays as it is where the set has no such I-X: O, I-X, part-of-speech tags. It goes by
-    name, where the published recipe adds one to odd ids, which holds for one order of one label set.
+    B-X, E-X, S-X, L-X and U-X become I-X where the label set has it; any other label stays. The published recipe adds 1
+    to odd ids instead, which is right for one order of one label set only.
 
     Args:
         labels: names, by id.
 
-    Returns:
-        Ids, shape (L,).
+    Example:
+        >>> make_inside_table(["O", "B-PER", "I-PER"])
+        array([0, 2, 2])
     """
     ids = {label: i for i, label in enumerate(labels)}
-    return np.array(
-        [
-            ids.get(f"I-{label[2:]}", i) if label.startswith(_OPENING_OR_CLOSING) else i
-            for i, label in enumerate(labels)
-        ],
-        dtype=np.int64,
-    )
+    inside = [
+        ids.get(f"I-{label[2:]}", i) if label.startswith(_OPENING_OR_CLOSING) else i for i, label in enumerate(labels)
+    ]
+    return np.array(inside, dtype=np.int64)
 
 
 def _encode_each(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> list[list[int]]:
-    """The pieces of words, at least one of each."""
     if not words:
         return []
     space = " " if needs_space(tokenizer) else ""
@@ -153,18 +149,14 @@ def _encode_each(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> list[l
     if stand_in is None:
         word = words[pieces.index([])]
         raise InputError(
-            f"the tokenizer leaves nothing of the word {word!r} and has no unknown, mask or padding token to stand for "
-            "it; name one in its tokenizer_config.json, or take the word out"
+            f"the tokenizer leaves nothing of the word {word!r} and has no unknown, mask or padding token to replace "
+            "it; set one in its tokenizer_config.json, or remove the word"
         )
     return [ids or [stand_in] for ids in pieces]
 
 
 def _encode_plain(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
     encoded = tokenizer(
-        texts,
-        add_special_tokens=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
+        texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
     )
     return list(encoded["input_ids"])

@@ -1,4 +1,4 @@
-"""From the logits of a sentence's words to their labels, the same in evaluation, prediction and tagging.
+"""Decodes the logits of a sentence's words, identically in evaluation, prediction and tagging.
 
 Shapes: W words, L labels.
 """
@@ -21,19 +21,13 @@ FloatArray = npt.NDArray[np.float32]
 def decode_logits(
     logits: FloatArray, labels: Sequence[str], scheme: Scheme | None, decoding: Decoding
 ) -> tuple[IntArray, FloatArray]:
-    """The label of each word of a sentence, and how probable it is.
+    """Returns the label ids of the words of a sentence and their softmax probabilities, both of shape (W,).
 
     Args:
-        logits: of the words, shape (W, L).
+        logits: shape (W, L).
         labels: the tag of each column.
         scheme: of the labels; None for plain tags.
-        decoding: each word by itself, or the best sequence that the scheme allows.
-
-    Returns:
-        Label ids, shape (W,), and the probability of each in the softmax of its word, in [0, 1], shape (W,).
-
-    Raises:
-        InputError: if a label is none of the scheme's, or they allow no sequence of W tags.
+        decoding: ``argmax`` for each word by itself, ``viterbi`` for the best sequence that the scheme allows.
     """
     scores: FloatArray = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
     best = decode_tags(scores, labels, scheme) if decoding == "viterbi" else logits.argmax(axis=-1)

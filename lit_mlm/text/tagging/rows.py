@@ -1,10 +1,10 @@
 """Rows of tagged words: windows of sentences, as training, evaluation, prediction and tagging read them.
 
-Shapes: B rows of a batch, T tokens of one, S sentences, P tokens of all sentences, R rows.
+Shapes: B rows of a batch, T tokens per row, S sentences, P tokens of all sentences, R rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,14 +22,14 @@ Int32Array = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class WindowTable:
-    """Windows as slices of the stream of all pieces; what a window shows but doesn't own is not scored.
+    """Windows as slices of the concatenated tokens. A window may show tokens that it does not own; they are not scored.
 
     Attributes:
-        starts: first piece of each window, shape (R,).
-        ends: one past its last piece, shape (R,).
-        owned_starts: the first piece of the words that it owns, shape (R,).
-        owned_ends: one past the last piece of these, shape (R,).
-        sentences: the sentence that these belong to, never decreasing, shape (R,).
+        starts: first token of each window, shape (R,).
+        ends: one past the last token, shape (R,).
+        owned_starts: first token of the words that the window owns, shape (R,).
+        owned_ends: one past the last token of these words, shape (R,).
+        sentences: sentence index of each window, non-decreasing, shape (R,).
     """
 
     starts: IntArray
@@ -44,15 +44,15 @@ class WindowTable:
 
 @dataclass(frozen=True)
 class TaggedRows:
-    """The rows of sentences, read a batch at a time.
+    """The rows of a list of sentences, batched on demand.
 
     Attributes:
-        ids: of all tokens, sentence after sentence, without special tokens, shape (P,).
-        words: for each token the index of its word in its sentence, shape (P,).
+        ids: concatenated tokens of the sentences, without special tokens, shape (P,).
+        words: index of each token's word in its sentence, shape (P,).
         labels: of each token, `IGNORE_INDEX` where it is not scored, shape (P,).
         table: the windows.
-        special_tokens: put around each window.
-        pad_id: id on padding, where nothing is attended or scored.
+        special_tokens: added to each window.
+        pad_id: id on padding.
     """
 
     ids: Int32Array
@@ -73,15 +73,16 @@ class TaggedRows:
         word_labels: IntArray | None = None,
         inside_of: IntArray | None = None,
     ) -> Self:
-        """The rows of sentences.
+        """Builds the rows of sentences.
 
         Args:
-            tokenizer: that the tokens are of.
+            tokenizer: that encoded the sentences.
             encoded: the tokens of each sentence.
-            size: tokens of a row, special tokens left out, >= 1.
-            stride: tokens that neighbouring windows of a sentence share, >= 0 and < `size`.
-            context: the document of each sentence, shape (S,), and how many tokens of it to show beside a sentence.
-            word_labels: of all words, sentence after sentence; without them nothing is scored.
+            size: tokens per window, without special tokens, >= 1.
+            stride: tokens that neighbouring windows of a sentence share, in [0, size).
+            context: the document of each sentence, shape (S,), and the number of tokens of it to show around a
+                sentence.
+            word_labels: concatenated labels of the words; by default nothing is scored.
             inside_of: as in `align_labels`.
         """
         table = cut_sentences(encoded, size, stride)
@@ -97,17 +98,17 @@ class TaggedRows:
 
     @property
     def lengths(self) -> IntArray:
-        """Tokens of each row, special tokens included, shape (R,)."""
+        """Tokens per row, special tokens included, shape (R,)."""
         return self.table.ends - self.table.starts + len(self.special_tokens)
 
     def make_batch(self, rows: IntArray) -> dict[str, npt.NDArray[Any]]:
-        """Some rows, padded on the right, as `lit_mlm.batch` describes it.
+        """Returns rows as a batch, as described in `lit_mlm.batch`.
 
         Args:
-            rows: their numbers, at least one, shape (B,).
+            rows: row indices, at least one, shape (B,).
 
         Returns:
-            Arrays of shape (B, T) int64 by name, and ``sentences``, shape (B,).
+            int64 arrays of shape (B, T), padded on the right, and ``sentences``, shape (B,).
         """
         found = lay_out(self.ids, self.table.starts[rows], self.table.ends[rows], self.special_tokens)
         places = found.places
@@ -123,7 +124,7 @@ class TaggedRows:
 
 
 def count_words(sentence: EncodedWords, size: int | None = None) -> int:
-    """The words of the first `size` tokens of a sentence, or of all."""
+    """Counts the words of a sentence, or of its first `size` tokens."""
     words = sentence.word_of_piece[:size]
     return int(words[-1]) + 1 if len(words) else 0
 
@@ -131,11 +132,11 @@ def count_words(sentence: EncodedWords, size: int | None = None) -> int:
 def join_pieces(
     encoded: Sequence[EncodedWords], word_labels: IntArray, inside_of: IntArray | None
 ) -> tuple[Int32Array, Int32Array, Int32Array]:
-    """Ids, words and labels of all pieces, each of shape (P,).
+    """Concatenates ids, words and labels of all sentences, each of shape (P,).
 
     Args:
-        encoded: of each sentence.
-        word_labels: of all words, sentence after sentence.
+        encoded: the tokens of each sentence.
+        word_labels: concatenated labels of the words.
         inside_of: as in `align_labels`.
     """
     empty = np.zeros(0, dtype=np.int64)
@@ -143,20 +144,14 @@ def join_pieces(
     words = np.concatenate([empty, *(sentence.word_of_piece for sentence in encoded)])
     num_words = np.array([count_words(sentence) for sentence in encoded], dtype=np.int64)
     first_words = np.cumsum(num_words) - num_words
-    # Numbered through, so that one call aligns all sentences: no word runs on into the next one's.
+    # Numbering words over all sentences lets one call align them.
     numbered = words + np.repeat(first_words, [len(sentence.ids) for sentence in encoded])
     labels = align_labels(numbered, word_labels, inside_of)
     return ids.astype(np.int32), words.astype(np.int32), labels.astype(np.int32)
 
 
 def cut_sentences(encoded: Sequence[EncodedWords], size: int, stride: int) -> WindowTable:
-    """The windows of all sentences, as `cut_windows` cuts them; a sentence without words has none.
-
-    Args:
-        encoded: of each sentence.
-        size: pieces in a window, >= 1.
-        stride: pieces that neighbours share, >= 0 and < `size`.
-    """
+    """Cuts all sentences into windows by `cut_windows`; a sentence without words has none."""
     lengths = np.array([len(sentence.ids) for sentence in encoded], dtype=np.int64)
     offsets = np.cumsum(lengths) - lengths
     short = np.flatnonzero((lengths > 0) & (lengths <= size))
@@ -175,24 +170,11 @@ def cut_sentences(encoded: Sequence[EncodedWords], size: int, stride: int) -> Wi
 def widen(
     table: WindowTable, encoded: Sequence[EncodedWords], documents: IntArray, num_pieces: int, size: int
 ) -> WindowTable:
-    """The windows with the context of their sentences, as `add_context` adds it.
-
-    Args:
-        table: of the sentences.
-        encoded: of each sentence.
-        documents: a number for each sentence, the same for neighbours of one document, shape (S,).
-        num_pieces: pieces of context at most, >= 0.
-        size: pieces in a window, >= 1.
-    """
+    """Adds context to the windows of whole sentences by `add_context`."""
     lengths = np.array([len(sentence.ids) for sentence in encoded], dtype=np.int64)
     words = [sentence.word_of_piece for sentence in encoded]
     starts, ends = add_context(words, documents, num_pieces, size)
-    # A sentence of several windows has as many pieces as one holds, or more, and no context: its windows stay.
+    # A sentence of several windows fills them, so there is no room for context.
     is_whole = (table.ends - table.starts) == lengths[table.sentences]
-    return WindowTable(
-        np.where(is_whole, starts[table.sentences], table.starts),
-        np.where(is_whole, ends[table.sentences], table.ends),
-        table.owned_starts,
-        table.owned_ends,
-        table.sentences,
-    )
+    starts = np.where(is_whole, starts[table.sentences], table.starts)
+    return replace(table, starts=starts, ends=np.where(is_whole, ends[table.sentences], table.ends))

@@ -1,16 +1,15 @@
-"""Tags that mark spans of words: recognised, checked, read, converted and decoded.
+"""Tag schemes: recognised, validated, parsed, converted and decoded.
 
-A tag is ``O``, outside of every entity, or a prefix and the type of the entity, ``B-PER``; a corpus whose entities are
-all of one kind may leave the type out (``B``). What the prefixes say depends on the scheme:
+A tag is ``O``, outside of every entity, or a prefix and an entity type, ``B-PER``; the type may be missing (``B``).
 
-| scheme | a word by itself | words of an entity | where it differs |
+| scheme | single-word entity | longer entity | note |
 |---|---|---|---|
-| IOB1 | I | I I I | the first is B if an entity of the same type ends right before |
+| IOB1 | I | I I I | the first is B only right after an entity of the same type |
 | IOB2 | B | B I I | |
 | BIOES | S | B I E | |
 | BILOU | U | B I L | |
 
-Plain tags, such as parts of speech, have no scheme: None stands for it. Shapes: W words, L labels.
+Plain tags, such as parts of speech, have the scheme None. Shapes: W words, L labels.
 """
 
 import re
@@ -34,15 +33,15 @@ _ROLES: dict[Scheme, dict[str, str]] = {
     "BIOES": {"B": "B", "I": "I", "E": "E", "S": "S"},
     "BILOU": {"B": "B", "I": "I", "L": "E", "U": "S"},
 }
-"""What each prefix of a scheme does, by BIOES's letter for it; the order decides between schemes that fit equally."""
+"""The role of each prefix of a scheme, as BIOES's letter; schemes that fit a corpus equally are tried in this order."""
 _ANY_ROLE = _ROLES["BIOES"] | _ROLES["BILOU"]
 _TAG = re.compile(r"O|[BIESLU](-.+)?")
 _LOWEST_SCORE = -1e9
-"""Instead of minus infinity, so that a tag that can't be is worse than any score; float64 keeps 7 digits beside it."""
+"""Replaces minus infinity, so that a forbidden tag is worse than any score; float64 keeps 7 digits beside it."""
 
 
 class Span(NamedTuple):
-    """An entity: the words from `start` up to but not including `end`."""
+    """An entity: words `start` up to but not including `end`."""
 
     type: str
     start: int
@@ -50,7 +49,12 @@ class Span(NamedTuple):
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Prefix and type, which may hold hyphens; the type is empty where there is none, as in ``O``."""
+    """Splits a tag into prefix and type; the type may contain hyphens or be empty.
+
+    Example:
+        >>> split_tag("B-PER"), split_tag("O")
+        (('B', 'PER'), ('O', ''))
+    """
     prefix, _, kind = tag.partition("-")
     return prefix, kind
 
@@ -58,18 +62,21 @@ def split_tag(tag: str) -> tuple[str, str]:
 def find_scheme(sentences: Iterable[Sequence[str]]) -> Scheme | None:
     """Recognises the scheme of a corpus.
 
-    The tags are plain if half of them or more are neither ``O`` nor a prefix with or without a type. Otherwise it is
-    the scheme in which the fewest tags stand where they can't, so that a few mistakes don't hide it; of several that
-    fit equally it is the first of IOB2, IOB1, BIOES, BILOU. Every sentence with an entity tells IOB1 from IOB2, by how
-    the first one opens.
+    Tags are plain if at least half of them are not ``O`` and have no prefix. Otherwise the scheme with the
+    fewest misplaced tags wins, so a few annotation errors do not matter; ties go to the first of IOB2, IOB1, BIOES,
+    BILOU.
 
     Args:
         sentences: the tags of each sentence.
 
     Returns:
         The scheme; None for plain tags and for no tags at all.
+
+    Example:
+        >>> find_scheme([["O", "B-PER", "I-PER"]]), find_scheme([["S-LOC", "O"]]), find_scheme([["NOUN", "VERB"]])
+        ('IOB2', 'BIOES', None)
     """
-    pairs = Counter(pair for tags in sentences for pair in pairwise(("O", *tags, "")))  # "" for the end
+    pairs = Counter(pair for tags in sentences for pair in pairwise(("O", *tags, "")))  # "" is the end
     tags: Counter[str] = Counter()
     for (_, tag), count in pairs.items():
         tags[tag] += count
@@ -84,23 +91,25 @@ def find_scheme(sentences: Iterable[Sequence[str]]) -> Scheme | None:
 
 
 def guess_scheme(labels: Iterable[str]) -> Scheme:
-    """The scheme that a label set is of; IOB1 and IOB2 have the same ones, and IOB2 stands for both."""
+    """Guesses the scheme from a label set; IOB1 and IOB2 have the same labels, and IOB2 is returned for both."""
     prefixes = {split_tag(label)[0] for label in labels}
     return "BIOES" if prefixes & {"E", "S"} else "BILOU" if prefixes & {"L", "U"} else "IOB2"
 
 
 def find_problem(tags: Sequence[str], scheme: Scheme | None) -> tuple[int, str] | None:
-    """The first problem of a sentence that `find_problems` finds; None if there is none."""
+    """Returns the first invalid tag of a sentence, as `find_problems` yields it, or None.
+
+    Example:
+        >>> find_problem(["O", "I-PER"], "IOB2")
+        (1, 'B-PER, as no entity of this type stands right before (IOB2)')
+    """
     return next(find_problems(tags, scheme), None)
 
 
 def find_problems(tags: Sequence[str], scheme: Scheme | None) -> Iterator[tuple[int, str]]:
-    """The tags of a sentence that are misspelt (see `is_tag`), or that can't stand where they stand.
+    """Yields the index of each malformed or misplaced tag of a sentence, and what was expected there.
 
-    Where this finds nothing, `find_spans` and `find_spans_strict` agree.
-
-    Yields:
-        The index of each, and what was expected there. Plain tags only must not be empty.
+    Without such tags `find_spans` and `find_spans_strict` agree. Plain tags are only checked not to be empty.
     """
     if scheme is None:
         yield from ((i, "a tag") for i, tag in enumerate(tags) if not tag.strip())
@@ -128,16 +137,16 @@ def _say_expected(before: str, tag: str, scheme: Scheme) -> str:
 
 @lru_cache(maxsize=4096)
 def is_tag(tag: str, scheme: Scheme | None) -> bool:
-    """Whether a tag is one of the scheme's, wherever it stands; of plain tags all are that are not empty."""
+    """Whether a tag belongs to the scheme, wherever it stands; any non-empty tag is a plain tag."""
     if scheme is None:
         return bool(tag.strip())
     return _TAG.fullmatch(tag) is not None and (tag == "O" or tag[0] in _ROLES[scheme])
 
 
 def may_follow(before: str, tag: str, scheme: Scheme) -> bool:
-    """Whether a tag may stand right after another; ``O`` stands for either end of a sentence.
+    """Whether a tag may follow another; ``O`` also denotes both ends of a sentence.
 
-    A tag that is none of the scheme's may not stand anywhere; nothing is held against what stands after it.
+    A tag outside the scheme may follow nothing, and anything may follow it.
     """
     if not is_tag(tag, scheme):
         return False
@@ -152,11 +161,14 @@ def may_follow(before: str, tag: str, scheme: Scheme) -> bool:
 
 
 def find_spans(tags: Sequence[str]) -> list[Span]:
-    """The entities as conlleval defines them (Tjong Kim Sang and Buchholz 2000), in any mixture of prefixes.
+    """Parses entities in any mixture of prefixes, as conlleval does (Tjong Kim Sang and Buchholz 2000).
 
-    A tag that should continue an entity and finds none of its type opens one. It is what `seqeval` does by default,
-    with L read as E and U as S: `seqeval` itself doesn't know these two by default, and merges or loses entities of
-    BILOU. What has another prefix is outside.
+    A tag that should continue an entity but has none of its type before it opens one. This is `seqeval`'s default mode,
+    except that L is read as E and U as S, which `seqeval` supports in its strict mode only. Other prefixes are outside.
+
+    Example:
+        >>> find_spans(["B-PER", "I-PER", "O", "I-LOC"])
+        [Span(type='PER', start=0, end=2), Span(type='LOC', start=3, end=4)]
     """
     spans, start = [], 0
     before, before_kind = "O", ""
@@ -172,13 +184,13 @@ def find_spans(tags: Sequence[str]) -> list[Span]:
 
 
 def find_spans_strict(tags: Sequence[str], scheme: Scheme) -> list[Span]:
-    """The entities that are written exactly as the scheme says; of others none of the words is in one.
+    """Parses only the entities that follow the scheme exactly, as `seqeval` does with ``mode="strict"``.
 
-    It is `seqeval` with ``mode="strict"`` and that scheme, whose IOB1 needs care: an I after a misplaced B opens an
-    entity, and a B with another type's B right after it is none.
+    As in `seqeval`, in IOB1 an I after a misplaced B opens an entity, and a B followed by a B of another type is none.
 
-    Raises:
-        InputError: if a tag is none of the scheme's.
+    Example:
+        >>> find_spans_strict(["B-PER", "I-PER", "O", "I-LOC"], "IOB2")
+        [Span(type='PER', start=0, end=2)]
     """
     for tag in tags:
         _check_tag(tag, scheme)
@@ -202,7 +214,12 @@ def find_spans_strict(tags: Sequence[str], scheme: Scheme) -> list[Span]:
 
 
 def write_tags(spans: Sequence[Span], num_words: int, scheme: Scheme) -> list[str]:
-    """The tags of a sentence, given its entities from left to right, which don't overlap."""
+    """Returns the tags of a sentence, given its disjoint entities from left to right.
+
+    Example:
+        >>> write_tags([Span("PER", 0, 2), Span("LOC", 3, 4)], 4, "BILOU")
+        ['B-PER', 'L-PER', 'O', 'U-LOC']
+    """
     tags = ["O"] * num_words
     before = Span("", -1, -1)
     for span in spans:
@@ -218,11 +235,13 @@ def write_tags(spans: Sequence[Span], num_words: int, scheme: Scheme) -> list[st
 
 
 def convert_tags(tags: Sequence[str], source: Scheme, target: Scheme) -> list[str]:
-    """The same entities in another scheme.
+    """Converts tags to another scheme.
 
-    Raises:
-        InputError: if the tags are not right in the first one. Those of a prediction that may be impossible convert
-            with ``write_tags(find_spans(tags), len(tags), target)``.
+    Invalid tags are an `InputError`; use ``write_tags(find_spans(tags), len(tags), target)`` for predictions.
+
+    Example:
+        >>> convert_tags(["B-PER", "I-PER", "O"], "IOB2", "BIOES")
+        ['B-PER', 'E-PER', 'O']
     """
     problem = find_problem(tags, source)
     if problem is not None:
@@ -231,18 +250,16 @@ def convert_tags(tags: Sequence[str], source: Scheme, target: Scheme) -> list[st
 
 
 def decode_tags(scores: npt.NDArray[np.floating], labels: Sequence[str], scheme: Scheme | None) -> IntArray:
-    """The best tags of a sentence among those that its scheme allows (Viterbi 1967); of plain tags the best ones.
+    """Returns the label ids of the best tag sequence that the scheme allows (Viterbi 1967), shape (W,).
 
     Args:
-        scores: of each label for each word, which add up: log probabilities, or logits; shape (W, L).
+        scores: additive scores of each label (log probabilities or logits), shape (W, L).
         labels: the tag of each column, in any order.
-        scheme: of the labels.
+        scheme: of the labels; plain tags are decoded by argmax.
 
-    Returns:
-        The index of each word's label, shape (W,).
-
-    Raises:
-        InputError: if a label is none of the scheme's, or they allow no sequence of W tags.
+    Example:
+        >>> decode_tags(np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 4.0]]), ["O", "B-PER", "I-PER"], "IOB2")
+        array([1, 2])
     """
     if scheme is None or len(scores) == 0:
         return np.asarray(scores.argmax(axis=-1), dtype=np.int64)
@@ -265,7 +282,7 @@ def decode_tags(scores: npt.NDArray[np.floating], labels: Sequence[str], scheme:
 
 @lru_cache(maxsize=16)
 def _find_penalties(labels: tuple[str, ...], scheme: Scheme) -> npt.NDArray[np.float64]:
-    """0 where a label may follow another, else minus infinity; the last row and column are the sentence's ends."""
+    """Returns 0 where a label may follow another, else -inf; the last row and column are the sentence's ends."""
     for label in labels:
         _check_tag(label, scheme)
     tags = (*labels, "O")

@@ -1,7 +1,7 @@
-"""Long sentences cut into overlapping windows, each word predicted once; short ones with what stands around them.
+"""Cuts long sentences into overlapping windows and adds context to short ones.
 
-Boundaries are those of words: a window starts and ends between two words, so it holds whole words only. Sizes count
-pieces of words; special tokens come on top.
+Windows start and end between words. Sizes count tokens without special tokens. Shapes: T tokens and W windows of a
+sentence, S sentences.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,15 @@ from lit_mlm.text.tagging.alignment import NO_WORD, find_first_pieces
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of a sentence, from left to right, and the words that each of them owns.
-
-    The owned words of one window follow those of the window before it; together they are all words of the sentence.
+    """The windows of a sentence, from left to right. Each word of the sentence is owned by exactly one.
 
     Attributes:
-        starts: first piece of each window, shape (W,).
-        ends: one past its last piece, shape (W,).
-        first_words: its first word, shape (W,).
-        end_words: one past its last word, shape (W,).
-        first_owned: the first word that it owns, shape (W,).
-        end_owned: one past the last word that it owns, shape (W,), always above `first_owned`.
+        starts: first token, shape (W,).
+        ends: one past the last token, shape (W,).
+        first_words: first word, shape (W,).
+        end_words: one past the last word, shape (W,).
+        first_owned: first owned word, shape (W,).
+        end_owned: one past the last owned word, shape (W,), > `first_owned`.
     """
 
     starts: IntArray
@@ -41,24 +39,22 @@ class Windows:
 
 
 def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
-    """Cuts a sentence into windows of at most `size` pieces.
+    """Cuts a sentence into windows of at most `size` tokens.
 
     A window takes as many words as fit. The next one starts at the first word that lies wholly among the last `stride`
-    pieces: a word longer than that is not repeated, and one that would keep the next window from taking a new word
-    isn't either. The last window reaches back as far as it can, so it may overlap more. A word is owned by the window
-    that shows most of the sentence around it: the pieces to the nearer of the window's two ends are most, where an end
-    of the sentence is no end; the earlier window at a tie. Windows that own no word are left out.
+    tokens, or later if a new word would not fit otherwise. The last window is extended backwards to its full size. A
+    word is owned by the window that shows most context on its shorter side, not counting sides that end with the
+    sentence; ties go to the earlier window. Windows without owned words are dropped.
 
     Args:
-        word_of_piece: word of each piece of the sentence, as `encode_words` gives it, shape (T,).
-        size: pieces in a window, >= 1.
-        stride: pieces that neighbours share, >= 0 and < `size`.
+        word_of_piece: word of each token, as in `EncodedWords`, shape (T,).
+        size: tokens per window, >= 1; no word may have more.
+        stride: tokens that neighbours share, in [0, size).
 
-    Returns:
-        The windows: one for a sentence of up to `size` pieces, none for an empty one.
-
-    Raises:
-        InputError: if `size` or `stride` is out of range, or a word has more than `size` pieces.
+    Example:
+        >>> windows = cut_windows(np.arange(7), size=4, stride=2)
+        >>> list(zip(windows.starts.tolist(), windows.ends.tolist(), windows.end_owned.tolist()))
+        [(0, 4, 3), (2, 6, 5), (3, 7, 7)]
     """
     if size < 1 or not 0 <= stride < size:
         raise InputError(f"windows need a size of at least 1 and a stride from 0 to size - 1, got {size} and {stride}")
@@ -68,11 +64,12 @@ def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
         one = np.arange(min(num_words, 1))
         return Windows(one, one + len(word_of_piece), one, one + num_words, one, one + num_words)
     if int(np.diff(boundaries).max()) > size:
-        raise InputError(f"a word of {np.diff(boundaries).max()} pieces fits no window of {size}: give it fewer pieces")
+        raise InputError(
+            f"a word of {np.diff(boundaries).max()} tokens fits no window of {size}: lower max_pieces_per_word"
+        )
     first_words, end_words = _place_windows(boundaries, size, stride)
     starts, ends = boundaries[first_words], boundaries[end_words]
-    # Context grows towards the middle of a window, so of two neighbours the later one has more on the words whose
-    # first piece and end add up to more than the later one's start and the earlier one's end, and on no others.
+    # A word goes to the later of two windows if its midpoint is beyond that of their overlap.
     owners = np.searchsorted(starts[1:] + ends[:-1], boundaries[:-1] + boundaries[1:])
     used, first_owned = np.unique(owners, return_index=True)
     end_owned = np.append(first_owned[1:], num_words)
@@ -80,25 +77,26 @@ def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
 
 
 def find_owned_pieces(words: IntArray, sentences: IntArray) -> dict[int, IntArray]:
-    """Where the pieces of each sentence stand in a batch of windows, each once, in the window that owns their word.
+    """Locates the tokens of each sentence in a batch of windows, each token in the window that owns its word.
 
     Args:
-        words: the word of each piece that the row owns, `NO_WORD` elsewhere, shape (B, T).
-        sentences: the sentence of each row, shape (B,); the rows of one are in order, with others between them or not.
+        words: word of each owned token, `NO_WORD` elsewhere, shape (B, T).
+        sentences: sentence of each row, shape (B,); the rows of a sentence are in order but need not be adjacent.
 
     Returns:
-        For each sentence that owns a word the places of its pieces in the flattened batch, from left to right.
+        By sentence, the positions of its tokens in the flattened batch, from left to right; sentences without words are
+        left out.
 
     Raises:
-        RuntimeError: if the rows of a sentence don't have each of its words from 0 on once and in order.
+        RuntimeError: if a word of a sentence is missing, repeated or out of order.
     """
     rows, columns = np.nonzero(words != NO_WORD)
     order = np.argsort(sentences[rows], kind="stable")
-    places = (rows * words.shape[1] + columns)[order]
+    positions = (rows * words.shape[1] + columns)[order]
     names, starts = np.unique(sentences[rows][order], return_index=True)
-    pieces = dict(zip(names.tolist(), np.split(places, starts)[1:], strict=True))
-    for sentence, its_places in pieces.items():
-        found, row = words.reshape(-1)[its_places], its_places // words.shape[1]
+    pieces = dict(zip(names.tolist(), np.split(positions, starts)[1:], strict=True))
+    for sentence, owned in pieces.items():
+        found, row = words.reshape(-1)[owned], owned // words.shape[1]
         found = found[np.append(True, (found[1:] != found[:-1]) | (row[1:] != row[:-1]))]
         if not np.array_equal(found, np.arange(len(found))):
             raise RuntimeError(f"sentence {sentence} of the split: its windows own the words {found.tolist()}")
@@ -108,27 +106,22 @@ def find_owned_pieces(words: IntArray, sentences: IntArray) -> dict[int, IntArra
 def add_context(
     sentences: Sequence[IntArray], document_of_sentence: IntArray, num_pieces: int, size: int
 ) -> tuple[IntArray, IntArray]:
-    """Which neighbouring pieces of the same document stand around each sentence, as ranges of the stream of all pieces.
+    """Extends each sentence by neighbouring words of its document.
 
-    A sentence gets the words next to it on the left and on the right, as even as the document allows, the odd piece on
-    the left; what one side lacks the other one may have. A sentence of `size` pieces or more gets none.
+    Both sides get equal context where the document allows, the left one the odd token; what one side lacks goes to the
+    other. A sentence of `size` tokens or more gets none.
 
     Args:
-        sentences: the `word_of_piece` of each sentence, in the order of the text.
-        document_of_sentence: a number for each sentence, the same for neighbours of one document, shape (S,).
-        num_pieces: pieces of context at most, both sides together, >= 0.
-        size: pieces of a sentence and its context at most, >= 1.
+        sentences: the `word_of_piece` of each sentence, in text order.
+        document_of_sentence: document number of each sentence, equal for neighbours in one document, shape (S,).
+        num_pieces: most tokens of context, both sides together, >= 0.
+        size: most tokens of a sentence and its context, >= 1.
 
     Returns:
-        For each sentence where its context starts and ends in the stream, shapes (S,). The sentence itself, from the
-        sum of the lengths of those before it, lies between. Give the rest `NO_WORD` as its word: it is not scored, and
-        word indices start anew in each sentence.
-
-    Raises:
-        InputError: if `num_pieces` is negative or `size` below 1.
+        Start and end of each sentence with its context in the concatenated tokens, both of shape (S,).
     """
     if num_pieces < 0 or size < 1:
-        raise InputError(f"context needs at least 0 pieces and a size of at least 1, got {num_pieces} and {size}")
+        raise InputError(f"context needs at least 0 tokens and a size of at least 1, got {num_pieces} and {size}")
     lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
     ends = np.cumsum(lengths)
     starts = ends - lengths
@@ -150,12 +143,11 @@ def add_context(
 
 
 def _place_windows(boundaries: IntArray, size: int, stride: int) -> tuple[IntArray, IntArray]:
-    """First words and ends, in words, of the windows of a sentence whose words have the given boundaries, in pieces."""
+    """Returns first and end words of windows, given word boundaries in tokens."""
     num_words, total = len(boundaries) - 1, int(boundaries[-1])
     first_words, end_words = [0], [int(np.searchsorted(boundaries, size, side="right")) - 1]
     while (end := end_words[-1]) < num_words:
-        # Not before the last `stride` pieces, nor where the word that comes next would not fit; at the end of the
-        # sentence back to a full window.
+        # Late enough for the next word to fit; the last window reaches back to its full size.
         start = min(max(boundaries[end] - stride, boundaries[end + 1] - size), total - size)
         first_words.append(int(np.searchsorted(boundaries, start)))
         end_words.append(int(np.searchsorted(boundaries, boundaries[first_words[-1]] + size, side="right")) - 1)

@@ -110,7 +110,7 @@ def test_sizes_out_of_range_are_refused(size: int, stride: int) -> None:
 
 
 def test_a_word_that_fits_no_window_is_refused() -> None:
-    with pytest.raises(ValueError, match="a word of 5 pieces fits no window of 4"):
+    with pytest.raises(ValueError, match="a word of 5 tokens fits no window of 4"):
         cut_windows(np.repeat(np.arange(2), [1, 5]), 4, 2)
 
 
