@@ -233,8 +233,8 @@ def fail(
         ("--data.block_size 65", "65"),
         ("--ckpt_path nowhere.ckpt", "--ckpt_path: there is no checkpoint nowhere.ckpt"),
         ("--ckpt_path text.yaml", "text.yaml is not a checkpoint of lit-mlm"),
-        ("--model.model user/nosuch", "user/nosuch is neither a folder here nor in the cache, and the Hub did not"),
-        ("--model.model ./nosuch", "there is no folder ./nosuch, and it is no name on the Hub"),
+        ("--model.model user/nosuch", "user/nosuch is neither a folder here nor in the cache, and can't be downloaded"),
+        ("--model.model ./nosuch", "./nosuch is neither a folder nor a valid name on the Hub"),
     ],
 )
 def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -> None:

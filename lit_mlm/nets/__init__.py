@@ -1,1 +1,1 @@
-"""`transformers` networks: loading, heads, packing, sharding; no Lightning."""
+"""`transformers` nets: loading, heads, packing and sharding, without Lightning."""

@@ -1,4 +1,4 @@
-"""Whether a net takes what the data will feed it."""
+"""Checks that a net fits the data."""
 
 from typing import cast
 
@@ -12,16 +12,13 @@ from lit_mlm.nets import pretrained
 def check_fit(
     net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequence_length: int, expected_hash: str | None
 ) -> None:
-    """Checks that a net takes what the data will feed it.
+    """Checks that vocabulary, tokenizer and sequence length of the data fit a net.
 
     Args:
         net: the net.
-        tokenizer: what made the token ids.
-        sequence_length: of the longest sequence, in tokens.
-        expected_hash: `hash_tokenizer` of the tokenizer that the net was trained with; None if it is not known.
-
-    Raises:
-        InputError: if the vocabulary, the tokenizer or the length doesn't fit; the message has both values.
+        tokenizer: that made the token ids.
+        sequence_length: longest sequence, in tokens.
+        expected_hash: `hash_tokenizer` of the tokenizer that the net was trained with; None if unknown.
     """
     num_ids = max(tokenizer.get_vocab().values()) + 1
     num_rows = len(cast(Tensor, net.get_input_embeddings().weight))

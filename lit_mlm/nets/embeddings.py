@@ -1,9 +1,9 @@
-"""New words in a pretrained net: their rows in everything that has one row a token.
+"""Extends the vocabulary of a pretrained net.
 
-`PreTrainedModel.resize_token_embeddings` is not used: it knows a net's input embeddings and its output layer, but not
-every bias beside them, and with DeBERTa-v2's `legacy: false` it resizes a layer that is no output layer at all.
+`PreTrainedModel.resize_token_embeddings` is not used: it misses biases beside the output layer, and with DeBERTa-v2's
+`legacy: false` it resizes the wrong layer.
 
-Shapes: V rows, tokens of the vocabulary.
+Shapes: V tokens of the vocabulary.
 """
 
 import copy
@@ -19,21 +19,16 @@ from lit_mlm.nets.loading import quiet
 
 
 def extend_vocabulary(net: PreTrainedModel, pieces: Mapping[int, Sequence[int]]) -> None:
-    """Gives new words rows in a net, in place; each starts as the mean of the rows of its old pieces.
+    """Adds rows for new words to a net, in place, each the mean of the rows of the word's old tokens.
 
-    This holds for input embeddings, output embeddings and the output bias. What is tied stays tied, and old rows
-    don't change. Of a net with more rows than its tokenizer has ids only the missing rows are added.
-
-    The mean is the start that Gee et al. 2022 take ("Fast Vocabulary Transfer for Language Model Compression", EMNLP
-    industry track).
+    Input embeddings, output embeddings and output bias are extended; tied weights stay tied, and old rows do not
+    change. If the net already has more rows than its tokenizer has ids, only the missing ones are added. The
+    initialisation is that of Gee et al. 2022 ("Fast Vocabulary Transfer for Language Model Compression", EMNLP industry
+    track).
 
     Args:
-        net: before its optimizer is made: parameters are replaced.
-        pieces: the ids of the old pieces by the id of the new word, as `add_words` gives them.
-
-    Raises:
-        InputError: if a piece is not in the net's vocabulary, or rows were needed for ids that are no new words: the
-            tokenizer is not the net's.
+        net: before its optimizer is created, as parameters are replaced.
+        pieces: the old token ids by the id of the new word, as `add_words` returns them.
     """
     if not pieces:
         return
@@ -46,7 +41,7 @@ def extend_vocabulary(net: PreTrainedModel, pieces: Mapping[int, Sequence[int]])
             f"the tokenizer has the ids {unknown[0]} to {unknown[-1]} before new words, but the net's vocabulary only "
             f"{num_old} tokens: words can be added to the model's own tokenizer only"
         )
-    extended: dict[Tensor, Tensor] = {}  # tied parameters stay one
+    extended: dict[Tensor, Tensor] = {}  # extends tied parameters once
     old = _name_tensors(net)
     for name, axis in _find_vocabulary_axes(net).items():
         owner, _, leaf = name.rpartition(".")
@@ -61,12 +56,12 @@ def _get_input_rows(net: PreTrainedModel) -> Tensor:
 
 
 def _name_tensors(net: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers (BART's bias is one), tied ones under each of their names."""
+    """Returns parameters and buffers (BART's bias is one) by name; tied ones under each of their names."""
     return {**dict(net.named_parameters(remove_duplicate=False)), **dict(net.named_buffers(remove_duplicate=False))}
 
 
 def _find_vocabulary_axes(net: PreTrainedModel) -> dict[str, int]:
-    """The axis along which a tensor grows with the vocabulary, by name, for each tensor that does."""
+    """Returns the axis that grows with the vocabulary, for each tensor that has one, by name."""
     config = copy.deepcopy(net.config)
     config.get_text_config().vocab_size = len(_get_input_rows(net)) + 1
     with torch.device("meta"), quiet():
@@ -91,7 +86,7 @@ def _extend(tensor: Tensor, axis: int, num_rows: int, pieces: Mapping[int, Seque
 
 
 def _declare_size(net: PreTrainedModel, num_rows: int) -> None:
-    """Sets the size wherever a module or a config states it, so that what is saved and printed is true."""
+    """Updates the vocabulary size wherever a module or config states it."""
     for module in net.modules():
         config = getattr(module, "config", None)
         if isinstance(config, type(net.config)):

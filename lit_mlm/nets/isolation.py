@@ -1,4 +1,4 @@
-"""Whether a net keeps the sequences of packed rows apart: shown on the net itself, not believed of its kind.
+"""Verifies on the net itself that it keeps the sequences of packed rows apart.
 
 Shapes: T tokens of a row.
 """
@@ -17,60 +17,62 @@ from lit_mlm.nets import pretrained
 from lit_mlm.nets.packing import run_net
 
 TOLERANCE = 5e-5
-"""The largest difference of packed logits from those of each sequence alone, relative to the largest of these.
+"""The largest accepted difference between logits in packed rows and of single sequences, relative to the largest logit.
 
-On the base sizes of BERT, DistilBERT, RoBERTa and ModernBERT and 24 layers of BERT, untrained, and on a trained MiniLM,
-float32 leaves between 5e-7 and 2.4e-6 under ``eager`` and ``sdpa``. The smallest fault, ModernBERT's window one
-token too wide, leaves 1.9e-3, a lost window 1.2e-2, attention to neighbours or wrong positions 5e-2 to 1.3.
+On the base sizes of BERT, DistilBERT, RoBERTa and ModernBERT, on 24 layers of BERT and on a trained MiniLM, float32
+leaves 5e-7 to 2.4e-6 under ``eager`` and ``sdpa``. The smallest bug, ModernBERT's window one token too wide, leaves
+1.9e-3, a lost window 1.2e-2, attention to neighbours or wrong positions 5e-2 to 1.3.
 """
 
 IMPLEMENTATIONS = ("eager", "sdpa")
-"""The kinds of attention that take a mask of floats; kernels that get what they don't expect, as that of
-``flex_attention`` on a CPU, may end the process, so that they can't be tried."""
+"""Attention implementations that take a float mask. Others can't be tried: an unexpected argument, such as to
+``flex_attention`` on a CPU, may kill the process."""
 
 WIDTH = 256
-"""Tokens of the rows that are tried, beside twice the reach of a sliding window."""
+"""Tokens of the test rows, plus twice the reach of a sliding window."""
 
 
 def require_isolation(net: PreTrainedModel) -> float:
-    """Runs random tokens through a net in packed rows, and each sequence by itself, and compares the logits.
+    """Compares the logits of random tokens in packed rows with those of each sequence alone.
 
-    The net is left as it was, and so are all random numbers. One that is sharded is tried by all ranks at once. Returns
-    the largest difference, relative to the largest logit.
+    The net and all random states are left unchanged. All ranks must call it if the net is sharded.
 
     Args:
         net: with weights in float32, on any device.
 
+    Returns:
+        The largest difference, relative to the largest logit.
+
     Raises:
-        InputError: if the logits are not the same, or the net doesn't take the arguments of packed rows.
+        InputError: if it exceeds `TOLERANCE`, or the net does not take the arguments of packed rows.
     """
     implementation = net.config._attn_implementation
     net_name = f"this net, {net.config.model_type} with the attention {implementation}"
     if implementation not in IMPLEMENTATIONS:
         raise InputError(
             f"data.pack_length can't be used with {net_name}: only {' and '.join(IMPLEMENTATIONS)} take the mask that "
-            "keeps sequences apart; take model.attn_implementation sdpa, or leave data.pack_length out"
+            "keeps sequences apart; set model.attn_implementation sdpa, or leave data.pack_length out"
         )
     with _undisturbed(net):
         try:
             difference = _measure_difference(net, *_draw_rows(net))
-        except Exception as error:  # of any kind: it is the net's own code that meets what it doesn't expect
+        except Exception as error:  # the net's own code may raise anything
             text = " ".join(str(error).split())[:200]
-            found = f"it doesn't take packed rows ({type(error).__name__}: {text})"
+            found = f"it does not accept packed rows ({type(error).__name__}: {text})"
         else:
             if difference <= TOLERANCE:
                 return difference
             found = (
-                f"its logits in packed rows differ from those of each sequence alone by {difference:.1e} of their "
-                f"size, where float32 leaves at most {TOLERANCE:.0e}"
+                f"its logits in packed rows differ from those of single sequences by {difference:.1e} (relative), "
+                f"more than the {TOLERANCE:.0e} of float32"
             )
     raise InputError(f"data.pack_length can't be used with {net_name}: {found}; leave data.pack_length out")
 
 
 def _draw_rows(net: PreTrainedModel) -> tuple[Tensor, Tensor]:
-    """Segments of two rows, the longest beyond the reach of a sliding window, and ids, both of shape (2, T).
+    """Returns segments and ids of two rows, shape (2, T) each; one sequence exceeds the reach of a sliding window.
 
-    No id is special: that of padding would shift the positions of RoBERTa when its sequence stands alone.
+    Special ids are left out, as padding ids would shift RoBERTa's positions.
     """
     config = net.config.get_text_config()
     width = WIDTH + 2 * (getattr(config, "sliding_window", None) or 0)
@@ -88,7 +90,7 @@ def _draw_rows(net: PreTrainedModel) -> tuple[Tensor, Tensor]:
 
 
 def _measure_difference(net: PreTrainedModel, segments: Tensor, ids: Tensor) -> float:
-    """The largest difference of logits, relative to the largest of those of the sequences alone."""
+    """Returns the largest difference of logits, relative to the largest logit of single sequences."""
     batch = {"input_ids": ids, "attention_mask": (segments != 0).long(), "segments": segments}
     packed = run_net(net, batch)[0]
     difference = size = torch.zeros((), device=ids.device)
@@ -104,11 +106,11 @@ def _measure_difference(net: PreTrainedModel, segments: Tensor, ids: Tensor) -> 
 
 @contextmanager
 def _undisturbed(net: PreTrainedModel) -> Iterator[None]:
-    """Runs a net exactly, in eval mode and without gradients, and leaves everything as it was."""
+    """Runs a net in eval mode, float32 and without gradients, and restores all global state."""
     modes = {module: module.training for module in net.modules()}
     precision, dtype = torch.get_float32_matmul_precision(), torch.get_default_dtype()
-    torch.set_float32_matmul_precision("highest")  # or the noise would be as large as faults
-    torch.set_default_dtype(torch.float32)  # another one where the run is to have no float32 at all
+    torch.set_float32_matmul_precision("highest")  # lower precision would hide bugs in noise
+    torch.set_default_dtype(torch.float32)  # may be another one under "bf16-true"
     net.eval()
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:

@@ -1,4 +1,4 @@
-"""Loading with `transformers`: quietly, and with the reason alone where it fails."""
+"""Quiet loading with `transformers`, and short reasons for its failures."""
 
 import logging
 import re
@@ -20,7 +20,7 @@ from lit_mlm.errors import InputError, follow_causes, shorten, suggest
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps reports and progress bars of `transformers` and the Hub from the terminal; errors still raise."""
+    """Silences logging and progress bars of `transformers` and the Hub; errors still raise."""
     verbosity, hub_verbosity = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
     had_progress_bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -36,32 +36,24 @@ def quiet() -> Iterator[None]:
 
 
 def check_name(name: str) -> None:
-    """Refuses what is neither a folder nor can be a name on the Hub, before the Hub is asked.
-
-    Raises:
-        InputError: naming both readings.
-    """
+    """Checks that a name is a folder or a valid Hub id, before any request."""
     if not Path(name).is_dir() and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
-        raise InputError(f"there is no folder {name}, and it is no name on the Hub (NAME or USER/NAME) either")
+        raise InputError(f"{name} is neither a folder nor a valid name on the Hub (NAME or USER/NAME)")
 
 
 CONFIG_ERRORS = (KeyError, TypeError, AttributeError, errors.StrictDataclassError)
-"""What the code of `transformers` ends with where a file lacks something, or has it in another type."""
+"""What `transformers` raises if a file lacks a field or has it in another type."""
 
 
 @contextmanager
 def loading(name: str, revision: str | None = None) -> Iterator[None]:
-    """`quiet`, and what `transformers` can't load ends with the reason, in place of its advice.
+    """Loads quietly, and turns what `transformers` can't find or read into an `InputError` with the reason.
 
-    Raises:
-        InputError: if neither a folder, nor the cache, nor the Hub has it, or `transformers` can't read it. Errors of
-            the system, such as a full disk, are none of these.
+    Errors of the system, such as a full disk, pass through.
     """
     check_name(name)
-    if revision not in (None, "main") and Path(name).is_dir():  # which is the default, so it asks for nothing
-        raise InputError(
-            f"revision {revision} has no effect on {name}, which is a folder, not of the Hub: leave it out"
-        )
+    if revision not in (None, "main") and Path(name).is_dir():  # "main" is the default
+        raise InputError(f"revision {revision} has no effect on {name}, which is a folder: leave it out")
     try:
         with quiet():
             yield
@@ -72,26 +64,26 @@ def loading(name: str, revision: str | None = None) -> Iterator[None]:
         if reason is None:
             raise InputError(f"transformers can't read {name}: {explain_files(Path(name), error)}") from error
         raise InputError(
-            f"{name} is neither a folder here nor in the cache, and the Hub did not give it: {reason};\n"
-            "give the path of a folder that has it, or check the name on huggingface.co"
+            f"{name} is neither a folder here nor in the cache, and can't be downloaded: {reason};\n"
+            "give a folder that has it, or check the name on huggingface.co"
         ) from error
 
 
 def explain_files(folder: Path, error: Exception) -> str:
-    """Why `transformers` can't read the files of a model."""
+    """Explains why `transformers` can't read the files of a model."""
     if "custom code" in str(error):
         return (
-            "it brings code of its own, which is run only if you ask for it: --model.trust_remote_code true, with "
-            "--model.revision COMMIT for a model on the Hub (for fill and tag --trust_remote_code and --revision); "
-            "code of a tokenizer is never run"
+            "it has custom code, which runs only on request: --model.trust_remote_code true, with --model.revision "
+            "COMMIT for a model on the Hub (fill and tag: --trust_remote_code and --revision); code of a tokenizer is "
+            "never run"
         )
     if "safetensors" in str(error) and (not folder.is_dir() or any(folder.glob("pytorch_model*.bin"))):
         return (
-            "it has no safetensors; its weights may be a pickle, which is read only if you ask for it: "
-            "--model.allow_pickle true (for fill and tag --allow_pickle)"
+            "it has no safetensors; pickled weights are read only on request: --model.allow_pickle true (fill and tag: "
+            "--allow_pickle)"
         )
     if isinstance(error, UnpicklingError):
-        return "its pickle of weights holds more than weights only, or is cut off; nothing of it was run"
+        return "its pickled weights contain something else or are cut off; none of it was run"
     if "backend tokenizer" in str(error):
         return "it has no tokenizer"
     if "Unrecognized model in" in str(error):
@@ -104,10 +96,9 @@ def explain_files(folder: Path, error: Exception) -> str:
 
 
 def find_lacking_packages(error: Exception) -> str:
-    """The packages that a tokenizer's file takes and that are not installed; nothing if an error has another cause.
+    """Names the missing packages that a tokenizer's file needs; empty if an error has another cause.
 
-    `transformers` asks for tiktoken whatever is missing: a file that it can't read as one of SentencePiece is one of
-    tiktoken's to it.
+    `transformers` asks for tiktoken even where SentencePiece is missing.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     files = [f.f_locals.get("vocab_file") for f in frames if f.f_code.co_name == "_convert_from_tiktoken"]
@@ -115,14 +106,14 @@ def find_lacking_packages(error: Exception) -> str:
         return ""
     file, lacking = Path(str(files[-1])).name, []
     if file != "tiktoken.model":
-        there = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
-        lacking = [name for name, is_there in there.items() if not is_there]
+        found = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
+        lacking = [name for name, is_installed in found.items() if not is_installed]
     packages = " ".join(lacking or ["tiktoken"])
-    return f"its tokenizer is in {file}, which takes packages that are not installed: pip install {packages}"
+    return f"its tokenizer {file} needs packages that are not installed: pip install {packages}"
 
 
 def explain(error: Exception) -> str:
-    """The first sentence of an error of `transformers`, without the modules of its classes."""
+    """Returns the first sentence of an error of `transformers`, with class names shortened."""
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing or unknown"[:200]
     if isinstance(error, errors.StrictDataclassError):
@@ -131,20 +122,20 @@ def explain(error: Exception) -> str:
 
 
 def explain_hub(error: Exception) -> str | None:
-    """Why the Hub did not give a file; None if it gave them, so that something else is wrong."""
+    """Explains why the Hub did not deliver a file; None if it did, so the error has another cause."""
     causes = list(follow_causes(error))
 
     def has(*kinds: type[Exception]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
     if has(errors.GatedRepoError):
-        return "it is gated (ask for access on its page, then set HF_TOKEN or run hf auth login)"
+        return "the repository is gated (request access on its page, then set HF_TOKEN or run hf auth login)"
     if has(errors.RepositoryNotFoundError):
-        return "it has none of that name, or a private one, which takes HF_TOKEN or hf auth login"
+        return "the Hub has no such repository, or it is private (set HF_TOKEN or run hf auth login)"
     if has(errors.RevisionNotFoundError):
-        return "it has no such revision"
+        return "the Hub has no such revision"
     if has(errors.LocalEntryNotFoundError, ConnectionError):
-        return f"it can't be reached{', as HF_HUB_OFFLINE is set' if constants.HF_HUB_OFFLINE else ''}"
+        return f"the Hub can't be reached{', as HF_HUB_OFFLINE is set' if constants.HF_HUB_OFFLINE else ''}"
     if has(errors.HfHubHTTPError, errors.HFValidationError):
         return explain(error)
     return None

@@ -1,4 +1,4 @@
-"""Packed rows in a `transformers` net: a sequence attends to itself alone, and its positions start anew.
+"""Runs `transformers` nets on packed rows: sequences attend to themselves alone, and their positions restart at 0.
 
 Shapes: B rows, T tokens.
 """
@@ -12,27 +12,22 @@ from transformers import PreTrainedModel
 
 
 def run_net(net: PreTrainedModel, batch: dict[str, Tensor]) -> Any:
-    """What a net returns for a batch, packed or not.
-
-    Args:
-        net: any net of `transformers`.
-        batch: as in `lit_mlm.text`; its labels are not passed on.
-    """
+    """Runs a net on a batch, packed or not (`lit_mlm.batch`); labels are not passed on."""
     if "segments" not in batch:
         return net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     return net(input_ids=batch["input_ids"], **isolate_segments(net, batch["segments"]))
 
 
 def isolate_segments(net: PreTrainedModel, segments: Tensor) -> dict[str, Any]:
-    """The arguments of a net's forward that keep the sequences of packed rows apart.
+    """Returns the `forward` arguments that keep the sequences of packed rows apart.
 
-    A mask has four dimensions and is of floats: ``eager`` adds it to the scores, where one of booleans would hide
-    nothing, and ``sdpa`` takes either. A net whose layers are of several kinds, such as ModernBERT, gets one for each
-    kind. Padding sees padding, as a row of scores that are all hidden has no softmax.
+    The mask is a 4D float bias: ``eager`` adds it to the scores, so booleans would hide nothing. Nets with several
+    kinds of layers, such as ModernBERT, get one mask per kind. Padding attends to padding, as a fully masked row has no
+    softmax.
 
     Args:
-        net: any net; whether it does as it is told here only `lit_mlm.nets.isolation` shows.
-        segments: as in `lit_mlm.text`, shape (B, T).
+        net: any net; `lit_mlm.nets.isolation` tests whether it respects the arguments.
+        segments: as in `lit_mlm.batch`, shape (B, T).
 
     Returns:
         ``attention_mask``, shape (B, 1, T, T) or a dict of such, and ``position_ids``, shape (B, T), if the net takes
@@ -42,9 +37,9 @@ def isolate_segments(net: PreTrainedModel, segments: Tensor) -> dict[str, Any]:
     is_seen = segments[:, None, :, None] == segments[:, None, None, :]
     arguments: dict[str, Any] = {"attention_mask": _make_bias(is_seen, net.dtype)}
     if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
-        places = torch.arange(segments.shape[1], device=segments.device)
+        columns = torch.arange(segments.shape[1], device=segments.device)
         # Both ends included, as in `transformers.masking_utils.sliding_window_bidirectional_overlay`.
-        is_near = (places[:, None] - places).abs() <= config.sliding_window
+        is_near = (columns[:, None] - columns).abs() <= config.sliding_window
         arguments["attention_mask"] = {
             "full_attention": arguments["attention_mask"],
             "sliding_attention": _make_bias(is_seen & is_near, net.dtype),
@@ -55,19 +50,21 @@ def isolate_segments(net: PreTrainedModel, segments: Tensor) -> dict[str, Any]:
 
 
 def count_positions(segments: Tensor) -> Tensor:
-    """The place of each token in its sequence, from 0, shape (B, T); 0 on padding."""
-    places = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
+    """Returns the position of each token in its sequence, shape (B, T); 0 on padding.
+
+    Example:
+        >>> count_positions(torch.tensor([[1, 1, 1, 2, 2, 0]]))
+        tensor([[0, 1, 2, 0, 1, 0]])
+    """
+    columns = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
     is_first = torch.ones_like(segments, dtype=torch.bool)
     is_first[:, 1:] = segments[:, 1:] != segments[:, :-1]
-    starts = torch.where(is_first, places, 0).cummax(dim=1).values
-    return (places - starts) * (segments != 0)
+    starts = torch.where(is_first, columns, 0).cummax(dim=1).values
+    return (columns - starts) * (segments != 0)
 
 
 def find_first_position(net: PreTrainedModel) -> int:
-    """The position id of a sequence's first token.
-
-    RoBERTa and its relatives count from behind the `padding_idx` of their table of positions, the others from 0.
-    """
+    """Returns the first position id: RoBERTa and its relatives count from `padding_idx` + 1, others from 0."""
     for name, module in net.named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             return int(module.padding_idx) + 1

@@ -1,4 +1,4 @@
-"""Nets and tokenizers of `transformers`: loaded, built, compared and packed, quietly and in float32."""
+"""Loads, builds, hashes and serialises nets and tokenizers of `transformers`, quietly and in float32."""
 
 import copy
 import difflib
@@ -31,27 +31,22 @@ from lit_mlm.nets.remote_code import refuse_kernels
 
 
 def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
-    """The configuration of a model on the Hub or in a folder.
-
-    Raises:
-        InputError: see `loading`.
-    """
+    """Loads the config of a model on the Hub or in a folder."""
     with loading(name, revision):
-        # Left out, it would ask on the terminal; what `load_code` made known needs it no more.
+        # Without trust_remote_code=False, transformers prompts; classes that `load_code` registered need no trust.
         config: PretrainedConfig = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     return config
 
 
 def make_config(fields: dict[str, Any], special_ids: dict[str, int] | None = None) -> PretrainedConfig:
-    """A configuration from its `model_type` and any other of its fields.
+    """Makes a config from a `model_type` and other fields.
+
+    Unknown fields, which `transformers` would ignore, are an `InputError`; a field is known if the config class
+    declares it or the net's code reads it.
 
     Args:
         fields: as in a model's ``config.json``.
-        special_ids: what `find_special_ids` gives; taken where the type has such a field and `fields` don't give it.
-
-    Raises:
-        InputError: if there is no `model_type`, `transformers` has no such type, or neither the type's config class
-            declares a field nor the code of its nets reads it: `transformers` would take it and ignore it.
+        special_ids: from `find_special_ids`; used for fields that the type has and `fields` lacks.
     """
     fields = dict(fields)
     model_type = fields.pop("model_type", None)
@@ -72,15 +67,12 @@ def make_config(fields: dict[str, Any], special_ids: dict[str, int] | None = Non
     try:
         config: PretrainedConfig = AutoConfig.for_model(model_type, **(known_ids | fields))
     except StrictDataclassError as error:
-        raise InputError(f"model.config is no {model_type} config: {' '.join(str(error).split())}") from error
+        raise InputError(f"model.config is not a valid {model_type} config: {' '.join(str(error).split())}") from error
     return config
 
 
 def find_special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
-    """The special ids of a tokenizer by the name that a config has for them.
-
-    A tokenizer without tokens for begin and end of text has ``cls`` and ``sep`` in their place, where it has these.
-    """
+    """Returns a tokenizer's special ids by config field; ``cls`` and ``sep`` stand in for a missing bos and eos."""
     names = {
         "bos_token_id": (tokenizer.bos_token_id, tokenizer.cls_token_id),
         "eos_token_id": (tokenizer.eos_token_id, tokenizer.sep_token_id),
@@ -93,17 +85,13 @@ def find_special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
 
 
 def restore_config(fields: dict[str, Any]) -> PretrainedConfig:
-    """The configuration that `PretrainedConfig.to_dict` wrote.
-
-    Raises:
-        InputError: if `transformers` doesn't know it.
-    """
+    """Restores a config from `PretrainedConfig.to_dict`."""
     try:
         restored: PretrainedConfig = type(AutoConfig.for_model(fields["model_type"])).from_dict(fields)
     except (ValueError, *CONFIG_ERRORS) as error:
         raise InputError(
-            f"transformers can't read the config of the checkpoint: {explain(error)} (one whose model brings code of "
-            "its own needs trust_remote_code)"
+            f"transformers can't read the config of the checkpoint: {explain(error)} (a model with "
+            "custom code needs trust_remote_code)"
         ) from error
     return restored
 
@@ -122,24 +110,18 @@ def load_net(
         auto_class: a `transformers` class such as `AutoModelForMaskedLM`.
         name: Hub id or folder.
         revision: of a Hub id.
-        labels: of a new head, by id; one that the checkpoint has, even for as many labels, is not taken.
-        allow_pickle: reads a pickle of weights, as data alone, where there are no safetensors.
+        labels: of a new head, by id; a head in the checkpoint is then ignored.
+        allow_pickle: reads pickled weights, as data only, if there are no safetensors.
         options: further arguments of `from_pretrained`.
 
     Returns:
-        The net, and the names of those of its weights that start at random, as the checkpoint lacks them or they are a
-        new head's.
-
-    Raises:
-        InputError: see `loading`.
+        The net, and the names of its weights that are randomly initialised.
     """
     config = load_config(name, revision)
     if labels is not None:
         set_labels(config, labels)
     refuse_kernels(config, options)
-    os.environ.setdefault(
-        "DISABLE_SAFETENSORS_CONVERSION", "1"
-    )  # else it asks a bot to send the model's owner a change
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")  # else a bot opens a pull request on the Hub
     with loading(name, revision):
         net, info = auto_class.from_pretrained(
             name,
@@ -150,7 +132,7 @@ def load_net(
             weights_only=True,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told below: its own error names none of them
+            ignore_mismatched_sizes=True,  # reported below, by name
             **options,
         )
     missing = set(info["missing_keys"])
@@ -158,28 +140,28 @@ def load_net(
     for weight, found, expected in sorted(info["mismatched_keys"]):
         if weight not in head:
             raise InputError(
-                f"the weights of {name} are not those of its config: {weight} has the shape {list(found)}, and by the "
-                f"config {list(expected)}"
+                f"the weights of {name} do not match its config: {weight} has the shape {list(found)}, but the config "
+                f"implies {list(expected)}"
             )
     return net, sorted(missing | head)
 
 
 def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:
-    """Gives a config its labels, by id."""
+    """Sets the labels of a config, by id."""
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: i for i, label in enumerate(labels)}
 
 
 def get_labels(config: PretrainedConfig) -> list[str]:
-    """The labels of a config, by id; where none were given those that `transformers` makes up, ``LABEL_0``."""
+    """Returns the labels of a config, by id; by default those of `transformers`, ``LABEL_0``."""
     names: dict[Any, str] = dict(config.id2label or {})
     return [names[i] for i in range(len(names))]
 
 
 def _renew_head(auto_class: Any, net: PreTrainedModel, missing: set[str]) -> set[str]:
-    """Draws anew the weights that have one row a label, which another task may have left; returns their names.
+    """Re-initialises the weights with one row per label, which another task may have left, and returns their names.
 
-    They are found by their shape, which changes with the number of labels.
+    They are recognised by a shape that changes with the number of labels.
     """
     config = copy.deepcopy(net.config)
     set_labels(config, [*get_labels(config), "another"])
@@ -193,11 +175,7 @@ def _renew_head(auto_class: Any, net: PreTrainedModel, missing: set[str]) -> set
 
 
 def build_net(auto_class: Any, config: PretrainedConfig, **options: Any) -> PreTrainedModel:
-    """Builds a net with random weights in float32.
-
-    Raises:
-        InputError: if `auto_class` has no net of that type, or the values of the config exclude each other.
-    """
+    """Builds a net with random weights in float32."""
     refuse_kernels(config, options)
     with quiet():
         try:
@@ -210,18 +188,17 @@ def build_net(auto_class: Any, config: PretrainedConfig, **options: Any) -> PreT
 
 
 def find_max_length(auto_class: Any, config: PretrainedConfig) -> int | None:
-    """`get_max_length` of the net that a config describes, which is built without memory for its weights."""
+    """`get_max_length` for a config, without allocating weights."""
     with torch.device("meta"):
         net = build_net(auto_class, config)
     return get_max_length(net)
 
 
 def get_max_length(net: PreTrainedModel) -> int | None:
-    """The longest sequence that a net takes, in tokens; None where nothing limits it.
+    """Returns the longest sequence that a net takes, in tokens; None if it is unlimited.
 
-    A table of absolute positions has one row a position, less the rows up to `padding_idx` where it has one: RoBERTa
-    and its relatives number positions from there on, so 514 rows serve 512 tokens. A buffer of position ids and the
-    config's `max_position_embeddings` are limits too.
+    The limits are absolute position tables, buffers of position ids and the config's `max_position_embeddings`. Tables
+    with a `padding_idx` (RoBERTa) count positions from there, so 514 rows serve 512 tokens.
     """
     limits = [
         module.weight.shape[0] - (0 if module.padding_idx is None else module.padding_idx + 1)
@@ -235,22 +212,18 @@ def get_max_length(net: PreTrainedModel) -> int | None:
 
 
 def count_parameters(net: nn.Module) -> int:
-    """Number of parameters, tied ones once."""
+    """Counts parameters, tied ones once."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model on the Hub or in a folder.
-
-    Raises:
-        InputError: if it can't be loaded, or is a slow tokenizer, which knows no words and no offsets.
-    """
+    """Loads the tokenizer of a model on the Hub or in a folder; slow tokenizers lack offsets and are refused."""
     with loading(name, revision):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             name, revision=revision, trust_remote_code=False
         )
     vocab = tokenizer.get_vocab()
-    if set(vocab) <= set(tokenizer.all_special_tokens):  # what `transformers` makes of a folder without its files
+    if set(vocab) <= set(tokenizer.all_special_tokens):  # as for a folder without tokenizer files
         raise InputError(f"{name} has no tokenizer: its vocabulary is {', '.join(vocab) or 'empty'}")
     if not tokenizer.is_fast:
         raise InputError(
@@ -260,9 +233,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
 
 
 def hash_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 (hex) of all that decides which ids a text becomes: vocabulary, rules and special tokens.
+    """Returns the SHA-256 (hex) of vocabulary, rules and special tokens.
 
-    Truncation and padding are left out: they are settings of the last call, not of the tokenizer.
+    Truncation and padding are left out, as they are settings of the last call.
     """
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     backend["truncation"] = backend["padding"] = None
@@ -271,7 +244,7 @@ def hash_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def pack_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
-    """The tokenizer's files as bytes, shape (size,) uint8 each, for a checkpoint that stands by itself."""
+    """Serialises a tokenizer's files to uint8 tensors by file name, for a self-contained checkpoint."""
     with TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         files = sorted(path for path in Path(folder).iterdir() if path.is_file())
@@ -279,16 +252,10 @@ def pack_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
 
 
 def unpack_tokenizer(files: dict[str, Tensor]) -> PreTrainedTokenizerBase:
-    """The tokenizer that `pack_tokenizer` packed.
-
-    Raises:
-        InputError: if a name would leave the folder that the files are written to.
-    """
+    """Restores the tokenizer of `pack_tokenizer`; file names that would leave the folder are refused."""
     with TemporaryDirectory() as folder:
         for name, content in files.items():
             if not re.fullmatch(r"\w[\w.-]*", name):
-                raise InputError(
-                    f"the checkpoint has a tokenizer's file {name!r}, which is no plain name: don't trust it"
-                )
+                raise InputError(f"the checkpoint has a tokenizer file {name!r}, not a plain name: don't trust it")
             (Path(folder) / name).write_bytes(content.cpu().numpy().tobytes())
         return load_tokenizer(folder)

@@ -1,4 +1,4 @@
-"""Code that a model brings along: run only where the user asks for it, and of one commit."""
+"""Custom code of models: runs only on request, from a pinned commit."""
 
 import re
 from collections.abc import Iterator
@@ -12,27 +12,23 @@ from lit_mlm.errors import InputError
 from lit_mlm.nets.loading import loading
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-"""The full id of a commit: unlike a branch, a tag or its first digits it can't come to mean other code."""
+"""A full commit hash: unlike a branch, tag or abbreviation it always means the same code."""
 
 
 def load_code(auto_class: Any, name: str, revision: str | None) -> None:
-    """Runs the code that a model brings along, and makes its classes known to `transformers`.
+    """Runs the custom code of a model, if it has any, and registers its classes with `transformers`.
 
-    From then on all that loads, builds or restores this model takes them, as it takes those of `transformers`. Code of
-    a tokenizer is not run. A model that brings no code is left alone.
+    Everything that loads, builds or restores this model then uses them. Code of a tokenizer is not run.
 
     Args:
         auto_class: a `transformers` class such as `AutoModelForMaskedLM`.
         name: Hub id or folder.
-        revision: of a Hub id: a commit.
-
-    Raises:
-        InputError: if the code is not of one commit, or can't be loaded.
+        revision: of a Hub id: a full commit hash.
     """
     if not Path(name).is_dir() and not COMMIT.fullmatch(revision or ""):
         raise InputError(
-            f"to run the code of {name} give its commit too, all 40 digits of it, as revision (--model.revision "
-            f"COMMIT; for fill and tag --revision COMMIT), got {revision}"
+            f"running the code of {name} needs a revision, all 40 digits of a commit (--model.revision COMMIT; fill "
+            f"and tag: --revision COMMIT), got {revision}"
         )
     with loading(name, revision):
         fields, _ = PretrainedConfig.get_config_dict(name, revision=revision)
@@ -40,8 +36,8 @@ def load_code(auto_class: Any, name: str, revision: str | None) -> None:
         for repository in _find_repositories(sources):
             if repository != name:
                 raise InputError(
-                    f"the code of {name} lies in {repository}, whose commit {name} does not say, so it can't be "
-                    "trusted; download both into a folder, and take the name of the other out of its auto_map"
+                    f"the code of {name} is in {repository}, at no fixed commit, so it can't be trusted; download both "
+                    f"into one folder and remove {repository} from its auto_map"
                 )
         if "AutoConfig" in sources:
             config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=True)
@@ -54,22 +50,19 @@ def load_code(auto_class: Any, name: str, revision: str | None) -> None:
 
 
 def refuse_kernels(config: PretrainedConfig, options: dict[str, Any]) -> None:
-    """Refuses an attention that `transformers` would fetch from the Hub as code.
+    """Refuses attention implementations that `transformers` would download as code.
 
     Args:
         config: of a net.
-        options: for `from_pretrained`, which hold over the config's.
-
-    Raises:
-        InputError: names it.
+        options: of `from_pretrained`; they override the config's.
     """
     for name in (options.get("attn_implementation"), getattr(config, "_attn_implementation", None)):
         if "/" in str(name):
-            raise InputError(f"attn_implementation {name} is code on the Hub, which is not run; take sdpa or eager")
+            raise InputError(f"attn_implementation {name} is code on the Hub, which is not run; use sdpa or eager")
 
 
 def _find_repositories(sources: dict[str, Any]) -> Iterator[str]:
-    """Those that the entries of an ``auto_map`` name, as ``user/name--file.Class``."""
+    """Yields the repositories in an ``auto_map``, whose entries are ``user/name--file.Class``."""
     for entry in sources.values():
         for path in entry if isinstance(entry, list) else [entry]:
             if "--" in str(path):

@@ -1,4 +1,4 @@
-"""Sharded training: FSDP2 (Zhao et al. 2023, "PyTorch FSDP"; `torch.distributed.fsdp.fully_shard`)."""
+"""Sharded training by FSDP2 (Zhao et al. 2023, "PyTorch FSDP"; `torch.distributed.fsdp.fully_shard`)."""
 
 import itertools
 
@@ -12,14 +12,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 def shard_net(net: PreTrainedModel, device: torch.device) -> None:
-    """Cuts each parameter of a net into one piece a process, in place; does nothing if that has been done.
+    """Shards each parameter of a net over all processes, in place; does nothing if that is done.
 
-    Each layer is gathered when it is run, and the rest, in which weights may be tied, as one; a net that does not mark
-    its layers as `transformers` does is gathered whole. The ranks start from the weights of the first one, as those of
-    a new head may differ.
+    Each layer is gathered when it runs; the rest, whose weights may be tied, is gathered as one unit, as is a net
+    without `GradientCheckpointingLayer`. The first rank's weights are broadcast, as a new head is random.
 
     Args:
-        net: whole on every rank; it is moved to `device` first, so each must hold it once, without gradients.
+        net: whole on every rank, without gradients; it is moved to `device` first.
         device: of this process.
     """
     if isinstance(net, FSDPModule):
@@ -29,11 +28,11 @@ def shard_net(net: PreTrainedModel, device: torch.device) -> None:
         distributed.broadcast(tensor.detach(), src=0)
     mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
     layers = [module for module in net.modules() if isinstance(module, GradientCheckpointingLayer)]
-    for layer in reversed(layers):  # those within others first
+    for layer in reversed(layers):  # nested ones first
         fully_shard(layer, mesh=mesh)
     fully_shard(net, mesh=mesh)
 
 
 def gather(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor whole; a collective call if it is sharded."""
+    """Returns a tensor whole; a collective call if it is sharded."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

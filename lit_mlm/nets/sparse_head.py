@@ -1,8 +1,8 @@
-"""The vocabulary head on scored positions only.
+"""Runs the vocabulary head on scored positions only.
 
-A masked language model scores about one position in seven, but its head, by far the widest layer, is run on all of
-them. A forward hook on the encoder (`net.base_model`) hands the head the hidden states of the scored positions alone,
-so that the net itself, its parameters and its checkpoint stay those of `transformers`.
+A masked language model scores about one position in seven, but runs its widest layer on all of them. A forward hook on
+the encoder (`net.base_model`) passes only the hidden states of scored positions to the head, so net, parameters and
+checkpoint stay those of `transformers`.
 
 Shapes: B sequences, T tokens, H hidden size, V vocabulary, N scored positions.
 """
@@ -17,17 +17,14 @@ from lit_mlm.nets.packing import run_net
 
 
 def compute_scored_logits(net: PreTrainedModel, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Logits at the scored positions, equal to those of the whole batch there, gradients included.
+    """Returns logits, shape (N, V), and labels, shape (N,), at the scored positions.
 
-    Where the hidden states don't have one row a token, or the head cuts its input into chunks of its own (Reformer's
-    `chunk_size_lm_head`), the net runs densely and its logits are picked afterwards.
+    Logits and gradients equal those of the dense net. The net runs densely where hidden states do not have one row per
+    token or the head splits its input itself (Reformer's `chunk_size_lm_head`).
 
     Args:
         net: any `AutoModelForMaskedLM`.
-        batch: as in `lit_mlm.text`.
-
-    Returns:
-        Logits, shape (N, V), and the labels of the same positions, shape (N,).
+        batch: as in `lit_mlm.batch`.
     """
     scored = batch["labels"] != IGNORE_INDEX
     is_sparse = False
@@ -41,7 +38,7 @@ def compute_scored_logits(net: PreTrainedModel, batch: dict[str, Tensor]) -> tup
         rows = hidden[scored].unsqueeze(0)  # (1, N, H)
         if isinstance(output, tuple):
             return (rows, *output[1:])
-        output[next(iter(output))] = rows  # by place: Perceiver's first entry is not called last_hidden_state
+        output[next(iter(output))] = rows  # by index: Perceiver names it differently
         return output
 
     needs_all_rows = net.base_model is net or getattr(net.config, "chunk_size_lm_head", 0) > 0

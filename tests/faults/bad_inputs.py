@@ -270,7 +270,7 @@ BAD_INPUTS: list[BadInput] = [
         unknown_dataset,
         ("data.dataset user/nosuch", "doesn't exist on the Hub", "HF_TOKEN", "a folder"),
     ),
-    BadInput("missing model", unknown_model, ("user/nosuch", "none of that name", "check the name")),
+    BadInput("missing model", unknown_model, ("user/nosuch", "no such repository", "check the name")),
     BadInput(
         "data set without network",
         give("--data.dataset", "user/nosuch"),
@@ -279,7 +279,7 @@ BAD_INPUTS: list[BadInput] = [
     BadInput(
         "model without network",
         lambda place: place.fit(model="user/nosuch"),
-        ("user/nosuch", "can't be reached", "give the path of a folder"),
+        ("user/nosuch", "can't be reached", "give a folder that has it"),
     ),
     BadInput("packed stream", give("--data.pack_length", 64), ("data.pack_length 64", "block_policy document or line")),
     BadInput(

@@ -94,7 +94,7 @@ def test_each_fault_is_found(model_type: str, implementation: str, fault: str, m
     message = str(found.value)
     assert f"this net, {model_type} with the attention {implementation}: its logits in packed rows differ" in message
     assert message.endswith("; leave data.pack_length out")
-    difference = float(message.split(" alone by ")[1].split()[0])
+    difference = float(message.split(" sequences by ")[1].split()[0])
     assert difference > 4 * TOLERANCE  # on nets this small faults are small, too
 
 
@@ -115,7 +115,7 @@ def test_no_numbers_are_refused() -> None:
     net = build("bert")
     with torch.no_grad():
         next(net.parameters()).fill_(float("nan"))
-    with pytest.raises(InputError, match="differ from those of each sequence alone by nan"):
+    with pytest.raises(InputError, match="differ from those of single sequences by nan"):
         require_isolation(net)
 
 

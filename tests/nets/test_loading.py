@@ -34,11 +34,11 @@ def make_hub_error(kind: type[errors.HfHubHTTPError]) -> OSError:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (make_hub_error(errors.GatedRepoError), "it is gated .*HF_TOKEN or run hf auth login"),
-        (make_hub_error(errors.RepositoryNotFoundError), "it has none of that name, or a private one"),
-        (make_hub_error(errors.RevisionNotFoundError), "it has no such revision"),
+        (make_hub_error(errors.GatedRepoError), "the repository is gated .*HF_TOKEN or run hf auth login"),
+        (make_hub_error(errors.RepositoryNotFoundError), "the Hub has no such repository, or it is private"),
+        (make_hub_error(errors.RevisionNotFoundError), "the Hub has no such revision"),
         (make_hub_error(errors.HfHubHTTPError), "We couldn't load it"),
-        (errors.OfflineModeIsEnabled("off"), "it can't be reached, as HF_HUB_OFFLINE is set"),
+        (errors.OfflineModeIsEnabled("off"), "the Hub can't be reached, as HF_HUB_OFFLINE is set"),
     ],
 )
 def test_the_hub_s_refusals_have_their_reason(error: Exception, reason: str) -> None:
@@ -51,7 +51,9 @@ def test_the_hub_s_refusals_have_their_reason(error: Exception, reason: str) -> 
 
 def test_model_that_is_nowhere_is_told_by_each_loader() -> None:
     for load in (load_config, load_tokenizer, lambda name: load_net(AutoModelForMaskedLM, name)):
-        with pytest.raises(InputError, match="the Hub did not give it: it can't be reached, as HF_HUB_OFFLINE is set;"):
+        with pytest.raises(
+            InputError, match="can't be downloaded: the Hub can't be reached, as HF_HUB_OFFLINE is set;"
+        ):
             load("user/nosuch")
 
 
@@ -93,15 +95,15 @@ def test_folders_that_are_no_models(files: dict[str, str], reason: str, tmp_path
 @pytest.mark.parametrize(
     ("field", "value", "shapes"),
     [
-        ("hidden_size", 16, r"bert.embeddings.LayerNorm.bias has the shape \[8\], and by the config \[16\]"),
-        ("vocab_size", 5, r"word_embeddings.weight has the shape \[9, 8\], and by the config \[5, 8\]"),
+        ("hidden_size", 16, r"bert.embeddings.LayerNorm.bias has the shape \[8\], but the config implies \[16\]"),
+        ("vocab_size", 5, r"word_embeddings.weight has the shape \[9, 8\], but the config implies \[5, 8\]"),
     ],
 )
 def test_weights_of_another_shape_are_told(field: str, value: int, shapes: str, tmp_path: Path) -> None:
     build_net(AutoModelForMaskedLM, make_config(BERT)).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {field: value}))
-    with pytest.raises(InputError, match=f"the weights of {tmp_path} are not those of its config: .*{shapes}"):
+    with pytest.raises(InputError, match=f"the weights of {tmp_path} do not match its config: .*{shapes}"):
         load_net(AutoModelForMaskedLM, str(tmp_path))
 
 
@@ -126,7 +128,7 @@ def test_folder_without_a_tokenizer(tmp_path: Path) -> None:
     ("changed", "reason"),
     [
         ({"model_type": "bertt"}, r"no model_type 'bertt'; did you mean bert\?"),
-        ({"hidden_size": "big"}, "model.config is no bert config: Validation error for field 'hidden_size'"),
+        ({"hidden_size": "big"}, "model.config is not a valid bert config: Validation error for field 'hidden_size'"),
         ({"hidden_act": "foo"}, "can't build this bert: 'foo' is missing or unknown"),
         ({"hidden_size": 9}, r"can't build this bert: The hidden size \(9\) is not a multiple"),
     ],
