@@ -1,1 +1,1 @@
-"""Exact metrics: sums over the corpus in float64, divided last."""
+"""Exact metrics: float64 sums over the corpus, divided last."""

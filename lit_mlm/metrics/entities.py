@@ -1,6 +1,6 @@
-"""Metrics of tagged words: entities that were found, and words with the right tag.
+"""Metrics of tagged words: entities and word accuracy, as counts that are exact over batches and ranks.
 
-Counts are sums, exact over batches and ranks. Shapes: T types of entities, L labels, S sentences, W words of one.
+Shapes: C entity types, L labels, S sentences, W words of a sentence.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,25 @@ from lit_mlm.text.tagging.schemes import Scheme, Span, find_spans, find_spans_st
 
 FloatArray = npt.NDArray[np.float64]
 
+RATES = ("precision", "recall", "f1")
+
 
 class EntityMetrics(SumMetric):
     """Precision, recall and F1 of entities, as conlleval counts them and strictly, with an interval of F1.
 
-    An entity is right if its type and both of its boundaries are. Figures without a name behind them are conlleval's,
-    `find_spans`; those of `find_spans_strict` end in ``_strict``. Under DDP each rank must call `update` at least once,
-    if only with empty lists.
+    An entity is correct if its type and both boundaries are. Names ending in ``_strict`` use `find_spans_strict`, the
+    others conlleval's `find_spans`. Under DDP each rank must call `update` at least once, if only with empty lists.
 
     Args:
         labels: the tag of each label id, shape (L,).
         scheme: of the labels.
 
-    Raises:
-        InputError: if a label is no tag of the scheme.
+    Example:
+        >>> metrics = EntityMetrics(["O", "B-PER", "I-PER"], "IOB2")
+        >>> metrics.update([np.array([1, 2, 0, 1])], [np.array([1, 2, 0, 0])])
+        >>> values = metrics.compute()
+        >>> values["precision"], values["recall"], values["accuracy"]
+        (0.5, 1.0, 0.75)
     """
 
     entities: Tensor
@@ -40,24 +45,21 @@ class EntityMetrics(SumMetric):
 
     def __init__(self, labels: Sequence[str], scheme: Scheme) -> None:
         super().__init__()
-        find_spans_strict(labels, scheme)  # raises where a label is none of the scheme's
+        find_spans_strict(labels, scheme)  # raises for labels outside the scheme
         self.labels, self.scheme = list(labels), scheme
         self.types = list(dict.fromkeys(split_tag(label)[1] for label in labels if label != "O"))
-        for name in ("entities", "strict_entities"):  # columns: right, predicted, gold
+        for name in ("entities", "strict_entities"):  # columns: correct, predicted, gold
             self.add_state(name, torch.zeros((len(self.types), 3), dtype=torch.int64), dist_reduce_fx="sum")
         for name in ("num_words", "num_right"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("sentences", [], dist_reduce_fx="cat")  # columns as above, a row for each sentence
+        self.add_state("sentences", [], dist_reduce_fx="cat")  # columns as above, one row per sentence
 
     def update(self, predicted: Sequence[IntArray], gold: Sequence[IntArray]) -> None:
-        """Adds sentences, none of them or more.
+        """Adds sentences.
 
         Args:
             predicted: label ids of the words of each sentence, S arrays of shape (W,).
-            gold: the same, as they should be.
-
-        Raises:
-            ValueError: if the two differ in length, or an id is that of no label.
+            gold: the same, as annotated.
         """
         found, expected = join_sentences(predicted, gold, len(self.labels))
         counts = np.zeros((2, len(self.types), 3), dtype=np.int64)
@@ -76,32 +78,26 @@ class EntityMetrics(SumMetric):
         self.sentences.append(torch.from_numpy(sentences).to(self.device))
 
     def compute(self) -> dict[str, float | int]:
-        """The figures by name, shares between 0 and 1.
+        """Returns the metrics by name, fractions in [0, 1], where 0 / 0 is 0.
 
-        A share of nothing is 0. ``f1_macro`` is the mean over the types that are in gold or prediction; ``f1_low`` and
-        ``f1_high`` are the ends of the 95 % interval of ``f1``, see `bootstrap_f1`.
+        ``f1_macro`` is the mean over the types in gold or prediction; ``f1_low`` and ``f1_high`` are the 95 % interval
+        of ``f1`` (`bootstrap_f1`).
         """
         entities, strict = self.entities.cpu().numpy(), self.strict_entities.cpu().numpy()
         total = entities.sum(axis=0)
-        figures: dict[str, float | int] = {}
+        metrics: dict[str, float | int] = {}
         for suffix, counts in (("", total), ("_strict", strict.sum(axis=0))):
-            for name, value in zip(("precision", "recall", "f1"), compute_rates(counts), strict=True):
-                figures[name + suffix] = float(value)
-        rates = compute_rates(entities)
-        is_there = entities.sum(axis=1) > 0
-        figures["f1_macro"] = float(rates[2][is_there].mean()) if is_there.any() else 0.0
-        figures["f1_low"], figures["f1_high"] = bootstrap_f1(self._gather_sentences())
-        figures["accuracy"] = int(self.num_right) / max(int(self.num_words), 1)
-        figures["num_words"] = int(self.num_words)
-        figures["num_gold_entities"], figures["num_predicted_entities"] = int(total[2]), int(total[1])
-        for i, kind in enumerate(self.types):
-            for name, values in zip(("precision", "recall", "f1"), rates, strict=True):
-                figures[f"{name}/{kind or '_'}"] = float(values[i])
-            figures[f"num_gold/{kind or '_'}"] = int(entities[i, 2])
-        return figures
+            metrics |= {name + suffix: float(rate) for name, rate in zip(RATES, compute_rates(counts), strict=True)}
+        f1 = compute_rates(entities[entities.sum(axis=1) > 0])[2]
+        metrics["f1_macro"] = float(f1.mean()) if len(f1) else 0.0
+        metrics["f1_low"], metrics["f1_high"] = bootstrap_f1(self._gather_sentences())
+        metrics["accuracy"] = int(self.num_right) / max(int(self.num_words), 1)
+        metrics["num_words"] = int(self.num_words)
+        metrics["num_gold_entities"], metrics["num_predicted_entities"] = int(total[2]), int(total[1])
+        return metrics | _tabulate([kind or "_" for kind in self.types], entities, "num_gold")
 
     def _count(self, predicted: list[Span], gold: list[Span]) -> IntArray:
-        """How many entities of each type are right, predicted and gold, shape (T, 3)."""
+        """Counts correct, predicted and gold entities of each type, shape (C, 3)."""
         counts = np.zeros((len(self.types), 3), dtype=np.int64)
         for column, spans in enumerate((set(predicted) & set(gold), predicted, gold)):
             for span in spans:
@@ -109,15 +105,13 @@ class EntityMetrics(SumMetric):
         return counts
 
     def _gather_sentences(self) -> IntArray:
-        """Right, predicted and gold entities of each sentence, shape (S, 3)."""
-        parts = self.sentences
-        if isinstance(parts, Tensor):  # what the ranks' lists are reduced to
-            parts = [parts]
+        """Returns correct, predicted and gold entities of each sentence, shape (S, 3)."""
+        parts = [self.sentences] if isinstance(self.sentences, Tensor) else self.sentences  # a tensor once reduced
         return torch.cat([torch.zeros((0, 3), dtype=torch.int64, device=self.device), *parts]).cpu().numpy()
 
 
 class TagMetrics(SumMetric):
-    """Accuracy of plain tags, such as parts of speech, and a table by tag.
+    """Accuracy of plain tags, such as parts of speech, and precision, recall and F1 of each tag.
 
     Args:
         labels: the tag of each label id, shape (L,).
@@ -128,7 +122,7 @@ class TagMetrics(SumMetric):
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__()
         self.labels = list(labels)
-        # Columns: right, predicted, gold.
+        # Columns: correct, predicted, gold.
         self.add_state("tags", torch.zeros((len(self.labels), 3), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, predicted: Sequence[IntArray], gold: Sequence[IntArray]) -> None:
@@ -139,26 +133,17 @@ class TagMetrics(SumMetric):
         self.tags += torch.from_numpy(np.stack(counts, axis=1)).to(self.device)
 
     def compute(self) -> dict[str, float | int]:
-        """The figures by name, shares between 0 and 1; a share of nothing is 0."""
+        """Returns the metrics by name, fractions in [0, 1], where 0 / 0 is 0."""
         tags = self.tags.cpu().numpy()
         right, _, num_words = tags.sum(axis=0).tolist()
-        figures: dict[str, float | int] = {"accuracy": right / max(num_words, 1), "num_words": num_words}
-        rates = compute_rates(tags)
-        for i, label in enumerate(self.labels):
-            for name, values in zip(("precision", "recall", "f1"), rates, strict=True):
-                figures[f"{name}/{label}"] = float(values[i])
-            figures[f"support/{label}"] = int(tags[i, 2])
-        return figures
+        metrics = {"accuracy": right / max(num_words, 1), "num_words": num_words}
+        return metrics | _tabulate(self.labels, tags, "support")
 
 
 def join_sentences(
     predicted: Sequence[IntArray], gold: Sequence[IntArray], num_labels: int
 ) -> tuple[IntArray, IntArray]:
-    """The words of all sentences in a row, predicted and gold.
-
-    Raises:
-        ValueError: if the two differ in length, or an id is that of no label.
-    """
+    """Concatenates predicted and gold label ids of all sentences, after checking lengths and range."""
     if [len(ids) for ids in predicted] != [len(ids) for ids in gold]:
         raise ValueError("prediction and gold differ in the number of sentences, or of words in one")
     empty = np.zeros(0, dtype=np.int64)
@@ -169,33 +154,44 @@ def join_sentences(
 
 
 def compute_rates(counts: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Precision, recall and F1 of counts (right, predicted, gold), shape (..., 3); a share of nothing is 0."""
+    """Returns precision, recall and F1 of counts (correct, predicted, gold), shape (..., 3); 0 / 0 is 0.
+
+    Example:
+        >>> [float(rate) for rate in compute_rates(np.array([1, 2, 1]))]
+        [0.5, 1.0, 0.6666666666666666]
+    """
     right, predicted, gold = np.moveaxis(counts, -1, 0)
     precision = right / np.maximum(predicted, 1)
     recall = right / np.maximum(gold, 1)
     return precision, recall, 2 * right / np.maximum(predicted + gold, 1)
 
 
+def _tabulate(names: Sequence[str], counts: IntArray, gold_name: str) -> dict[str, float | int]:
+    """Names the rates and the gold count of each class, as in ``f1/PER``."""
+    table: dict[str, float | int] = {}
+    for name, row in zip(names, counts, strict=True):
+        table |= {f"{rate}/{name}": float(value) for rate, value in zip(RATES, compute_rates(row), strict=True)}
+        table[f"{gold_name}/{name}"] = int(row[2])
+    return table
+
+
 def bootstrap_f1(
     sentences: IntArray, confidence: float = 0.95, num_resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """The percentile bootstrap's interval of F1 over sentences (Efron 1979, "Bootstrap methods").
+    """Returns the percentile bootstrap interval of F1 over sentences (Efron 1979, "Bootstrap methods").
 
-    Sentences with the same counts are the same to F1, so a resample is how often each kind of them is drawn. Kinds are
-    sorted, and the interval doesn't depend on the order of the sentences.
+    A resample is drawn as the multinomial counts of distinct rows, so the order of the sentences does not matter.
+    Without sentences both ends are 0.
 
     Args:
-        sentences: right, predicted and gold entities of each sentence, shape (S, 3).
-        confidence: share of the resamples within the interval, between 0 and 1.
-        num_resamples: how often S sentences are drawn from the S, with replacement.
+        sentences: correct, predicted and gold entities of each sentence, shape (S, 3).
+        confidence: fraction of the resamples within the interval, in (0, 1).
+        num_resamples: number of draws of S sentences with replacement.
         seed: of the draws.
-
-    Returns:
-        The ends of the interval; both 0 without sentences.
     """
     if len(sentences) == 0:
         return 0.0, 0.0
-    kinds, numbers = np.unique(sentences, axis=0, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(len(sentences), numbers / len(sentences), size=num_resamples)
-    low, high = np.quantile(compute_rates(draws @ kinds)[2], [(1 - confidence) / 2, (1 + confidence) / 2])
+    rows, counts = np.unique(sentences, axis=0, return_counts=True)
+    draws = np.random.default_rng(seed).multinomial(len(sentences), counts / len(sentences), size=num_resamples)
+    low, high = np.quantile(compute_rates(draws @ rows)[2], [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Metrics whose states are sums, so that they are exact over batches and ranks.
+"""Metrics whose states are sums, and so are exact over batches and ranks.
 
 Shapes: N scored positions, V vocabulary.
 """
@@ -18,14 +18,11 @@ from torchmetrics import Metric
 from lit_mlm.errors import InputError
 
 TINY = 1e-12
-"""Stands for a number of scored tokens that is 0, so that a share of nothing is 0; sums of weights are above it."""
+"""Clamps a denominator that may be 0, so that 0 / 0 is 0; sums of weights are larger."""
 
 
 class SumMetric(Metric):
-    """A metric whose states keep their type when the net around it is cast: sums in half precision would be wrong.
-
-    They are each process's own: torch shares the memory of tensors with the processes that it spawns.
-    """
+    """A metric whose states keep their dtype when the net is cast, and are not shared with spawned processes."""
 
     full_state_update = False
 
@@ -39,15 +36,20 @@ class SumMetric(Metric):
 
 
 def add_up(metrics: Sequence[SumMetric]) -> SumMetric:
-    """The metric of all that several metrics of one kind have seen, sums or lists; these stay as they are.
+    """Returns the sum of metrics of one kind, which may contain other metrics.
 
-    A metric may hold others.
+    Example:
+        >>> losses = [MeanLoss(), MeanLoss()]
+        >>> losses[0].update(torch.tensor(4.0), 2)
+        >>> losses[1].update(torch.tensor(2.0), 1)
+        >>> float(add_up(losses).compute())
+        2.0
     """
     total = copy.deepcopy(metrics[0])
     for part, *others in zip(*(metric.modules() for metric in (total, *metrics[1:])), strict=True):
         if not isinstance(part, SumMetric):
             continue
-        part._computed = None  # the first one's figures, if it has computed them, are not the total's
+        part._computed = None  # drops a cached result of the first metric
         for name in part._defaults:
             for other in others:
                 setattr(part, name, getattr(part, name) + getattr(other, name))
@@ -57,9 +59,15 @@ def add_up(metrics: Sequence[SumMetric]) -> SumMetric:
 class MaskedTokenMetrics(SumMetric):
     """Loss, perplexity and accuracy over all scored positions of a corpus.
 
-    Perplexity is exp(nats / scored tokens), summed in float64 over the whole split and every rank and divided last.
-    Beside it stands ``perplexity_batch_mean``, exp of the unweighted mean of the batches' mean losses, which the
-    published recipes print; it depends on the batch size.
+    Perplexity is exp(nats / scored tokens), summed in float64 over the whole split and all ranks.
+    ``perplexity_batch_mean``, the exp of the mean of the batches' mean losses, is what published recipes print; it
+    depends on the batch size.
+
+    Example:
+        >>> metrics = MaskedTokenMetrics()
+        >>> metrics.update(torch.zeros(2, 8), torch.tensor([0, 5]))
+        >>> round(metrics.compute()["perplexity"], 4)
+        8.0
     """
 
     nats: Tensor
@@ -77,11 +85,11 @@ class MaskedTokenMetrics(SumMetric):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
-        """Adds the scored positions of a batch; a batch without any adds nothing.
+        """Adds the scored positions of a batch, if any.
 
         Args:
-            logits: shape (N, V), of any floating type; computed on in float32.
-            labels: the token to predict, shape (N,) int64, none of them `IGNORE_INDEX`.
+            logits: shape (N, V), of any floating dtype; computed in float32.
+            labels: shape (N,) int64, without `IGNORE_INDEX`.
         """
         if len(labels) == 0:
             return
@@ -95,16 +103,11 @@ class MaskedTokenMetrics(SumMetric):
         self.num_batches += 1
 
     def compute(self) -> dict[str, float | int]:
-        """The figures by name; loss in nats a token, accuracies between 0 and 1.
-
-        Raises:
-            InputError: if no position was scored.
-        """
+        """Returns the metrics by name: loss in nats per token, accuracies in [0, 1]."""
         scored = int(self.num_scored_tokens)
         if scored == 0:
             raise InputError(
-                "the evaluation scored no token: its blocks hold none that was masked; "
-                "evaluate on more text or raise mask_prob"
+                "the evaluation scored no token, as none was masked: evaluate on more text or raise data.mask_prob"
             )
         loss = float(self.nats) / scored
         return {
@@ -118,7 +121,7 @@ class MaskedTokenMetrics(SumMetric):
 
 
 class MeanLoss(SumMetric):
-    """Mean loss in nats a scored token, or a unit of weight; 0 while nothing was scored."""
+    """Mean loss in nats per scored token, or per unit of weight; 0 if nothing was scored."""
 
     nats: Tensor
     num_scored_tokens: Tensor
@@ -129,24 +132,26 @@ class MeanLoss(SumMetric):
         self.add_state("num_scored_tokens", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, nats: Tensor, num_scored_tokens: Tensor | int) -> None:
-        """Adds the summed loss of a batch, a scalar in nats, and how many tokens, or what weight, it is the loss of."""
+        """Adds the summed loss of a batch, a scalar in nats, and its number of tokens or sum of weights."""
         self.nats += nats.detach().double()
         self.num_scored_tokens += num_scored_tokens
 
     def compute(self) -> Tensor:
-        """The mean, a float64 scalar."""
+        """Returns the mean, a float64 scalar."""
         return self.nats / self.num_scored_tokens.clamp(min=TINY)
 
 
 def estimate_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of independent samples (Student 1908, "The probable error of a mean").
+    """Returns Student's confidence interval of a mean (Student 1908, "The probable error of a mean").
 
     Args:
-        samples: at least two.
-        confidence: probability that the interval holds the mean, between 0 and 1.
+        samples: independent, at least two.
+        confidence: probability that the interval contains the mean, in (0, 1).
 
-    Returns:
-        The ends of the interval.
+    Example:
+        >>> low, high = estimate_interval([1.0, 2.0, 3.0])
+        >>> round(low, 3), round(high, 3)
+        (-0.484, 4.484)
     """
     mean, deviation = statistics.mean(samples), statistics.stdev(samples)
     margin = float(stdtrit(len(samples) - 1, (1 + confidence) / 2)) * deviation / math.sqrt(len(samples))
@@ -154,7 +159,7 @@ def estimate_interval(samples: Sequence[float], confidence: float = 0.95) -> tup
 
 
 def exponential(loss: float) -> float:
-    """exp, infinite where a float can't hold it."""
+    """Returns exp(loss), infinite on overflow."""
     try:
         return math.exp(loss)
     except OverflowError:

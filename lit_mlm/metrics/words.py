@@ -1,6 +1,6 @@
-"""Metrics of words whose sentences are spread over windows, from the logits of their pieces.
+"""Metrics of words whose sentences are split into windows, from the logits of their tokens.
 
-Shapes: B rows, T pieces of one, L labels.
+Shapes: B rows, T tokens per row, L labels; W words and P tokens of a sentence.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ PIECE_FIGURES = ("precision", "recall", "f1", "accuracy")
 
 
 class DecodedSentence(NamedTuple):
-    """The labels of a sentence of W words, whose P pieces lie in the windows of a batch.
+    """The decoded labels of a sentence.
 
     Attributes:
-        pieces: where they are in the flattened batch, each in the window that owns its word, shape (P,).
-        first_pieces: those of them that are the first of their word, shape (W,).
-        labels: ids, shape (W,).
-        scores: the probability of each, in [0, 1], shape (W,).
+        pieces: positions of its tokens in the flattened batch, each in the window that owns its word, shape (P,).
+        first_pieces: those of the first token of each word, shape (W,).
+        labels: label ids, shape (W,).
+        scores: their probabilities, in [0, 1], shape (W,).
     """
 
     pieces: IntArray
@@ -40,20 +40,17 @@ class DecodedSentence(NamedTuple):
 def decode_batch(
     logits: Tensor, batch: dict[str, Tensor], labels: Sequence[str], scheme: Scheme | None, decoding: Decoding
 ) -> dict[int, DecodedSentence]:
-    """The labels of the words of a batch: of each the label of its first piece, in the window that owns it.
+    """Decodes the words of a batch from their first tokens, each in the window that owns the word.
 
     Args:
-        logits: shape (B, T, L), of any floating type; computed on in float32.
-        batch: of tagged words, see `lit_mlm.text`.
+        logits: shape (B, T, L), of any floating dtype; computed in float32.
+        batch: of tagged words, see `lit_mlm.batch`.
         labels: by id, shape (L,).
         scheme: of the labels; None for plain tags.
-        decoding: of words: each by itself, or the best sequence that the scheme allows.
+        decoding: as in `decode_logits`.
 
     Returns:
-        Sentences by their index in the split; none of those without words.
-
-    Raises:
-        RuntimeError: if the rows of a sentence don't have each of its words once, in order.
+        Sentences by their index in the split; those without words are left out.
     """
     words, sentences = (batch[name].cpu().numpy() for name in ("words", "sentences"))
     flat = logits.float().flatten(0, 1).cpu().numpy()
@@ -65,20 +62,17 @@ def decode_batch(
 
 
 class WordMetrics(SumMetric):
-    """Loss, and figures of words and of pieces, by `EntityMetrics`, or by `TagMetrics` where there is no scheme.
+    """Loss, and metrics of words and of tokens: `EntityMetrics`, or `TagMetrics` without a scheme.
 
-    A word has the label of its first piece, in the window that owns the word. Figures of pieces end in ``_pieces`` and
-    are what the published recipe prints (Hugging Face's course, chapter 7.2): every scored piece of a truncated
-    sentence is a unit of its own, predicted by itself. The loss is the mean cross entropy of all scored pieces.
+    The label of a word is that of its first token, in the window that owns it. Metrics of tokens end in ``_pieces`` and
+    are those of the published recipe (Hugging Face's course, chapter 7.2): each scored token of a truncated sentence is
+    predicted independently. The loss is the mean cross entropy of all scored tokens.
 
     Args:
         labels: by id, shape (L,).
         scheme: of the labels; None for plain tags.
-        decoding: of words: each by itself, or the best sequence that the scheme allows.
-        truncation: pieces of a sentence that the recipe keeps, special tokens not counted; all of them if None.
-
-    Raises:
-        InputError: if a label is no tag of the scheme.
+        decoding: of words, as in `decode_logits`.
+        truncation: tokens of a sentence that the recipe keeps, without special tokens; all by default.
     """
 
     def __init__(
@@ -96,14 +90,11 @@ class WordMetrics(SumMetric):
         )
 
     def update(self, logits: Tensor, batch: dict[str, Tensor]) -> None:
-        """Adds a batch; one whose rows own no word adds nothing.
+        """Adds a batch.
 
         Args:
-            logits: shape (B, T, L), of any floating type; computed on in float32.
-            batch: of tagged words, see `lit_mlm.text`.
-
-        Raises:
-            RuntimeError: if the rows of a sentence don't have each of its words once, in order.
+            logits: shape (B, T, L), of any floating dtype; computed in float32.
+            batch: of tagged words, see `lit_mlm.batch`.
         """
         flat = logits.float().flatten(0, 1)
         gold = batch["labels"].flatten()
@@ -120,7 +111,7 @@ class WordMetrics(SumMetric):
             metric.update([found for found, _ in pairs], [expected for _, expected in pairs])
 
     def compute(self) -> dict[str, float | int]:
-        """The figures by name: those of the words, of the pieces, and ``loss`` in nats a scored piece."""
+        """Returns the metrics by name: of words, of tokens, and ``loss`` in nats per scored token."""
         pieces = self.pieces.compute()
         return {
             **self.words.compute(),
@@ -129,7 +120,7 @@ class WordMetrics(SumMetric):
         }
 
     def reset(self) -> None:
-        """Forgets all batches."""
+        """Resets all parts."""
         super().reset()
         for metric in (self.loss, self.words, self.pieces):
             metric.reset()
