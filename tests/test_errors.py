@@ -151,7 +151,7 @@ def fail(
         ("--trainer.gradient_clip_val -1", "trainer.gradient_clip_val must be at least 0, got -1"),
         ("--trainer.val_check_interval 0", "trainer.val_check_interval must be above 0, got 0"),
         ("--trainer.barebones true", "trainer.barebones leaves out all that a run keeps"),
-        ("--model.lr -1", "model.lr (-1.0) must be a number of at least 0"),
+        ("--model.lr -1", "model.lr (-1.0) must be finite and at least 0"),
         ("--model.attn_implementation flash_attention_2", "package for FlashAttention2 doesn't seem to be installed"),
         ("--model.revision abc", "revision abc has no effect on "),
         ("--trainer.logger WandbLogger", "Requirement 'wandb>="),

@@ -1,1 +1,1 @@
-"""Lightning modules: a `transformers` net, its loss, its metrics and its optimizer."""
+"""Lightning modules: a `transformers` net with its loss, metrics and optimizer."""

@@ -1,4 +1,4 @@
-"""The base of tasks: a `transformers` net, trained on a summed loss and scored exactly."""
+"""The base of tasks: trains a `transformers` net on a summed loss and evaluates it exactly."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal, cast
@@ -26,44 +26,43 @@ from lit_mlm.modules.optim import (
 from lit_mlm.nets.sharding import gather
 
 LOSS_UNIT = 1024.0
-"""Summed losses are divided by this before the backward pass, so that gradients are about as large as those of a mean
-and fit fp16. It is the same for every batch, and a power of two, so the division is exact; the step multiplies it back.
-"""
+"""Divisor of summed losses before the backward pass, so that gradients fit fp16. A constant power of two, so that the
+division is exact; `configure_gradient_clipping` multiplies it back."""
 
 
 class TransformerModule(NetModule, ABC):
-    """Wraps a `transformers` net. A new task is a subclass with an Auto class, metrics and a loss.
+    """Wraps a `transformers` net. A new task defines an Auto class, metrics and a loss.
 
     The net is built when a trainer is attached, by `load_from_checkpoint`, or by `build`.
 
     Args:
         model: name on the Hub, or folder, of a pretrained model.
         revision: of a model on the Hub.
-        allow_pickle: reads a model's pickled weights, as data alone, where it has no safetensors.
-        trust_remote_code: runs the code that a model brings along, of a folder or of the commit that `revision` names.
-        config: fields of a `transformers` config, `model_type` among them, of a net built from scratch; its vocabulary
-            is the tokenizer's unless `vocab_size` is given.
-        attn_implementation: for example ``eager`` or ``sdpa``; by default what `transformers` chooses.
-        gradient_checkpointing: recomputes activations in the backward pass: slower, and much less memory.
+        allow_pickle: reads pickled weights, as data only, if there are no safetensors.
+        trust_remote_code: runs the custom code of a model, from a folder or from the commit in `revision`.
+        config: fields of a `transformers` config, with `model_type`, of a net from scratch; its vocabulary is the
+            tokenizer's unless `vocab_size` is given.
+        attn_implementation: for example ``eager`` or ``sdpa``; by default chosen by `transformers`.
+        gradient_checkpointing: recomputes activations in the backward pass: slower, but much less memory.
         lr: peak learning rate.
-        layer_decay: factor on the learning rate from each layer to the one below it, above 0 and at most 1: the head
-            has `lr`, the last layer `lr` x `layer_decay`, and so on down to the embeddings.
-        weight_decay: of matrices and embeddings; biases and norms don't decay.
-        decay_all: biases and norms decay too.
+        layer_decay: factor on the learning rate from each layer to the one below it, in (0, 1]: the head has `lr`, the
+            last layer `lr` x `layer_decay`, and so on down to the embeddings.
+        weight_decay: of matrices and embeddings; biases and norms do not decay.
+        decay_all: applies weight decay to biases and norms too.
         betas: decay rates of AdamW's moments.
         eps: added to AdamW's denominator.
-        schedule: of the learning rate after the warm-up: ``linear`` and ``cosine`` go down to 0 at the end of training,
+        schedule: of the learning rate after warm-up: ``linear`` and ``cosine`` decay to 0 at the end of training,
             ``warmup_stable_decay`` only in its last steps, ``constant`` not at all.
         num_warmup_steps: optimizer steps of linear warm-up.
-        warmup_fraction: the same as a share of all optimizer steps, rounded up; excludes `num_warmup_steps`.
-        decay_fraction: share of all optimizer steps, rounded up, in which ``warmup_stable_decay`` goes down; 0.1 by
-            default.
+        warmup_fraction: the same as a fraction of all optimizer steps, rounded up; excludes `num_warmup_steps`.
+        decay_fraction: fraction of all optimizer steps, rounded up, in which ``warmup_stable_decay`` decays; default
+            0.1.
     """
 
     headline: ClassVar[tuple[str, ...]] = ("loss",)
-    """The figures that stand in a line on the terminal where there are such, the most important one first."""
+    """Metrics that are printed, if present, the most important one first."""
     next_command: ClassVar[str | None] = None
-    """What to run on the exported model, with ``{model}`` in its place."""
+    """A command to try on the exported model; ``{model}`` is replaced by its path."""
 
     def __init__(
         self,
@@ -87,7 +86,7 @@ class TransformerModule(NetModule, ABC):
     ) -> None:
         super().__init__()
         if not hasattr(type(self), "auto_class"):
-            raise TypeError(f"{type(self).__name__} is a task, so its class must say its auto_class")
+            raise TypeError(f"{type(self).__name__} must define auto_class")
         if (model is None) == (config is None):
             raise InputError(
                 "give either model.model, a pretrained model, or model.config, the config of a net from scratch; "
@@ -100,60 +99,52 @@ class TransformerModule(NetModule, ABC):
         check_options(schedule, *warmup, layer_decay, lr, weight_decay, betas, eps)
         self.save_hyperparameters()
         self.train_loss = MeanLoss()
-        # A list for each split: one metric for each loader, which are draws of the same text's masks. They are made
-        # when an evaluation starts, as what they count (labels, say) the data decides.
+        # By split: one metric per loader, each a mask draw of the same text. Created at the start of an evaluation, as
+        # they depend on the data's labels.
         self.metrics = nn.ModuleDict({split: nn.ModuleList() for split in ("val", "test")})
-        self._sums = torch.zeros(2, dtype=torch.float64)  # of the step so far: scored tokens, and nats
+        self._sums = torch.zeros(2, dtype=torch.float64)  # of the current step: scored tokens and nats
 
     @property
     @abstractmethod
     def monitor(self) -> str:
-        """The figure that says which checkpoint is the best; the data module is set up when it is asked for."""
+        """The metric that selects the best checkpoint; read once the data module is set up."""
 
     @property
     @abstractmethod
     def monitor_mode(self) -> Literal["min", "max"]:
-        """Whether the best one is the lowest or the highest."""
+        """Whether lower or higher is better."""
 
     @abstractmethod
     def make_metrics(self) -> SumMetric:
-        """New metrics for one split.
+        """Creates the metrics of a split; `compute` must return a dict.
 
-        `compute` must return a dictionary. Its floats are logged by their names; those with a slash in them, which
-        stand for a part of the tokens (``f1/PER``), only beside the whole's figure if that is the first of `headline`.
-        All are in ``metrics.json``.
+        Floats are logged. Names with a slash, which are of one class (``f1/PER``), are logged only if the part before
+        it is first in `headline`. All values go to ``metrics.json``.
         """
 
     @abstractmethod
     def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The summed loss of a training batch, a scalar in nats, and the number of tokens that it is the loss of.
-
-        Of weighted tokens the number is the sum of their weights.
-        """
+        """Returns the summed loss of a batch, a scalar in nats, and its number of tokens or sum of weights."""
 
     @abstractmethod
     def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
         """Adds a batch to the metrics of its split."""
 
     def compute_figures(self, split: str) -> dict[str, Any]:
-        """The figures of a whole split, by the last part of their key."""
-        figures = add_up(self._get_metrics(split)).compute()
-        if not isinstance(figures, dict):
-            raise TypeError(f"compute() of the metrics must return a dict of figures by name, got {type(figures)}")
-        return figures
+        """Returns the metrics of a whole split, by the last part of their key."""
+        metrics = add_up(self._get_metrics(split)).compute()
+        if not isinstance(metrics, dict):
+            raise TypeError(f"compute() of the metrics must return a dict by name, got {type(metrics)}")
+        return metrics
 
     def describe_results(self, figures: dict[str, Any]) -> list[str]:
-        """Lines for the terminal at the end of `validate` and `test`, such as a table.
-
-        Args:
-            figures: what `compute_figures` gave.
-        """
+        """Formats lines for the terminal, such as a table, from the result of `compute_figures`."""
         return []
 
     # Training
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """The summed loss in units of `LOSS_UNIT`; `configure_gradient_clipping` makes the mean of it."""
+        """Returns the summed loss / `LOSS_UNIT`; `configure_gradient_clipping` turns it into a mean."""
         nats, num_scored = self.sum_loss(batch)
         self.train_loss.update(nats, num_scored)
         self._sums = self._sums.to(self.device) + torch.stack([num_scored.double(), nats.detach().double()])
@@ -167,10 +158,10 @@ class TransformerModule(NetModule, ABC):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Divides the gradients by the scored tokens of the whole step, over accumulation and ranks, and clips them.
+        """Divides gradients by the scored tokens of the whole step, over accumulation and ranks, and clips them.
 
-        Clipping is torch's own: Lightning's refuses a fused optimizer under mixed precision (Lightning #21435), which
-        is right for fp16 only, where `configure_optimizers` takes another one.
+        Clips by torch, as Lightning refuses fused optimizers under mixed precision (Lightning #21435). That is right
+        only for fp16, where `configure_optimizers` does not fuse.
         """
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         num_scored, nats = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
@@ -187,7 +178,7 @@ class TransformerModule(NetModule, ABC):
             nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with decay groups, and a schedule over all optimizer steps of the training."""
+        """Returns AdamW with decay groups, and a schedule over all optimizer steps."""
         options, lrs = self.hparams, None
         if options["layer_decay"] != 1:
             lrs = decay_lr(self, self._net.base_model, options["lr"], options["layer_decay"])
@@ -207,28 +198,28 @@ class TransformerModule(NetModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
-        """The training loss beside a validation is the mean since here."""
+        """Resets the training loss."""
         self.train_loss.reset()
 
     def on_train_epoch_end(self) -> None:
-        """Logs the training loss where no validation does."""
+        """Logs the training loss if no validation does."""
         if not self.trainer.enable_validation:
             self._log_train_loss()
 
     # Evaluation
 
     def on_validation_epoch_start(self) -> None:
-        """Takes new metrics."""
+        """Resets the metrics."""
         self._reset_metrics("val")
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Adds a batch to the validation's sums."""
+        """Adds a batch to the metrics."""
         self._update_metrics("val", batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the figures of the whole split; those of the sanity check, if it was whole, are the start's.
+        """Logs the metrics of the split.
 
-        A run that goes on keeps those of its own start.
+        Those of a full sanity check become the start's, unless the run was resumed and has its own.
         """
         if not self.trainer.sanity_checking:
             self._finish("val", "val")
@@ -238,30 +229,26 @@ class TransformerModule(NetModule, ABC):
             self._reset_metrics("val")
 
     def on_test_epoch_start(self) -> None:
-        """Takes new metrics."""
+        """Resets the metrics."""
         self._reset_metrics("test")
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Adds a batch to the test's sums."""
+        """Adds a batch to the metrics."""
         self._update_metrics("test", batch, dataloader_idx)
 
     def on_test_epoch_end(self) -> None:
-        """Logs the figures of the whole split."""
+        """Logs the metrics of the split."""
         self._finish("test", "test")
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Any:
-        """What `predict` writes of a batch; a task that has nothing to write refuses.
-
-        Raises:
-            InputError: always; a task that predicts overrides it.
-        """
+        """Returns what `predict` writes for a batch; refused by tasks that do not override it."""
         raise InputError(
-            f"{type(self).__name__} has nothing to predict: predict tags words, with TokenClassification; to fill the "
-            "masks of texts use fill"
+            f"{type(self).__name__} can't predict: use TokenClassification to tag words, or the command fill to fill "
+            "masks"
         )
 
     def _scores_part(self, split: str) -> bool:
-        """Whether the Trainer was told to evaluate a part of the split only."""
+        """Whether the Trainer limits the evaluation to a part of the split."""
         limit = getattr(self.trainer, f"limit_{split}_batches")
         return isinstance(limit, int) or limit < 1.0
 
@@ -275,17 +262,17 @@ class TransformerModule(NetModule, ABC):
         return [cast(SumMetric, metric) for metric in cast(nn.ModuleList, self.metrics[split])]
 
     def _reset_metrics(self, split: str) -> None:
-        """Starts with one metric; those of further draws come with their batches."""
+        """Starts with one metric; further mask draws add theirs on their first batch."""
         self.metrics[split] = nn.ModuleList([self.make_metrics().to(self.device)])
 
     def _finish(self, split: str, prefix: str) -> None:
-        figures = self.compute_figures(split)
+        metrics = self.compute_figures(split)
         self._reset_metrics(split)
-        self.results[prefix] = figures
-        whole = {figure for figure in self.headline[:1] if figure in figures}
+        self.results[prefix] = metrics
+        whole = {name for name in self.headline[:1] if name in metrics}
         logged = {
             f"{split}/{name}": value
-            for name, value in figures.items()
+            for name, value in metrics.items()
             if isinstance(value, float) and ("/" not in name or name.partition("/")[0] in whole)
         }
         self.log_dict(logged, sync_dist=True)

@@ -1,4 +1,4 @@
-"""Whether a step may be taken: an update by what is no number would lose all that was learnt."""
+"""Stops before a NaN or infinite gradient corrupts the weights."""
 
 import copy
 from itertools import islice
@@ -10,25 +10,25 @@ from torch import Tensor
 from lit_mlm.errors import InputError
 
 MAX_EXAMPLES = 32
-"""How many examples of a step a message names."""
+"""Most examples of a step that a message names."""
 
 MIN_SCALE = 1.0
-"""The loss scale of fp16 from which on gradients that are no numbers are not the scale's own doing."""
+"""The fp16 loss scale below which non-finite gradients are no longer due to the scale."""
 
 
 def refuse_non_finite(trainer: Any, nats: Tensor, norm: Tensor) -> None:
-    """Ends a training before an update by a loss or gradients that are infinite or no numbers, on all ranks alike.
+    """Stops the training, on all ranks alike, before an update by a NaN or infinite loss or gradient.
 
-    Under fp16 such gradients belong to the search for the loss scale, and the scaler leaves out their step, until the
-    scale is below `MIN_SCALE`.
+    Under fp16 such gradients are part of the search for the loss scale, and the scaler skips the step, until the scale
+    is below `MIN_SCALE`.
 
     Args:
-        trainer: at the end of an optimizer step's last batch.
-        nats: the summed loss of the step, over all ranks.
-        norm: of the gradients of the step.
+        trainer: at the last batch of an optimizer step.
+        nats: summed loss of the step, over all ranks.
+        norm: of the gradients.
 
     Raises:
-        InputError: with the step, its examples, the learning rate and the scale.
+        InputError: with step, examples, learning rate and scale.
     """
     is_loss_finite, is_norm_finite = torch.stack([nats.isfinite(), norm.isfinite()]).tolist()
     if is_loss_finite and is_norm_finite:
@@ -42,26 +42,26 @@ def refuse_non_finite(trainer: Any, nats: Tensor, norm: Tensor) -> None:
     scaled = "" if scale is None else f", loss scale {scale:g}"
     raise InputError(
         f"the {name} of step {trainer.global_step + 1} is {float(value)}, at learning rate {lr:.3g}{scaled}, in "
-        f"{_name_examples(trainer)}; the weights are as before it, and so is the last checkpoint: lower model.lr, set "
-        "trainer.gradient_clip_val, or take bf16-mixed in place of 16-mixed"
+        f"{_name_examples(trainer)}; the step was not taken, and the last checkpoint is intact: lower model.lr, set "
+        "trainer.gradient_clip_val, or use bf16-mixed instead of 16-mixed"
     )
 
 
 def _name_examples(trainer: Any) -> str:
-    """The examples of the optimizer step that a batch has just ended, on all ranks."""
+    """Names the examples of the current optimizer step, on all ranks."""
     number = trainer.fit_loop.epoch_loop.batch_progress.current.ready - 1
     first = number - number % trainer.accumulate_grad_batches
     batches = f"batches {first + 1} to {number + 1}" if first < number else f"batch {number + 1}"
     place = f"{batches} of epoch {trainer.current_epoch + 1}"
-    order: Any = getattr(trainer.train_dataloader, "sampler", None)
-    if not hasattr(order, "iterate"):  # a data module of the user's own
+    sampler: Any = getattr(trainer.train_dataloader, "sampler", None)
+    if not hasattr(sampler, "iterate"):  # not a data module of lit-mlm
         return place
     examples: list[int] = []
-    find = getattr(trainer.train_dataloader.dataset, "find_sequences", lambda rows: rows)  # of packed rows
+    find = getattr(trainer.train_dataloader.dataset, "find_sequences", lambda rows: rows)  # unpacks rows
     for rank in range(trainer.world_size):
-        ours = copy.copy(order)
-        ours.rank = rank
-        for key in islice(ours.iterate(first), number + 1 - first):
+        sampler_of_rank = copy.copy(sampler)
+        sampler_of_rank.rank = rank
+        for key in islice(sampler_of_rank.iterate(first), number + 1 - first):
             examples += find(key.examples).tolist()
     more = f" and {len(examples) - MAX_EXAMPLES} more" if len(examples) > MAX_EXAMPLES else ""
     return f"{place} (training examples {', '.join(map(str, examples[:MAX_EXAMPLES]))}{more})"

@@ -15,10 +15,17 @@ from lit_mlm.nets.sparse_head import compute_scored_logits
 
 
 class MaskedLM(TransformerModule):
-    """Trains and scores any `AutoModelForMaskedLM`; head and loss run on the masked positions only."""
+    """Trains and evaluates any `AutoModelForMaskedLM`; head and loss run on the masked positions only.
+
+    Example:
+        >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        >>> module = MaskedLM(config={"model_type": "bert", "vocab_size": 20, **sizes})
+        >>> module(input_ids=Tensor([[2, 4, 3]]).long()).logits.shape
+        torch.Size([1, 3, 20])
+    """
 
     auto_class = AutoModelForMaskedLM
-    monitor = "val/loss"  # orders as perplexity does, and is finite where that is not
+    monitor = "val/loss"  # ranks as perplexity does, and does not overflow
     monitor_mode = "min"
     headline = (
         *("perplexity", "perplexity_low", "perplexity_high", "loss", "perplexity_batch_mean", "top1_accuracy"),
@@ -27,18 +34,18 @@ class MaskedLM(TransformerModule):
     next_command = 'python -m lit_mlm fill --model {model} "Write a text with a [MASK] in it."'
 
     def configure_model(self) -> None:
-        """Builds the net, for data that has masks."""
+        """Builds the net; refuses data without masks."""
         if getattr(self._data_module, "labels", None) is not None:
             name = type(self._data_module).__name__
-            raise InputError(f"MaskedLM fills masks, which {name} has none of: take --model TokenClassification for it")
+            raise InputError(f"MaskedLM needs masks, and {name} has labels instead: use --model TokenClassification")
         super().configure_model()
 
     def make_metrics(self) -> SumMetric:
-        """Loss, perplexity and accuracy at masked positions."""
+        """Creates loss, perplexity and accuracy at masked positions."""
         return MaskedTokenMetrics()
 
     def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Cross entropy of the masked tokens in float32."""
+        """Returns the cross entropy of the masked tokens in float32, and their number."""
         logits, labels = compute_scored_logits(self._net, batch)
         return F.cross_entropy(logits.float(), labels, reduction="sum"), labels.new_tensor(len(labels))
 
@@ -47,25 +54,25 @@ class MaskedLM(TransformerModule):
         metrics.update(*compute_scored_logits(self._net, batch))
 
     def compute_figures(self, split: str) -> dict[str, Any]:
-        """Adds the facts of the split, the interval of several mask draws, and bits a byte.
+        """Adds the split's metadata, the interval over several mask draws, and bits per byte.
 
-        Bits a byte are the loss of a token spread over the bytes that it stands for; unlike perplexity they can be
-        compared between tokenizers.
+        Bits per byte are the loss spread over the bytes of the text; unlike perplexity they are comparable across
+        tokenizers.
         """
-        figures = super().compute_figures(split)
+        metrics = super().compute_figures(split)
         losses = []
         for draw in self._get_metrics(split):
-            with suppress(InputError):  # in a draw of few blocks no token may be scored
+            with suppress(InputError):  # a draw of few blocks may score no token
                 losses.append(draw.compute()["loss"])
         if len(losses) > 1:
             low, high = estimate_interval(losses)
-            figures |= {"perplexity_low": exponential(low), "perplexity_high": exponential(high)}
-            figures["num_mask_draws"] = len(losses)
+            metrics |= {"perplexity_low": exponential(low), "perplexity_high": exponential(high)}
+            metrics["num_mask_draws"] = len(losses)
         facts = getattr(self._data_module, "facts", None)
         if facts is not None:
-            figures |= facts(split)
-            figures["bits_per_byte"] = figures["loss"] / math.log(2) * figures.pop("tokens_per_byte")
-            if self._scores_part(split):  # the whole's don't hold
+            metrics |= facts(split)
+            metrics["bits_per_byte"] = metrics["loss"] / math.log(2) * metrics.pop("tokens_per_byte")
+            if self._scores_part(split):  # these describe the whole split
                 for name in ("mask_fingerprint", "data_fingerprint", "num_blocks", "num_blocks_shared_with_train"):
-                    figures.pop(name, None)
-        return figures
+                    metrics.pop(name, None)
+        return metrics

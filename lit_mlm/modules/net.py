@@ -1,4 +1,4 @@
-"""The life of a `transformers` net in a Lightning module: built late, checked against the data, kept in checkpoints."""
+"""The life cycle of a net in a Lightning module: built late, checked against the data, kept in checkpoints."""
 
 import logging
 from importlib.metadata import version
@@ -25,17 +25,17 @@ from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 log = logging.getLogger(__name__)
 
 NET_OPTIONS = ("model", "revision", "config")
-"""The options that decide what the net is; a checkpoint that is loaded has decided them already."""
+"""The options that define the net; a loaded checkpoint has fixed them."""
 
 FREE_OPTIONS = ("attn_implementation", "gradient_checkpointing", "allow_pickle", "trust_remote_code")
-"""The options that may change when a run goes on: what is typed holds."""
+"""The options that may change when a run is resumed."""
 
 NEWER_OPTIONS = {"warmup_fraction": None, "decay_fraction": None, "layer_decay": 1.0, "decay_all": False}
-"""The options that older checkpoints lack, with the values that they were made with."""
+"""The options that older checkpoints lack, with the values they were made with."""
 
 
 class NetModule(LightningModule):
-    """Builds a net from a pretrained model, a config or a checkpoint, as the options of `TransformerModule` say."""
+    """Builds a net from a pretrained model, a config or a checkpoint, by the options of `TransformerModule`."""
 
     auto_class: ClassVar[Any]
     """The `transformers` class that loads and builds the net."""
@@ -52,35 +52,31 @@ class NetModule(LightningModule):
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
-        """Restores a module, as Lightning does, from a file that is read as data alone.
+        """Restores a module as Lightning does, but reads the file as data only.
 
         Args:
             checkpoint_path: of lit-mlm.
             args: as for Lightning.
-            kwargs: as for Lightning. What must be asked for is not taken from the file: `trust_remote_code`, and
-                `allow_pickle`.
-
-        Raises:
-            InputError: if it is no checkpoint of lit-mlm.
+            kwargs: as for Lightning; `trust_remote_code` and `allow_pickle` are not read from the file, only from here.
         """
         read_checkpoint(checkpoint_path)
         asked: dict[str, Any] = {"trust_remote_code": False, "allow_pickle": False, "weights_only": True} | kwargs
         return super().load_from_checkpoint(checkpoint_path, *args, **asked)
 
     def forward(self, **batch: Tensor) -> Any:
-        """What the net itself returns: with labels its loss, and dense logits."""
+        """Returns the output of the net itself: dense logits, and with labels its loss."""
         self.build()
         return self._net(**batch)
 
     @property
     def max_length(self) -> int | None:
-        """The longest sequence that the net takes, in tokens; None if it has no limit."""
+        """The longest sequence that the net takes, in tokens; None if unlimited."""
         if self._max_length is None:
             self._max_length = pretrained.find_max_length(self.auto_class, self._make_config())
         return self._max_length
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
-        """The checkpoint's tokenizer, else the pretrained model's; None for a net from scratch."""
+        """Loads the tokenizer of the checkpoint or of the pretrained model; None for a net from scratch."""
         if self._record is not None and self.has_final_tokenizer:
             return pretrained.unpack_tokenizer(self._record["tokenizer"])
         if self.hparams["model"] is None:
@@ -89,28 +85,28 @@ class NetModule(LightningModule):
 
     @property
     def has_final_tokenizer(self) -> bool:
-        """Whether `load_tokenizer` gives the tokenizer that a checkpoint was trained with, new words included."""
+        """Whether `load_tokenizer` returns the tokenizer of a checkpoint, new words included."""
         return self._record is not None and bool(self._record["tokenizer"])
 
     @property
     def vocabulary(self) -> dict[str, Any]:
-        """What the checkpoint keeps of the words that were added to its tokenizer; empty without one."""
+        """What the checkpoint stores about words added to its tokenizer; empty without a checkpoint."""
         return {} if self._record is None else dict(self._record.get("vocabulary", {}))
 
     @property
     def new_labels(self) -> list[str] | None:
-        """The labels, by id, that a new head tells apart; None where there is none, or the net's own is to be used."""
+        """The labels of a new head, by id; None if the task has none or the net's own head is used."""
         return None
 
     @property
     def num_steps(self) -> int:
-        """The optimizer steps that the net has been trained for."""
+        """Optimizer steps that the net was trained for."""
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             return self.trainer.global_step
         return 0 if self._record is None else int(self._record.get("num_steps", 0))
 
     def build(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        """Builds the net, unless it is there: from a checkpoint's record, a pretrained model or a config.
+        """Builds the net from a checkpoint's record, a pretrained model or a config, unless it is built.
 
         Args:
             tokenizer: gives a net from scratch its vocabulary size and special ids.
@@ -118,9 +114,7 @@ class NetModule(LightningModule):
         if self.net is not None:
             return
         options = self.hparams
-        attention = (
-            {} if options["attn_implementation"] is None else {"attn_implementation": options["attn_implementation"]}
-        )
+        attention = {name: options[name] for name in ("attn_implementation",) if options[name] is not None}
         if self._record is None and options["model"] is not None:
             name = options["model"]
             self._load_code()
@@ -135,14 +129,10 @@ class NetModule(LightningModule):
             self.net = pretrained.build_net(self.auto_class, config, **attention)
         if options["gradient_checkpointing"]:
             self.net.activation_checkpointing_enable({"use_reentrant": False})
-        self.net.train()  # a pretrained net arrives in eval mode, and Lightning leaves it there: no dropout
+        self.net.train()  # from_pretrained returns eval mode, and Lightning keeps it
 
     def restore_from(self, record: dict[str, Any]) -> None:
-        """Takes the net's config and tokenizer from a checkpoint's record; the weights follow by Lightning's load.
-
-        Raises:
-            InputError: if it is a checkpoint of another task.
-        """
+        """Takes config and tokenizer from a checkpoint's record; Lightning loads the weights later."""
         if record["auto_class"] != self.auto_class.__name__:
             raise InputError(
                 f"the checkpoint is of an {record['auto_class']}, but {type(self).__name__} needs an "
@@ -151,12 +141,12 @@ class NetModule(LightningModule):
         self._record = record
 
     def configure_model(self) -> None:
-        """Builds the net for the trainer, gives it the data's new words, and checks that it fits the data.
+        """Builds the net for the trainer, adds the data's new words, and checks that it fits the data.
 
-        A net that is fed packed rows must show that it keeps their sequences apart.
+        With packed rows, verifies that the net keeps sequences apart.
         """
         if self._trainer is None:
-            return  # load_from_checkpoint: `on_load_checkpoint` builds the net
+            return  # in load_from_checkpoint, `on_load_checkpoint` builds the net
         self.build(getattr(self._data_module, "tokenizer", None))
         self._take_new_words()
         self._check_data()
@@ -167,18 +157,14 @@ class NetModule(LightningModule):
             shard_net(self._net, self.trainer.strategy.root_device)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Adds the record in a process of `ddp_notebook`, `ddp_fork` or `ddp_spawn`, which hands its net back so."""
+        """Adds the record in processes of `ddp_notebook`, `ddp_fork` and `ddp_spawn`, which return their net so."""
         state = super().state_dict(*args, **kwargs)
         if parent_process() is not None and self._trainer is not None and self.net is not None:
             state[RECORD] = self._make_record()
         return state
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """Builds the net that a record in the state describes, whose weights must all fit.
-
-        Raises:
-            InputError: if the net is not built, so that its weights would be lost.
-        """
+        """Builds the net that a record in the state describes, and then loads all weights strictly."""
         state = dict(state_dict)
         record = state.pop(RECORD, None)
         if record is not None:
@@ -186,11 +172,11 @@ class NetModule(LightningModule):
             self.results = dict(record["results"])
             self.build()
         elif self.net is None and any(name.startswith("net.") for name in state):
-            raise InputError("the net is not built, so it can't take weights: call build() first")
+            raise InputError("the net is not built, so it can't load weights: call build() first")
         return super().load_state_dict(state, strict=strict or record is not None, assign=assign)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what it takes to restore the net alone, and the figures of its last validation."""
+        """Adds the record: what restores the net by itself, and the results of the last validation."""
         checkpoint["state_dict"].pop(RECORD, None)
         checkpoint[RECORD] = self._make_record()
 
@@ -198,10 +184,10 @@ class NetModule(LightningModule):
         tokenizer = getattr(self._data_module, "tokenizer", None)
         return {
             "version": version("lit-mlm"),
-            "epoch": self.trainer.fit_loop.epoch_progress.current.ready - 1,  # Lightning's counts on at the end
+            "epoch": self.trainer.fit_loop.epoch_progress.current.ready - 1,  # Lightning increments it at the end
             "auto_class": self.auto_class.__name__,
             "config": self._net.config.to_dict(),
-            "options": dict(self.hparams),  # Lightning's own copy takes what load_from_checkpoint is given
+            "options": dict(self.hparams),  # Lightning's copy has the overrides of load_from_checkpoint
             "tokenizer": {} if tokenizer is None else pretrained.pack_tokenizer(tokenizer),
             "tokenizer_sha256": None if tokenizer is None else pretrained.hash_tokenizer(tokenizer),
             "vocabulary": getattr(self._data_module, "vocabulary", {}),
@@ -210,7 +196,7 @@ class NetModule(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Builds the net that a checkpoint describes; refuses options that the checkpoint would silently replace."""
+        """Builds the checkpoint's net; refuses options that the checkpoint would silently override."""
         is_resumed = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         names = [name for name in self.hparams if name not in FREE_OPTIONS] if is_resumed else NET_OPTIONS
         saved = NEWER_OPTIONS | checkpoint[RECORD]["options"]
@@ -247,14 +233,14 @@ class NetModule(LightningModule):
         return pretrained.make_config({"vocab_size": len(tokenizer)} | fields, pretrained.find_special_ids(tokenizer))
 
     def _take_new_words(self) -> None:
-        """Extends a pretrained net, once; a checkpoint's has its words, and one from scratch is built with them."""
+        """Extends a pretrained net once; other nets already have the new words."""
         new_words = getattr(self._data_module, "new_words", {})
         if self._record is not None or self.hparams["model"] is None or new_words == self._new_words:
             return
         if self._new_words:
             raise InputError(
-                f"the model has learnt {len(self._new_words)} new words, and the data has {len(new_words)}, not the "
-                "same ones: use the data module's words, or a new model"
+                f"the model was extended by {len(self._new_words)} new words, but the data has {len(new_words)} "
+                "others; use the data with the model's words, or a new model"
             )
         extend_vocabulary(self._net, new_words)
         self._new_words = dict(new_words)
@@ -265,7 +251,7 @@ class NetModule(LightningModule):
         is_evaluated = self._trainer is not None and self.trainer.state.fn != TrainerFn.FITTING
         log.log(
             logging.WARNING if is_evaluated else logging.INFO,
-            "%d weights are not in %s and start at random: %s",
+            "%d weights are not in %s and are randomly initialised: %s",
             len(self.new_weights),
             self.hparams["model"],
             ", ".join(self.new_weights),

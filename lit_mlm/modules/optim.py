@@ -1,4 +1,4 @@
-"""Parameter groups, the optimizer and its schedule."""
+"""Parameter groups, optimizer and schedule."""
 
 import math
 import warnings
@@ -17,7 +17,7 @@ from lit_mlm.errors import InputError
 Schedule = Literal["linear", "cosine", "constant", "warmup_stable_decay"]
 
 DECAY_FRACTION = 0.1
-"""The share of all optimizer steps in which ``warmup_stable_decay`` goes down, unless another is given."""
+"""Default fraction of all optimizer steps in which ``warmup_stable_decay`` decays."""
 
 
 def check_options(
@@ -31,19 +31,15 @@ def check_options(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
 ) -> None:
-    """Refuses options of `TransformerModule` that are out of range or exclude each other.
-
-    Raises:
-        InputError: names the option, its value and what it may be.
-    """
+    """Checks ranges and combinations of the options of `TransformerModule`."""
     warmup, decay = warmup_fraction or 0.0, DECAY_FRACTION if decay_fraction is None else decay_fraction
     is_wsd = schedule == "warmup_stable_decay"
     rules = {
         f"schedule ({schedule}) must be one of {', '.join(get_args(Schedule))}": schedule in get_args(Schedule),
-        f"lr ({lr}) must be a number of at least 0": 0 <= lr < math.inf,
-        f"weight_decay ({weight_decay}) must be a number of at least 0": 0 <= weight_decay < math.inf,
+        f"lr ({lr}) must be finite and at least 0": 0 <= lr < math.inf,
+        f"weight_decay ({weight_decay}) must be finite and at least 0": 0 <= weight_decay < math.inf,
         f"betas ({list(betas)}) must be at least 0 and below 1": all(0 <= beta < 1 for beta in betas),
-        f"eps ({eps}) must be a number of at least 0": 0 <= eps < math.inf,
+        f"eps ({eps}) must be finite and at least 0": 0 <= eps < math.inf,
         f"num_warmup_steps ({num_warmup_steps}) must be at least 0": num_warmup_steps >= 0,
         f"warmup_fraction ({warmup}) must be between 0 and 1": 0 <= warmup <= 1,
         f"decay_fraction ({decay}) must be above 0 and at most 1": 0 < decay <= 1,
@@ -51,8 +47,8 @@ def check_options(
         f"warmup_fraction ({warmup}) and model.num_warmup_steps ({num_warmup_steps}) exclude each other: "
         "set the steps to 0, or leave the fraction out": warmup_fraction is None or num_warmup_steps == 0,
         f"decay_fraction ({decay}) has no effect with model.schedule {schedule}: "
-        "leave it out, or take warmup_stable_decay": decay_fraction is None or is_wsd,
-        f"warmup_fraction ({warmup}) and model.decay_fraction ({decay}) are more than the whole training: "
+        "leave it out, or use warmup_stable_decay": decay_fraction is None or is_wsd,
+        f"warmup_fraction ({warmup}) and model.decay_fraction ({decay}) exceed the whole training: "
         "lower one": not is_wsd or warmup + decay <= 1,
     }
     for rule, holds in rules.items():
@@ -61,20 +57,16 @@ def check_options(
 
 
 def find_depths(module: nn.Module, encoder: nn.Module, option: str = "model.layer_decay") -> dict[nn.Parameter, int]:
-    """How deep each parameter lies: the head 0, the last layer 1, the embeddings the number of layers + 1.
+    """Returns the depth of each parameter: head 0, last layer 1, embeddings the number of layers + 1.
 
-    The layers are the encoder's `nn.ModuleList`; several lists of one length side by side (XLM) are the parts of one
-    stack. Weights that layers share (ALBERT) are one layer. Below the layers is what the encoder registers before them
-    or calls an embedding, also if the head shares it; all else counts as above them, such as a final or, in DeBERTa,
-    the relative positions' norm.
+    Layers are the encoder's `nn.ModuleList`; several lists of equal length side by side (XLM) are one stack, and shared
+    layers (ALBERT) are one layer. Embeddings are the parameters that the encoder registers before its layers or names
+    so, even if tied to the head. Anything else, such as a final norm, counts as the head.
 
     Args:
-        module: whose parameters are asked for.
-        encoder: the part of it that has the layers, of `transformers` nets `base_model`.
-        option: what the depths are for, for the message.
-
-    Raises:
-        InputError: if the encoder has no layers, or several stacks of them.
+        module: whose parameters are returned.
+        encoder: its part with the layers, `base_model` of `transformers` nets.
+        option: that needs the depths, for the error message.
     """
     stacks: dict[str, nn.ModuleList] = {}
     for name, part in encoder.named_modules():
@@ -91,7 +83,7 @@ def find_depths(module: nn.Module, encoder: nn.Module, option: str = "model.laye
     }
     depths = dict.fromkeys(module.parameters(), 0)
     is_before = True
-    # A tied weight goes by all its names: in some nets the first one is the head's.
+    # All names of a tied weight count: in some nets the first one is the head's.
     for name, parameter in encoder.named_parameters(remove_duplicate=False):
         is_before = is_before and parameter not in layers
         if is_before or "embed" in name:
@@ -100,16 +92,15 @@ def find_depths(module: nn.Module, encoder: nn.Module, option: str = "model.laye
 
 
 def decay_lr(module: nn.Module, encoder: nn.Module, lr: float, layer_decay: float) -> dict[nn.Parameter, float]:
-    """Layer-wise decay of the learning rate: `layer_decay` once for each step down from the head.
+    """Returns layer-wise decayed learning rates: one factor of `layer_decay` per step of depth.
 
-    From ELECTRA (Clark et al. 2020, appendix B). Its code goes two steps from the head to the last layer
-    (`_get_layer_lrs`), so everything below the head has one factor more there.
+    From ELECTRA (Clark et al. 2020, appendix B), whose code (`_get_layer_lrs`) has one more factor below the head.
 
     Args:
         module: whose parameters are trained.
         encoder: as for `find_depths`.
         lr: of the head.
-        layer_decay: above 0, at most 1.
+        layer_decay: in (0, 1].
     """
     return {parameter: lr * layer_decay**depth for parameter, depth in find_depths(module, encoder).items()}
 
@@ -120,13 +111,13 @@ def group_parameters(
     decay_all: bool = False,
     lrs: Mapping[nn.Parameter, float] | None = None,
 ) -> list[dict[str, object]]:
-    """Groups for an optimizer: matrices and embeddings decay, biases and norms (one dimension) don't.
+    """Groups parameters for an optimizer: biases and norms (one dimension) do not decay.
 
     Args:
-        named_parameters: as `nn.Module.named_parameters` gives them; those without gradient are left out.
-        weight_decay: of what decays.
-        decay_all: everything decays, as in ``AdamW(model.parameters())``.
-        lrs: peak learning rates; each gets groups of its own, the highest first. By default the optimizer's.
+        named_parameters: from `nn.Module.named_parameters`; frozen ones are left out.
+        weight_decay: of the others.
+        decay_all: decays all, as ``AdamW(model.parameters())`` does.
+        lrs: peak learning rate of each parameter, one group each, the highest first; by default the optimizer's.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for _, parameter in named_parameters:
@@ -143,25 +134,25 @@ def group_parameters(
 def make_optimizer(
     groups: list[dict[str, object]], lr: float, betas: tuple[float, float], eps: float, scaled: bool
 ) -> AdamW:
-    """AdamW (Loshchilov and Hutter 2019), as one fused kernel where that is available.
+    """Creates AdamW (Loshchilov and Hutter 2019), fused where available.
 
     Args:
-        groups: what `group_parameters` returns.
-        lr: peak learning rate of groups that have none of their own.
-        betas: decay rates of the two moments.
+        groups: from `group_parameters`.
+        lr: peak learning rate of groups without their own.
+        betas: decay rates of the moments.
         eps: added to the denominator.
-        scaled: whether a gradient scaler is in use (fp16): a fused step would unscale by itself, after the clipping.
+        scaled: whether a gradient scaler is in use (fp16); a fused step would unscale after the clipping.
     """
     devices = {p.device.type for group in groups for p in group["params"]}  # type: ignore[attr-defined]
     return AdamW(groups, lr=lr, betas=betas, eps=eps, fused=not scaled and devices <= {"cpu", "cuda"})
 
 
 def count_steps(fraction: float, num_steps: int) -> int:
-    """A share of all optimizer steps, rounded up, as `TrainingArguments.get_warmup_steps` of `transformers` does.
+    """Returns a fraction of `num_steps`, rounded up as in `TrainingArguments.get_warmup_steps` of `transformers`.
 
-    Args:
-        fraction: between 0 and 1.
-        num_steps: optimizer steps of the whole training.
+    Example:
+        >>> count_steps(0.1, 25)
+        3
     """
     return math.ceil(num_steps * fraction)
 
@@ -173,21 +164,20 @@ def make_schedule(
     num_steps: int,
     decay_fraction: float | None = None,
 ) -> LRScheduler:
-    """A factor on the learning rates: up from 0 over the warm-up, then down to 0 at `num_steps`, in optimizer steps.
+    """Creates a factor on the learning rates, per optimizer step: warm-up from 0 to 1, then decay to 0 at `num_steps`.
 
-    ``constant`` stays at 1. ``warmup_stable_decay`` (Hu et al. 2024, section 4) does so up to its last steps, in which
-    it follows half a cosine, the default of `transformers`. A warm-up longer than the training is warned of: right for
-    a quick look at a run, else a mistake.
+    ``constant`` stays at 1, and ``warmup_stable_decay`` (Hu et al. 2024, section 4) does until its last steps, where it
+    follows half a cosine, the default of `transformers`. Warns if the warm-up is longer than the training.
 
     Args:
-        optimizer: whose learning rates are the peaks.
-        name: what follows the warm-up.
-        num_warmup_steps: 0 or more.
+        optimizer: its learning rates are the peaks.
+        name: of the schedule.
+        num_warmup_steps: >= 0.
         num_steps: of the whole training.
-        decay_fraction: share of `num_steps` in which ``warmup_stable_decay`` goes down, rounded up, `DECAY_FRACTION` if
-            None; it is cut to what the warm-up leaves.
+        decay_fraction: fraction of `num_steps` in which ``warmup_stable_decay`` decays, rounded up, by default
+            `DECAY_FRACTION`; limited to the steps after the warm-up.
     """
-    if num_warmup_steps > num_steps >= 0:  # Lightning's number is negative where no batches are asked for
+    if num_warmup_steps > num_steps >= 0:  # Lightning's is negative without batches
         warnings.warn(
             f"model.num_warmup_steps is {num_warmup_steps}, but the training has {num_steps} optimizer steps: "
             "the learning rate never reaches its peak",
@@ -203,11 +193,11 @@ def make_schedule(
 
 
 def rescale_gradients(parameters: Iterable[nn.Parameter], factor: Tensor) -> None:
-    """Multiplies all gradients by a number, in place.
+    """Multiplies all gradients by a factor, in place; each rank scales its own shards.
 
     Args:
-        parameters: those without a gradient are left out; of sharded ones each rank scales its piece.
-        factor: a scalar tensor on the gradients' device, the same on all ranks.
+        parameters: those without gradient are skipped.
+        factor: a scalar tensor on the gradients' device, equal on all ranks.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     gradients = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]

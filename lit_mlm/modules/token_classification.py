@@ -1,6 +1,6 @@
 """Token classification: named entities, parts of speech, chunks.
 
-Shapes: B rows, T pieces of one, L labels.
+Shapes: B rows, T tokens per row, L labels.
 """
 
 import math
@@ -23,21 +23,26 @@ from lit_mlm.text.tagging.schemes import Scheme
 
 
 class TokenClassification(TransformerModule):
-    """Trains and scores any `AutoModelForTokenClassification` on the labels of the data module.
+    """Trains and evaluates any `AutoModelForTokenClassification` on the labels of the data module.
 
-    A pretrained model of another task gets a new head, and so does a token classifier whose labels are not the data's.
-    One with the same labels is used as it is, in whatever order it has them. Labels are compared by name.
+    A pretrained model gets a new head unless it is a token classifier with the same label names, in any order.
 
     Args:
         model: name on the Hub, or folder, of a pretrained model of any task.
-        label_smoothing: share of the training loss that is spread over all labels, at least 0 and below 1.
-        class_weights: of labels in the training loss, by name, at least 0; 1 for those left out. The mean loss is that
-            of `torch.nn.CrossEntropyLoss`: over the sum of the weights. The loss of an evaluation has neither.
-        freeze_embeddings: leaves what is below the layers as it is.
-        freeze_layers: leaves as many of the lowest layers as they are.
-        decoding: of words in evaluation: ``argmax`` takes each word's best label, ``viterbi`` the best sequence that
-            the labels' scheme allows.
-        kwargs: the other options of `TransformerModule`.
+        label_smoothing: fraction of the training loss that is spread over all labels, in [0, 1).
+        class_weights: weights of labels in the training loss, by name, >= 0, default 1. The loss is normalised by their
+            sum, as in `torch.nn.CrossEntropyLoss`. Evaluation uses neither weights nor smoothing.
+        freeze_embeddings: freezes everything below the layers.
+        freeze_layers: number of lowest layers to freeze.
+        decoding: of words in evaluation: ``argmax`` of each word, or ``viterbi`` for the best sequence that the labels'
+            scheme allows.
+        kwargs: other options of `TransformerModule`.
+
+    Example:
+        >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        >>> module = TokenClassification(config={"model_type": "bert", "vocab_size": 20, "num_labels": 5, **sizes})
+        >>> module(input_ids=Tensor([[2, 4, 3]]).long()).logits.shape
+        torch.Size([1, 3, 5])
     """
 
     auto_class = AutoModelForTokenClassification
@@ -56,14 +61,12 @@ class TokenClassification(TransformerModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(model, **kwargs)
+        choices, weights = get_args(Decoding), (class_weights or {}).values()
         rules = {
             f"label_smoothing must be at least 0 and below 1, got {label_smoothing}": 0 <= label_smoothing < 1,
-            f"class_weights must be at least 0, got {class_weights}": all(
-                0 <= weight < math.inf for weight in (class_weights or {}).values()
-            ),
+            f"class_weights must be at least 0, got {class_weights}": all(0 <= weight < math.inf for weight in weights),
             f"freeze_layers must be at least 0, got {freeze_layers}": freeze_layers >= 0,
-            f"decoding must be one of {', '.join(get_args(Decoding))}, got {decoding!r}": decoding
-            in get_args(Decoding),
+            f"decoding must be one of {', '.join(choices)}, got {decoding!r}": decoding in choices,
         }
         for rule, holds in rules.items():
             if not holds:
@@ -74,12 +77,12 @@ class TokenClassification(TransformerModule):
 
     @property
     def monitor(self) -> str:
-        """F1 where labels mark entities, else accuracy."""
+        """F1 if the labels have a scheme, else accuracy."""
         return "val/accuracy" if self._data_module is not None and self._tags.scheme is None else "val/f1"
 
     @property
     def label_names(self) -> list[str] | None:
-        """The labels of a checkpoint, of the net, or of a pretrained token classifier, by id; None if it has none."""
+        """The labels of the checkpoint, net or pretrained token classifier, by id; None if there are none."""
         if self._record is not None:
             return pretrained.get_labels(pretrained.restore_config(self._record["config"]))
         if self.net is not None:
@@ -92,19 +95,19 @@ class TokenClassification(TransformerModule):
 
     @property
     def new_labels(self) -> list[str] | None:
-        """The data's, unless the net has the same."""
+        """The data's labels, unless the net has the same."""
         labels: list[str] | None = getattr(self._data_module, "labels", None)
         return labels if labels is not None and set(labels) != set(self.label_names or []) else None
 
     def configure_model(self) -> None:
-        """Builds the net, checks that it fits the data, and freezes what is to stay as it is."""
+        """Builds and checks the net, and freezes parameters."""
         super().configure_model()
         num_layers = self.hparams["freeze_layers"]
         if self._trainer is None or not (num_layers or self.hparams["freeze_embeddings"]):
             return
         option = "model.freeze_layers" if num_layers else "model.freeze_embeddings"
         depths = find_depths(self, self._net.base_model, option)
-        bottom = max(depths.values())  # the embeddings', one below the lowest layer
+        bottom = max(depths.values())  # of the embeddings
         if num_layers >= bottom:
             raise InputError(f"model.freeze_layers is {num_layers}, but the net has {bottom - 1} layers")
         for parameter, depth in depths.items():
@@ -113,18 +116,18 @@ class TokenClassification(TransformerModule):
                 parameter.requires_grad = False
 
     def make_metrics(self) -> SumMetric:
-        """Figures of words and of pieces."""
+        """Creates the metrics of words and tokens."""
         scheme = cast(Scheme | None, self._tags.scheme)
         return WordMetrics(self._tags.labels, scheme, self.hparams["decoding"], getattr(self._tags, "truncation", None))
 
     def compute_logits(self, batch: dict[str, Tensor]) -> Tensor:
-        """Logits of a batch in the order of the data's labels, shape (B, T, L)."""
+        """Returns the logits of a batch in the order of the data's labels, shape (B, T, L)."""
         logits: Tensor = run_net(self._net, batch).logits
         logits = logits[:, : batch["input_ids"].shape[1]]
         return logits if self._columns is None else logits[..., self._columns]
 
     def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Cross entropy of the scored pieces in float32, and their number or, with class weights, their weight."""
+        """Returns the cross entropy of the scored tokens in float32, and their number or sum of class weights."""
         logits, labels = self.compute_logits(batch).float().flatten(0, 1), batch["labels"].flatten()
         is_scored = labels != IGNORE_INDEX
         weights = None if self._weights is None else logits.new_tensor(self._weights)
@@ -143,11 +146,7 @@ class TokenClassification(TransformerModule):
         metrics.update(self.compute_logits(batch), batch)
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[int, tuple[list[str], list[float]]]:
-        """Tags of the words of each sentence of a batch, and the probability of each, decoded as in evaluation.
-
-        Returns:
-            By the sentence's index in its split; none of a sentence without words.
-        """
+        """Returns tags and probabilities of the words by sentence index, decoded as in evaluation."""
         labels, scheme = self._tags.labels, cast(Scheme | None, self._tags.scheme)
         decoded = decode_batch(self.compute_logits(batch), batch, labels, scheme, self.hparams["decoding"])
         return {
@@ -156,18 +155,18 @@ class TokenClassification(TransformerModule):
         }
 
     def compute_figures(self, split: str) -> dict[str, Any]:
-        """Adds the facts of the split, which the words and entities that were scored must equal."""
-        figures = super().compute_figures(split)
+        """Adds the split's metadata, after checking that all its words and entities were scored."""
+        metrics = super().compute_figures(split)
         if self._scores_part(split):
-            return figures  # the whole's facts don't hold
+            return metrics  # the metadata is of the whole split
         facts = self._tags.facts(split)
         for name in ("num_words", "num_gold_entities"):
-            if name in facts and facts[name] != figures[name]:
-                raise RuntimeError(f"{split}/{name}: {facts[name]} in the data, but {figures[name]} were scored")
-        return figures | facts
+            if name in facts and facts[name] != metrics[name]:
+                raise RuntimeError(f"{split}/{name}: {facts[name]} in the data, but {metrics[name]} were scored")
+        return metrics | facts
 
     def describe_results(self, figures: dict[str, Any]) -> list[str]:
-        """A table of the types of entities, or of the tags, in aligned columns."""
+        """Formats a table of entity types or tags."""
         kinds = [name.removeprefix("f1/") for name in figures if name.startswith("f1/")]
         columns = [f"{name}/" for name in ("precision", "recall", "f1")]
         number = "num_gold/" if "num_gold_entities" in figures else "support/"
@@ -187,7 +186,7 @@ class TokenClassification(TransformerModule):
         return cast(TaggedSource, data)
 
     def _check_data(self) -> None:
-        """Also checks labels and class weights, and finds the data's labels among the net's."""
+        """Also checks labels and class weights, and maps the net's labels to the data's."""
         super()._check_data()
         if self._data_module is None:
             return
@@ -202,7 +201,7 @@ class TokenClassification(TransformerModule):
         self._columns = None if columns == sorted(columns) else columns
         self._take_class_weights(labels)
         config: Any = self._net.config
-        pretrained.set_labels(config, names)  # a checkpoint's order holds, in which its weights are loaded
+        pretrained.set_labels(config, names)  # keeps a checkpoint's order, that of its weights
         config.lit_mlm = {**getattr(self._tags, "tagging_options", {}), "decoding": self.hparams["decoding"]}
 
     def _take_class_weights(self, labels: list[str]) -> None:
@@ -210,7 +209,7 @@ class TokenClassification(TransformerModule):
         unknown = [name for name in weights or {} if name not in labels]
         if unknown:
             raise InputError(
-                f"model.class_weights has {', '.join(unknown)}, which is none of the labels {', '.join(labels)}"
+                f"model.class_weights has {', '.join(unknown)}, not among the labels {', '.join(labels)}"
                 f"{suggest(unknown[0], labels)}"
             )
         self._weights = None if weights is None else [float(weights.get(label, 1.0)) for label in labels]

@@ -82,8 +82,8 @@ def test_training_ends_before_the_update(
         run_cli("fit", *args, *options, "--run_dir", "run")
     message = str(error.value)
     assert re.match(
-        rf"the {name}, at learning rate 0\.0015, in {place} of epoch 1 \(training examples ([\d, ]+)\); the weights "
-        r"are as before it, and so is the last checkpoint: lower model\.lr, ",
+        rf"the {name}, at learning rate 0\.0015, in {place} of epoch 1 \(training examples ([\d, ]+)\); the step "
+        r"was not taken, and the last checkpoint is intact: lower model\.lr, ",
         message,
     )
     assert message.partition("examples ")[2].partition(")")[0] == ", ".join(map(str, order[24:32]))

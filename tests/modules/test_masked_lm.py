@@ -111,5 +111,5 @@ def test_part_of_a_split_has_no_facts_of_the_whole(
 def test_data_of_the_other_task_is_refused(cache_dir: str, run_cli: Callable[..., Path]) -> None:
     """Label ids are no tokens."""
     sample = ("--config", "ner-sample.yaml", "--data.data_dir", FIXTURES / "conll", "--data.cache_dir", cache_dir)
-    with pytest.raises(InputError, match="MaskedLM fills masks, which CoNLLDataModule has none of"):
+    with pytest.raises(InputError, match="MaskedLM needs masks, and CoNLLDataModule has labels"):
         run_cli("fit", *sample, "--model", "MaskedLM")

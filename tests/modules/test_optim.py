@@ -173,9 +173,9 @@ def test_steps_are_rounded_as_transformers_rounds_them(fraction: float) -> None:
         ({"schedule": "warmup_stable_decay", "decay_fraction": 0.0}, r"decay_fraction \(0.0\) must be above 0"),
         (
             {"schedule": "warmup_stable_decay", "warmup_fraction": 0.95},
-            r"\(0.95\) and model.decay_fraction \(0.1\) are",
+            r"\(0.95\) and model.decay_fraction \(0.1\) exceed",
         ),
-        ({"lr": -1.0}, r"model.lr \(-1.0\) must be a number of at least 0"),
+        ({"lr": -1.0}, r"model.lr \(-1.0\) must be finite and at least 0"),
         ({"lr": math.nan}, r"model.lr \(nan\) must be"),
         ({"lr": math.inf}, r"model.lr \(inf\) must be"),
         ({"betas": (0.9, 1.5)}, r"model.betas \(\[0.9, 1.5\]\) must be at least 0 and below 1"),
