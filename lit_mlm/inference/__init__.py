@@ -1,1 +1,1 @@
-"""Library functions on (net, tokenizer): what commands, callbacks and notebooks call."""
+"""Inference functions on (net, tokenizer), without Lightning."""

@@ -1,4 +1,4 @@
-"""A checkpoint as a folder that any `transformers` program loads."""
+"""Exports a checkpoint as a folder that `transformers` loads."""
 
 import sys
 from pathlib import Path
@@ -15,41 +15,37 @@ PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask", "AutoModelForTokenClassifi
 
 
 def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
-    """Writes net, tokenizer and model card of a checkpoint, in place of what `folder` holds, once they are whole.
+    """Writes net, tokenizer and model card of a checkpoint, and replaces `folder` once they are complete.
 
     Args:
         checkpoint_path: of lit-mlm.
         folder: for `from_pretrained`.
-
-    Raises:
-        InputError: if it is no checkpoint of lit-mlm.
     """
     checkpoint = read_checkpoint(checkpoint_path)
     record = checkpoint[RECORD]
     net = pretrained.build_net(getattr(transformers, record["auto_class"]), pretrained.restore_config(record["config"]))
-    prefix = "net."
-    weights = {name.removeprefix(prefix): w for name, w in checkpoint["state_dict"].items() if name.startswith(prefix)}
+    state = checkpoint["state_dict"]
+    weights = {name.removeprefix("net."): weight for name, weight in state.items() if name.startswith("net.")}
     net.load_state_dict(weights)
     with atomic_folder(folder) as unfinished:
         with quiet():
             net.save_pretrained(unfinished)
         if record["tokenizer"]:
             tokenizer = pretrained.unpack_tokenizer(record["tokenizer"])
-            # A tokenizer that was trained here knows no limit; with one, pipelines can truncate.
+            # A newly trained tokenizer has no limit, and pipelines need one to truncate.
             tokenizer.model_max_length = min(tokenizer.model_max_length, pretrained.get_max_length(net) or sys.maxsize)
             tokenizer.save_pretrained(unfinished)
         card = unfinished / "README.md"
         card.write_text(write_model_card(record, checkpoint), encoding="utf-8")
         for path in unfinished.glob("*.safetensors*"):
-            path.chmod(card.stat().st_mode)  # which safetensors would keep for their owner
+            path.chmod(card.stat().st_mode)  # safetensors makes them private
 
 
 def write_model_card(record: dict[str, Any], checkpoint: dict[str, Any]) -> str:
-    """A model card in Markdown: what the model is, and the figures of its last validation."""
+    """Writes a model card in Markdown, with the metrics of the last validation."""
     options = record["options"]
     origin = f"`{options['model']}`" if options["model"] else f"a {record['config']['model_type']} net from scratch"
-    figures = record["results"].get("val", {})
-    rows = [f"| {name} | {value} |" for name, value in figures.items()]
+    rows = [f"| {name} | {value} |" for name, value in record["results"].get("val", {}).items()]
     metadata = ["library_name: transformers", "tags: [lit-mlm]"]
     if record["auto_class"] in PIPELINE_TAGS:
         metadata.append(f"pipeline_tag: {PIPELINE_TAGS[record['auto_class']]}")

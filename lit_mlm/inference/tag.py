@@ -1,7 +1,7 @@
-"""Tagging: the label of each word of a text, and the entities that these mark, in texts of any length.
+"""Tags the words of texts of any length, and groups them into entities.
 
-Words are split, cut into windows and decoded as in the evaluation of `TokenClassification`, with the options that it
-leaves in the config. Shapes: W words of a sentence, T tokens, L labels.
+Words are split, cut into windows and decoded as in the evaluation of `TokenClassification`, whose options the net's
+config stores. Shapes: S sentences, W words of a sentence, L labels.
 """
 
 import sys
@@ -28,10 +28,10 @@ ROWS_PER_BATCH = 32
 
 
 class Entity(TypedDict):
-    """An entity, or a word where tags are plain, as parts of speech are.
+    """An entity, or a word if tags are plain.
 
-    `type` is that of the entity, or the word's tag; `score` the mean probability of its words' labels, each from the
-    softmax of its word; `text` what stands in the text from character `start` up to but not including `end`.
+    `type` is the entity type or the word's tag; `score` the mean softmax probability of its words' labels; `text` the
+    slice of the text from character `start` up to but not including `end`.
     """
 
     type: str
@@ -42,13 +42,13 @@ class Entity(TypedDict):
 
 
 class TaggedText(NamedTuple):
-    """A text or a sentence of words with what was found in it.
+    """A tagged text or sentence.
 
     Attributes:
-        text: as given; of words that were given, these with a space between two of them.
+        text: as given; words are joined by spaces.
         words: of the text.
-        tags: one for each word.
-        entities: from left to right, as `find_spans` groups the words; every word if tags are plain.
+        tags: of the words.
+        entities: from left to right, as `find_spans` groups them; every word if tags are plain.
     """
 
     text: str
@@ -59,13 +59,13 @@ class TaggedText(NamedTuple):
 
 @dataclass(frozen=True)
 class _Options:
-    """What a tagger does with words: what `TokenClassification` wrote into the config, or the defaults.
+    """Options stored by `TokenClassification`, or their defaults.
 
     Attributes:
         scheme: of the labels; None for plain tags.
-        window: tokens, special tokens included; None if there is no limit.
-        stride: pieces that neighbouring windows share; None for a quarter of a window.
-        context_tokens: of neighbouring sentences, shown beside each one.
+        window: tokens, including special tokens; None if unlimited.
+        stride: tokens that neighbouring windows share; None for a quarter of a window.
+        context_tokens: tokens of neighbouring sentences shown with each.
         decoding: ``argmax`` or ``viterbi``.
     """
 
@@ -79,24 +79,21 @@ class _Options:
 def load_tagger(
     model: str, revision: str | None = None, allow_pickle: bool = False, trust_remote_code: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Loads a token classifier and its tokenizer, ready for inference.
+    """Loads a token classifier and its tokenizer.
 
     Args:
-        model: name on the Hub, a folder, or the folder of a run, whose ``hf`` is taken.
+        model: name on the Hub, a folder, or the folder of a run with an ``hf`` folder.
         revision: of a model on the Hub.
-        allow_pickle: reads pickled weights, as data alone, where there are no safetensors.
-        trust_remote_code: runs the code that the model brings along; on the Hub `revision` must be a commit.
-
-    Raises:
-        InputError: if the model is none that was trained to tag words.
+        allow_pickle: reads pickled weights, as data only, if there are no safetensors.
+        trust_remote_code: runs the custom code of the model; on the Hub `revision` must be a commit.
     """
     exported = Path(model) / "hf"
     name = str(exported) if exported.is_dir() else model
-    advice = "take a model that was trained to tag words, such as the hf folder of a run with TokenClassification"
+    advice = "use a model that was trained to tag words, such as the hf folder of a run with TokenClassification"
     if trust_remote_code:
         load_code(AutoModelForTokenClassification, name, revision)
     architectures = pretrained.load_config(name, revision).architectures or []
-    # A classifier of sequences may have a head of the same name and shape, which would load without a word.
+    # The head of a sequence classifier may have the same name and shape, and would load silently.
     if architectures and not any(found.endswith("ForTokenClassification") for found in architectures):
         raise InputError(f"{name} is a {', '.join(architectures)}, which has no head that tags words; {advice}")
     net, missing = pretrained.load_net(AutoModelForTokenClassification, name, revision, allow_pickle=allow_pickle)
@@ -115,18 +112,15 @@ def find_tags(
     documents: Sequence[int] | None = None,
     is_split: bool = False,
 ) -> list[TaggedText]:
-    """Finds the tag of each word, and the entities that these mark.
+    """Tags the words of texts and finds their entities.
 
     Args:
-        net: a token classifier; it is run in eval mode, without dropout.
+        net: a token classifier; run in eval mode.
         tokenizer: its tokenizer.
-        texts: each of any length: a text, or the words of a sentence.
-        documents: a number for each text, the same for neighbours of one document; with it a net that was evaluated
-            with context (``context_tokens``) is shown the same.
-        is_split: cuts texts into words at white space alone, in place of `lit_mlm.text.tagging.words.split_text`.
-
-    Raises:
-        InputError: if the net's options don't fit it or its tokenizer.
+        texts: each a text of any length, or the words of a sentence.
+        documents: document number of each text, equal for neighbours in one document; shows a net that was evaluated
+            with ``context_tokens`` the same context.
+        is_split: splits texts at white space only, instead of by `lit_mlm.text.tagging.words.split_text`.
     """
     split = split_at_spaces if is_split else split_text
     placed = [(text, split(text)) if isinstance(text, str) else join_words(text) for text in texts]
@@ -137,7 +131,7 @@ def find_tags(
 
 
 def tag_texts(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[Entity]]:
-    """The entities of each text, every word if tags are plain; `find_tags` has more."""
+    """Returns the entities of each text, or its words if tags are plain; see `find_tags`."""
     return [found.entities for found in find_tags(net, tokenizer, texts)]
 
 
@@ -147,18 +141,23 @@ def tag_words(
     sentences: Sequence[Sequence[str]],
     documents: Sequence[int] | None = None,
 ) -> list[list[str]]:
-    """The tag of each word of sentences that are given as words; `find_tags` has more."""
+    """Returns the tags of sentences given as words; see `find_tags`."""
     return [tags for tags, _ in _tag(net, tokenizer, sentences, documents)]
 
 
 def group_words(words: Sequence[str], tags: Sequence[str], scores: FloatArray, is_plain: bool) -> TaggedText:
-    """What tags say of a sentence that is given as W words.
+    """Groups the tagged words of a sentence into entities.
 
     Args:
         words: of the sentence.
         tags: of the words.
-        scores: the probability of each tag, shape (W,).
-        is_plain: whether the tags have no scheme, as parts of speech.
+        scores: probability of each tag, shape (W,).
+        is_plain: whether the tags have no scheme.
+
+    Example:
+        >>> tagged = group_words(["Ada", "Lovelace", "wrote"], ["B-PER", "I-PER", "O"], np.ones(3, np.float32), False)
+        >>> tagged.entities
+        [{'type': 'PER', 'score': 1.0, 'text': 'Ada Lovelace', 'start': 0, 'end': 12}]
     """
     return _group(*join_words(words), tags, scores, is_plain)
 
@@ -175,7 +174,7 @@ def _group(
     return TaggedText(text, [word for word, _, _ in places], list(tags), entities)
 
 
-OLD_NAMES = {"overlap": "stride", "context_pieces": "context_tokens"}  # of models that earlier versions wrote
+OLD_NAMES = {"overlap": "stride", "context_pieces": "context_tokens"}  # in models of earlier versions
 
 
 def _get_options(net: PreTrainedModel) -> _Options:
@@ -193,15 +192,15 @@ def _get_options(net: PreTrainedModel) -> _Options:
 
 
 def _rename_stored(stored: Any) -> dict[str, Any]:
-    """The options in a config by their names of today; those that `TokenClassification` did not write are refused."""
+    """Validates the options in a config and maps old names to current ones."""
     counts = ("window", "stride", "context_tokens", *OLD_NAMES)
     choices = {"decoding": ("argmax", "viterbi"), "scheme": get_args(Scheme)}
     if not isinstance(stored, dict):
-        raise InputError(f"lit_mlm in the model's config.json must be options, got {stored!r}")
+        raise InputError(f"lit_mlm in the model's config.json must be a mapping, got {stored!r}")
     for name, value in stored.items():
         is_count = value is None or (isinstance(value, int) and value >= 0)
         if (name in counts and not is_count) or (name in choices and value is not None and value not in choices[name]):
-            raise InputError(f"lit_mlm.{name} in the model's config.json is {value!r}, which it can't be")
+            raise InputError(f"lit_mlm.{name} in the model's config.json is {value!r}, which is not valid")
     return {OLD_NAMES.get(str(name), str(name)): value for name, value in stored.items()}
 
 
@@ -211,7 +210,7 @@ def _tag(
     sentences: Sequence[Sequence[str]],
     documents: Sequence[int] | None = None,
 ) -> Iterator[tuple[list[str], FloatArray]]:
-    """The labels of each sentence's words and their probabilities, shape (W,)."""
+    """Yields the labels of each sentence's words and their probabilities, shape (W,)."""
     options, labels = _get_options(net), pretrained.get_labels(net.config)
     num_special = len(find_special_tokens(tokenizer))
     size = sys.maxsize if options.window is None else options.window - num_special
@@ -229,15 +228,12 @@ def _tag(
 
 
 def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_sentences: int) -> list[FloatArray]:
-    """Logits of each sentence's words: of each the first token's, in the row that owns the word.
+    """Returns the logits of each sentence's words, shape (W, L): of the first token, in the row that owns the word.
 
     Args:
-        net: a token classifier; it is run in eval mode, without dropout.
-        rows: of the sentences; they are run in batches of about the same length.
+        net: a token classifier; run in eval mode.
+        rows: of the sentences, batched by length.
         num_sentences: S.
-
-    Returns:
-        For each sentence an array of shape (W, L).
     """
     order, was_training = np.argsort(rows.lengths, kind="stable"), net.training
     num_labels = len(pretrained.get_labels(net.config))

@@ -255,7 +255,7 @@ def test_the_folder_of_a_run_stands_for_its_export(tiny_bert: str, tmp_path: Pat
         ({"window": "64"}, "lit_mlm.window in the model's config.json is '64'"),
         ({"stride": -1}, "lit_mlm.stride in the model's config.json is -1"),
         ({"context_tokens": 1.5}, "lit_mlm.context_tokens in the model's config.json is 1.5"),
-        (["IOB2"], r"lit_mlm in the model's config.json must be options, got \['IOB2'\]"),
+        (["IOB2"], r"lit_mlm in the model's config.json must be a mapping, got \['IOB2'\]"),
     ],
 )
 def test_options_of_another_kind_in_a_config_are_refused(
