@@ -11,37 +11,36 @@ from lit_mlm.runs.folder import LOCK, is_new
 from lit_mlm.runs.loggers import IDS
 
 OURS = ("*.yaml", "events.out.tfevents.*", IDS)
-"""What a run has in its folder before its first step."""
+"""Files that a run writes before its first step."""
 
 SAVED = ("checkpoints/*.ckpt", "metrics*.json", "predictions.jsonl", "hf")
-"""What is worth keeping, whoever wrote it."""
+"""Files worth keeping, whoever wrote them."""
 
 
 class CleanUpFailedRun(Callback):
-    """Takes back what a run has written when a mistake, a fault or a signal ends it before its first step.
+    """Undoes what a run wrote if an error or signal ends it before its first step.
 
-    Else a corrected command would find a run in its folder, and one that went on with other options their config in
-    place of its own. An evaluation has no steps: whatever ends it, it is taken back. A folder that this process has
-    made is emptied, unless something of `SAVED` is in it; from one that was there before only new files of the kinds
-    in `OURS` are removed, and those that it had get their content back.
+    Otherwise a corrected command would find a run in its folder, and a resumed one would have its config replaced. An
+    evaluation that fails is always undone. A folder made by this process is emptied, unless it has files of `SAVED`; in
+    an existing one only new files of `OURS` are removed, and old ones restored.
 
     Args:
-        folder: of the run, held by this process, before anything is written to it.
+        folder: of the run, held by this process and not yet written to.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._is_new = folder.absolute(), is_new(folder)
         self._there = set(self._find_files())
         self._files = {path: path.read_bytes() for path in self._there if "tfevents" not in path.name}
-        # Shared with the processes that `ddp_fork` and `ddp_spawn` start: the steps are theirs.
+        # Shared with the processes of `ddp_fork` and `ddp_spawn`, which run the steps.
         self._is_kept = RawValue("b", False)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """From here on a run is one to go on with."""
+        """Keeps the files from here on."""
         self._is_kept.value = True
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Restores the folder as it was; the process removes an empty one as it lets it go."""
+        """Restores the folder; the process removes an empty one when it releases it."""
         if self._is_kept.value or not trainer.is_global_zero:
             return
         if not self._is_new:

@@ -1,4 +1,4 @@
-"""Says what to do where a device has too little memory."""
+"""Suggests options when a device runs out of memory."""
 
 from typing import Any
 
@@ -8,36 +8,28 @@ from lit_mlm.errors import is_out_of_memory
 
 
 class ExplainOutOfMemory(Callback):
-    """Adds to torch's error the shape of the batch, and the options that make a step take less memory."""
+    """Adds the shape of the batch and memory-saving options to torch's error."""
 
     def __init__(self) -> None:
         self._batch = "the first batch"
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Notes the shape of a batch."""
-        self._note("training", batch)
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any) -> None:
+        """Notes the shape of the batch."""
+        split = "training" if trainer.training else "test" if trainer.testing else "validation"
+        rows, columns = batch["input_ids"].shape
+        self._batch = f"a {split} batch of {rows} x {columns} tokens"
 
-    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any) -> None:
-        """Notes the shape of a batch."""
-        self._note("validation", batch)
-
-    def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any) -> None:
-        """Notes the shape of a batch."""
-        self._note("test", batch)
+    on_validation_batch_start = on_test_batch_start = on_train_batch_start
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Adds the note, which also stands below the traceback where Python shows one."""
+        """Adds a note, which Python also shows below a traceback."""
         if is_out_of_memory(exception):
             data = getattr(trainer.datamodule, "hparams", {})
             exception.add_note(f"at {self._batch}; {_advise(trainer, pl_module.hparams, data, self._batch)}")
 
-    def _note(self, split: str, batch: Any) -> None:
-        rows, columns = batch["input_ids"].shape
-        self._batch = f"a {split} batch of {rows} x {columns} tokens"
-
 
 def _advise(trainer: Any, model: Any, data: Any, batch: str) -> str:
-    """The options that shrink a step, with their values, the one that changes nothing else first."""
+    """Names options that save memory, with their values; those that do not change the training come first."""
     advice = []
     is_training = "training" in batch
     is_packed = data.get("pack_length") is not None and (is_training or "block_size" in data)
@@ -56,4 +48,4 @@ def _advise(trainer: Any, model: Any, data: Any, batch: str) -> str:
         advice.append("trainer.precision bf16-mixed")
     if is_training and trainer.world_size > 1:
         advice.append("overlays/fsdp.yaml")
-    return f"take {', '.join(advice[:-1])}{' or ' if len(advice) > 1 else ''}{advice[-1]}" if advice else ""
+    return f"try {', '.join(advice[:-1])}{' or ' if len(advice) > 1 else ''}{advice[-1]}" if advice else ""

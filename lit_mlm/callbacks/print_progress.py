@@ -1,4 +1,4 @@
-"""Says on the terminal what is run and what came out."""
+"""Prints what is run and its results."""
 
 import json
 from typing import Any, TypeVar
@@ -16,58 +16,52 @@ T = TypeVar("T")
 
 
 class PrintProgress(Callback):
-    """One line at the start, one a validation, and a short summary at the end."""
+    """Prints one line at the start, one per validation, and a summary at the end."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Model, parameters, device, precision and data."""
+        """Prints model, parameters, device, precision and data."""
         _say(trainer, _describe_run(trainer, pl_module))
 
+    on_test_start = on_predict_start = on_fit_start
+
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Where a run goes on."""
+        """Prints where a run is resumed."""
         if trainer.ckpt_path is not None:
             place = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
-            _say(trainer, f"goes on from {trainer.ckpt_path}: {place}")
+            _say(trainer, f"resumed from {trainer.ckpt_path}: {place}")
 
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """The same, where there is no training."""
+        """Prints the first line of `validate`."""
         if trainer.state.fn == "validate":
             _say(trainer, _describe_run(trainer, pl_module))
 
-    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """The same, where there is no training."""
-        _say(trainer, _describe_run(trainer, pl_module))
-
-    def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """The same, where there is no training."""
-        _say(trainer, _describe_run(trainer, pl_module))
-
     def on_sanity_check_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """The figures before the first step."""
+        """Prints the metrics before the first step."""
         if "start/val" in pl_module.results:
-            _say(trainer, f"start: val {_format_figures(pl_module, 'start/val')}")
+            _say(trainer, f"start: val {_format_metrics(pl_module, 'start/val')}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """The figures of a validation."""
+        """Prints the metrics of a validation during training."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             place = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
             train_loss = _format(pl_module.results["train"]["loss"])
-            _say(trainer, f"{place}: train loss {train_loss}; val {_format_figures(pl_module, 'val')}")
+            _say(trainer, f"{place}: train loss {train_loss}; val {_format_metrics(pl_module, 'val')}")
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Where everything is, and the next command."""
+        """Prints where the results are, and the next command."""
         folder = get_run_folder(trainer)
         if not trainer.is_global_zero or not (folder / "hf").is_dir():
             return
-        figures = json.loads((folder / "metrics.json").read_text())
-        name = next((f"val/{name}" for name in pl_module.headline if f"val/{name}" in figures), None)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        name = next((f"val/{name}" for name in pl_module.headline if f"val/{name}" in metrics), None)
         if name is not None:
-            before = f"{_format(figures[f'start/{name}'])} before training, " if f"start/{name}" in figures else ""
-            _say(trainer, f"{name}: {before}{_format(figures[name])} after it (epoch {figures['epoch'] + 1})")
+            before = f"{_format(metrics[f'start/{name}'])} before training, " if f"start/{name}" in metrics else ""
+            _say(trainer, f"{name}: {before}{_format(metrics[name])} after it (epoch {metrics['epoch'] + 1})")
         _say(trainer, f"model:       {folder / 'hf'} (the best checkpoint, for from_pretrained)")
         _say(trainer, f"checkpoints: {folder / 'checkpoints'}")
-        _say(trainer, f"figures:     {folder / 'metrics.json'}")
+        _say(trainer, f"metrics:     {folder / 'metrics.json'}")
         for speed, wait in (callback.totals for callback in _find(trainer, MeasureSpeed)):
-            rate = f"{speed:,.0f} tokens/s" + (" a device" if trainer.world_size > 1 else "")
+            rate = f"{speed:,.0f} tokens/s" + (" per device" if trainer.world_size > 1 else "")
             _say(trainer, f"speed:       {rate}, {wait:.1%} of the time waiting for data")
         for place in describe_curves(trainer.loggers):
             _say(trainer, f"curves:      {place}")
@@ -75,46 +69,42 @@ class PrintProgress(Callback):
             _say(trainer, f"next:        {pl_module.next_command.format(model=folder / 'hf')}")
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """The figures of `validate` and `test`, or where the predictions are, once they are written."""
+        """Prints the metrics of `validate` and `test`, or where predictions are, once they are written."""
         for saver in _find(trainer, SavePredictions):
             if saver.num_sentences:
                 _say(trainer, f"predictions: {saver.path} ({saver.num_sentences:,} sentences)")
         prefix = {"validate": "val", "test": "test"}.get(stage)
         if prefix and prefix in pl_module.results:
             path = find_metrics_path(trainer)
-            _say(trainer, f"{prefix}: {_format_figures(pl_module, prefix)}")
+            _say(trainer, f"{prefix}: {_format_metrics(pl_module, prefix)}")
             for line in pl_module.describe_results(pl_module.results[prefix]):
                 _say(trainer, line)
-            _say(trainer, f"figures: {path}")
+            _say(trainer, f"metrics: {path}")
 
 
 def _say(trainer: Trainer, text: str) -> None:
     if trainer.is_global_zero:
-        tqdm.write(text)  # above a progress bar, of tqdm or rich, where there is one
+        tqdm.write(text)  # above a progress bar of tqdm or rich
 
 
 def _find(trainer: Any, kind: type[T]) -> list[T]:
-    """The callbacks of a kind."""
+    """Returns the callbacks of a class."""
     return [callback for callback in trainer.callbacks if isinstance(callback, kind)]
 
 
 def _describe_run(trainer: Trainer, module: Any) -> str:
-    net: Any = module.net
-    source = getattr(trainer, "datamodule", None)
-    parts = [
-        f"{net.config.model_type}, {count_parameters(net) / 1e6:,.1f} M parameters",
-        f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}",
-        source.describe() if source is not None else "no data module",
-    ]
-    return "; ".join(parts)
+    net, data = module.net, getattr(trainer, "datamodule", None)
+    size = f"{net.config.model_type}, {count_parameters(net) / 1e6:,.1f} M parameters"
+    devices = f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}"
+    return f"{size}; {devices}; {'no data module' if data is None else data.describe()}"
 
 
-def _format_figures(module: Any, prefix: str) -> str:
-    figures = module.results[prefix]
-    return ", ".join(f"{name} {_format(figures[name])}" for name in module.headline if name in figures)
+def _format_metrics(module: Any, prefix: str) -> str:
+    metrics = module.results[prefix]
+    return ", ".join(f"{name} {_format(metrics[name])}" for name in module.headline if name in metrics)
 
 
 def _format(value: float | None) -> str:
-    if value is None:  # what JSON could not hold
+    if value is None:  # JSON has no infinity
         return "inf"
     return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Keeps the best and the last checkpoint, from which a run goes on exactly."""
+"""Keeps the best and the last checkpoint, from which a run resumes exactly."""
 
 import math
 import shutil
@@ -25,20 +25,19 @@ from lit_mlm.runs.progress import (
 )
 
 BYTES_PER_PARAMETER = 12
-"""Of a checkpoint: a weight and AdamW's two moments in float32."""
+"""Of a checkpoint: a float32 weight and AdamW's two moments."""
 
 
 class SaveCheckpoints(Checkpoint):
-    """Writes ``checkpoints/last.ckpt`` and, where a validation was the best one, ``checkpoints/best.ckpt``.
+    """Writes ``checkpoints/last.ckpt`` and, if a validation was the best one, ``checkpoints/best.ckpt``.
 
-    What is best the task says, by its `monitor` and `monitor_mode`. Checkpoints are written after each validation, at
-    the end of a training, and at the intervals that are asked for; each lies on an optimizer step. The end of a
-    training is always validated, so that the last checkpoint has figures.
+    The task's `monitor` and `monitor_mode` define the best. Checkpoints are written after each validation, at the end
+    of training and at the given intervals, always at an optimizer step. The end of training is always validated.
 
     Args:
-        every_n_steps: optimizer steps from a checkpoint to the next, None for no such interval.
+        every_n_steps: optimizer steps between checkpoints; None for no such interval.
         every_n_minutes: the same in minutes.
-        allow_changes: goes on although data or global batch differ from those of the checkpoint, from the next epoch.
+        allow_changes: resumes from the next epoch although data or global batch have changed.
     """
 
     def __init__(
@@ -67,11 +66,7 @@ class SaveCheckpoints(Checkpoint):
         self._continues_its_own_run = False
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Takes figure and direction from the task, and writes checkpoints as lit-mlm does.
-
-        Raises:
-            InputError: if nothing can be written where they are to lie.
-        """
+        """Takes the monitor from the task and installs `SafeCheckpointIO`; checks that the folder is writable."""
         self._folder = Path(str(trainer.log_dir or trainer.default_root_dir)) / "checkpoints"
         self._io = trainer.strategy.checkpoint_io = SafeCheckpointIO()
         self._is_first = trainer.is_global_zero
@@ -81,17 +76,17 @@ class SaveCheckpoints(Checkpoint):
         self._on_first_rank(trainer, check_writable, self._folder)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Checks that there is room for the best one, the last one, and the next one while it is written."""
+        """Checks that the disk has room for the best, the last and the next checkpoint."""
         if trainer.fast_dev_run:
             return
         num_parameters = sum(parameter.numel() for parameter in pl_module.parameters())
         self._on_first_rank(trainer, check_space, self._get_folder(), 3 * BYTES_PER_PARAMETER * num_parameters)
         if self._is_due and self._loaded_step >= trainer.max_steps > 0:
-            # Nothing is left to be trained, and Lightning would end here; `on_train_start` has a validation to run.
+            # Keeps Lightning from ending here, as `on_train_start` has a validation to run.
             self._max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Runs the validation that the checkpoint which the run goes on from was written before."""
+        """Runs the validation that was due when the checkpoint was written."""
         self._validate_at_the_end(trainer)
         self._saved_at = time.monotonic()
         if self._is_due:
@@ -99,26 +94,23 @@ class SaveCheckpoints(Checkpoint):
             trainer.validating = True
             loop.val_loop.run()
             trainer.training = True
-            loop.val_loop.restarting = loop.val_loop._has_run = False  # so that the loop sees that it is restarted
+            loop.val_loop.restarting = loop.val_loop._has_run = False  # makes the loop restart
         if self._max_steps > 0:
             trainer.fit_loop.epoch_loop.max_steps, self._max_steps = self._max_steps, -1
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Has the last epoch validated, where only some are."""
+        """Forces validation after the last epoch."""
         self._validate_at_the_end(trainer)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
-        """Continues the random numbers where the checkpoint left them: whatever drew some until now is forgotten."""
+        """Restores the checkpoint's random state, whatever was drawn since."""
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None
-            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step  # what loggers take for the step
+            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step  # the loggers' step
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
-        """Writes a checkpoint where it is time; asks for a validation at the last batch.
-
-        Lightning validates where it is told to stop.
-        """
+        """Writes a checkpoint if one is due; stops at the last batch, where Lightning then validates."""
         if _is_at_the_end(trainer):
             trainer.should_stop = True
         is_step = not trainer.fit_loop.epoch_loop._should_accumulate()
@@ -126,12 +118,12 @@ class SaveCheckpoints(Checkpoint):
             self.save(trainer)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Writes the last checkpoint, and the best one where it is that."""
+        """Writes the last checkpoint and, if it is the best, links it."""
         if trainer.state.fn != "fit" or trainer.sanity_checking or trainer.fast_dev_run:
             return
         if self.monitor not in trainer.callback_metrics:
             known = ", ".join(sorted(trainer.callback_metrics))
-            raise InputError(f"the task's monitor is {self.monitor}, but there are only the figures {known}")
+            raise InputError(f"the task's monitor is {self.monitor}, but only these metrics were logged: {known}")
         score = float(trainer.callback_metrics[self.monitor])
         is_best = self.best_score is None or math.isnan(self.best_score)
         is_best = is_best or (score > self.best_score if self.mode == "max" else score < self.best_score)  # type: ignore[operator]
@@ -143,19 +135,16 @@ class SaveCheckpoints(Checkpoint):
             self._on_first_rank(trainer, link_checkpoint, Path(self.last_model_path), Path(self.best_model_path))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Writes the last checkpoint of a run that was not validated; nothing in a run that is only tried out."""
+        """Writes the last checkpoint of a run without validation."""
         if self._saved_step != trainer.global_step and not trainer.fast_dev_run:
             self.save(trainer, is_validated=True)
 
     def save(self, trainer: Any, is_validated: bool = False) -> None:
-        """Writes the last checkpoint, on all ranks; the end of an optimizer step must be the last thing that was.
+        """Writes the last checkpoint, on all ranks; must be called right after an optimizer step.
 
         Args:
             trainer: in training, or in a validation within it.
-            is_validated: whether the validation that is due at this step, if one is, has been.
-
-        Raises:
-            InputError: if it can't be written.
+            is_validated: whether the validation that is due at this step, if any, is done.
         """
         self._is_due = not is_validated and (trainer.validating or _is_validation_due(trainer))
         path = self._get_folder() / "last.ckpt"
@@ -168,29 +157,29 @@ class SaveCheckpoints(Checkpoint):
             raise failure
 
     def state_dict(self) -> dict[str, Any]:
-        """What is the best one, and whether the last one was written before a validation that was due."""
+        """Returns the best score and step, and whether a validation was due."""
         return {"best_score": self.best_score, "best_step": self._best_step, "is_due": self._is_due}
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Writes down where the training stands, in the one form that `restore_progress` takes up."""
+        """Stores the training progress in the form that `restore_progress` expects."""
         settle_progress(checkpoint["loops"]["fit_loop"])
         checkpoint[PROGRESS] = describe_progress(trainer, self._random_state)
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Finds the place in the training; notes whether the checkpoint lies in this run's folder."""
+        """Restores the training progress; notes whether the checkpoint is of this run."""
         self._continues_its_own_run = Path(str(trainer.ckpt_path)).resolve().parent == self._get_folder().resolve()
         if trainer.state.fn == "fit" and PROGRESS in checkpoint:
             self._is_changed = restore_progress(checkpoint, trainer, self.allow_changes)
             self._loaded_step, self._loaded_path = checkpoint["global_step"], Path(str(trainer.ckpt_path))
-            place = (trainer.global_rank, trainer.world_size, self._loaded_step)
-            self._random_state = choose_random_state(checkpoint[PROGRESS], *place)
+            position = (trainer.global_rank, trainer.world_size, self._loaded_step)
+            self._random_state = choose_random_state(checkpoint[PROGRESS], *position)
             if self._continues_its_own_run and self._loaded_path.name == "last.ckpt":
-                self._saved_step = self._loaded_step  # a run that was killed in its export has it already
+                self._saved_step = self._loaded_step  # the run may have been killed in its export
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remembers the best checkpoint of this run; that of another run is none of this one."""
+        """Restores the best checkpoint, unless it is of another run or of other data."""
         self._is_due = state_dict["is_due"] and not self._is_changed
-        if not self._continues_its_own_run or self._is_changed:  # figures of other data can't be compared
+        if not self._continues_its_own_run or self._is_changed:  # metrics of other data are not comparable
             return
         best, self.last_model_path = self._get_folder() / "best.ckpt", str(self._get_folder() / "last.ckpt")
         self.best_score, self._best_step = state_dict["best_score"], state_dict["best_step"]
@@ -199,7 +188,7 @@ class SaveCheckpoints(Checkpoint):
         self.best_model_path = str(best) if self._best_step else ""
 
     def _on_first_rank(self, trainer: Any, check: Callable[..., None], *args: Any) -> None:
-        """Runs a check on the first rank, and raises on all of them what it raises there."""
+        """Runs a check on the first rank and raises its error on all."""
         found = None
         if trainer.is_global_zero:
             try:
@@ -220,7 +209,7 @@ class SaveCheckpoints(Checkpoint):
 
     def _get_folder(self) -> Path:
         if self._folder is None:
-            raise RuntimeError("the folder of a run is known from setup on")
+            raise RuntimeError("the run folder is unknown before setup")
         return self._folder
 
     @staticmethod
@@ -230,17 +219,9 @@ class SaveCheckpoints(Checkpoint):
 
 
 def check_space(folder: Path, num_bytes: int) -> None:
-    """Checks that checkpoints fit on a disk, those that are there counted.
-
-    Args:
-        folder: of the checkpoints.
-        num_bytes: of all that are to lie there at once.
-
-    Raises:
-        InputError: if they don't; the message names the folder.
-    """
+    """Checks that checkpoints of `num_bytes` in total fit on the disk, counting existing ones as free."""
     states = [path.stat() for path in folder.glob("*.ckpt")]
-    there = sum({state.st_ino: state.st_size for state in states}.values())  # the best one may be the last one
+    there = sum({state.st_ino: state.st_size for state in states}.values())  # best and last may be one file
     needed, free = num_bytes - there, shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
@@ -250,11 +231,7 @@ def check_space(folder: Path, num_bytes: int) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Writes a file into a folder, takes it away, and with it what a run that was killed left half-written there.
-
-    Raises:
-        InputError: if it can't be; the message names the folder.
-    """
+    """Checks that a folder can be written to, and removes partial files of a killed run."""
     probe = folder / ".probe.unfinished"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -262,8 +239,8 @@ def check_writable(folder: Path) -> None:
         remove_unfinished(folder)
     except OSError as error:
         raise InputError(
-            f"{folder} can't be written to ({error.strerror}): no checkpoint could be kept; give another --run_dir, or "
-            "change its permissions"
+            f"{folder} can't be written to ({error.strerror}), so no checkpoint could be saved; change its "
+            "permissions, or give another --run_dir"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Writes ``predictions.jsonl``: the tags and entities of each sentence of a split, in the order of the input."""
+"""Writes ``predictions.jsonl``: tags and entities of each sentence of a split, in input order."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,29 +15,24 @@ from lit_mlm.inference.tag import group_words
 from lit_mlm.runs.atomic import write_lines
 
 Tagged = tuple[list[str], list[float]]
-"""The tags of a sentence's words, and the probability of each."""
+"""The tags of a sentence's words and their probabilities."""
 
 
 class SavePredictions(Callback):
-    """Writes the file at the end of a prediction, a line for each sentence.
+    """Writes the predictions, one line per sentence.
 
-    A line has ``words``, ``tags`` and ``entities``, each with ``type``, ``score``, ``text``, ``start`` and ``end``. The
-    last two are characters of the words with one space between two of them, as of ``tag`` where it is given words. A
-    sentence without words has a line, too.
+    A line has ``words``, ``tags`` and ``entities``, each with ``type``, ``score``, ``text``, ``start`` and ``end``, in
+    characters of the words joined by spaces.
     """
 
     path: Path
-    """The file; known once it is written."""
+    """Known once the file is written."""
 
     num_sentences = 0
-    """The lines that were written."""
+    """Lines written."""
 
     def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Starts anew; refuses to leave sentences out.
-
-        Raises:
-            InputError: if the Trainer was told to go through a part of the split only.
-        """
+        """Starts over; refuses a Trainer that would skip sentences."""
         limit = trainer.limit_predict_batches
         if isinstance(limit, int) or limit < 1.0:
             option = "fast_dev_run" if trainer.fast_dev_run else "limit_predict_batches"  # type: ignore[attr-defined]
@@ -45,11 +40,11 @@ class SavePredictions(Callback):
         self._found: dict[int, Tagged] = {}
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
-        """Keeps what was found in a batch."""
+        """Collects the predictions of a batch."""
         self._found |= outputs
 
     def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
-        """Brings the sentences of all ranks together, each on one of them, and writes them."""
+        """Gathers the sentences of all ranks and writes them."""
         self.path = get_run_folder(trainer) / "predictions.jsonl"
         parts: list[Any] = [self._found]
         if trainer.world_size > 1:
@@ -63,15 +58,15 @@ class SavePredictions(Callback):
 
 
 def format_sentences(words: Sequence[Sequence[str]], found: dict[int, Tagged], is_plain: bool) -> Iterator[str]:
-    """A JSON object for each sentence.
+    """Yields a JSON object for each sentence.
 
     Args:
         words: of each sentence.
-        found: by the sentence's index; none of a sentence without words.
+        found: by sentence index; sentences without words may be missing.
         is_plain: whether the tags have no scheme.
 
     Raises:
-        RuntimeError: if a sentence with words was not found.
+        RuntimeError: if tags of a sentence are missing.
     """
     for index, sentence in enumerate(words):
         tags, scores = found.get(index, ([], []))

@@ -1,4 +1,4 @@
-"""Writes what a run is for: ``metrics.json`` and the folder ``hf``."""
+"""Writes the results of a run: ``metrics.json`` and the folder ``hf``."""
 
 import importlib.metadata
 import json
@@ -19,16 +19,16 @@ PACKAGES = ("lit-mlm", "torch", "lightning", "transformers", "datasets", "tokeni
 
 
 class SaveResults(Callback):
-    """Writes the figures of a run, and at the end of training its best net as a `from_pretrained` folder.
+    """Writes the metrics of a run, and at the end of training its best net as a `from_pretrained` folder.
 
-    ``val/*`` and ``hf`` come from one file, the best checkpoint, so that they can't disagree. `validate` and `test` add
-    their figures to those that are there.
+    ``val/*`` and ``hf`` both come from the best checkpoint file, so they agree. `validate` and `test` add to the
+    metrics.
     """
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Exports the best checkpoint and writes its figures beside those of the start and the last epoch.
+        """Exports the best checkpoint and writes its metrics, those of the start and those of the last epoch.
 
-        Of a run that went on, the test figures are kept as long as its best checkpoint is the same.
+        A resumed run keeps its test metrics while its best checkpoint stays the same.
         """
         folder = get_run_folder(trainer)
         saver = next((c for c in trainer.callbacks if isinstance(c, SaveCheckpoints)), None)
@@ -52,16 +52,16 @@ class SaveResults(Callback):
         write_json(folder / "metrics.json", content)
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Adds the figures of `validate`."""
+        """Adds the metrics of `validate`."""
         if trainer.state.fn == "validate":
             self._add(trainer, "val", pl_module)
 
     def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Adds the figures of `test`."""
+        """Adds the metrics of `test`."""
         self._add(trainer, "test", pl_module)
 
     def _add(self, trainer: Any, prefix: str, pl_module: Any) -> None:
-        """Puts the figures of one evaluation in the place of all that an earlier one left."""
+        """Replaces the metrics of an earlier evaluation of the split."""
         path = find_metrics_path(trainer)
         if trainer.is_global_zero:
             there = {key: value for key, value in _read(path).items() if not key.startswith(f"{prefix}/")}
@@ -70,24 +70,23 @@ class SaveResults(Callback):
 
 
 def get_run_folder(trainer: Trainer) -> Path:
-    """The folder of a run, the same on every rank; a collective call, so never only on one of them."""
+    """Returns the run folder, the same on every rank; a collective call."""
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 def find_metrics_path(trainer: Trainer) -> Path:
-    """The file with the figures of an evaluation; a collective call. That of a run is of its best checkpoint alone."""
+    """Returns the metrics file of an evaluation: `metrics.json` for the best checkpoint; a collective call."""
     folder, checkpoint = get_run_folder(trainer), Path(str(trainer.ckpt_path))
     is_other = checkpoint.resolve().parent == (folder / "checkpoints").resolve() and checkpoint.stem != "best"
     return folder / (f"metrics-{checkpoint.stem}.json" if is_other else "metrics.json")
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The figures that are there already."""
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def _describe(trainer: Any) -> dict[str, Any]:
-    """What figures are of, beside the model."""
+    """Returns the data fingerprint and the package versions."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),

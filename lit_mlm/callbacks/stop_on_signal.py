@@ -1,4 +1,4 @@
-"""Ends a run that is told to stop at the end of an optimizer step, with a checkpoint."""
+"""Stops a run on a signal at the end of an optimizer step, with a checkpoint."""
 
 import logging
 import os
@@ -21,76 +21,64 @@ from lit_mlm.callbacks.save_results import get_run_folder
 log = logging.getLogger(__name__)
 
 _received: list[int] = []
-"""The signals that have ended this process where nothing is trained."""
+"""Signals that ended this process outside of training."""
 
 
 class StopOnSignal(Callback):
     """Saves and stops on SIGTERM, SIGINT and SLURM's signal before the end of a job's time.
 
-    A handler only sets a flag, which the ranks compare after each optimizer step and each batch of a validation, so
-    that all of them save the same step. The process then exits as one that the signal has killed, with 128 and its
-    number; a second SIGINT stops at once. Where nothing is trained a signal stops at once, too. Lightning's own
-    handlers are replaced: they write from within the handler, communicate there, or end with the status 1.
+    The handler only sets a flag. The ranks compare it after each optimizer step and each validation batch, so all save
+    the same step. The process then exits with 128 + the signal's number; a second SIGINT, or any signal outside of
+    training, stops at once. Lightning's handlers are replaced, as they save and communicate within the handler, or exit
+    with 1.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        """The number of the signal that has come; 0 if none has."""
+        """The number of the received signal; 0 if none."""
         self._obeyed = 0
 
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
-        """Takes Lightning's handlers, which are in place by now, away."""
+        """Replaces Lightning's handlers, which are installed by now; nothing needs a checkpoint here."""
         install_handlers()
 
+    on_test_start = on_predict_start = on_train_end = on_sanity_check_start
+
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        """The same, where nothing is trained; else ends after a step that was told to be the last."""
+        """Replaces the handlers in `validate`; in training exits if the last step was saved."""
         if trainer.state.fn != "fit":
             install_handlers()
         else:
             self._exit_if_saved(trainer)
 
-    def on_test_start(self, trainer: Any, pl_module: Any) -> None:
-        """The same."""
-        install_handlers()
-
-    def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
-        """The same."""
-        install_handlers()
-
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """From here on signals wait for the end of a step."""
+        """Lets signals wait for the end of a step from here on."""
         self.received = self._obeyed = 0
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT, *_find_requeue_signal(trainer)):
                 signal.signal(number, self._remember)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves after an optimizer step; the next hook ends the process, as the step's figures are logged by then."""
+        """Saves after an optimizer step; the next hook exits, once the step is logged."""
         if not trainer.fit_loop.epoch_loop._should_accumulate():
             self._save_if_told(trainer)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, *args: Any) -> None:
-        """Ends after a step that was told to be the last."""
+        """Exits if the last step was saved."""
         self._exit_if_saved(trainer)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """The same."""
-        self._exit_if_saved(trainer)
+    on_train_epoch_end = on_train_batch_start
 
     def on_validation_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
-        """Stops within a validation of a training, which the run begins with when it goes on."""
+        """Stops within a validation of a training."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._save_if_told(trainer)
             self._exit_if_saved(trainer)
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """What is left to be done needs no checkpoint."""
-        install_handlers()
-
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Has the processes stop, too, that Lightning has forked or spawned from this one, and waits for them.
+        """Stops the processes that Lightning forked or spawned, and waits for them.
 
-        They take it for one request with the terminal's SIGINT, which has reached them by itself.
+        The terminal's SIGINT has reached them too; they count both signals as one.
         """
         launcher = trainer.strategy.launcher
         if isinstance(exception, SystemExit) and isinstance(launcher, _MultiProcessingLauncher):
@@ -117,11 +105,11 @@ class StopOnSignal(Callback):
             return
         name, folder = signal.Signals(number).name, get_run_folder(trainer)
         if trainer.is_global_zero:
-            place = f"step {trainer.global_step}; the same command with --run_dir {folder} goes on"
-            log.warning("stopped by %s at %s", name, place)
+            advice = f"resume with the same command and --run_dir {folder}"
+            log.warning("stopped by %s at step %s; %s", name, trainer.global_step, advice)
             if number in _find_requeue_signal(trainer):
                 requeue_job()
-        # A process that Lightning has started must end well, or it kills the first one before that has ended.
+        # A child of Lightning's must exit with 0, or Lightning kills the first rank early.
         environment = getattr(trainer.strategy, "cluster_environment", None)
         is_child = environment is not None and environment.local_rank() and not environment.creates_processes_externally
         raise SystemExit(0 if is_child else 128 + number)
@@ -129,14 +117,14 @@ class StopOnSignal(Callback):
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
-    """Has signals end this process as `install_handlers` says, until the end of the block."""
+    """Installs the handlers of `install_handlers` within a block."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
     install_handlers()
     _received.clear()
     try:
         yield
-    except Exception as error:  # `datasets` puts an error of its own in the place of the exit
+    except Exception as error:  # `datasets` replaces SystemExit by an error of its own
         if _received:
             raise SystemExit(128 + _received[0]) from error
         raise
@@ -147,10 +135,9 @@ def handle_signals() -> Iterator[None]:
 
 
 def install_handlers() -> None:
-    """Has SIGTERM and SIGINT end the process at once, with 128 and the signal's number, as a shell's would.
+    """Makes SIGTERM and SIGINT end the process at once, with 128 + the signal's number.
 
-    Processes that are forked from this one, such as those that tokenise, are killed by them: one that raised
-    `SystemExit` would hang in what it shares with the others.
+    Forked processes, such as those that tokenise, die by the signal: with `SystemExit` they would hang in shared state.
     """
     owner = os.getpid()
 
@@ -167,7 +154,7 @@ def install_handlers() -> None:
 
 
 def requeue_job() -> None:
-    """Puts the SLURM job that this process belongs to back into the queue."""
+    """Requeues the SLURM job of this process."""
     job = os.environ["SLURM_JOB_ID"]
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
@@ -178,7 +165,7 @@ def requeue_job() -> None:
 
 
 def _find_requeue_signal(trainer: Any) -> tuple[int, ...]:
-    """SLURM's signal before the end of a job's time, where it is to be requeued."""
+    """Returns SLURM's signal before the end of a job's time, if the job is to be requeued."""
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if isinstance(environment, SLURMEnvironment) and environment.auto_requeue and environment.requeue_signal:
         return (int(environment.requeue_signal),)

@@ -31,7 +31,7 @@ def test_no_line_is_lost_beside_a_progress_bar(
     ):
         assert fit.count(line) == 1
     run_cli("validate", *args, "--run_dir", "run", "--ckpt_path", "best")
-    assert capsys.readouterr().out.count("figures: run/metrics.json") == 1
+    assert capsys.readouterr().out.count("metrics: run/metrics.json") == 1
 
 
 def test_infinite_perplexity_is_inf_on_the_terminal_and_null_in_json(

@@ -45,7 +45,7 @@ def test_stops_and_leaves_the_best(diverging: list[str], run_cli: Run, capsys: p
     best = min(losses)
     assert len(losses) < 9
     assert losses.index(best) == len(losses) - 3  # two after it: the sanity check is none of them
-    line = f"stopped early, at step {steps[-1]}: val/loss has not got better than {best:.4g} in 2 validations"
+    line = f"stopped early, at step {steps[-1]}: val/loss has not improved on {best:.4g} in 2 validations"
     assert output.count("stopped early") == output.count(line) == 1
     assert output.index(f"epoch {len(losses)}, step") < output.index(line) < output.index("before training")
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -72,11 +72,11 @@ def test_resumed_run_goes_on_counting(
 
     output = resume()
     assert [step for step, _ in read_figures(output)] == [whole[-1][0]]
-    assert f"stopped early, at step {whole[-1][0]}: val/loss has not got better" in output
+    assert f"stopped early, at step {whole[-1][0]}: val/loss has not improved" in output
     (tmp_path / "run" / "metrics.json").unlink()  # as a kill before the end would leave it
     output = resume()  # stays stopped
     assert read_figures(output) == []
-    assert f"stopped early, at step {whole[-1][0]}: val/loss has not got better" in output
+    assert f"stopped early, at step {whole[-1][0]}: val/loss has not improved" in output
     output = resume("--trainer.callbacks.patience", 9)  # what is typed holds
     assert len(read_figures(output)) == 9 - len(whole)
     assert "stopped early" not in output
@@ -144,9 +144,9 @@ def test_direction_and_threshold(
 
 def test_what_gets_better_before_the_least_number_of_epochs_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert fit_replay([0.5, 0.4, 0.6, 0.5, 0.7], "max", {"patience": 1}, min_epochs=3) == 4
-    assert "stopped early, at step 4: val/f1 has not got better than 0.6 in 1 validation\n" in capsys.readouterr().out
+    assert "stopped early, at step 4: val/f1 has not improved on 0.6 in 1 validation\n" in capsys.readouterr().out
     assert fit_replay([0.5, 0.4, 0.3, 0.2, 0.7], "max", {"patience": 1}, min_epochs=3) == 3
-    assert "stopped early, at step 3: val/f1 has not got better than 0.5 in 2 validations\n" in capsys.readouterr().out
+    assert "stopped early, at step 3: val/f1 has not improved on 0.5 in 2 validations\n" in capsys.readouterr().out
 
 
 def fit_replay(figures: list[float], mode: str, options: dict[str, Any], min_epochs: int | None = None) -> int:

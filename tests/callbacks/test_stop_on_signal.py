@@ -93,7 +93,9 @@ def test_signal_in_a_training(
         run_cli("fit", *args)
     assert end.value.code == 128 + number
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
-    assert f"stopped by {number.name} at step {expected[0]}; the same command with --run_dir run goes on" in caplog.text
+    assert (
+        f"stopped by {number.name} at step {expected[0]}; resume with the same command and --run_dir run" in caplog.text
+    )
     assert read_last(whole.with_name("run")) == expected
     run_cli("fit", *args)
     assert find_differences(whole, whole.with_name("run")) == NO_DIFFERENCES
@@ -258,7 +260,7 @@ def test_two_processes_that_one_of_them_stops_go_on_exactly(tiny_bert: str, cach
     stop = ("--trainer.callbacks+=tests.faults.failing.Stop", "--trainer.callbacks.rank", 1, "--run_dir", "run")
     ranks = [name_rank(rank, 2) for rank in range(2)]
     output = run_ranks(tmp_path, [*args, *stop], ranks, status=143)
-    assert output.count("stopped by SIGTERM at step 4; the same command with --run_dir run goes on") == 1
+    assert output.count("stopped by SIGTERM at step 4; resume with the same command and --run_dir run") == 1
     assert read_last(tmp_path / "run") == (4, False)
     run_ranks(tmp_path, [*args, *stop], ranks)
     run_ranks(tmp_path, [*args, "--run_dir", "whole"], ranks)

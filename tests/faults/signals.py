@@ -55,7 +55,7 @@ def stop_in_validation(lab: Lab) -> str:
 def stop_and_finish(lab: Lab, process: Run, number: signal.Signals, options: tuple[str, ...]) -> str:
     happened, run = process.stop(number), process.folder
     step = read_step(run)
-    expected = f"stopped by {number.name} at step {step}; the same command with --run_dir {run} goes on"
+    expected = f"stopped by {number.name} at step {step}; resume with the same command and --run_dir {run}"
     assert process.read_log().count(expected) == 1, process.read_log()[-300:]
     lab.finish(run, *options)
     return f"{happened}, at step {step}; all is equal"
