@@ -1,1 +1,1 @@
-"""What a run leaves on disk: checkpoints, progress, folders, loggers."""
+"""Files of a run: checkpoints, progress, folders, loggers."""

@@ -1,4 +1,4 @@
-"""How files and folders reach the disk whole: a kill leaves the old one or the new one."""
+"""Atomic writes of files and folders: a kill leaves the old one or the new one."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file whole or not at all; infinities and NaN become null, which JSON can hold."""
+    """Writes a JSON file atomically; infinities and NaN become null."""
     finite = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
     }
@@ -19,7 +19,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Writes a UTF-8 text file whole or not at all; halves of characters, which UTF-8 lacks, become escapes of JSON."""
+    """Writes a UTF-8 text file atomically; lone surrogates become JSON escapes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = get_unfinished_path(path)
     try:
@@ -34,12 +34,9 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Gives a folder to fill, which takes the place of another once it is whole; a link to a folder stays one.
+    """Yields a new folder that replaces `folder` once the block succeeds; a link to a folder stays a link.
 
-    A kill leaves the old one or the new one, if need be after `restore_folder`.
-
-    Args:
-        folder: to be replaced, if it is there.
+    After a kill, `restore_folder` brings the old folder back if neither is in place.
     """
     folder = folder.resolve()
     restore_folder(folder)
@@ -55,7 +52,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def restore_folder(folder: Path) -> None:
-    """Puts the old folder back where a kill within `atomic_folder` left none, and removes what else it left."""
+    """Restores the old folder after a kill within `atomic_folder`, and removes what else it left."""
     unfinished, old = _name_leftovers(folder.resolve())
     if old.exists() and not folder.exists():
         old.rename(folder)
@@ -64,22 +61,22 @@ def restore_folder(folder: Path) -> None:
 
 
 def _name_leftovers(folder: Path) -> tuple[Path, Path]:
-    """The names of a new folder that is not whole and of an old one: one each, so that kills leave at most these."""
+    """Names the new and the old folder while they are exchanged; fixed names, so that kills leave one each."""
     return folder.with_name(f".{folder.name}.unfinished"), folder.with_name(f".{folder.name}.old")
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what a run that was killed left half-written."""
+    """Removes the partial files of a killed run."""
     for path in folder.glob(".*.unfinished"):
         path.unlink()
 
 
 def get_unfinished_path(path: Path) -> Path:
-    """Where a file lies while it is written: always the same place, so that at most one is left by a kill."""
+    """Returns where a file is while it is written; a fixed name, so that kills leave at most one."""
     return path.with_name(f".{path.name}.unfinished")
 
 
 def remove_quietly(unfinished: Path) -> None:
-    """Removes a file; the error of a folder that can't be changed is not to stand in the place of the first one."""
+    """Removes a file, without an error that would replace the one being handled."""
     with suppress(OSError):
         unfinished.unlink(missing_ok=True)

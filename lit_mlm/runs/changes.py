@@ -1,4 +1,4 @@
-"""What of a run may change before it is resumed, and what is refused."""
+"""Compares the options of a run with those of a resumed one."""
 
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,11 @@ FREE_OPTIONS = (
     *("data.init_args.batch_size", "data.init_args.eval_batch_size", "data.init_args.num_workers"),
     *("data.init_args.num_proc", "data.init_args.cache_dir", "data.init_args.data_dir"),
 )
-"""The options that may change while a run goes on: where and how it runs. The global batch is compared by itself."""
+"""The options that may change when a run is resumed: where and how it runs. The global batch is compared elsewhere."""
 
 
 def find_differences(folder: Path, config: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The options of a run that a config has other values for: name, the run's value, the config's.
-
-    Args:
-        folder: of the run.
-        config: as `yaml.safe_load` gives it.
-    """
+    """Returns the options that differ between a run's saved config and another: name, saved and new value."""
     saved = _flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
     ours = _flatten(config)
     names = [name for name in saved | ours if not name.startswith(FREE_OPTIONS)]
@@ -35,47 +30,40 @@ def find_differences(folder: Path, config: dict[str, Any]) -> list[tuple[str, An
 
 
 def refuse_differences(folder: Path, config: dict[str, Any]) -> None:
-    """Refuses to go on with a run under another config.
-
-    Raises:
-        InputError: with the options that differ and both values.
-    """
+    """Refuses to resume a run with another config."""
     found = find_differences(folder, config)
     if found:
         rows = [f"{name.replace('.init_args', '')} {old!r}, not {new!r}" for name, old, new in found[:3]]
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-        advice = "--allow_changes true to go on from its next epoch all the same"
+        advice = "resume from its next epoch with --allow_changes true"
         if any(name.startswith("model") for name, _, _ in found):
-            advice = "start from its hf folder as model.model in another one"
+            advice = "start a new run from its hf folder as model.model"
         raise InputError(
-            f"--run_dir {folder} holds a run with another config: {'; '.join(rows)}{more}; give another folder, the "
+            f"--run_dir {folder} holds a run with another config: {'; '.join(rows)}{more}; give another folder or the "
             f"run's own values, or {advice}"
         )
 
 
 def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any]) -> None:
-    """Compares options with those that a checkpoint was made with, and that loading it would silently put in place.
+    """Refuses options that a checkpoint would silently override.
 
     Args:
-        section: where the options stand in a config, for the message.
-        options: the options that must not differ, by name.
-        saved: the checkpoint's; those that it lacks are not compared.
-
-    Raises:
-        InputError: if one differs; the message has both values.
+        section: of the options in a config, for the message.
+        options: that must not differ, by name.
+        saved: the checkpoint's; missing ones are not compared.
     """
     for name, value in options.items():
-        # A YAML or a checkpoint may have made a list of a tuple.
+        # YAML and checkpoints turn tuples into lists.
         ours, theirs = (list(v) if isinstance(v, tuple) else v for v in (value, saved.get(name, value)))
         if ours != theirs:
             raise InputError(
-                f"{section}.{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would take its "
-                "place; give the checkpoint's value, or start from its hf folder instead"
+                f"{section}.{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would override "
+                "it; give the checkpoint's value, or start from its hf folder instead"
             )
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """The options by their full names; classes of lit-mlm by the name alone, as their files may have moved."""
+    """Flattens a config to full option names; classes of lit-mlm are compared without their module."""
     if prefix.endswith("class_path"):
         return {prefix: name_class(str(config))}
     if not isinstance(config, dict) or not config:

@@ -1,4 +1,4 @@
-"""How the Trainer's checkpoints reach the disk and come back: whole, with a checksum, and without code."""
+"""Writes and reads the Trainer's checkpoints: atomically, with a checksum, and without running code."""
 
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,17 @@ from lit_mlm.runs.checkpoints import read_checkpoint, remove_checkpoint, write_c
 class SafeCheckpointIO(CheckpointIO):
     """Writes and reads as `lit_mlm.runs.checkpoints` does.
 
-    Lightning's own stages in a temporary folder elsewhere, destroys the old file where the disk is full
-    (Lightning #21253), and loads damaged ones.
+    Lightning's own stages in another folder, destroys the old file when the disk is full (Lightning #21253), and loads
+    damaged files.
     """
 
     def __init__(self) -> None:
         self.failure: InputError | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes a file whole or not at all.
+        """Writes a file atomically.
 
-        A failure is kept in `failure`: it is the first rank's alone, and the others wait for this one.
+        An error is kept in `failure`, as it is raised on the first rank only while the others wait for it.
         """
         try:
             write_checkpoint(checkpoint, Path(path))
@@ -30,11 +30,7 @@ class SafeCheckpointIO(CheckpointIO):
             self.failure = error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Reads a file on the CPU, once its checksum is right.
-
-        Raises:
-            InputError: if it is damaged, or lit-mlm did not write it.
-        """
+        """Reads a file to the CPU after verifying its checksum."""
         return read_checkpoint(path, mmap=False)
 
     def remove_checkpoint(self, path: Any) -> None:

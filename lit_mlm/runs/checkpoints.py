@@ -1,9 +1,11 @@
-"""What a checkpoint holds beside Lightning's own, and what runs are called."""
+"""Checkpoint files: written atomically with a checksum, verified, and read without running code."""
 
 import hashlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,10 @@ from lit_mlm.errors import InputError, shorten
 from lit_mlm.runs.atomic import get_unfinished_path, remove_quietly, write_lines
 
 RECORD = "lit_mlm"
-"""The key of our record in a checkpoint: what it takes to restore the net with neither Hub nor first model."""
+"""The key of lit-mlm's record in a checkpoint, which restores the net without Hub or first model."""
 
 CHECKSUM = ".sha256"
-"""What stands behind the name of a checkpoint in that of the file with its checksum."""
+"""The suffix of the file with a checkpoint's checksum."""
 
 
 def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
@@ -27,9 +29,6 @@ def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
     Args:
         path: of the file.
         mmap: leaves tensors on disk until they are used.
-
-    Raises:
-        InputError: if there is no such file, it is not what was written, or lit-mlm did not write it.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,8 +36,8 @@ def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
     verify_checkpoint(path)
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:  # torch's reader raises whatever damaged bytes lead it to
-        state = f"damaged ({shorten(error)[:120]})" if _is_whole_zip(path) else "cut off, or something else"
+    except Exception as error:  # damaged bytes may raise anything
+        state = f"damaged ({shorten(error)[:120]})" if _is_whole_zip(path) else "truncated or of another format"
         raise InputError(f"{path} is not a checkpoint of lit-mlm: it is {state}") from error
     if not isinstance(checkpoint, dict) or RECORD not in checkpoint:
         found = f"the keys {', '.join(sorted(map(str, checkpoint)))}" if isinstance(checkpoint, dict) else "no keys"
@@ -48,11 +47,7 @@ def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
 
 
 def verify_checkpoint(path: Path) -> None:
-    """Compares a checkpoint with the checksum beside it; one without is taken as it is.
-
-    Raises:
-        InputError: if they differ.
-    """
+    """Compares a checkpoint with the checksum file beside it, if there is one."""
     checksum, state = _get_checksum_path(path), path.stat()
     if checksum.is_file():
         expected = _read_digests(path)
@@ -65,13 +60,8 @@ def verify_checkpoint(path: Path) -> None:
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Writes a checkpoint whole, and its checksum beside it, or leaves both as they were.
-
-    Raises:
-        InputError: if it can't be written; the message has the reason.
-    """
-    unfinished = get_unfinished_path(path)
-    try:
+    """Writes a checkpoint and its checksum atomically."""
+    with _writing(path) as unfinished:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:
             torch.save(content, file)
@@ -80,55 +70,28 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
         with unfinished.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         _replace_both(unfinished, path, digest)
-    except (OSError, RuntimeError) as error:  # torch's writer turns the system's errors into its own
-        kept = "; the one that is there is intact" if path.exists() else ""
-        raise InputError(
-            f"the checkpoint {path} can't be written{kept}: {shorten(error)[:200]}; make room there, then give the "
-            "same command with the same --run_dir"
-        ) from error
-    finally:
-        remove_quietly(unfinished)
 
 
 def link_checkpoint(source: Path, path: Path) -> None:
-    """Gives a checkpoint a second name, in place of what had it; the two stay apart when one is written anew.
-
-    Raises:
-        InputError: if it can't be written; the message has the reason.
-    """
+    """Hard-links a checkpoint as `path`, replacing what was there; a later write to one does not change the other."""
     if path.exists() and path.samefile(source):
         return
-    unfinished = get_unfinished_path(path)
-    try:
+    with _writing(path) as unfinished:
         remove_quietly(unfinished)
         _link_or_copy(source, unfinished)
         digests = _read_digests(source) if _get_checksum_path(source).is_file() else []
         found = _hash_file(source, source.stat().st_mtime_ns, source.stat().st_size)
         _replace_both(unfinished, path, digests[0] if len(digests) == 1 else found)
-    except OSError as error:
-        raise InputError(
-            f"the checkpoint {path} can't be written: {shorten(error)[:200]}; make room there, then give the same "
-            "command with the same --run_dir"
-        ) from error
-    finally:
-        remove_quietly(unfinished)
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Removes a checkpoint and its checksum, if they are there."""
+    """Removes a checkpoint and its checksum, if they exist."""
     for part in (path, _get_checksum_path(path)):
         part.unlink(missing_ok=True)
 
 
 def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint of a run that can be read.
-
-    Args:
-        folder: holds the checkpoints of a run.
-
-    Returns:
-        Its path, None if there is none, and what is wrong with the ones that can't be read.
-    """
+    """Returns the newest readable checkpoint in a folder, or None, and what is wrong with unreadable ones."""
     problems, found = [], []
     for path in sorted(folder.glob("*.ckpt")):
         try:
@@ -139,7 +102,7 @@ def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
 
 
 def _check_record(path: str | Path, record: Any) -> None:
-    """Refuses a record that lit-mlm did not write, before its values are taken for names and options."""
+    """Refuses a record that lit-mlm did not write, before its values are used."""
     kinds = {"auto_class": str, "config": dict, "options": dict, "tokenizer": dict, "results": dict}
     fields = record if isinstance(record, dict) else {}
     wrong = [name for name, kind in kinds.items() if not isinstance(fields.get(name), kind)]
@@ -149,29 +112,45 @@ def _check_record(path: str | Path, record: Any) -> None:
     if not all(isinstance(name, str) and isinstance(content, torch.Tensor) for name, content in files.items()):
         wrong = ["tokenizer"]
     if wrong:
-        raise InputError(f"{path} is not a checkpoint of lit-mlm: its record has a wrong {', '.join(wrong)}")
+        raise InputError(f"{path} is not a checkpoint of lit-mlm: its record has an invalid {', '.join(wrong)}")
 
 
 def name_run(config: Path) -> str:
-    """What runs of a config are called: by its file, or, for the ``config.yaml`` of a run, as that run was."""
+    """Returns the name of a config's runs: the stem of its file, or, for a run's ``config.yaml``, that run's name."""
     if config.name != "config.yaml":
         return config.stem
     folder = config.resolve().parent
     return folder.parent.name if folder.name.startswith("version_") else folder.name
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path for a checkpoint, removes it afterwards, and explains a failure."""
+    unfinished = get_unfinished_path(path)
+    try:
+        yield unfinished
+    except (OSError, RuntimeError) as error:  # torch wraps errors of the system in RuntimeError
+        kept = "; the existing one is intact" if path.exists() else ""
+        raise InputError(
+            f"the checkpoint {path} can't be written{kept}: {shorten(error)[:200]}; make room there, then repeat the "
+            "command with the same --run_dir"
+        ) from error
+    finally:
+        remove_quietly(unfinished)
+
+
 def _is_whole_zip(path: Path) -> bool:
-    """Whether a file has a zip's end, which is missing where it was cut off."""
+    """Whether a file has the end of a zip, which a truncated one lacks."""
     try:
         return is_zipfile(path)
-    except BadZipFile:  # an end that says what can't be
+    except BadZipFile:  # an inconsistent end
         return True
 
 
 def _link_or_copy(source: Path, path: Path) -> None:
     try:
         os.link(source, path)
-    except OSError:  # a file system without links
+    except OSError:  # no hard links on this file system
         with source.open("rb") as original, path.open("wb") as file:
             shutil.copyfileobj(original, file)
             file.flush()
@@ -179,7 +158,7 @@ def _link_or_copy(source: Path, path: Path) -> None:
 
 
 def _read_digests(path: Path) -> list[str]:
-    """The checksums that a checkpoint may have, the newest last; a file that is damaged has none that fit."""
+    """Returns the valid checksums of a checkpoint, the newest last."""
     return _get_checksum_path(path).read_text(encoding="ascii", errors="replace").split()
 
 
@@ -188,11 +167,11 @@ def _get_checksum_path(path: Path) -> Path:
 
 
 def _replace_both(unfinished: Path, path: Path, digest: str) -> None:
-    """Puts a checkpoint in its place; until it is there the checksum's file has both the old one's and its own."""
+    """Moves a checkpoint into place; meanwhile the checksum file holds the old and the new digest."""
     checksum = _get_checksum_path(path)
-    # All that are there: a run that was killed here may have left that of a file which never came.
+    # Keeps all: a run killed here leaves the digest of a file that was never moved.
     old = _read_digests(path) if checksum.is_file() and path.exists() else []
-    if path.exists() and not old:  # without a checksum: it would not be taken for damaged
+    if path.exists() and not old:  # else a kill would make it look damaged
         old = [_hash_file(path, path.stat().st_mtime_ns, path.stat().st_size)]
     write_lines(checksum, [*old, digest])
     unfinished.replace(path)
@@ -206,6 +185,6 @@ def _replace_both(unfinished: Path, path: Path, digest: str) -> None:
 
 @lru_cache(maxsize=16)
 def _hash_file(path: Path, changed_ns: int, size: int) -> str:
-    """SHA-256 (hex) of a file as it was at a time; each is read once."""
+    """Returns the SHA-256 (hex) of a file, cached by modification time and size."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

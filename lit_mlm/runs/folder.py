@@ -1,6 +1,6 @@
-"""Which folder a run lies in, and whether it may go on there.
+"""Selects the run folder and decides whether the run may be resumed.
 
-A folder belongs to one config: the same command with the same ``--run_dir`` goes on with a run that was interrupted.
+A folder belongs to one config: the same command with the same ``--run_dir`` resumes an interrupted run.
 """
 
 import fcntl
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-"""Environment variables: the number of this process in a run; the first one of all holds the folder."""
+"""Environment variables with the rank of this process; rank 0 holds the folder."""
 
 _held: dict[Path, tuple[IO[str], list[Path]]] = {}
-"""The lock of each folder that this process holds, and the folders that had to be made for it."""
+"""The locks of the folders that this process holds, and the folders that it created for them."""
 
 
 def claim_folder(runs: Path) -> Path:
-    """Makes the next ``version_<N>`` below a folder, and holds it."""
+    """Creates and holds the next ``version_<N>`` in a folder."""
     numbers = [int(path.name.removeprefix("version_")) for path in find_versions(runs)]
     for number in count(max(numbers, default=-1) + 1):
         folder = runs / f"version_{number}"
@@ -39,48 +39,44 @@ def claim_folder(runs: Path) -> Path:
         except InputError:
             if not folder.exists():
                 raise
-            continue  # another process was faster
+            continue  # taken by another process
         return folder
-    raise RuntimeError("numbers never end")
+    raise RuntimeError("unreachable")
 
 
 def find_versions(runs: Path) -> list[Path]:
-    """The folders ``version_<N>`` below a folder."""
+    """Returns the folders ``version_<N>`` in a folder."""
     return [path for path in runs.glob("version_*") if path.name.removeprefix("version_").isdigit()]
 
 
 def is_new(folder: Path) -> bool:
-    """Whether this process holds a folder and has made it."""
+    """Whether this process holds a folder and created it."""
     _, new_folders = _held.get(folder.resolve(), (None, []))
     return bool(new_folders)
 
 
 def hold_folder(folder: Path) -> None:
-    """Keeps a run's folder for this process until it ends; each process of a run may ask, the first one holds it.
-
-    Raises:
-        InputError: if another run's process holds it; the message says which.
-    """
+    """Locks a run folder until this process ends; ranks other than the first do nothing."""
     folder = folder.resolve()
     if folder in _held or any(os.environ.get(name, "0") != "0" for name in RANKS):
         return
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     file = _open_lock(folder)
     try:
-        # Of this process alone: what it forks would keep one of `flock` for seconds after a kill.
+        # Not `flock`, which forked processes would keep for seconds after a kill.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:  # either of them, says POSIX
+    except (BlockingIOError, PermissionError) as error:  # POSIX allows either
         file.seek(0)
         owner = file.read().strip() or "another process"
         file.close()
         raise InputError(
             f"the run folder {folder} is in use by {owner}: wait for it, stop it, or give another --run_dir"
         ) from error
-    except OSError:  # a file system without locks
+    except OSError:  # no locks on this file system
         file.close()
         return
     if not (folder / LOCK).exists() or not os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
-        file.close()  # its last owner has just taken it away
+        file.close()  # its last owner has just removed it
         hold_folder(folder)
         return
     file.truncate(0)
@@ -90,23 +86,18 @@ def hold_folder(folder: Path) -> None:
 
 
 def _open_lock(folder: Path) -> IO[str]:
-    """Makes a folder and the file in it that is locked.
-
-    Raises:
-        InputError: if it can't be; the message names the folder.
-    """
+    """Creates a folder and opens its lock file."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / LOCK).open("a+", encoding="utf-8")
     except OSError as error:
         raise InputError(
-            f"{folder} can't be written to ({error.strerror}): no run could be kept there; give another --run_dir, or "
-            "change its permissions"
+            f"{folder} can't be written to ({error.strerror}); change its permissions, or give another --run_dir"
         ) from error
 
 
 def release_folders() -> None:
-    """Gives back the folders that this process holds; those that it has made and that are empty are removed."""
+    """Releases the folders that this process holds, and removes those that it created and that are empty."""
     for folder, (file, new_folders) in _held.items():
         (folder / LOCK).unlink(missing_ok=True)
         file.close()
@@ -117,15 +108,15 @@ def release_folders() -> None:
 
 
 def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
-    """Finds the run that goes on and the checkpoint that it goes on from; a run that is finished ends the process.
+    """Selects the run to resume and its checkpoint; exits if the run is finished.
 
     Args:
-        config: of ``fit``; `run_dir`, of a new run by default, and `ckpt_path` are filled in.
-        name: of the runs of this config.
-        content: the config, as `yaml.safe_load` gives it.
+        config: of ``fit``; `run_dir` (by default a new one) and `ckpt_path` are filled in.
+        name: of the config's runs.
+        content: the config, as `yaml.safe_load` returns it.
 
     Raises:
-        InputError: if the folder holds another run, or there is no such checkpoint.
+        SystemExit: if the run is finished.
     """
     runs = Path(config.trainer.default_root_dir or "runs") / name
     if config.run_dir is None and config.ckpt_path == "last":
@@ -151,27 +142,24 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
             sys.exit(0)
         path, problems = find_last(run_dir)
         for problem in problems:
-            log.warning("%s is taken in its place: %s", path, problem)
+            log.warning("using %s instead: %s", path, problem)
         config.ckpt_path = None if path is None else str(path)
     elif config.ckpt_path == "best":
         config.ckpt_path = str(run_dir / "checkpoints" / "best.ckpt")
     _require_checkpoint(config)
     if config.ckpt_path and Path(config.ckpt_path).resolve().parent != (run_dir / "checkpoints").resolve():
         raise InputError(
-            f"--run_dir {run_dir} holds a run already, and --ckpt_path {config.ckpt_path} is none of its own; leave "
-            "--ckpt_path out to go on with that run, or give another folder"
+            f"--run_dir {run_dir} holds a run, and --ckpt_path {config.ckpt_path} is not one of its checkpoints; leave "
+            "--ckpt_path out to resume that run, or give another folder"
         )
 
 
 def choose_evaluated(config: Any, name: str) -> None:
-    """Finds the checkpoint to evaluate, the best one of a run by default; refuses one of another run.
+    """Selects the checkpoint to evaluate, by default the best of a run; refuses one of another run.
 
     Args:
-        config: of a command that evaluates; `run_dir`, of a new folder by default, and `ckpt_path` are filled in.
-        name: of the runs of this config.
-
-    Raises:
-        InputError: if there is no such checkpoint, or the folder holds another run.
+        config: of an evaluation; `run_dir` (by default a new one) and `ckpt_path` are filled in.
+        name: of the config's runs.
     """
     if config.run_dir is None:
         if config.ckpt_path in ("best", "last"):
@@ -191,21 +179,17 @@ def choose_evaluated(config: Any, name: str) -> None:
         restore_folder(folder.parent / "hf")
     if has_run and Path(config.ckpt_path).resolve().parent != folder.resolve():
         raise InputError(
-            f"the figures in {config.run_dir} are those of its own checkpoints, and --ckpt_path {config.ckpt_path} is "
-            "none of them: leave it out, or give another --run_dir"
+            f"{config.run_dir} holds metrics of its own checkpoints, and --ckpt_path {config.ckpt_path} is not one of "
+            "them: leave it out, or give another --run_dir"
         )
 
 
 def _fill_run_dir(config: Any, runs: Path) -> None:
-    """Chooses a new folder; a run that is only tried out has none.
-
-    Raises:
-        InputError: if the new folder would lie in that of another run.
-    """
+    """Chooses a new folder, unless the run is a `fast_dev_run`."""
     if config.trainer.fast_dev_run:
         return
     if (runs / "config.yaml").is_file():
-        raise InputError(f"{runs} is a run itself, and no other may lie in it: give --run_dir, or another config")
+        raise InputError(f"{runs} is a run folder and can't contain other runs: give --run_dir, or another config")
     config.run_dir = str(claim_folder(runs))
 
 
@@ -216,44 +200,32 @@ def _require_checkpoint(config: Any) -> None:
 
 
 def find_unfinished_run(runs: Path, config: dict[str, Any]) -> Path:
-    """The newest run of a config that was interrupted.
-
-    Args:
-        runs: folder with the versions.
-        config: of the run, as `yaml.safe_load` gives it.
-
-    Raises:
-        InputError: if there is none.
-    """
+    """Returns the newest interrupted run of a config."""
     for folder in sorted(find_versions(runs), key=lambda path: -int(path.name.removeprefix("version_"))):
         saved = folder / "config.yaml"
         if saved.is_file() and not find_differences(folder, config) and not is_finished(folder):
             return folder
     raise InputError(
-        f"--ckpt_path last: {runs} holds no unfinished run of this config; leave it out to begin one, or name a run's "
-        "folder with --run_dir"
+        f"--ckpt_path last: {runs} holds no unfinished run of this config; leave it out to start one, or give the "
+        "folder of a run as --run_dir"
     )
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run's figures are those of its last checkpoint."""
+    """Whether a run's metrics belong to its last checkpoint."""
     last, metrics = folder / "checkpoints" / "last.ckpt", folder / "metrics.json"
     if not (last.is_file() and metrics.is_file() and (folder / "hf").is_dir()):
         return False
     try:
         step = int(read_checkpoint(last)["global_step"])
-    except InputError:  # damaged: there is work left
+    except InputError:  # damaged: not finished
         return False
     return bool(json.loads(metrics.read_text()).get("last/step") == step)
 
 
 def find_last(folder: Path) -> tuple[Path | None, list[str]]:
-    """The checkpoint that a run goes on from, None if it has written none, and what is wrong with damaged ones.
-
-    Raises:
-        InputError: if all that are there are damaged.
-    """
+    """Returns the checkpoint to resume from, or None, and what is wrong with damaged ones."""
     path, problems = find_checkpoint(folder / "checkpoints")
     if path is None and problems:
-        raise InputError(f"--run_dir {folder} has no checkpoint that can be read: {'; '.join(problems)}")
+        raise InputError(f"--run_dir {folder} has no readable checkpoint: {'; '.join(problems)}")
     return path, problems

@@ -1,4 +1,4 @@
-"""Where the curves of a run go: any loggers of Lightning's, which a run that is resumed continues."""
+"""Loggers of a run; a resumed run continues their curves."""
 
 import csv
 import json
@@ -14,46 +14,46 @@ from lit_mlm.runs.atomic import write_lines
 from lit_mlm.upstream import choose_messages
 
 RUN_DIR = "{run_dir}"
-"""What stands for the run's folder in the options of a logger."""
+"""Stands for the run folder in the options of a logger."""
 
 IDS = "loggers.json"
-"""The file in a run's folder with the class and the `version` of each of its loggers, as Lightning calls both."""
+"""The file in a run folder with class and `version` of each logger."""
 
 ID_OPTIONS = {"WandbLogger": "id", "MLFlowLogger": "run_id", "CometLogger": "experiment_key"}
-"""The option of a logger that its `version` is given as; that of others is ``version``."""
+"""The option that a logger takes its `version` by; ``version`` for all others."""
 
 
 class RunTrainer(Trainer):
-    """A Trainer whose files lie in the run's folder, `default_root_dir`, whatever loggers it has."""
+    """A Trainer whose `log_dir` is the run folder, `default_root_dir`, whatever its loggers."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        choose_messages()  # of a process that it has been spawned into
+        choose_messages()  # in a spawned process
         self.__dict__.update(state)
 
     @property
     def log_dir(self) -> str | None:
-        """The run's folder, the same on every rank; a collective call."""
+        """The run folder, the same on every rank; a collective call."""
         return str(self.strategy.broadcast(self.default_root_dir))
 
 
 def make_default_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
-    """TensorBoard's curves, in the folder of a run.
+    """Creates a TensorBoard logger.
 
     Args:
         folder: of the run.
-        resumed_step: of the checkpoint that a training is resumed from; the points after it are dropped.
+        resumed_step: of the checkpoint that the run is resumed from; later points are dropped.
     """
     purge_step = None if resumed_step is None else resumed_step + 1
     return TensorBoardLogger(folder, name="", version="", default_hp_metric=False, purge_step=purge_step)
 
 
 def fill_options(loggers: Any, folder: Path, resumed_step: int | None) -> None:
-    """Fills in what the loggers of a config can't know: the run's folder, and which curves to continue.
+    """Fills in the run folder, and which curves to continue.
 
     Args:
-        loggers: the option ``trainer.logger``, parsed and not instantiated; changed in place.
+        loggers: the option ``trainer.logger``, parsed but not instantiated; changed in place.
         folder: of the run.
-        resumed_step: of the checkpoint that a training is resumed from; TensorBoard drops the points after it.
+        resumed_step: as in `make_default_logger`.
     """
     saved = read_ids(folder)
     for number, entry in enumerate(loggers if isinstance(loggers, list) else [loggers]):
@@ -71,28 +71,24 @@ def fill_options(loggers: Any, folder: Path, resumed_step: int | None) -> None:
 
 
 def read_ids(folder: Path) -> list[dict[str, Any]]:
-    """The content of `IDS`; nothing where there is no such file."""
+    """Reads `IDS`; an empty list without the file."""
     path = folder / IDS
     return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
 
 
 def write_ids(loggers: Sequence[Logger], folder: Path) -> None:
-    """Writes `IDS`; on the first rank, once the loggers have connected."""
-    write_lines(
-        folder / IDS, [json.dumps([{"class": type(x).__name__, "version": x.version} for x in loggers], indent=2)]
-    )
+    """Writes `IDS`, on the first rank, after the loggers have connected."""
+    ids = [{"class": type(logger).__name__, "version": logger.version} for logger in loggers]
+    write_lines(folder / IDS, [json.dumps(ids, indent=2)])
 
 
 def keep_curves(loggers: Sequence[Logger], folder: Path, resumed_step: int | None) -> None:
-    """Continues the files of `CSVLogger`, which deletes them; on the first rank, before anything is logged.
+    """Keeps the files of `CSVLogger`, which would delete them; on the first rank, before anything is logged.
 
     Args:
         loggers: of the Trainer.
         folder: of the run.
-        resumed_step: of the checkpoint that a training is resumed from; rows after it are dropped.
-
-    Raises:
-        InputError: if a file is that of another run.
+        resumed_step: as in `make_default_logger`.
     """
     known = {(entry["class"], str(entry["version"])) for entry in read_ids(folder)}
     for logger in loggers:
@@ -112,7 +108,7 @@ def keep_curves(loggers: Sequence[Logger], folder: Path, resumed_step: int | Non
 
 
 def describe_curves(loggers: Sequence[Logger]) -> Iterator[str]:
-    """Where the curves of each logger are, or the command that shows them; on the first rank."""
+    """Yields where each logger's curves are, or the command that shows them; on the first rank."""
     for logger in loggers:
         run: Any = getattr(logger, "experiment", None)
         if isinstance(logger, TensorBoardLogger):

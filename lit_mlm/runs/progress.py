@@ -1,4 +1,4 @@
-"""Where a training stands, written down so that another process goes on from there exactly."""
+"""Training progress in a checkpoint, from which another process resumes exactly."""
 
 import logging
 import math
@@ -17,21 +17,21 @@ from lit_mlm.upstream import ROUNDING
 log = logging.getLogger(__name__)
 
 PROGRESS = "progress"
-"""The key of what stands here in a checkpoint, beside Lightning's own loops."""
+"""The key of the progress in a checkpoint, beside Lightning's loops."""
 
 STREAM = "stream_places"
-"""The key, below `PROGRESS`, of where each rank's stream stands, if there is one."""
+"""The key below `PROGRESS` of each rank's stream cursor."""
 
 FREE_DATA_OPTIONS = ("batch_size", "eval_batch_size", "num_workers", "num_proc", "cache_dir")
-"""The options of data modules that may change when a run goes on; the batches of a step are compared by themselves."""
+"""Data options that may change when a run is resumed; the global batch is compared separately."""
 
 
 def settle_progress(fit_loop: dict[str, Any]) -> None:
-    """Brings the state of Lightning's loops into one form: an optimizer step is done, and nothing is pending.
+    """Normalises the state of Lightning's loops to "an optimizer step is done, nothing is pending".
 
-    Lightning saves in the middle of its bookkeeping, in a dozen states, some of which it takes up wrongly: after an
-    epoch's last step it never validates, for one. In this form it goes on with the next batch of the same epoch, or,
-    after the last one, with the end of the epoch. Validations that are due are run by `SaveCheckpoints`.
+    Lightning saves in the middle of its bookkeeping and misreads some of these states; after an epoch's last step, for
+    one, it never validates. From this form it continues with the next batch or the end of the epoch; `SaveCheckpoints`
+    runs validations that are due.
 
     Args:
         fit_loop: the loop's state in a checkpoint, changed in place.
@@ -48,13 +48,11 @@ def settle_progress(fit_loop: dict[str, Any]) -> None:
 
 
 def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What a run that goes on must find again, and what it takes to continue the random numbers of every rank.
-
-    A collective call: each rank has random numbers, and a loss, of its own.
+    """Returns the order, stream cursors, loss sums and random states that a resumed run needs; a collective call.
 
     Args:
         trainer: at the end of an optimizer step.
-        random_state: that the next step begins with; by default this process's own.
+        random_state: of the next step; by default this process's current one.
     """
     loss = {name: value.clone().cpu() for name, value in _get_loss_sums(trainer.lightning_module)}
     stream = getattr(trainer.datamodule, "stream", None)
@@ -68,30 +66,29 @@ def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) 
 
 
 def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bool = False) -> bool:
-    """Finds the place of a checkpoint in the training that is set up, in the checkpoint's own loops.
+    """Restores the position of a checkpoint by changing its loops.
 
-    With the global batch of the checkpoint on another number of devices the order of the examples goes on; with
-    anything else changed the training goes on from the next epoch.
+    The order of examples continues if only the number of devices changed and the global batch did not. After any other
+    change the training resumes from the next epoch.
 
     Args:
         checkpoint: changed in place, before Lightning reads it.
         trainer: with its data module set up.
-        allow_changes: whether anything may be changed.
+        allow_changes: whether other changes are allowed.
 
     Returns:
-        Whether something is, so that the training goes on from the next epoch.
-
-    Raises:
-        InputError: if something is that must not; the message has both values.
+        Whether there were other changes.
     """
     saved, now = checkpoint[PROGRESS], _describe_order(trainer)
     loops = checkpoint["loops"]["fit_loop"]
     differences = list(_find_differences(saved, now, checkpoint, trainer.datamodule))
     streams = STREAM in saved
     if differences and (streams or not allow_changes):
-        advice = "or --allow_changes true to go on from the next epoch all the same"
+        advice = "or --allow_changes true to resume from the next epoch"
         if streams:
-            advice = "or start anew from its weights (model.model RUN/hf): a stream has no next epoch to go on from"
+            advice = (
+                "or start a new run from its weights (model.model RUN/hf): a stream has no next epoch to resume from"
+            )
         raise InputError(
             f"the checkpoint was made with {', '.join(f'{name} {old}, not {new}' for name, old, new in differences)}: "
             f"give what it was made with, {advice}"
@@ -104,7 +101,7 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
     batches = loops["epoch_loop.batch_progress"]
     if streams:
         trainer.datamodule.stream.restore(saved[STREAM][trainer.global_rank])
-        batches["is_last_batch"] &= checkpoint["global_step"] >= trainer.max_steps  # a stream ends where it is told to
+        batches["is_last_batch"] &= checkpoint["global_step"] >= trainer.max_steps  # only max_steps ends a stream
     if differences:
         _begin_next_epoch(loops)
     elif saved["batch_size"] is not None:
@@ -117,9 +114,9 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
 
 
 def get_random_state() -> dict[str, Any]:
-    """The state of every generator of this process, in types that are read back without running code."""
+    """Returns the states of all generators of this process, in types that load as data only."""
     version, keys, gauss = random.getstate()
-    name, array, place, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002 (what others draw from)
+    name, array, place, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002 (others draw from it)
     return {
         "python": (version, torch.tensor(keys, dtype=torch.int64), gauss),
         "numpy": (str(name), torch.from_numpy(np.asarray(array, dtype=np.int64)), place, has_gauss, cached),
@@ -129,7 +126,7 @@ def get_random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Continues what `get_random_state` gave."""
+    """Restores `get_random_state`."""
     version, keys, gauss = state["python"]
     random.setstate((version, tuple(keys.tolist()), gauss))
     name, array, place, has_gauss, cached = state["numpy"]
@@ -140,7 +137,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def choose_random_state(progress: dict[str, Any], rank: int, world_size: int, step: int) -> dict[str, Any]:
-    """The state of a rank; of another number of ranks a new one, which depends on the seed, the step and the rank."""
+    """Returns a rank's state; if the number of ranks changed, a new one from seed, step and rank."""
     states: list[dict[str, Any]] = progress["random_states"]
     if len(states) == world_size:
         return states[rank]
@@ -169,7 +166,7 @@ def _describe_order(trainer: Any) -> dict[str, Any]:
 def _find_differences(
     saved: dict[str, Any], now: dict[str, Any], checkpoint: dict[str, Any], data: Any
 ) -> Iterator[tuple[str, Any, Any]]:
-    """What differs in a way that breaks the order or the examples: a name, the checkpoint's value, ours."""
+    """Yields what breaks the order or the examples: name, the checkpoint's value, the current one."""
     if saved["seed"] != now["seed"]:
         yield "--seed_everything", saved["seed"], now["seed"]
     if saved["data_fingerprint"] != now["data_fingerprint"]:
@@ -179,11 +176,8 @@ def _find_differences(
         yield from changed
         if not changed:
             note = " (training files by their names and sizes)" if STREAM in saved else ""
-            yield (
-                f"data{note} of the fingerprint",
-                str(saved["data_fingerprint"])[:12],
-                str(now["data_fingerprint"])[:12],
-            )
+            old_hash, new_hash = (str(side["data_fingerprint"])[:12] for side in (saved, now))
+            yield f"data{note} of the fingerprint", old_hash, new_hash
     for name, value in now["order_options"].items():
         if saved["order_options"].get(name) != value:
             yield f"data.{name}", repr(saved["order_options"].get(name)), repr(value)
@@ -195,7 +189,7 @@ def _find_differences(
 
 
 def _compare(name: str, old: Any, new: Any) -> Iterator[tuple[str, str, str]]:
-    """The name of an option and its two values, where these differ; of an option with parts, those that do."""
+    """Yields an option with its two values if they differ; of a nested one only the parts that do."""
     if isinstance(old, dict) and isinstance(new, dict):
         for part in old | new:
             yield from _compare(f"{name}.{part}", old.get(part), new.get(part))
@@ -212,22 +206,22 @@ def _begin_next_epoch(loops: dict[str, Any]) -> None:
 
 
 def _get_loss_sums(module: Any) -> list[tuple[str, torch.Tensor]]:
-    """The sums of the training loss since the epoch's start."""
+    """Returns the sums of the training loss since the start of the epoch."""
     metric = getattr(module, "train_loss", None)
     return [] if metric is None else [(name, getattr(metric, name)) for name in metric._defaults]
 
 
 def _restore_loss(losses: list[dict[str, torch.Tensor]], trainer: Any) -> None:
-    """Continues the sums of each rank; of another number of ranks the first one gets them all: they are added up."""
+    """Restores each rank's sums; if the number of ranks changed, the first one gets the total."""
     rank, num_ranks = trainer.global_rank, trainer.world_size
     parts = [losses[rank]] if len(losses) == num_ranks else losses if rank == 0 else []
     for name, value in _get_loss_sums(trainer.lightning_module):
         value.fill_(sum(float(part[name]) for part in parts if name in part))
-        trainer.lightning_module.train_loss._update_count = 1  # or torchmetrics takes it for empty, and warns
+        trainer.lightning_module.train_loss._update_count = 1  # else torchmetrics warns that it is empty
 
 
 def _gather(value: Any) -> list[Any]:
-    """The values of all ranks."""
+    """Returns the values of all ranks."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return [value]
     values: list[Any] = [None] * distributed.get_world_size()

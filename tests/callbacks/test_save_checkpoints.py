@@ -211,7 +211,7 @@ def test_disk_that_fills_up(args: list[str], run_cli: Run, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", fill)
-        with pytest.raises(InputError, match=r"last.ckpt can't be written; the one that is there is intact: .*--run_d"):
+        with pytest.raises(InputError, match=r"last.ckpt can't be written; the existing one is intact: .*--run_d"):
             run_cli("fit", *args)
     assert (calls, read_step(folder, "last")) == ([2, 4], 2)
     assert not list(folder.rglob("*.unfinished"))

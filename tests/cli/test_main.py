@@ -253,7 +253,9 @@ def test_a_run_is_given_by_its_folder_or_config(run_folder: Path, tmp_path: Path
     assert last["val/perplexity"] == pytest.approx(figures["last/val/perplexity"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
     assert not list(run.glob("version_*"))
-    with pytest.raises(InputError, match=r"are those of its own checkpoints, and --ckpt_path .* is none of them"):
+    with pytest.raises(
+        InputError, match=r"holds metrics of its own checkpoints, and --ckpt_path .* is not one of them"
+    ):
         run_cli("validate", "--run_dir", run, "--ckpt_path", run_folder / "checkpoints" / "last.ckpt")
 
 
@@ -275,7 +277,7 @@ def test_fit_of_a_finished_run_trains_nothing_and_says_so(
 def test_no_run_lies_in_another(run_folder: Path, tmp_path: Path, run_cli: Run) -> None:
     shutil.copytree(run_folder, tmp_path / "runs" / "mine")
     shutil.copytree(run_folder / "checkpoints", tmp_path / "other")
-    with pytest.raises(InputError, match="runs/mine is a run itself, and no other may lie in it: give --run_dir"):
+    with pytest.raises(InputError, match="runs/mine is a run folder and can't contain other runs: give --run_dir"):
         run_cli("validate", "--config", "runs/mine/config.yaml", "--ckpt_path", "other/last.ckpt")
 
 

@@ -61,8 +61,8 @@ def damage_last(lab: Lab, damage: Damage) -> str:
     last, step = run / "checkpoints" / "last.ckpt", read_step(run)
     damage(lab, last)
     log = lab.finish(run, *SHORT)
-    (line,) = (line for line in log.splitlines() if "is taken in its place" in line)
-    assert line.startswith(f"{run / 'checkpoints' / 'best.ckpt'} is taken in its place: {last} is damaged"), line
+    (line,) = (line for line in log.splitlines() if " instead: " in line)
+    assert line.startswith(f"using {run / 'checkpoints' / 'best.ckpt'} instead: {last} is damaged"), line
     return f"{line.replace(str(run), '...')} (it was of step {step}); all is equal"
 
 

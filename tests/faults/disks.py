@@ -60,7 +60,7 @@ def fail_save(process: Run, is_frozen: bool = False) -> str:
     """
     error = find_error(process.end(2))
     last = process.folder / "checkpoints" / "last.ckpt"
-    assert error.startswith(f"error: the checkpoint {last} can't be written; the one that is there is intact: "), error
+    assert error.startswith(f"error: the checkpoint {last} can't be written; the existing one is intact: "), error
     assert is_frozen or not find_orphans(process.folder), find_orphans(process.folder)
     assert read_step(process.folder) >= 5
     return f"{error.replace(str(process.folder), '...')[:230]} (step {read_step(process.folder)} is there)"

@@ -41,7 +41,7 @@ def test_records_of_another_make_are_refused(changed: dict[str, Any], wrong: str
         torch.save({RECORD: record}, path)
         expected = wrong if isinstance(record, dict) else "auto_class, config, options, tokenizer, results"
         with pytest.raises(
-            InputError, match=f"{path} is not a checkpoint of lit-mlm: its record has a wrong {expected}$"
+            InputError, match=f"{path} is not a checkpoint of lit-mlm: its record has an invalid {expected}$"
         ):
             read_checkpoint(path)
 
@@ -167,7 +167,7 @@ def test_failed_write_leaves_no_orphan(last: Path, monkeypatch: pytest.MonkeyPat
         raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
     monkeypatch.setattr(torch, "save", fill)
-    with pytest.raises(InputError, match=rf"{last} can't be written; the one that is there is intact: .*--run_dir"):
+    with pytest.raises(InputError, match=rf"{last} can't be written; the existing one is intact: .*--run_dir"):
         write_checkpoint(make(2), last)
     assert (last.read_bytes(), list_names(last)) == (before, ["last.ckpt", "last.ckpt.sha256"])
     monkeypatch.setattr(torch, "save", lambda *_: (_ for _ in ()).throw(SystemExit(143)))

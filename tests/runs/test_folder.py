@@ -191,7 +191,7 @@ def test_last_and_best_of_no_run(args: list[str], run_cli: Run, tmp_path: Path) 
 def test_checkpoint_of_another_run_is_refused_where_one_is(args: list[str], interrupt: Run, run_cli: Run) -> None:
     folder = interrupt(*args, "--run_dir", "run")
     shutil.copytree(folder / "run", folder / "other")
-    with pytest.raises(InputError, match=r"holds a run already, and .* is none of its own; leave --ckpt_path out"):
+    with pytest.raises(InputError, match=r"holds a run, and .* is not one of its checkpoints; leave --ckpt_path out"):
         run_cli("fit", *args, "--run_dir", "run", "--ckpt_path", "other/checkpoints/last.ckpt")
 
 
@@ -208,12 +208,12 @@ def test_damaged_checkpoints(
         (folder / f"{name}.ckpt").write_bytes(content)
     if len(names) == 2:
         with pytest.raises(
-            InputError, match=r"--run_dir run has no checkpoint that can be read: .*best.ckpt is .*last.ckpt is"
+            InputError, match=r"--run_dir run has no readable checkpoint: .*best.ckpt is .*last.ckpt is"
         ):
             run_cli("fit", *args, "--run_dir", "run")
         return
     run_cli("fit", *args, "--run_dir", "run")
-    assert "best.ckpt is taken in its place: run/checkpoints/last.ckpt is damaged: its SHA-256 is" in caplog.text
+    assert "best.ckpt instead: run/checkpoints/last.ckpt is damaged: its SHA-256 is" in caplog.text
     assert read_step(folder.parent) == 6
 
 
