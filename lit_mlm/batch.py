@@ -1,112 +1,109 @@
-"""Pure functions on token sequences, and the contract in which data modules and Lightning modules meet.
+"""The contract between data modules and Lightning modules.
 
-**The batch.** A data module yields, and a Lightning module takes, a dictionary of int64 tensors of shape (B, T),
-B sequences of T tokens, padded on the right to the longest sequence of the batch:
+**Batch.** A dictionary of int64 tensors of shape (B, T), B sequences of T tokens, padded on the right:
 
-- ``input_ids``: token ids, as the model reads them (after masking);
+- ``input_ids``: token ids as the model reads them, after masking;
 - ``attention_mask``: 1 on tokens, 0 on padding;
-- ``labels``: what the model has to predict at a position, `IGNORE_INDEX` where nothing is scored.
+- ``labels``: the target of each position, `IGNORE_INDEX` where nothing is scored.
 
-A batch of tagged words has two more. A row is one window of a sentence, or a short sentence with its document context;
-in evaluation the windows of a sentence are in one batch, in order, and each of its words is owned by one of them:
+**Tagged words.** A row is a window of a sentence, or a short sentence with its document context. In evaluation all
+windows of a sentence are in one batch, in order, and each word is owned by one of them. Its entries:
 
-- ``labels``: ids into `TaggedSource.labels`: a word's first piece has the word's label, its later pieces that of being
-  inside of it or `IGNORE_INDEX`, as all pieces of words that the row doesn't own;
-- ``words``: at each piece of a word that the row owns its index in the sentence, `NO_WORD` of
-  `lit_mlm.text.tagging.alignment` elsewhere;
-- ``sentences``: the index of each row's sentence in its split, shape (B,); -1 in a row that only keeps ranks in step.
+- ``labels``: ids into `TaggedSource.labels`. The first token of a word has the word's label, later ones its inside
+  label or `IGNORE_INDEX`, as have tokens that the row does not own;
+- ``words``: the index in the sentence of each owned token's word, elsewhere `NO_WORD` of
+  `lit_mlm.text.tagging.alignment`;
+- ``sentences``: the index of each row's sentence in its split, shape (B,); -1 in rows that only keep ranks in step.
 
-A packed batch, whose rows hold several sequences that must not see each other, has in place of these two:
+**Packed rows.** A row holds several sequences that must not attend to each other:
 
-- ``segments``: 0 on padding, 1, 2, ... on the sequences of a row, in their order.
+- ``segments``: 0 on padding, 1, 2, ... on the sequences of a row.
 
-**The feeder.** What a Lightning module asks of the data module that feeds it is the protocol `TextSource`; what a data
-module asks of the Lightning module that it feeds is the protocol `TokenModel`. Neither imports the other.
+`TextSource` is what a Lightning module needs of its data module, `TokenModel` the reverse. Neither imports the other.
 """
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 IGNORE_INDEX = -100
-"""The label of a position that is not scored; the value that `torch.nn.functional.cross_entropy` ignores."""
+"""The label of positions that are not scored, as ignored by `torch.nn.functional.cross_entropy`."""
 
 BATCH_KEYS = ("input_ids", "attention_mask", "labels")
 
 
 class TokenModel(Protocol):
-    """What a data module asks of the Lightning module that it feeds."""
+    """What a data module needs of the Lightning module."""
 
     @property
     def max_length(self) -> int | None:
-        """The longest sequence that the net takes, in tokens; None if it has no limit."""
+        """The longest sequence that the net takes, in tokens; None if unlimited."""
 
     def load_tokenizer(self) -> Any | None:
-        """The tokenizer that belongs to the net; None if the net is built from scratch and has none."""
+        """Loads the net's tokenizer; None for a net from scratch."""
 
     @property
     def has_final_tokenizer(self) -> bool:
-        """Whether `load_tokenizer` gives what a checkpoint was trained with: no words may be added to it."""
+        """Whether `load_tokenizer` returns a checkpoint's tokenizer, to which no words may be added."""
 
     @property
     def vocabulary(self) -> dict[str, Any]:
-        """`TextSource.vocabulary` of the data that a checkpoint was trained on; empty without one."""
+        """`TextSource.vocabulary` of the checkpoint's data; empty without a checkpoint."""
 
     @property
     def num_steps(self) -> int:
-        """The optimizer steps that the net has been trained for."""
+        """Optimizer steps that the net was trained for."""
 
 
 class TextSource(Protocol):
-    """What a Lightning module asks of the data module that feeds it."""
+    """What a Lightning module needs of its data module."""
 
     tokenizer: Any
-    """The tokenizer that made the token ids, a `transformers.PreTrainedTokenizerBase`."""
+    """The `transformers.PreTrainedTokenizerBase` that made the token ids."""
 
     new_words: dict[int, list[int]]
-    """The ids of the old pieces by the id of the new word, for words that the data module has added to the tokenizer of
-    a pretrained net; need not be there."""
+    """Old token ids by the id of the new word, for words added to a pretrained tokenizer; optional."""
 
     vocabulary: dict[str, Any]
-    """What a checkpoint must keep of the words that were added, in YAML's types; need not be there."""
+    """What a checkpoint stores about added words, as plain YAML values; optional."""
 
     @property
     def sequence_length(self) -> int:
-        """The length of the longest sequence in any batch, in tokens."""
+        """The longest sequence in any batch, in tokens."""
 
     def describe(self) -> str:
-        """What the data is, in a few words for the first line of a run."""
+        """Describes the data in the first line of a run."""
 
     def facts(self, split: str) -> dict[str, float | int | str]:
-        """Facts of one split ("val" or "test") that belong to its results, by the last part of their key."""
+        """Returns metadata of a split ("val" or "test") for its results, by the last part of the key."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples."""
+        """SHA-256 (hex) of texts, tokenizer and every option that shapes the examples."""
 
     pack_length: int | None
-    """Tokens of the rows that sequences are packed into; None where they aren't; need not be there."""
+    """Tokens of packed rows; None if sequences are not packed; optional."""
 
     order_options: dict[str, Any]
-    """What decides the order of training beside the texts, the seed and the global batch; need not be there."""
+    """What defines the order of training beside texts, seed and global batch; optional."""
 
 
 class TaggedSource(TextSource, Protocol):
-    """What `TokenClassification` asks of its data module; labels and scheme are known once that is set up.
+    """What `TokenClassification` needs of its data module; labels and scheme are known after setup.
 
-    `facts` has ``num_words`` and, of tags with a scheme, ``num_gold_entities`` of the split as its files have them.
+    `facts` has ``num_words`` and, with a scheme, ``num_gold_entities`` of the split, counted in its files.
     """
 
     labels: list[str]
-    """The names of the labels, by the id that batches have for them."""
+    """The label names, by id."""
 
     scheme: str | None
-    """That of the labels, a `lit_mlm.text.tagging.schemes.Scheme`; None for plain tags, such as parts of speech."""
+    """A `lit_mlm.text.tagging.schemes.Scheme`; None for plain tags, such as parts of speech."""
 
     truncation: int | None
-    """How many pieces of a sentence, without special tokens, truncation would leave; need not be there."""
+    """Tokens of a sentence that truncation would keep, without special tokens; optional."""
 
     predicted_words: list[Sequence[str]]
-    """The words of each sentence of the split that is predicted; need be there for `predict` alone."""
+    """The words of each sentence to predict; needed by `predict` only."""
 
     tagging_options: dict[str, Any]
-    """What a tagger must do with words to be what its evaluation was, in YAML's types; need not be there."""
+    """Options that make a tagger reproduce its evaluation, as plain YAML values; optional."""

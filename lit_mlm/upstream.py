@@ -1,28 +1,28 @@
-"""What is worked around in the packages that lit-mlm stands on."""
+"""Workarounds for other packages."""
 
 import logging
 import warnings
 
 ROUNDING = "MKL_CBWR"
-"""Environment variable: how MKL, torch's matrix products on x86 CPUs, rounds.
+"""Environment variable that makes MKL, torch's matrix products on x86, round independently of memory addresses.
 
-By default it rounds by the address of its operands on some CPUs, so that a resumed run ends with other weights (Intel
-oneMKL Developer Guide, "Obtaining Numerically Reproducible Results").
+Otherwise a resumed run may end with other weights on some CPUs (Intel oneMKL Developer Guide, "Obtaining Numerically
+Reproducible Results").
 """
 
 FALSE_ALARMS = (
-    r".*does not have many workers.*",  # masking is vectorised: workers pay on fast devices only
+    r".*does not have many workers.*",  # masking is vectorised, so workers pay off on fast devices only
     r".*is smaller than the logging interval.*",  # short runs are fine
-    r".*args parameter is intended to run.*",  # the commands of `lit_mlm.cli.main` are found before LightningCLI
-    r".*(exists and is not empty|your dataloader is not resumable).*",  # a run that goes on: it is, by its orders
-    r".*-wrapped module .* returned a view tensor.*",  # nothing here changes logits in place
+    r".*args parameter is intended to run.*",  # `lit_mlm.cli.main` handles commands before LightningCLI
+    r".*(exists and is not empty|your dataloader is not resumable).*",  # the samplers make it resumable
+    r".*-wrapped module .* returned a view tensor.*",  # logits are never changed in place
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch
 )
-"""The warnings of other packages that say nothing to the user, as regular expressions."""
+"""Warnings of other packages that do not apply here, as regular expressions."""
 
 
 def choose_messages() -> None:
-    """Has a command's process say what lit-mlm does, and of other packages what is a warning and no false alarm."""
+    """Shows log messages of lit-mlm, and only warnings of other packages, without false alarms."""
     for pattern in FALSE_ALARMS:
         warnings.filterwarnings("ignore", pattern)
     for name in ("lightning.pytorch", "lightning.fabric"):

@@ -40,6 +40,8 @@ class SaveCheckpoints(Checkpoint):
         allow_changes: resumes from the next epoch although data or global batch have changed.
     """
 
+    _folder: Path  # of the checkpoints, known from setup on
+
     def __init__(
         self, every_n_steps: int | None = None, every_n_minutes: float | None = 30.0, allow_changes: bool = False
     ) -> None:
@@ -49,21 +51,14 @@ class SaveCheckpoints(Checkpoint):
         self.every_n_steps = every_n_steps
         self.every_n_minutes = every_n_minutes
         self.allow_changes = allow_changes
+        self.monitor, self.mode = "", "min"
         self.best_model_path = self.last_model_path = ""
         self.best_score: float | None = None
-        self._best_step = 0
+        self._best_step = self._saved_step = self._loaded_step = 0
+        self._saved_at, self._loaded_path, self._max_steps = time.monotonic(), Path(), -1
+        self._is_first = self._is_due = self._is_changed = self._continues_its_own_run = False
         self._io: SafeCheckpointIO | None = None
-        self._is_first = False
-        self._folder: Path | None = None
-        self.monitor, self.mode = "", "min"
-        self._saved_step = 0
-        self._saved_at = time.monotonic()
-        self._is_due = False
-        self._loaded_step, self._loaded_path = 0, Path()
-        self._is_changed = False
-        self._max_steps = -1
         self._random_state: dict[str, Any] | None = None
-        self._continues_its_own_run = False
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Takes the monitor from the task and installs `SafeCheckpointIO`; checks that the folder is writable."""
@@ -80,7 +75,7 @@ class SaveCheckpoints(Checkpoint):
         if trainer.fast_dev_run:
             return
         num_parameters = sum(parameter.numel() for parameter in pl_module.parameters())
-        self._on_first_rank(trainer, check_space, self._get_folder(), 3 * BYTES_PER_PARAMETER * num_parameters)
+        self._on_first_rank(trainer, check_space, self._folder, 3 * BYTES_PER_PARAMETER * num_parameters)
         if self._is_due and self._loaded_step >= trainer.max_steps > 0:
             # Keeps Lightning from ending here, as `on_train_start` has a validation to run.
             self._max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
@@ -128,7 +123,7 @@ class SaveCheckpoints(Checkpoint):
         is_best = self.best_score is None or math.isnan(self.best_score)
         is_best = is_best or (score > self.best_score if self.mode == "max" else score < self.best_score)  # type: ignore[operator]
         if is_best:
-            self.best_score, self.best_model_path = score, str(self._get_folder() / "best.ckpt")
+            self.best_score, self.best_model_path = score, str(self._folder / "best.ckpt")
             self._best_step = trainer.global_step
         self.save(trainer, is_validated=True)
         if is_best:
@@ -142,12 +137,10 @@ class SaveCheckpoints(Checkpoint):
     def save(self, trainer: Any, is_validated: bool = False) -> None:
         """Writes the last checkpoint, on all ranks; must be called right after an optimizer step.
 
-        Args:
-            trainer: in training, or in a validation within it.
-            is_validated: whether the validation that is due at this step, if any, is done.
+        `is_validated` tells that the validation due at this step, if any, is done.
         """
         self._is_due = not is_validated and (trainer.validating or _is_validation_due(trainer))
-        path = self._get_folder() / "last.ckpt"
+        path = self._folder / "last.ckpt"
         self.last_model_path = str(path)
         trainer.save_checkpoint(path)
         self._is_due = False
@@ -167,7 +160,7 @@ class SaveCheckpoints(Checkpoint):
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Restores the training progress; notes whether the checkpoint is of this run."""
-        self._continues_its_own_run = Path(str(trainer.ckpt_path)).resolve().parent == self._get_folder().resolve()
+        self._continues_its_own_run = Path(str(trainer.ckpt_path)).resolve().parent == self._folder.resolve()
         if trainer.state.fn == "fit" and PROGRESS in checkpoint:
             self._is_changed = restore_progress(checkpoint, trainer, self.allow_changes)
             self._loaded_step, self._loaded_path = checkpoint["global_step"], Path(str(trainer.ckpt_path))
@@ -181,7 +174,7 @@ class SaveCheckpoints(Checkpoint):
         self._is_due = state_dict["is_due"] and not self._is_changed
         if not self._continues_its_own_run or self._is_changed:  # metrics of other data are not comparable
             return
-        best, self.last_model_path = self._get_folder() / "best.ckpt", str(self._get_folder() / "last.ckpt")
+        best, self.last_model_path = self._folder / "best.ckpt", str(self._folder / "last.ckpt")
         self.best_score, self._best_step = state_dict["best_score"], state_dict["best_step"]
         if self._best_step and self._best_step == self._loaded_step and self._is_first:
             link_checkpoint(self._loaded_path, best)  # the run may have been killed before it did
@@ -206,11 +199,6 @@ class SaveCheckpoints(Checkpoint):
             return False
         is_late = torch.tensor(time.monotonic() - self._saved_at >= 60 * self.every_n_minutes, dtype=torch.int64)
         return bool(trainer.strategy.reduce(is_late.to(trainer.strategy.root_device), reduce_op="max"))
-
-    def _get_folder(self) -> Path:
-        if self._folder is None:
-            raise RuntimeError("the run folder is unknown before setup")
-        return self._folder
 
     @staticmethod
     def _validate_at_the_end(trainer: Any) -> None:

@@ -58,12 +58,7 @@ class SavePredictions(Callback):
 
 
 def format_sentences(words: Sequence[Sequence[str]], found: dict[int, Tagged], is_plain: bool) -> Iterator[str]:
-    """Yields a JSON object for each sentence.
-
-    Args:
-        words: of each sentence.
-        found: by sentence index; sentences without words may be missing.
-        is_plain: whether the tags have no scheme.
+    """Yields a JSON object for each sentence, given predictions by sentence index.
 
     Raises:
         RuntimeError: if tags of a sentence are missing.

@@ -15,12 +15,7 @@ PIPELINE_TAGS = {"AutoModelForMaskedLM": "fill-mask", "AutoModelForTokenClassifi
 
 
 def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
-    """Writes net, tokenizer and model card of a checkpoint, and replaces `folder` once they are complete.
-
-    Args:
-        checkpoint_path: of lit-mlm.
-        folder: for `from_pretrained`.
-    """
+    """Writes net, tokenizer and model card of a checkpoint, and replaces `folder` once they are complete."""
     checkpoint = read_checkpoint(checkpoint_path)
     record = checkpoint[RECORD]
     net = pretrained.build_net(getattr(transformers, record["auto_class"]), pretrained.restore_config(record["config"]))

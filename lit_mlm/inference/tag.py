@@ -59,19 +59,11 @@ class TaggedText(NamedTuple):
 
 @dataclass(frozen=True)
 class _Options:
-    """Options stored by `TokenClassification`, or their defaults.
-
-    Attributes:
-        scheme: of the labels; None for plain tags.
-        window: tokens, including special tokens; None if unlimited.
-        stride: tokens that neighbouring windows share; None for a quarter of a window.
-        context_tokens: tokens of neighbouring sentences shown with each.
-        decoding: ``argmax`` or ``viterbi``.
-    """
+    """Options stored by `TokenClassification`, or their defaults. Sizes are in tokens."""
 
     scheme: Scheme | None
-    window: int | None
-    stride: int | None
+    window: int | None  # includes special tokens; None for no limit
+    stride: int | None  # None for a quarter of a window
     context_tokens: int
     decoding: Decoding
 
@@ -146,13 +138,7 @@ def tag_words(
 
 
 def group_words(words: Sequence[str], tags: Sequence[str], scores: FloatArray, is_plain: bool) -> TaggedText:
-    """Groups the tagged words of a sentence into entities.
-
-    Args:
-        words: of the sentence.
-        tags: of the words.
-        scores: probability of each tag, shape (W,).
-        is_plain: whether the tags have no scheme.
+    """Groups the tagged words of a sentence, with scores of shape (W,), into entities; plain tags have no scheme.
 
     Example:
         >>> tagged = group_words(["Ada", "Lovelace", "wrote"], ["B-PER", "I-PER", "O"], np.ones(3, np.float32), False)
@@ -228,13 +214,7 @@ def _tag(
 
 
 def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_sentences: int) -> list[FloatArray]:
-    """Returns the logits of each sentence's words, shape (W, L): of the first token, in the row that owns the word.
-
-    Args:
-        net: a token classifier; run in eval mode.
-        rows: of the sentences, batched by length.
-        num_sentences: S.
-    """
+    """Returns the logits of each sentence's words, shape (W, L): of the first token, in the row that owns the word."""
     order, was_training = np.argsort(rows.lengths, kind="stable"), net.training
     num_labels = len(pretrained.get_labels(net.config))
     logits, sentences, words = [np.zeros((0, num_labels), np.float32)], [order[:0]], [order[:0]]

@@ -111,11 +111,7 @@ class EntityMetrics(SumMetric):
 
 
 class TagMetrics(SumMetric):
-    """Accuracy of plain tags, such as parts of speech, and precision, recall and F1 of each tag.
-
-    Args:
-        labels: the tag of each label id, shape (L,).
-    """
+    """Accuracy of plain tags, such as parts of speech, and precision, recall and F1 of each; labels are by id."""
 
     tags: Tensor
 

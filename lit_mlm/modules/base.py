@@ -217,10 +217,7 @@ class TransformerModule(NetModule, ABC):
         self._update_metrics("val", batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the metrics of the split.
-
-        Those of a full sanity check become the start's, unless the run was resumed and has its own.
-        """
+        """Logs the metrics; those of a full sanity check become the start's, unless the run was resumed."""
         if not self.trainer.sanity_checking:
             self._finish("val", "val")
         elif self.trainer.num_sanity_val_steps == float("inf") and "start/val" not in self.results:

@@ -20,15 +20,12 @@ def refuse_non_finite(trainer: Any, nats: Tensor, norm: Tensor) -> None:
     """Stops the training, on all ranks alike, before an update by a NaN or infinite loss or gradient.
 
     Under fp16 such gradients are part of the search for the loss scale, and the scaler skips the step, until the scale
-    is below `MIN_SCALE`.
+    is below `MIN_SCALE`. The error has step, examples, learning rate and scale.
 
     Args:
         trainer: at the last batch of an optimizer step.
         nats: summed loss of the step, over all ranks.
         norm: of the gradients.
-
-    Raises:
-        InputError: with step, examples, learning rate and scale.
     """
     is_loss_finite, is_norm_finite = torch.stack([nats.isfinite(), norm.isfinite()]).tolist()
     if is_loss_finite and is_norm_finite:

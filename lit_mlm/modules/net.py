@@ -54,10 +54,7 @@ class NetModule(LightningModule):
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
         """Restores a module as Lightning does, but reads the file as data only.
 
-        Args:
-            checkpoint_path: of lit-mlm.
-            args: as for Lightning.
-            kwargs: as for Lightning; `trust_remote_code` and `allow_pickle` are not read from the file, only from here.
+        `trust_remote_code` and `allow_pickle` are taken from `kwargs`, never from the file.
         """
         read_checkpoint(checkpoint_path)
         asked: dict[str, Any] = {"trust_remote_code": False, "allow_pickle": False, "weights_only": True} | kwargs
@@ -108,13 +105,12 @@ class NetModule(LightningModule):
     def build(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
         """Builds the net from a checkpoint's record, a pretrained model or a config, unless it is built.
 
-        Args:
-            tokenizer: gives a net from scratch its vocabulary size and special ids.
+        The tokenizer gives a net from scratch its vocabulary size and special ids.
         """
         if self.net is not None:
             return
-        options = self.hparams
-        attention = {name: options[name] for name in ("attn_implementation",) if options[name] is not None}
+        options, implementation = self.hparams, self.hparams["attn_implementation"]
+        attention = {} if implementation is None else {"attn_implementation": implementation}
         if self._record is None and options["model"] is not None:
             name = options["model"]
             self._load_code()
@@ -249,13 +245,11 @@ class NetModule(LightningModule):
         if not self.new_weights or self.global_rank != 0:
             return
         is_evaluated = self._trainer is not None and self.trainer.state.fn != TrainerFn.FITTING
-        log.log(
-            logging.WARNING if is_evaluated else logging.INFO,
-            "%d weights are not in %s and are randomly initialised: %s",
-            len(self.new_weights),
-            self.hparams["model"],
-            ", ".join(self.new_weights),
+        names = ", ".join(self.new_weights)
+        message = (
+            f"{len(self.new_weights)} weights are not in {self.hparams['model']} and are randomly initialised: {names}"
         )
+        log.log(logging.WARNING if is_evaluated else logging.INFO, message)
 
     def _check_data(self) -> None:
         data = self._data_module

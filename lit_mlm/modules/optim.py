@@ -92,15 +92,9 @@ def find_depths(module: nn.Module, encoder: nn.Module, option: str = "model.laye
 
 
 def decay_lr(module: nn.Module, encoder: nn.Module, lr: float, layer_decay: float) -> dict[nn.Parameter, float]:
-    """Returns layer-wise decayed learning rates: one factor of `layer_decay` per step of depth.
+    """Returns learning rates with one factor of `layer_decay`, in (0, 1], per step of depth (`find_depths`).
 
     From ELECTRA (Clark et al. 2020, appendix B), whose code (`_get_layer_lrs`) has one more factor below the head.
-
-    Args:
-        module: whose parameters are trained.
-        encoder: as for `find_depths`.
-        lr: of the head.
-        layer_decay: in (0, 1].
     """
     return {parameter: lr * layer_decay**depth for parameter, depth in find_depths(module, encoder).items()}
 
@@ -136,12 +130,7 @@ def make_optimizer(
 ) -> AdamW:
     """Creates AdamW (Loshchilov and Hutter 2019), fused where available.
 
-    Args:
-        groups: from `group_parameters`.
-        lr: peak learning rate of groups without their own.
-        betas: decay rates of the moments.
-        eps: added to the denominator.
-        scaled: whether a gradient scaler is in use (fp16); a fused step would unscale after the clipping.
+    `scaled` tells that a gradient scaler is in use (fp16); a fused step would unscale after the clipping.
     """
     devices = {p.device.type for group in groups for p in group["params"]}  # type: ignore[attr-defined]
     return AdamW(groups, lr=lr, betas=betas, eps=eps, fused=not scaled and devices <= {"cpu", "cuda"})
@@ -193,12 +182,7 @@ def make_schedule(
 
 
 def rescale_gradients(parameters: Iterable[nn.Parameter], factor: Tensor) -> None:
-    """Multiplies all gradients by a factor, in place; each rank scales its own shards.
-
-    Args:
-        parameters: those without gradient are skipped.
-        factor: a scalar tensor on the gradients' device, equal on all ranks.
-    """
+    """Multiplies all gradients by a scalar tensor, in place; each rank scales its own shards."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     gradients = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
     if gradients:

@@ -12,13 +12,9 @@ from lit_mlm.nets import pretrained
 def check_fit(
     net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequence_length: int, expected_hash: str | None
 ) -> None:
-    """Checks that vocabulary, tokenizer and sequence length of the data fit a net.
+    """Checks that vocabulary, tokenizer and longest sequence of the data, in tokens, fit a net.
 
-    Args:
-        net: the net.
-        tokenizer: that made the token ids.
-        sequence_length: longest sequence, in tokens.
-        expected_hash: `hash_tokenizer` of the tokenizer that the net was trained with; None if unknown.
+    `expected_hash` is `hash_tokenizer` of the tokenizer that the net was trained with; None if unknown.
     """
     num_ids = max(tokenizer.get_vocab().values()) + 1
     num_rows = len(cast(Tensor, net.get_input_embeddings().weight))

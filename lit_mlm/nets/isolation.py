@@ -35,10 +35,8 @@ WIDTH = 256
 def require_isolation(net: PreTrainedModel) -> float:
     """Compares the logits of random tokens in packed rows with those of each sequence alone.
 
-    The net and all random states are left unchanged. All ranks must call it if the net is sharded.
-
-    Args:
-        net: with weights in float32, on any device.
+    The net, with weights in float32, and all random states are left unchanged. All ranks must call it if the net is
+    sharded.
 
     Returns:
         The largest difference, relative to the largest logit.

@@ -73,15 +73,11 @@ def make_config(fields: dict[str, Any], special_ids: dict[str, int] | None = Non
 
 def find_special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     """Returns a tokenizer's special ids by config field; ``cls`` and ``sep`` stand in for a missing bos and eos."""
-    names = {
-        "bos_token_id": (tokenizer.bos_token_id, tokenizer.cls_token_id),
-        "eos_token_id": (tokenizer.eos_token_id, tokenizer.sep_token_id),
-        **{
-            name: (getattr(tokenizer, name),)
-            for name in ("pad_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
-        },
-    }
-    return {name: ids[0] for name, found in names.items() if (ids := [i for i in found if i is not None])}
+    names = ("bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
+    ids = {name: getattr(tokenizer, name) for name in names}
+    for name, other in (("bos_token_id", "cls_token_id"), ("eos_token_id", "sep_token_id")):
+        ids[name] = ids[other] if ids[name] is None else ids[name]
+    return {name: token_id for name, token_id in ids.items() if token_id is not None}
 
 
 def restore_config(fields: dict[str, Any]) -> PretrainedConfig:

@@ -50,12 +50,7 @@ def load_code(auto_class: Any, name: str, revision: str | None) -> None:
 
 
 def refuse_kernels(config: PretrainedConfig, options: dict[str, Any]) -> None:
-    """Refuses attention implementations that `transformers` would download as code.
-
-    Args:
-        config: of a net.
-        options: of `from_pretrained`; they override the config's.
-    """
+    """Refuses attention implementations that `transformers` would download as code; options override the config."""
     for name in (options.get("attn_implementation"), getattr(config, "_attn_implementation", None)):
         if "/" in str(name):
             raise InputError(f"attn_implementation {name} is code on the Hub, which is not run; use sdpa or eager")

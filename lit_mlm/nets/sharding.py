@@ -14,12 +14,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 def shard_net(net: PreTrainedModel, device: torch.device) -> None:
     """Shards each parameter of a net over all processes, in place; does nothing if that is done.
 
-    Each layer is gathered when it runs; the rest, whose weights may be tied, is gathered as one unit, as is a net
-    without `GradientCheckpointingLayer`. The first rank's weights are broadcast, as a new head is random.
-
-    Args:
-        net: whole on every rank, without gradients; it is moved to `device` first.
-        device: of this process.
+    The net must be whole on every rank and without gradients; it is moved to `device` first. Each layer is gathered
+    when it runs; the rest, whose weights may be tied, is gathered as one unit, as is a net without
+    `GradientCheckpointingLayer`. The first rank's weights are broadcast, as a new head is random.
     """
     if isinstance(net, FSDPModule):
         return

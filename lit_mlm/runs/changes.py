@@ -45,13 +45,7 @@ def refuse_differences(folder: Path, config: dict[str, Any]) -> None:
 
 
 def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any]) -> None:
-    """Refuses options that a checkpoint would silently override.
-
-    Args:
-        section: of the options in a config, for the message.
-        options: that must not differ, by name.
-        saved: the checkpoint's; missing ones are not compared.
-    """
+    """Refuses options that a checkpoint would silently override; options that it lacks are not compared."""
     for name, value in options.items():
         # YAML and checkpoints turn tuples into lists.
         ours, theirs = (list(v) if isinstance(v, tuple) else v for v in (value, saved.get(name, value)))

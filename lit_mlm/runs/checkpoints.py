@@ -24,12 +24,7 @@ CHECKSUM = ".sha256"
 
 
 def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
-    """Reads a checkpoint without running code from it.
-
-    Args:
-        path: of the file.
-        mmap: leaves tensors on disk until they are used.
-    """
+    """Reads a checkpoint without running code from it; `mmap` leaves tensors on disk until they are used."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}")

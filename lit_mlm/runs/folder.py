@@ -36,11 +36,10 @@ def claim_folder(runs: Path) -> Path:
         folder = runs / f"version_{number}"
         try:
             hold_folder(folder)
+            return folder
         except InputError:
-            if not folder.exists():
+            if not folder.exists():  # else another process has taken it
                 raise
-            continue  # taken by another process
-        return folder
     raise RuntimeError("unreachable")
 
 
@@ -108,10 +107,10 @@ def release_folders() -> None:
 
 
 def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
-    """Selects the run to resume and its checkpoint; exits if the run is finished.
+    """Selects the run to resume and its checkpoint, and fills in `run_dir` and `ckpt_path` of the config of ``fit``.
 
     Args:
-        config: of ``fit``; `run_dir` (by default a new one) and `ckpt_path` are filled in.
+        config: of ``fit``.
         name: of the config's runs.
         content: the config, as `yaml.safe_load` returns it.
 
@@ -155,11 +154,9 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
 
 
 def choose_evaluated(config: Any, name: str) -> None:
-    """Selects the checkpoint to evaluate, by default the best of a run; refuses one of another run.
+    """Selects the checkpoint to evaluate, by default the best of the run, and fills in `run_dir` and `ckpt_path`.
 
-    Args:
-        config: of an evaluation; `run_dir` (by default a new one) and `ckpt_path` are filled in.
-        name: of the config's runs.
+    A checkpoint of another run is refused; without a run a new folder is made among the runs `name`.
     """
     if config.run_dir is None:
         if config.ckpt_path in ("best", "last"):

@@ -37,24 +37,13 @@ class RunTrainer(Trainer):
 
 
 def make_default_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
-    """Creates a TensorBoard logger.
-
-    Args:
-        folder: of the run.
-        resumed_step: of the checkpoint that the run is resumed from; later points are dropped.
-    """
+    """Creates a TensorBoard logger in the run folder; points after `resumed_step` are dropped."""
     purge_step = None if resumed_step is None else resumed_step + 1
     return TensorBoardLogger(folder, name="", version="", default_hp_metric=False, purge_step=purge_step)
 
 
 def fill_options(loggers: Any, folder: Path, resumed_step: int | None) -> None:
-    """Fills in the run folder, and which curves to continue.
-
-    Args:
-        loggers: the option ``trainer.logger``, parsed but not instantiated; changed in place.
-        folder: of the run.
-        resumed_step: as in `make_default_logger`.
-    """
+    """Fills in the run folder, and which curves to continue, in the parsed option ``trainer.logger``."""
     saved = read_ids(folder)
     for number, entry in enumerate(loggers if isinstance(loggers, list) else [loggers]):
         if not hasattr(entry, "class_path"):
@@ -83,12 +72,9 @@ def write_ids(loggers: Sequence[Logger], folder: Path) -> None:
 
 
 def keep_curves(loggers: Sequence[Logger], folder: Path, resumed_step: int | None) -> None:
-    """Keeps the files of `CSVLogger`, which would delete them; on the first rank, before anything is logged.
+    """Keeps the rows of `CSVLogger`, which deletes them, up to `resumed_step`.
 
-    Args:
-        loggers: of the Trainer.
-        folder: of the run.
-        resumed_step: as in `make_default_logger`.
+    Must be called on the first rank, before anything is logged.
     """
     known = {(entry["class"], str(entry["version"])) for entry in read_ids(folder)}
     for logger in loggers:

@@ -27,14 +27,11 @@ FREE_DATA_OPTIONS = ("batch_size", "eval_batch_size", "num_workers", "num_proc",
 
 
 def settle_progress(fit_loop: dict[str, Any]) -> None:
-    """Normalises the state of Lightning's loops to "an optimizer step is done, nothing is pending".
+    """Normalises the state of Lightning's loops, in place, to "an optimizer step is done, nothing is pending".
 
     Lightning saves in the middle of its bookkeeping and misreads some of these states; after an epoch's last step, for
     one, it never validates. From this form it continues with the next batch or the end of the epoch; `SaveCheckpoints`
     runs validations that are due.
-
-    Args:
-        fit_loop: the loop's state in a checkpoint, changed in place.
     """
     for tracker in fit_loop["epoch_progress"].values():
         tracker.update(started=tracker["ready"], processed=tracker["ready"] - 1, completed=tracker["ready"] - 1)
@@ -50,9 +47,7 @@ def settle_progress(fit_loop: dict[str, Any]) -> None:
 def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) -> dict[str, Any]:
     """Returns the order, stream cursors, loss sums and random states that a resumed run needs; a collective call.
 
-    Args:
-        trainer: at the end of an optimizer step.
-        random_state: of the next step; by default this process's current one.
+    The trainer must be at the end of an optimizer step. `random_state` defaults to this process's current one.
     """
     loss = {name: value.clone().cpu() for name, value in _get_loss_sums(trainer.lightning_module)}
     stream = getattr(trainer.datamodule, "stream", None)

@@ -57,12 +57,7 @@ def end_with_launcher() -> None:
 
 
 def describe_end(rank: int, code: int) -> str:
-    """Describes how a rank ended.
-
-    Args:
-        rank: on its machine, from 0.
-        code: as in `subprocess.Popen.returncode`.
-    """
+    """Describes how a rank ended, given its `subprocess.Popen.returncode`."""
     if code < 0:
         hint = " (possibly by the kernel, out of memory)" if -code == signal.SIGKILL else ""
         return f"rank {rank} was killed by signal {-code}, {signal.Signals(-code).name}{hint}"
@@ -98,12 +93,7 @@ def watch_ranks() -> None:
 
 
 def end_children(trainer: Any, error: Exception) -> None:
-    """Ends the other ranks after an error of the first; if another rank failed first, the observer reports that one.
-
-    Args:
-        trainer: Lightning's, or None.
-        error: of the first rank.
-    """
+    """Ends the other ranks after an error of the first; if another rank failed first, the observer reports that one."""
     children = getattr(getattr(getattr(trainer, "strategy", None), "launcher", None), "procs", [])
     if children:  # the observer may end this process meanwhile
         is_lost = any(word in str(error) for word in LOST_CONNECTION)

@@ -126,11 +126,7 @@ def _find_deciders(replace_per: Unit, word_starts: BoolArray, scored: BoolArray)
 
 
 def fingerprint_masks(batches: Iterable[tuple[IntArray, IntArray, BoolArray]]) -> str:
-    """Returns the SHA-256 (hex) of masked sequences, independent of how they are batched.
-
-    Args:
-        batches: masked ids, labels and token masks, shape (B, T) each.
-    """
+    """Returns the SHA-256 (hex) of masked ids, labels and token masks, shape (B, T) each, however they are batched."""
     digest = hashlib.sha256()
     for masked_ids, labels, is_token in batches:
         digest.update(np.stack([masked_ids[is_token], labels[is_token]], axis=1).astype("<i8").tobytes())

@@ -26,12 +26,7 @@ def find_firsts(starts: BoolArray) -> IntArray:
 
 
 def draw_at(starts: BoolArray, keys: UIntArray) -> FloatArray:
-    """Draws a number in [0, 1) for each unit, shape (U,): that of its first token.
-
-    Args:
-        starts: True at the first token of each unit, shape (B, T).
-        keys: from `hash_examples`, shape (B,).
-    """
+    """Draws a number in [0, 1) for each unit, shape (U,): that of its first token, by the keys of `hash_examples`."""
     flat = np.flatnonzero(starts)
     rows = flat // starts.shape[1]
     return draw_uniform(keys[rows], flat - rows * starts.shape[1], SELECT)
@@ -66,11 +61,7 @@ def choose_units(
 
 
 def spread(is_chosen: BoolArray, starts: BoolArray) -> BoolArray:
-    """Marks the tokens of the chosen units, shape (B, T).
-
-    Args:
-        is_chosen: shape (U,).
-        starts: True at the first token of each unit and of each sequence, shape (B, T).
+    """Marks the tokens of the chosen units, shape (B, T), given flags of shape (U,).
 
     Example:
         >>> spread(np.array([True, False, True]), np.array([[True, False, True, True]])).astype(int)
@@ -84,16 +75,9 @@ def spread(is_chosen: BoolArray, starts: BoolArray) -> BoolArray:
 
 
 def fill(sizes: npt.NDArray[Any], budgets: IntArray) -> BoolArray:
-    """Takes sizes from left to right while they fit into a budget.
+    """Takes sizes, shape (B, N), from left to right while their sum fits into a budget, shape (B,); zeros are left out.
 
     A size that does not fit is never tried again, so there are at most as many rounds as distinct sizes.
-
-    Args:
-        sizes: shape (B, N), each >= 0; zeros are not taken.
-        budgets: upper limit of the sum of the taken sizes, shape (B,).
-
-    Returns:
-        Which sizes are taken, shape (B, N).
 
     Example:
         >>> fill(np.array([[2, 3, 1, 1]]), np.array([4])).astype(int)

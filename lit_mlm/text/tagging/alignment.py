@@ -35,17 +35,12 @@ class EncodedWords:
 def encode_words(
     tokenizer: PreTrainedTokenizerBase, sentences: Sequence[Sequence[str]], max_pieces_per_word: int
 ) -> list[EncodedWords]:
-    """Tokenises the words of sentences.
+    """Tokenises the words of sentences; a word is truncated to `max_pieces_per_word` tokens, >= 1.
 
     Each distinct word is encoded once, by itself, as in ``tokenizer(words, is_split_into_words=True)``, and after a
     space where the tokenizer separates words by one (`needs_space`), so ``add_prefix_space=False`` needs no special
     handling. A word that leaves no token (white space, control characters) becomes the unknown token, or else the mask
     or padding token. Lone surrogates are read as U+FFFD.
-
-    Args:
-        tokenizer: any.
-        sentences: the words of each.
-        max_pieces_per_word: longer words are truncated to this many tokens, >= 1.
     """
     if max_pieces_per_word < 1:
         raise InputError(f"max_pieces_per_word must be at least 1, got {max_pieces_per_word}")
@@ -116,13 +111,10 @@ def align_labels(word_of_piece: IntArray, word_labels: IntArray, inside_of: IntA
 
 
 def make_inside_table(labels: Sequence[str]) -> IntArray:
-    """Returns for each label the id of the label of the later tokens of its word, shape (L,).
+    """Returns for each label id that of the later tokens of its word, shape (L,).
 
     B-X, E-X, S-X, L-X and U-X become I-X where the label set has it; any other label stays. The published recipe adds 1
     to odd ids instead, which is right for one order of one label set only.
-
-    Args:
-        labels: names, by id.
 
     Example:
         >>> make_inside_table(["O", "B-PER", "I-PER"])

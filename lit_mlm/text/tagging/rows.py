@@ -132,13 +132,7 @@ def count_words(sentence: EncodedWords, size: int | None = None) -> int:
 def join_pieces(
     encoded: Sequence[EncodedWords], word_labels: IntArray, inside_of: IntArray | None
 ) -> tuple[Int32Array, Int32Array, Int32Array]:
-    """Concatenates ids, words and labels of all sentences, each of shape (P,).
-
-    Args:
-        encoded: the tokens of each sentence.
-        word_labels: concatenated labels of the words.
-        inside_of: as in `align_labels`.
-    """
+    """Concatenates ids, words and labels of all sentences, shape (P,) each; arguments are as in `TaggedRows.build`."""
     empty = np.zeros(0, dtype=np.int64)
     ids = np.concatenate([empty, *(sentence.ids for sentence in encoded)])
     words = np.concatenate([empty, *(sentence.word_of_piece for sentence in encoded)])

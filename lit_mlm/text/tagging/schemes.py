@@ -35,6 +35,8 @@ _ROLES: dict[Scheme, dict[str, str]] = {
 }
 """The role of each prefix of a scheme, as BIOES's letter; schemes that fit a corpus equally are tried in this order."""
 _ANY_ROLE = _ROLES["BIOES"] | _ROLES["BILOU"]
+_CLOSING: dict[Scheme, dict[str, str]] = {"BIOES": {"B": "S", "I": "E"}, "BILOU": {"B": "U", "I": "L"}}
+"""The prefix of a last word in place of B or I."""
 _TAG = re.compile(r"O|[BIESLU](-.+)?")
 _LOWEST_SCORE = -1e9
 """Replaces minus infinity, so that a forbidden tag is worse than any score; float64 keeps 7 digits beside it."""
@@ -60,17 +62,10 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def find_scheme(sentences: Iterable[Sequence[str]]) -> Scheme | None:
-    """Recognises the scheme of a corpus.
+    """Recognises the scheme of a corpus from the tags of its sentences; None for plain tags and for no tags at all.
 
-    Tags are plain if at least half of them are not ``O`` and have no prefix. Otherwise the scheme with the
-    fewest misplaced tags wins, so a few annotation errors do not matter; ties go to the first of IOB2, IOB1, BIOES,
-    BILOU.
-
-    Args:
-        sentences: the tags of each sentence.
-
-    Returns:
-        The scheme; None for plain tags and for no tags at all.
+    Tags are plain if at least half of them are not ``O`` and have no prefix. Otherwise the scheme with the fewest
+    misplaced tags wins, so a few annotation errors do not matter; ties go to the first of IOB2, IOB1, BIOES, BILOU.
 
     Example:
         >>> find_scheme([["O", "B-PER", "I-PER"]]), find_scheme([["S-LOC", "O"]]), find_scheme([["NOUN", "VERB"]])
@@ -122,15 +117,14 @@ def find_problems(tags: Sequence[str], scheme: Scheme | None) -> Iterator[tuple[
             yield i, _say_expected(before, tag, scheme)
         elif i == len(tags) - 1 and not may_follow(tag, "O", scheme):
             prefix, kind = split_tag(tag)
-            closing = {"B": "S", "I": "E"} if scheme == "BIOES" else {"B": "U", "I": "L"}
-            yield i, f"{_join_tag(closing[prefix], kind)} at the end of a sentence ({scheme})"
+            yield i, f"{_join_tag(_CLOSING[scheme][prefix], kind)} at the end of a sentence ({scheme})"
 
 
 def _say_expected(before: str, tag: str, scheme: Scheme) -> str:
     (before_prefix, before_kind), (prefix, kind) = split_tag(before), split_tag(tag)
-    if scheme in ("BIOES", "BILOU") and before_prefix in ("B", "I"):
-        last = "E" if scheme == "BIOES" else "L"
-        return f"{_join_tag('I', before_kind)} or {_join_tag(last, before_kind)} after {before} ({scheme})"
+    if scheme in _CLOSING and before_prefix in ("B", "I"):
+        last = _join_tag(_CLOSING[scheme]["I"], before_kind)
+        return f"{_join_tag('I', before_kind)} or {last} after {before} ({scheme})"
     opening = {"IOB1": {"B": "I"}, "IOB2": {"I": "B"}, "BIOES": {"I": "B", "E": "S"}, "BILOU": {"I": "B", "L": "U"}}
     return f"{_join_tag(opening[scheme][prefix], kind)}, as no entity of this type stands right before ({scheme})"
 
@@ -226,18 +220,15 @@ def write_tags(spans: Sequence[Span], num_words: int, scheme: Scheme) -> list[st
         prefixes = ["I"] * (span.end - span.start)
         if scheme != "IOB1" or (before.type, before.end) == (span.type, span.start):
             prefixes[0] = "B"
-        if scheme in ("BIOES", "BILOU"):
-            last, single = "ES" if scheme == "BIOES" else "LU"
-            prefixes[-1] = last if len(prefixes) > 1 else single
+        if scheme in _CLOSING:
+            prefixes[-1] = _CLOSING[scheme][prefixes[-1]]
         tags[span.start : span.end] = [_join_tag(prefix, span.type) for prefix in prefixes]
         before = span
     return tags
 
 
 def convert_tags(tags: Sequence[str], source: Scheme, target: Scheme) -> list[str]:
-    """Converts tags to another scheme.
-
-    Invalid tags are an `InputError`; use ``write_tags(find_spans(tags), len(tags), target)`` for predictions.
+    """Converts valid tags to another scheme; for predictions use ``write_tags(find_spans(tags), len(tags), target)``.
 
     Example:
         >>> convert_tags(["B-PER", "I-PER", "O"], "IOB2", "BIOES")
