@@ -15,7 +15,8 @@ windows of a sentence are in one batch, in order, and each word is owned by one 
   `lit_mlm.text.tagging.alignment`;
 - ``sentences``: the index of each row's sentence in its split, shape (B,); -1 in rows that only keep ranks in step.
 
-**Packed rows.** A row holds several sequences that must not attend to each other:
+**Packed rows.** A row holds several sequences that must not attend to each other. In place of ``words`` and
+``sentences``:
 
 - ``segments``: 0 on padding, 1, 2, ... on the sequences of a row.
 

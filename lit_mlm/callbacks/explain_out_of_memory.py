@@ -13,7 +13,7 @@ class ExplainOutOfMemory(Callback):
     def __init__(self) -> None:
         self._batch = "the first batch"
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any) -> None:
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
         """Notes the shape of the batch."""
         split = "training" if trainer.training else "test" if trainer.testing else "validation"
         rows, columns = batch["input_ids"].shape
