@@ -225,10 +225,10 @@ def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_sentences: int) -
             inputs = {name: torch.from_numpy(batch[name]).to(net.device) for name in ("input_ids", "attention_mask")}
             with torch.inference_mode():
                 found = net(**inputs).logits.float().cpu().numpy()
-            places = find_first_pieces(batch["words"])
-            logits.append(found.reshape(-1, found.shape[-1])[places])
-            words.append(batch["words"].reshape(-1)[places])
-            sentences.append(batch["sentences"][places // batch["words"].shape[1]])
+            firsts = find_first_pieces(batch["words"])
+            logits.append(found.reshape(-1, found.shape[-1])[firsts])
+            words.append(batch["words"].reshape(-1)[firsts])
+            sentences.append(batch["sentences"][firsts // batch["words"].shape[1]])
     finally:
         net.train(was_training)
     in_order = np.lexsort((np.concatenate(words), np.concatenate(sentences)))

@@ -94,10 +94,10 @@ def _measure_difference(net: PreTrainedModel, segments: Tensor, ids: Tensor) -> 
     difference = size = torch.zeros((), device=ids.device)
     for row_ids, row_segments, row_logits in zip(ids, segments, packed, strict=True):
         for number in range(1, int(row_segments.max()) + 1):
-            places = row_segments == number
-            alone = row_ids[places][None]
+            is_own = row_segments == number
+            alone = row_ids[is_own][None]
             logits = run_net(net, {"input_ids": alone, "attention_mask": torch.ones_like(alone)})[0][0]
-            difference = torch.maximum(difference, (row_logits[: len(places)][places] - logits).abs().max())
+            difference = torch.maximum(difference, (row_logits[: len(is_own)][is_own] - logits).abs().max())
             size = torch.maximum(size, logits.abs().max())
     return float(difference / size)
 

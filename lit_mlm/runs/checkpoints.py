@@ -50,7 +50,7 @@ def verify_checkpoint(path: Path) -> None:
         if found not in expected:
             raise InputError(
                 f"{path} is damaged: its SHA-256 is {found[:12]}..., but {checksum.name} has "
-                f"{', '.join(f'{digest[:12]}...' for digest in expected) or 'none'}; take another checkpoint"
+                f"{', '.join(f'{digest[:12]}...' for digest in expected) or 'none'}; use another checkpoint"
             )
 
 

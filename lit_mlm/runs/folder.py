@@ -137,7 +137,7 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
     last = (run_dir / "checkpoints" / "last.ckpt").resolve()
     if config.ckpt_path in (None, "last") or Path(config.ckpt_path).resolve() == last:
         if is_finished(run_dir) and not find_differences(run_dir, content):
-            log.info("the run in %s is finished; give another --run_dir to train anew", run_dir)
+            log.info("the run in %s is finished; give another --run_dir to train again", run_dir)
             sys.exit(0)
         path, problems = find_last(run_dir)
         for problem in problems:

@@ -76,8 +76,8 @@ def _part_at_characters(
     bases = np.cumsum([0, *map(len, texts)])
     # The final space gives empty texts a character to look up.
     codes = np.frombuffer("".join([*texts, " "]).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    places = offsets + np.repeat(bases[:-1], num_tokens)[:, None]
-    first, last = places[1:, 0], places[:-1, 1] - 1
+    positions = offsets + np.repeat(bases[:-1], num_tokens)[:, None]
+    first, last = positions[1:, 0], positions[:-1, 1] - 1
     # Tokens without characters, such as an added prefix, are decided by their word ids.
     has_text = (offsets[1:, 0] < offsets[1:, 1]) & (offsets[:-1, 0] < offsets[:-1, 1])
     is_space, is_punctuation = (table[np.minimum(codes, len(table) - 1)] for table in _classify())
