@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 NET_OPTIONS = ("model", "revision", "config")
 """The options that define the net; a loaded checkpoint has fixed them."""
 
-FREE_OPTIONS = ("attn_implementation", "gradient_checkpointing", "allow_pickle", "trust_remote_code")
-"""The options that may change when a run is resumed."""
-
 NEWER_OPTIONS = {"warmup_fraction": None, "decay_fraction": None, "layer_decay": 1.0, "decay_all": False}
 """The options that older checkpoints lack, with the values they were made with."""
 
@@ -194,7 +191,7 @@ class NetModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Builds the checkpoint's net; refuses options that the checkpoint would silently override."""
         is_resumed = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-        names = [name for name in self.hparams if name not in FREE_OPTIONS] if is_resumed else NET_OPTIONS
+        names = self.hparams if is_resumed else NET_OPTIONS
         saved = NEWER_OPTIONS | checkpoint[RECORD]["options"]
         self.restore_from(checkpoint[RECORD])
         refuse_changes("model", {name: self.hparams[name] for name in names}, saved)

@@ -1,5 +1,6 @@
 """Compares the options of a run with those of a resumed one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,34 @@ FREE_OPTIONS = (
     *("trainer.accumulate_grad_batches", "trainer.logger", "trainer.default_root_dir", "trainer.profiler"),
     *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.barebones"),
     *("trainer.num_sanity_val_steps", "trainer.benchmark", "trainer.deterministic", "trainer.use_distributed_sampler"),
-    *("model.init_args.attn_implementation", "model.init_args.gradient_checkpointing"),
-    *("data.init_args.batch_size", "data.init_args.eval_batch_size", "data.init_args.num_workers"),
-    *("data.init_args.num_proc", "data.init_args.cache_dir", "data.init_args.data_dir"),
+    *("model.attn_implementation", "model.gradient_checkpointing", "model.allow_pickle", "model.trust_remote_code"),
+    *("data.batch_size", "data.eval_batch_size", "data.num_workers", "data.num_proc", "data.cache_dir"),
+    "data.data_dir",
 )
 """The options that may change when a run is resumed: where and how it runs. The global batch is compared elsewhere."""
 
+Difference = tuple[str, Any, Any]
+"""The full name of an option, the run's value and the new one."""
 
-def find_differences(folder: Path, config: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Returns the options that differ between a run's saved config and another: name, saved and new value."""
-    saved = _flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
-    ours = _flatten(config)
-    names = [name for name in saved | ours if not name.startswith(FREE_OPTIONS)]
-    return [(name, saved.get(name), ours.get(name)) for name in names if saved.get(name) != ours.get(name)]
+
+def compare(saved: dict[str, Any], now: dict[str, Any], free: Sequence[str] = FREE_OPTIONS) -> list[Difference]:
+    """Returns the options that differ between two nested configs, but for free ones and parts of these."""
+    old, new = _flatten(saved), _flatten(now)
+    prefixes = tuple(f"{name}." for name in free)
+    names = [name for name in old | new if not f"{name}.".startswith(prefixes)]
+    return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
+
+
+def find_differences(folder: Path, config: dict[str, Any]) -> list[Difference]:
+    """Compares a run's saved config with another."""
+    return compare(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")), config)
 
 
 def refuse_differences(folder: Path, config: dict[str, Any]) -> None:
     """Refuses to resume a run with another config."""
     found = find_differences(folder, config)
     if found:
-        rows = [f"{name.replace('.init_args', '')} {old!r}, not {new!r}" for name, old, new in found[:3]]
+        rows = [f"{name} {old!r}, not {new!r}" for name, old, new in found[:3]]
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
         advice = "resume from its next epoch with --allow_changes true"
         if any(name.startswith("model") for name, _, _ in found):
@@ -46,14 +55,12 @@ def refuse_differences(folder: Path, config: dict[str, Any]) -> None:
 
 def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any]) -> None:
     """Refuses options that a checkpoint would silently override; options that it lacks are not compared."""
-    for name, value in options.items():
-        # YAML and checkpoints turn tuples into lists.
-        ours, theirs = (list(v) if isinstance(v, tuple) else v for v in (value, saved.get(name, value)))
-        if ours != theirs:
-            raise InputError(
-                f"{section}.{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would override "
-                "it; give the checkpoint's value, or start from its hf folder instead"
-            )
+    kept = {name: saved.get(name, value) for name, value in options.items()}
+    for name, theirs, ours in compare({section: kept}, {section: options}):
+        raise InputError(
+            f"{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would override it; give the "
+            "checkpoint's value, or start from its hf folder instead"
+        )
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -61,8 +68,9 @@ def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     if prefix.endswith("class_path"):
         return {prefix: name_class(str(config))}
     if not isinstance(config, dict) or not config:
-        return {prefix: config}
+        return {prefix: list(config) if isinstance(config, tuple) else config}  # as YAML and checkpoints have them
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+        name = prefix if key == "init_args" else f"{prefix}.{key}" if prefix else str(key)
+        flat |= _flatten(value, name)
     return flat

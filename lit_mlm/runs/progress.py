@@ -12,6 +12,7 @@ import torch
 from torch import distributed
 
 from lit_mlm.errors import InputError
+from lit_mlm.runs.changes import FREE_OPTIONS, compare
 from lit_mlm.upstream import ROUNDING
 
 log = logging.getLogger(__name__)
@@ -21,9 +22,6 @@ PROGRESS = "progress"
 
 STREAM = "stream_places"
 """The key below `PROGRESS` of each rank's stream cursor."""
-
-FREE_DATA_OPTIONS = ("batch_size", "eval_batch_size", "num_workers", "num_proc", "cache_dir")
-"""Data options that may change when a run is resumed; the global batch is compared separately."""
 
 
 def settle_progress(fit_loop: dict[str, Any]) -> None:
@@ -165,10 +163,10 @@ def _find_differences(
     if saved["seed"] != now["seed"]:
         yield "--seed_everything", saved["seed"], now["seed"]
     if saved["data_fingerprint"] != now["data_fingerprint"]:
-        old, new = checkpoint.get("datamodule_hyper_parameters", {}), dict(getattr(data, "hparams", {}))
-        names = [name for name in new if name not in FREE_DATA_OPTIONS]
-        changed = [found for name in names for found in _compare(f"data.{name}", old.get(name), new[name])]
-        yield from changed
+        options = checkpoint.get("datamodule_hyper_parameters", {}), dict(getattr(data, "hparams", {}))
+        free = [name for name in FREE_OPTIONS if name != "data.data_dir"]  # other text may be why
+        changed = compare({"data": options[0]}, {"data": options[1]}, free)
+        yield from ((name, repr(old), repr(new)) for name, old, new in changed)
         if not changed:
             note = " (training files by their names and sizes)" if STREAM in saved else ""
             old_hash, new_hash = (str(side["data_fingerprint"])[:12] for side in (saved, now))
@@ -181,15 +179,6 @@ def _find_differences(
     if None not in (*old_batch, *new_batch) and math.prod(old_batch) != math.prod(new_batch):
         ours, theirs = (f"{' x '.join(map(str, b))} = {math.prod(b)}" for b in (new_batch, old_batch))
         yield "a global batch (batch x devices x accumulation) of", theirs, ours
-
-
-def _compare(name: str, old: Any, new: Any) -> Iterator[tuple[str, str, str]]:
-    """Yields an option with its two values if they differ; of a nested one only the parts that do."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for part in old | new:
-            yield from _compare(f"{name}.{part}", old.get(part), new.get(part))
-    elif old != new:
-        yield name, repr(old), repr(new)
 
 
 def _begin_next_epoch(loops: dict[str, Any]) -> None:
