@@ -64,14 +64,15 @@ class MaskOptions:
                 f"the tokenizer {tokenizer.name_or_path} has no mask token, which masks are made of; take the "
                 "tokenizer of a masked language model, or have one trained with data.vocab_size"
             )
-        ids = list(tokenizer.get_vocab().values())
+        vocabulary = tokenizer.get_vocab()
+        ids = list(vocabulary.values())
         is_ordinary = np.zeros(max(ids) + 1, dtype=np.bool_)
         is_ordinary[ids] = True
         is_ordinary[tokenizer.all_special_ids] = False
         is_ordinary[[i for i, token in tokenizer.added_tokens_decoder.items() if token.special]] = False
         shares = self.mask_prob, self.mask_token_prob, self.random_token_prob
         try:
-            return Masking(tokenizer.mask_token_id, is_ordinary, *shares, self.strategy)
+            return Masking(tokenizer.mask_token_id, is_ordinary, *shares, self.strategy.with_vocabulary(vocabulary))
         except InputError as error:
             raise InputError(f"data.{error}") from error
 

@@ -102,11 +102,12 @@ def describe_document(
     table = examples.table
     blocks = np.flatnonzero((table.starts < end) & (table.ends > start))
     yield f"  {_format_boundaries(blocks, table.ends[blocks] - start)}"
+    vocabulary = tokenizer.get_vocab() if compared else {}
     for block in blocks[:num_blocks]:
         if not compared:
             yield f"  block {block}: {_format_block(tokenizer, examples, int(block), ends - lengths)}"
         for strategy in compared:
-            masked = replace(examples, masking=replace(examples.masking, strategy=strategy))
+            masked = replace(examples, masking=replace(examples.masking, strategy=strategy.with_vocabulary(vocabulary)))
             yield f"  block {block}, {strategy}: {_format_block(tokenizer, masked, int(block), ends - lengths)}"
 
 

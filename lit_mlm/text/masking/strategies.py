@@ -7,8 +7,10 @@ Shapes: B sequences, T tokens.
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -25,7 +27,7 @@ class MaskingStrategy(ABC):
     """Selects the positions to score. A new strategy implements `choose`.
 
     Its attributes must be plain YAML values; they are part of the data fingerprint. A dataclass has its options
-    checked.
+    checked. `vocabulary` has the tokenizer's tokens.
     """
 
     needs_words: ClassVar[bool] = True
@@ -35,8 +37,23 @@ class MaskingStrategy(ABC):
     """The unit that one replacement (mask token, random token or the original) is drawn for; a span is a run of chosen
     tokens."""
 
+    _vocabulary: ClassVar[Mapping[str, int] | None] = None
+
     def __post_init__(self) -> None:
         check_options("data.masking", type(self), vars(self))
+
+    @property
+    def vocabulary(self) -> Mapping[str, int]:
+        """The id of each token of the tokenizer; known in `choose`."""
+        if self._vocabulary is None:
+            raise RuntimeError(f"{type(self).__name__} has no vocabulary yet: see with_vocabulary")
+        return self._vocabulary
+
+    def with_vocabulary(self, vocabulary: Mapping[str, int]) -> Self:
+        """Returns the same strategy for a tokenizer."""
+        strategy = copy(self)
+        object.__setattr__(strategy, "_vocabulary", vocabulary)  # of a frozen dataclass, too
+        return strategy
 
     @abstractmethod
     def choose(
@@ -67,8 +84,8 @@ class MaskingStrategy(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Returns the class and its attributes as plain YAML values."""
-        cls = type(self)
-        description = {"class_path": name_class(f"{cls.__module__}.{cls.__qualname__}"), "init_args": vars(self)}
+        cls, options = type(self), {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        description = {"class_path": name_class(f"{cls.__module__}.{cls.__qualname__}"), "init_args": options}
         try:
             plain: dict[str, Any] = json.loads(json.dumps(description))
         except TypeError as error:

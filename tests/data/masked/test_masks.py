@@ -277,6 +277,22 @@ def test_epochs_of_a_schedule(make_data: Any) -> None:
 
 
 @dataclass(frozen=True)
+class NamedTokens(MaskingStrategy):
+    """Scores all tokens of given names."""
+
+    names: list[str]
+
+    def choose(self, ids: Any, *args: Any) -> Any:
+        return np.isin(ids, [self.vocabulary[name] for name in self.names])
+
+
+def test_strategy_gets_the_vocabulary_of_the_tokenizer(make_data: Any) -> None:
+    data = make_data(masking=NamedTokens(["the", "a"]), num_workers=1)
+    scored = {int(label) for batch in data.val_dataloader() for label in batch["labels"].flatten()} - {IGNORE_INDEX}
+    assert scored == set(data.tokenizer.convert_tokens_to_ids(["the", "a"]))
+
+
+@dataclass(frozen=True)
 class FirstTokens(MaskingStrategy):
     num: int = 3
 

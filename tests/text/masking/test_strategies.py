@@ -1,5 +1,6 @@
 """Strategies: references in plain Python, statistics, exact budgets, and independence of what stands beside."""
 
+import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -279,6 +280,29 @@ def test_strategy_of_one_s_own() -> None:
     assert EverySecond(1).describe() == {"class_path": f"{__name__}.EverySecond", "init_args": {"offset": 1}}
     with pytest.raises(InputError, match="attributes of EverySecond must be of YAML's types"):
         EverySecond({1}).describe()  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class NamedTokens(MaskingStrategy):
+    """Scores all tokens of given names."""
+
+    names: list[str]
+
+    def choose(self, ids: Any, *args: Any) -> BoolArray:
+        return np.isin(ids, [self.vocabulary[name] for name in self.names])
+
+
+def test_strategy_knows_the_vocabulary() -> None:
+    ids, is_token, examples, starts = draw_batch()
+    strategy = NamedTokens(["a", "b"])
+    with pytest.raises(RuntimeError, match="NamedTokens has no vocabulary yet"):
+        strategy.choose(ids)
+    known = strategy.with_vocabulary({"a": VOCAB_SIZE - 1, "b": VOCAB_SIZE - 2, "c": 0})
+    masking = Masking(MASK_ID, np.arange(VOCAB_SIZE) >= NUM_SPECIAL, 0.2, 1.0, 0.0, pickle.loads(pickle.dumps(known)))
+    labels = mask_tokens(ids, is_token, examples, masking, 0, 0, starts)[1]
+    assert np.array_equal(labels != IGNORE_INDEX, is_token & (ids >= VOCAB_SIZE - 2))
+    assert known.describe() == strategy.describe()
+    assert (known, str(known)) == (strategy, str(strategy))
 
 
 @pytest.mark.parametrize(
