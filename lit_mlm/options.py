@@ -1,4 +1,4 @@
-"""Options: ranges and choices as their types, checked in Python as on the command line, and values as plain data."""
+"""Typed options: ranges and choices, checked in Python as on the command line, and their values as plain data."""
 
 import inspect
 from collections.abc import Mapping
@@ -11,7 +11,13 @@ from lit_mlm.errors import InputError, suggest
 
 @dataclass(frozen=True, repr=False)
 class Range:
-    """The numbers that an option may have, beside its type: ``Annotated[float, Range(above=0, most=1)]``."""
+    """The valid range of a number, as metadata of its type.
+
+    >>> 0.5 in Range(above=0, most=1)
+    True
+    >>> Range(above=0, most=1)
+    above 0 and at most 1
+    """
 
     least: float | None = None
     above: float | None = None
@@ -27,7 +33,7 @@ class Range:
         )
 
     def __repr__(self) -> str:
-        """The range in words, as help and errors have it."""
+        """The range in words, for help and errors."""
         bounds = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
         return " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None)
 
@@ -40,15 +46,12 @@ Part = Annotated[float, Range(least=0, below=1)]
 
 
 def check_options(section: str, cls: type, options: Mapping[str, Any]) -> None:
-    """Refuses a value that its option can't have.
+    """Checks values against the `Literal` and `Range` annotations of a class and its bases.
 
     Args:
-        section: of the options, for the message.
-        cls: its `__init__` and those of its bases annotate an option with a `Literal` or a `Range`, maybe beside None.
-        options: by name.
-
-    Raises:
-        InputError: naming the option, what it may be and what was found.
+        section: prefix of the option in messages, such as ``data``.
+        cls: class whose `__init__` annotates the options; ``None`` is valid where the annotation allows it.
+        options: values by name.
     """
     for base in cls.__mro__:
         for name, parameter in inspect.signature(base.__init__).parameters.items():  # type: ignore[misc]
@@ -71,27 +74,27 @@ def _check_option(name: str, parts: tuple[Any, ...], value: Any) -> None:
 
 
 def refuse_without(owner: str, value: object, **dependents: object) -> None:
-    """Refuses options that have no effect because the one that they belong to is not given.
-
-    Raises:
-        InputError: naming both.
-    """
+    """Rejects dependent options that are set while the option they depend on is None."""
     for name, dependent in dependents.items():
         if value is None and dependent is not None:
             raise InputError(f"data.{name} ({dependent}) has no effect without {owner}")
 
 
 def name_class(path: str) -> str:
-    """What a class path is kept as: of a class of lit-mlm the name alone, as its file may move."""
+    """The name of a class path in a checkpoint: without the module for our own classes, so that they can be moved.
+
+    >>> name_class("lit_mlm.text.masking.strategies.SpanMasking"), name_class("mine.Masking")
+    ('SpanMasking', 'mine.Masking')
+    """
     return path.rpartition(".")[2] if path.startswith("lit_mlm.") else path
 
 
 def describe_option(value: Any) -> Any:
-    """What represents a value in a checkpoint, which holds plain data alone.
+    """Represents a value as plain data, for a checkpoint.
 
     Returns:
-        What an object's own ``describe()`` gives; the path of a function, or of another callable's class; the fields of
-        a dataclass; of a mapping each value so; anything else as it is.
+        The result of an object's own ``describe()``; the path of a function or of a callable's class; a dataclass as a
+        dictionary; a mapping with each value described; any other value unchanged.
     """
     if isinstance(value, Mapping):
         return {
