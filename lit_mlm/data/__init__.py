@@ -1,1 +1,1 @@
-"""Data modules: they own reading, tokenising, cutting into blocks, masking and the order of examples."""
+"""Data modules: they read, tokenise, cut into blocks or windows, mask and batch text."""

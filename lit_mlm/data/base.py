@@ -1,4 +1,4 @@
-"""The base of all data modules: the tokenizer, the data loaders, and what is asked of the Lightning module."""
+"""The base data module: owns the tokenizer and builds the data loaders."""
 
 import os
 from abc import ABC, abstractmethod
@@ -30,26 +30,26 @@ class TextDataModule(LightningDataModule, ABC):
 
     Args:
         tokenizer: name on the Hub, or folder; by default the model's own.
-        tokenizer_revision: of a tokenizer on the Hub.
+        tokenizer_revision: revision of a tokenizer on the Hub.
         vocab_size: trains a tokenizer of this size on the training text, in place of `tokenizer`.
-        tokenizer_algorithm: of a trained tokenizer: ``wordpiece`` as BERT's (the default), ``bpe`` on bytes as
-            RoBERTa's. Chinese characters are words to ``wordpiece``, so it makes one token of each.
-        lowercase: whether a trained WordPiece tokenizer lower-cases text, which it does by default.
-        batch_size: sequences a device in a training step.
-        eval_batch_size: the same in validation and test; by default `batch_size`.
-        num_workers: processes that make batches for a device; 0 makes them in the main process. By default 0 on a CPU,
-            whose cores the training needs, and on GPUs as many as there are cores for, at most 4.
-        num_proc: processes that tokenise; by default the tokenizer's own threads do.
-        cache_dir: where text as it was read, tokenised text and trained tokenizers are kept.
+        tokenizer_algorithm: algorithm of a trained tokenizer: ``wordpiece`` as in BERT (default) or byte-level ``bpe``
+            as in RoBERTa. ``wordpiece`` makes one token of each Chinese character.
+        lowercase: whether a trained WordPiece tokenizer lower-cases text; true by default.
+        batch_size: sequences per device in a training step.
+        eval_batch_size: sequences per device in validation and test; by default `batch_size`.
+        num_workers: data loader workers per device; 0 loads in the main process. By default 0 on a CPU, whose cores
+            training needs, and up to 4 per GPU, as far as there are cores.
+        num_proc: processes for tokenising; by default the threads of the tokenizer.
+        cache_dir: folder for extracted text, tokens and trained tokenizers.
     """
 
     tokenizer: PreTrainedTokenizerBase
 
     predict_split: str = "test"
-    """The split that `Trainer.predict` goes through: train, val or test."""
+    """The split for `Trainer.predict`: train, val or test."""
 
     bad_records: dict[str, list[BadRecordError]] | None = None
-    """What can't be read, by source, where it is reported (`audit`) in place of an error at the first."""
+    """Bad records by source, where they are collected for a report (`audit`) instead of raising at the first."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class TextDataModule(LightningDataModule, ABC):
         cache_dir: str = "~/.cache/lit_mlm",
     ) -> None:
         super().__init__()
-        # Lightning collects the arguments of subclasses too. A run's config.yaml has them; a key of the module's would
-        # clash in a logger.
+        # Collects the arguments of subclasses too. Not for loggers: keys would clash with the Lightning module's, and
+        # config.yaml has them.
         self.save_hyperparameters(logger=False)
         check_options("data", type(self), self.hparams)
         self.tokenizer_options = TokenizerOptions(
@@ -86,26 +86,22 @@ class TextDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def _load(self, stage: str) -> None:
-        """Reads the text of the splits that a stage uses, and loads the tokenizer."""
+        """Reads the text of the splits of a stage and loads the tokenizer."""
 
     @abstractmethod
     def _make_splits(self, stage: str) -> None:
-        """Makes the examples of the splits that a stage uses, of what `_load` has read."""
+        """Makes the examples of the splits of a stage from what `_load` has read."""
 
     def prepare_data(self) -> None:
-        """Downloads and tokenises, once a node, so that `setup` finds it in the cache."""
+        """Downloads and tokenises once per node, so that `setup` finds everything in the cache."""
         self._prepared_stage = self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
         try:
             self._load(self._prepared_stage)
-        except InputError:  # `setup` meets it again, on every rank: none is left waiting for this one
+        except InputError:  # raised again in `setup` on every rank, so that no rank waits for this one
             self._prepared_stage = None
 
     def setup(self, stage: str) -> None:
-        """Makes the examples of the splits that `stage` (fit, validate, test or predict) uses.
-
-        Raises:
-            InputError: if the text, the tokenizer and the options don't fit together; the message names them.
-        """
+        """Makes the examples of the splits of a stage: fit, validate, test or predict."""
         if self._prepared_stage != stage:
             self._load(stage)
         self._prepared_stage = None
@@ -113,42 +109,34 @@ class TextDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def train_dataloader(self) -> DataLoader[Any]:
-        """Training examples, in a new order each epoch."""
+        """Training batches, shuffled each epoch."""
 
     def _load_split(self, split: str) -> Any:
-        """Batches of a split in evaluation, in an order that never changes; a loader, or several."""
+        """Evaluation batches of a split in a fixed order: one loader or several."""
         raise NotImplementedError(f"{type(self).__name__} has no batches of the {split} split: define _load_split")
 
     def val_dataloader(self) -> Any:
-        """Batches of the validation split, in an order that never changes."""
+        """Validation batches in a fixed order."""
         return self._load_split("val")
 
     def test_dataloader(self) -> Any:
-        """Batches of the test split, in an order that never changes."""
+        """Test batches in a fixed order."""
         return self._load_split("test")
 
     def predict_dataloader(self) -> Any:
-        """Batches of `predict_split`, in the order of an evaluation."""
+        """Batches of `predict_split` in a fixed order."""
         return self._load_split(self.predict_split)
 
     def attach(self, model: TokenModel) -> None:
-        """Has the data made for a model without a trainer: with its tokenizer, no longer than it takes.
-
-        Args:
-            model: a Lightning module of lit-mlm.
-        """
+        """Uses the tokenizer and maximum length of a Lightning module of lit-mlm without a trainer."""
         self._attached = model
 
     def _find_splits(self, stage: str) -> tuple[str, ...]:
-        """The splits that a stage uses.
-
-        Raises:
-            InputError: in prediction, which only data of tagged words has something for.
-        """
+        """The splits of a stage."""
         if stage == "predict":
             raise InputError(
-                f"{type(self).__name__} has nothing to predict: predict tags words, as those of CoNLLDataModule; to "
-                "fill the masks of texts use fill"
+                f"{type(self).__name__} has nothing to predict: predict tags words, for example of CoNLLDataModule; "
+                "to fill masks in text use fill"
             )
         return SPLITS_OF_STAGE[stage]
 
@@ -158,12 +146,12 @@ class TextDataModule(LightningDataModule, ABC):
 
     @property
     def max_length(self) -> int | None:
-        """The longest sequence that the model takes, in tokens; None without a limit."""
+        """The maximum sequence length of the model, in tokens; None without a limit."""
         return self._model.max_length if self._model else None
 
     @property
     def num_workers(self) -> int:
-        """The processes that make batches for this device."""
+        """Data loader workers of this device."""
         if self._num_workers is not None:
             return self._num_workers
         if self.trainer is None or self.trainer.strategy.root_device.type == "cpu":
@@ -173,7 +161,7 @@ class TextDataModule(LightningDataModule, ABC):
 
     @property
     def train_seed(self) -> int:
-        """What order and masks of training depend on: ``--seed_everything``, or 0."""
+        """The seed of shuffling and training masks: ``--seed_everything``, or 0."""
         return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
     def load_examples(
@@ -184,32 +172,32 @@ class TextDataModule(LightningDataModule, ABC):
         get_draw: Callable[[], int] = int,
         draw_epoch: EpochDraw | None = None,
     ) -> DataLoader[Any]:
-        """A loader in a new order each epoch, or, without `order_seed`, in that of the data, for evaluation."""
+        """Builds a loader that shuffles each epoch; without `order_seed` in the order of the data, for evaluation."""
         size = self.eval_batch_size if order_seed is None else self.batch_size
         get_start = int if order_seed is None else self.count_seen_batches
         order = ShuffleSampler(num_examples, size, *self.rank, order_seed, get_draw, get_start, draw_epoch)
         return self.make_loader(examples, order)
 
     def _describe_small(self, num_examples: int) -> list[str]:
-        """A note on training examples that are too few for one step: it is still one, of those that there are."""
+        """A note if the training examples do not fill a single step, which is then smaller."""
         size, num_ranks = self.batch_size, self.rank[1]
         step = f"a batch of {size}" + (f" on each of {num_ranks} devices" if num_ranks > 1 else "")
         return [f"{num_examples:,} for training are fewer than {step}"] if num_examples < size * num_ranks else []
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The number of this process, from 0, and how many there are."""
+        """The global rank of this process and the world size."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def count_seen_batches(self) -> int:
-        """The batches of this epoch that the run has seen: 0, unless it resumes within the epoch."""
+        """Batches of this epoch seen before a resume within the epoch; else 0."""
         trainer = self.trainer
         return trainer.fit_loop.epoch_loop.batch_progress.current.ready if trainer and trainer.training else 0
 
     def make_loader(
         self, examples: Dataset[Any], order: DistributedSampler[Any], loader: type[LazyDataLoader] = LazyDataLoader
     ) -> DataLoader[Any]:
-        """A loader that makes the batches whose keys a sampler gives."""
+        """Builds a loader of the batches whose keys the sampler yields."""
         trainer, workers = self.trainer, self.num_workers
         return loader(
             examples,

@@ -1,4 +1,4 @@
-"""Samplers of batches: which examples make which batch, on which rank, as a pure function of (seed, epoch)."""
+"""Batch samplers: which examples form which batch on which rank, as a pure function of (seed, epoch)."""
 
 import signal
 import time
@@ -17,14 +17,14 @@ from lit_mlm.text.masking.counter_hash import FloatArray
 
 @dataclass(frozen=True)
 class BatchKey:
-    """All that a batch depends on.
+    """Everything that determines a batch.
 
     Attributes:
-        epoch: number of the epoch, from 0; in evaluation the number of the mask draw.
-        examples: indices of its examples, shape (B,); empty for a batch that only keeps ranks in step.
-        position: how many examples of the epoch, on all ranks, come before these.
-        source_epochs: the epoch of each example's source, shape (B,), where sources have epochs of their own.
-        positions: as `position`, of each example, shape (B,), where they don't follow each other.
+        epoch: epoch number, from 0; in evaluation the number of the mask draw.
+        examples: indices of the examples, shape (B,); empty for a batch that only keeps ranks in step.
+        position: examples of the epoch before these, on all ranks.
+        source_epochs: epoch of each example's source, shape (B,), if sources have epochs of their own.
+        positions: `position` for each example, shape (B,), if they are not consecutive.
     """
 
     epoch: int
@@ -35,28 +35,28 @@ class BatchKey:
 
 
 EpochDraw = Callable[[int], tuple[IntArray, IntArray]]
-"""Gives the examples of an epoch in their order, and the source epoch of each, both of shape (num_examples,)."""
+"""Maps an epoch to its examples, in order, and the source epoch of each, both of shape (num_examples,)."""
 
 
 class KeySampler(DistributedSampler[Any]):
-    """Deals the batches of an epoch to the ranks: rank r takes batches r, r + ranks, r + 2 x ranks, ...
+    """Distributes the batches of an epoch over the ranks: rank r takes batches r, r + ranks, r + 2 x ranks, ...
 
-    So k ranks with accumulation n see in each optimizer step the same examples as one rank with accumulation k x n.
-    Every rank gets the same number of batches, at least one; those that are missing at the end are empty.
+    An optimizer step on k ranks with accumulation n thus sees the same examples as on one rank with accumulation k x n.
+    Every rank gets the same number of batches, at least one; missing ones at the end are empty.
 
-    It is a `DistributedSampler` so that Lightning leaves it in place, and the sampler of a `DataLoader` with
-    ``batch_size=None``, so that the whole key of a batch, its epoch too, reaches the worker that makes it.
+    It is a `DistributedSampler` so that Lightning does not replace it. The `DataLoader` has ``batch_size=None``, so the
+    whole key of a batch, epoch included, reaches the worker.
 
     Args:
-        num_examples: how many examples there are.
-        rank: this process, from 0.
+        num_examples: number of examples.
+        rank: of this process, from 0.
         num_ranks: number of processes.
-        seed: of a new order each epoch; None in evaluation, whose order never changes.
-        get_start: gives the number of this rank's batches that a resumed epoch leaves out.
+        seed: for shuffling each epoch; None in evaluation, whose order is fixed.
+        get_start: returns how many batches of this rank a resumed epoch skips.
     """
 
     num_batches: int
-    """Of an epoch, on all ranks."""
+    """Batches of an epoch, on all ranks."""
 
     def __init__(
         self, num_examples: int, rank: int, num_ranks: int, seed: int | None, get_start: Callable[[], int] = int
@@ -66,7 +66,7 @@ class KeySampler(DistributedSampler[Any]):
 
     @abstractmethod
     def plan_epoch(self) -> Callable[[int], BatchKey]:
-        """Gives the key of each batch of the epoch by its number on all ranks, from 0."""
+        """Returns a function from the number of a batch, counted over all ranks from 0, to its key."""
 
     def __len__(self) -> int:
         return max(1, -(-self.num_batches // self.num_replicas))
@@ -75,7 +75,7 @@ class KeySampler(DistributedSampler[Any]):
         return self.iterate(self.get_start())
 
     def iterate(self, start: int = 0) -> Iterator[BatchKey]:
-        """The batches of this rank in the epoch, from number `start` on."""
+        """Yields the keys of this rank in the epoch, from batch `start`."""
         make_key = self.plan_epoch()
         for number in range(start, len(self)):
             yield make_key(number * self.num_replicas + self.rank)
@@ -84,17 +84,17 @@ class KeySampler(DistributedSampler[Any]):
 class ShuffleSampler(KeySampler):
     """Cuts a permutation of all examples into batches; in evaluation the order of the data.
 
-    No example is dropped or repeated, unless `draw_epoch` does so.
+    No example is dropped or repeated, except by `draw_epoch`.
 
     Args:
-        num_examples: how many examples there are.
-        batch_size: examples a batch on one rank, >= 1.
+        num_examples: as in `KeySampler`.
+        batch_size: examples per batch and rank, >= 1.
         rank: as in `KeySampler`.
         num_ranks: as in `KeySampler`.
         seed: as in `KeySampler`.
-        get_draw: gives the number of the mask draw when an evaluation starts.
+        get_draw: returns the number of the mask draw when an evaluation starts.
         get_start: as in `KeySampler`.
-        draw_epoch: orders an epoch of training in place of a permutation; examples may come several times.
+        draw_epoch: replaces the permutation of a training epoch; may repeat examples.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class ShuffleSampler(KeySampler):
         self.num_batches = -(-num_examples // batch_size)
 
     def plan_epoch(self) -> Callable[[int], BatchKey]:
-        """Cuts the epoch's order."""
+        """Cuts the order of the epoch."""
         epoch, order, source_epochs = self.epoch, np.arange(self.num_examples), None
         if self.order_seed is None:
             epoch = self.get_draw()
@@ -132,23 +132,22 @@ class ShuffleSampler(KeySampler):
 
 
 class LengthSampler(KeySampler):
-    """Makes batches of rows of about the same length.
+    """Makes batches of rows of similar length.
 
-    Groups of rows are sorted by the length of their longest row, the longest first, and cut into batches. In training
-    each row is its own group; lengths are rounded up, by less than an eighth, so that each epoch mixes the rows anew,
-    and the batches come in a new order. The number of batches is the same in each epoch. No row is dropped or repeated.
+    Groups of rows are sorted by their longest row, longest first, and cut into batches. In training each row is its own
+    group. Lengths are rounded up by less than an eighth, so that each epoch mixes rows anew, and batches are shuffled.
+    The number of batches is the same in each epoch. No row is dropped or repeated.
 
     Args:
         lengths: tokens of each row, special tokens included, shape (num_rows,).
-        batch_size: rows in a batch, >= 1; a group that has more is a batch by itself.
+        batch_size: rows per batch, >= 1; a larger group is a batch by itself.
         rank: as in `KeySampler`.
         num_ranks: as in `KeySampler`.
         seed: as in `KeySampler`.
-        groups: for evaluation a number for each row that never decreases, shape (num_rows,): rows with the same one
-            are in one batch, in their order; without it each row is a group.
-        max_tokens: tokens in a batch, padding included, in place of `batch_size`; a group that has more is a batch by
-            itself.
-        by_length: False shuffles training without regard to lengths, and leaves evaluation in the order of the data.
+        groups: for evaluation, a non-decreasing group number of each row, shape (num_rows,): rows of a group share a
+            batch, in their order. By default each row is a group.
+        max_tokens: tokens per batch, padding included, in place of `batch_size`; a larger group is a batch by itself.
+        by_length: False ignores lengths in training and keeps the order of the data in evaluation.
         get_start: as in `KeySampler`.
     """
 
@@ -178,14 +177,14 @@ class LengthSampler(KeySampler):
         self.num_batches = len(self._boundaries) - 1
 
     def plan_epoch(self) -> Callable[[int], BatchKey]:
-        """Sorts the epoch's rows."""
+        """Sorts the rows of the epoch."""
         batches, epoch = self._make_batches(), self.epoch if self.shuffle else 0
         empty = np.zeros(0, dtype=np.int64)
         return lambda number: BatchKey(epoch, batches[number] if number < len(batches) else empty)
 
     @property
     def padding_fraction(self) -> float:
-        """The share of padding among the tokens of all batches of an epoch, on all ranks, in [0, 1)."""
+        """The fraction of padding among the tokens of all batches of an epoch, on all ranks, in [0, 1)."""
         num_cells = sum(len(rows) * int(self.lengths[rows].max()) for rows in self._make_batches())
         return 1 - int(self.lengths.sum()) / num_cells if num_cells else 0.0
 
@@ -206,9 +205,9 @@ class LengthSampler(KeySampler):
         return rows
 
     def _cut(self, order: IntArray, batch_size: int, max_tokens: int | None) -> list[int]:
-        """Where each batch starts in the sorted groups, and where the last one ends.
+        """The boundaries of the batches among the sorted groups.
 
-        Rows of training are groups of one, so this depends on their sorted lengths alone, not on the epoch.
+        Training groups are single rows, so the boundaries depend on the sorted lengths alone, not on the epoch.
         """
         ends = np.cumsum(self._sizes[order])
         boundaries = [0]
@@ -221,7 +220,10 @@ class LengthSampler(KeySampler):
 
 
 def round_up(lengths: IntArray) -> IntArray:
-    """Rounds lengths up to multiples of a power of two that is at most an eighth of them; those below 16 stay.
+    """Rounds lengths up to multiples of a power of two that is at most an eighth of them; lengths below 16 stay.
+
+    >>> round_up(np.array([15, 33, 100]))
+    array([ 15,  36, 104])
 
     Args:
         lengths: each >= 1, any shape.
@@ -231,14 +233,14 @@ def round_up(lengths: IntArray) -> IntArray:
 
 
 class LazyDataLoader(DataLoader[Any]):
-    """Begins an epoch when its first batch is asked for.
+    """Starts an epoch only when its first batch is requested.
 
-    Lightning asks for the iterator of a training before it has restored the epoch that the training resumes in
-    (Lightning #20550), and workers would begin at once.
+    Lightning creates the iterator before it restores the epoch of a resumed run (Lightning #20550), and workers would
+    start at once.
     """
 
     seconds_waited: float = 0.0
-    """Of the process that asked for batches, since the loader was made."""
+    """Time that the consumer has waited for batches since the loader was made."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         start = time.perf_counter()
@@ -249,12 +251,12 @@ class LazyDataLoader(DataLoader[Any]):
 
 
 def wait_for_second_signal(worker: int) -> None:
-    """Keeps a worker alive when all processes of a run get SIGTERM, as from SLURM, or SIGINT, as from a terminal.
+    """Keeps a worker alive when all processes of a run get SIGTERM (SLURM) or SIGINT (terminal).
 
-    The run needs its batches up to the end of a step, and ends its workers then; with a second SIGTERM, if need be.
+    The run needs its batches until the end of the step, then ends its workers itself, if need be by a second SIGTERM.
 
     Args:
-        worker: its number.
+        worker: number of the worker, unused.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

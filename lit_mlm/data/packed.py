@@ -1,4 +1,4 @@
-"""Examples in packed rows, read a batch at a time.
+"""Examples packed into rows, read a batch at a time.
 
 Shapes: B rows, S sequences in them, T tokens.
 """
@@ -20,13 +20,13 @@ from lit_mlm.text.packing import PackedRows, join_rows, pack_rows
 
 @dataclass(frozen=True)
 class PackedExamples(Dataset[dict[str, Tensor]]):
-    """Maps the key of a batch, whose examples are rows, to the batch; each sequence is what it is outside of its row.
+    """Maps a key whose examples are rows to a batch; packing does not change a sequence.
 
-    All rows have the same width, so that a step has the same shapes each time.
+    All rows have the same width, so that all steps have the same shapes.
 
     Attributes:
-        examples: a data set that maps keys of sequences to batches, with a `pad_id`.
-        rows: which sequences stand in which row.
+        examples: data set that maps keys of sequences to batches and has a `pad_id`.
+        rows: the sequences of each row.
     """
 
     examples: Any
@@ -38,12 +38,12 @@ class PackedExamples(Dataset[dict[str, Tensor]]):
     def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
         sequences, row_of = self.rows.find(key.examples)
         if len(sequences):
-            # How far the epoch has come may decide how much is masked: a sequence is where its row is.
+            # A mask schedule depends on the progress of the epoch: a sequence has that of its row.
             positions = np.asarray((key.position + row_of) * (len(self.examples) / len(self)), dtype=np.float64)
             source_epochs = None if key.source_epochs is None else key.source_epochs[row_of]
             key = replace(key, examples=sequences, positions=positions, source_epochs=source_epochs)
         else:
-            row_of = np.zeros(1, dtype=np.int64)  # a batch without rows still has one, of which nothing is scored
+            row_of = np.zeros(1, dtype=np.int64)  # an empty batch has one row without scored positions
         batch = self.examples[key]
         joined = join_rows(
             {name: batch[name].numpy() for name in BATCH_KEYS},
@@ -60,7 +60,7 @@ class PackedExamples(Dataset[dict[str, Tensor]]):
         return self.rows.sequences[self.rows.boundaries[:-1]]
 
     def find_sequences(self, rows: IntArray) -> IntArray:
-        """The numbers of the sequences of some rows."""
+        """The indices of the sequences in some rows."""
         return self.rows.find(rows)[0]
 
 
@@ -70,13 +70,10 @@ def pack_examples(
     """Packs the examples of a split.
 
     Args:
-        examples: as in `PackedExamples`, with their `lengths`, special tokens included, shape (num_examples,).
-        capacity: tokens of a row.
-        source: what an example is called, and the option that cuts it, for messages.
-        groups: a number for each example, shape (num_examples,): only those with the same one share a row.
-
-    Raises:
-        InputError: if an example is longer than a row.
+        examples: as in `PackedExamples`, with `lengths`, special tokens included, shape (num_examples,).
+        capacity: tokens of a row; no example may be longer.
+        source: what an example is called, and the option that sets its length, for messages.
+        groups: group of each example, shape (num_examples,): a row holds examples of one group only.
     """
     lengths = examples.lengths
     longest = int(lengths.max(initial=0))
@@ -96,33 +93,23 @@ def pack_examples(
 
 
 def check_pack_length(pack_length: int | None, max_length: int | None) -> None:
-    """Refuses rows that are longer than what the model takes.
-
-    Args:
-        pack_length: tokens of a row; None without packing.
-        max_length: tokens that the model takes; None without a limit.
-    """
+    """Rejects rows that are longer than the model takes; None is no packing, or no limit."""
     if pack_length is not None and max_length is not None and pack_length > max_length:
         raise InputError(f"data.pack_length is {pack_length}, but the model takes at most {max_length} tokens")
 
 
 def describe_packing(rows: PackedRows, unpacked: float) -> str:
-    """How many rows there are, and their padding.
-
-    Args:
-        rows: of a split.
-        unpacked: share of padding without packing, in [0, 1).
-    """
+    """Describes the number of rows and their padding, against the fraction of padding `unpacked`, in [0, 1)."""
     padding = f"{rows.padding_fraction:.1%} padding, {unpacked:.1%} without"
     return f"packed into {len(rows):,} rows of {rows.capacity} ({padding})"
 
 
 def find_padding(lengths: IntArray, batch_size: int) -> float:
-    """The share of padding in batches that hold sequences by chance, in [0, 1).
+    """The fraction of padding in random batches of sequences, in [0, 1).
 
     Args:
-        lengths: tokens of each sequence, shape (N,), at least one.
-        batch_size: sequences in a batch.
+        lengths: tokens of each sequence, shape (N,), N >= 1.
+        batch_size: sequences per batch.
     """
     firsts = np.arange(0, len(lengths), batch_size)
     longest = np.maximum.reduceat(np.random.default_rng(0).permutation(lengths), firsts)

@@ -147,7 +147,7 @@ def test_mistakes_are_told(options: list[str], message: str, ner_run: Path, tiny
 
 
 def test_masked_language_models_have_nothing_to_predict(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
-    with pytest.raises(InputError, match=r"IMDBDataModule has nothing to predict.*masks of texts use fill"):
+    with pytest.raises(InputError, match=r"IMDBDataModule has nothing to predict.*to fill masks in text use fill"):
         run_cli("predict", *imdb_args(tiny_bert, cache_dir))
 
 
