@@ -87,14 +87,10 @@ class ShuffleSampler(KeySampler):
     No example is dropped or repeated, except by `draw_epoch`.
 
     Args:
-        num_examples: as in `KeySampler`.
         batch_size: examples per batch and rank, >= 1.
-        rank: as in `KeySampler`.
-        num_ranks: as in `KeySampler`.
-        seed: as in `KeySampler`.
         get_draw: returns the number of the mask draw when an evaluation starts.
-        get_start: as in `KeySampler`.
         draw_epoch: replaces the permutation of a training epoch; may repeat examples.
+        num_examples, rank, num_ranks, seed, get_start: as in `KeySampler`.
     """
 
     def __init__(
@@ -141,14 +137,11 @@ class LengthSampler(KeySampler):
     Args:
         lengths: tokens of each row, special tokens included, shape (num_rows,).
         batch_size: rows per batch, >= 1; a larger group is a batch by itself.
-        rank: as in `KeySampler`.
-        num_ranks: as in `KeySampler`.
-        seed: as in `KeySampler`.
         groups: for evaluation, a non-decreasing group number of each row, shape (num_rows,): rows of a group share a
             batch, in their order. By default each row is a group.
         max_tokens: tokens per batch, padding included, in place of `batch_size`; a larger group is a batch by itself.
         by_length: False ignores lengths in training and keeps the order of the data in evaluation.
-        get_start: as in `KeySampler`.
+        rank, num_ranks, seed, get_start: as in `KeySampler`.
     """
 
     def __init__(

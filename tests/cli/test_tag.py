@@ -215,15 +215,15 @@ def test_nothing_to_tag_and_two_sources_are_refused(type_in: Any) -> None:
         (["--columns", "a.txt", "--file", "b.txt"], r"--columns a\.txt and --file b\.txt exclude each other"),
         (["--columns", "a.txt", "--words"], r"--columns a\.txt and --words exclude each other"),
         (["--json", "--text", "one"], "argument --text: not allowed with argument --json"),
-        (["--file", "none.txt"], r"--file: no file is called none\.txt"),
-        (["--columns", "a.txt", "--encoding", "utf8x"], "--encoding utf8x is no encoding"),
+        (["--file", "none.txt"], r"--file: no file matches none\.txt"),
+        (["--columns", "a.txt", "--encoding", "utf8x"], "--encoding utf8x is not a text encoding"),
     ):
         with pytest.raises(InputError, match=message):
             run_command(["tag", "--model", "any", *options])
 
 
 def test_unreadable_input_names_the_option(tmp_path: Path, type_in: Any) -> None:
-    advice = r"byte 0xe9 at place 4 is not utf-8 text; say which encoding it is \(--encoding latin-1"
+    advice = r"byte 0xe9 at position 4 is not valid utf-8; set --encoding \(latin-1"
     (tmp_path / "a.txt").write_bytes(b"caf\xe9\n")
     for option in ("--file", "--columns"):
         with pytest.raises(InputError, match=rf"a\.txt, line 1: {advice}"):

@@ -261,7 +261,7 @@ BAD_INPUTS: list[BadInput] = [
     BadInput(
         "file in YAML",
         config("data: {class_path: TextFilesDataModule, init_args: {val_files: nosuch.txt}}"),
-        ("data.val_files", "no file is called nosuch.txt"),
+        ("data.val_files", "no file matches nosuch.txt"),
     ),
     BadInput("missing YAML", give("--config", "imbd.yaml"), ("no config imbd.yaml", "did you mean imdb.yaml?")),
     BadInput("data set script", script, ("reviews", "is a script", "refs/convert/parquet")),
@@ -332,7 +332,7 @@ BAD_INPUTS: list[BadInput] = [
     BadInput(
         "broken JSON line",
         train_file("a.jsonl", '{"text": "a"}\n{"text": \n'),
-        ("a.jsonl, line 2", "no JSON object", "data.skip_bad"),
+        ("a.jsonl, line 2", "not a JSON object", "data.skip_bad"),
     ),
     BadInput(
         "null text",

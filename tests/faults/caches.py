@@ -56,7 +56,7 @@ def fill_disk(lab: Lab) -> str:
 def refuse(run: Run, folder: Path) -> str:
     """Waits for the end of a run that can't write its cache."""
     error = find_error(run.end(2))
-    assert error.startswith(f"error: the cache can't be written: {folder}"), error
+    assert error.startswith(f"error: can't write to the cache {folder}"), error
     assert not list_unfinished(folder)
     return error.replace(str(folder.parent), "...")
 

@@ -1,1 +1,1 @@
-"""Text from files and the Hub."""
+"""Reads text from files and the Hub."""

@@ -1,6 +1,6 @@
-"""What several processes, also of several machines, want in a cache is made by one of them, while the others wait.
+"""Cache entries written by one process while others wait, possibly on several machines.
 
-It is made beside its place and renamed, so it appears whole or not at all.
+An entry is written under a temporary name and renamed, so it appears whole or not at all.
 """
 
 import fcntl
@@ -15,21 +15,18 @@ from filelock import FileLock
 from lit_mlm.errors import InputError
 
 UNFINISHED = ".unfinished"
-"""At the end of the names of what is being made; a dot stands before them."""
+"""Suffix of the temporary names, which start with a dot."""
 
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Waits until no other process makes a file or folder, which is then there or this one's to make.
+    """Holds the lock of a cache entry, which exists afterwards or is for the caller to make.
 
-    The lock is a file beside it, which stays; a process that is killed gives its lock back. The caller looks before it
-    and within it whether there is anything to make, so that a cache that is full may be read-only.
+    The lock file lies beside the entry and stays; a killed process releases its lock. The caller checks for the entry
+    both before and within the lock, so that a complete cache may be read-only.
 
     Args:
-        path: of what is made, which appears whole or not at all.
-
-    Raises:
-        InputError: if the folder that it is made in can't be written.
+        path: file or folder of the entry.
     """
     with explain_disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,9 +37,9 @@ def lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def take_up_file(folder: Path) -> Iterator[Path]:
-    """A new file in a folder, for the caller to write and rename; it is removed if that does not come about.
+    """A new temporary file in a folder, for the caller to write and rename; removed if not renamed.
 
-    What processes that were killed have left of this kind is removed too: none of them holds the lock on its file.
+    Also removes temporary files of killed processes, which no longer hold a lock on them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".{uuid4().hex}{UNFINISHED}"
@@ -52,7 +49,7 @@ def take_up_file(folder: Path) -> Iterator[Path]:
                 fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 other.unlink()
         file = path.open("xb")
-        with suppress(OSError):  # where the file system has no locks nothing is removed either
+        with suppress(OSError):  # a file system without locks: nothing is removed there either
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         with file:
@@ -63,15 +60,10 @@ def take_up_file(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def explain_disk_errors(folder: Path) -> Iterator[None]:
-    """Says of a cache that can't be written where it is and what to do.
-
-    Raises:
-        InputError: in place of an error of the system.
-    """
+    """Raises an `InputError` that names the cache folder in place of an `OSError`."""
     try:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
-        raise InputError(
-            f"the cache can't be written: {folder}: {reason}; make room, or name another folder with data.cache_dir"
-        ) from error
+        advice = "free disk space, or choose another folder with data.cache_dir"
+        raise InputError(f"can't write to the cache {folder}: {reason}; {advice}") from error

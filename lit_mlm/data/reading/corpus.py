@@ -1,4 +1,4 @@
-"""A corpus in files or on the Hub: what can't be read of it is refused, or left out and counted."""
+"""The documents of a corpus in files or on the Hub; bad records are refused or skipped."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets import Dataset
 from lightning.pytorch.utilities import rank_zero_only
 
-from lit_mlm.data.reading.files import BadRecordError, OnBad, check_encoding
+from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad, check_encoding
 from lit_mlm.data.reading.hub import iterate_rows, load_split
 from lit_mlm.data.reading.readers import PlacedText, Row, require_column
 from lit_mlm.data.reading.text_cache import TEXTS, store_texts
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 
 class Corpus:
-    """Where documents come from, by options of the same names.
+    """The location of documents; the arguments are options of the data modules.
 
     Args:
-        cache_dir: where documents are kept as they were read.
-        dataset: id on the Hub, or a folder with a copy of it; None for files, or the data module's own.
+        cache_dir: folder for the extracted text.
+        dataset: id on the Hub, or folder with a copy; None for files or the data module's default.
         dataset_revision: of `dataset`.
         encoding: of the files.
-        skip_bad: leaves out what can't be read.
+        skip_bad: skips bad records.
     """
 
     def __init__(
@@ -37,40 +37,40 @@ class Corpus:
     ) -> None:
         check_encoding(encoding)
         if dataset is not None and encoding != "utf-8":
-            raise InputError(f"data.encoding {encoding} has no effect on data.dataset, which is no text file")
+            raise InputError(f"data.encoding {encoding} has no effect on data.dataset, which is not a text file")
         self.dataset, self.dataset_revision = dataset, dataset_revision
         self.encoding, self.skip_bad = encoding, skip_bad
         self._folder = cache_dir / TEXTS
         self._num_skipped: dict[str, int] = {}
 
     def collect_metadata(self) -> dict[str, int]:
-        """How many files, lines and rows of all that was read were left out, as part of the metrics of a split."""
+        """The number of skipped files, lines and rows in all text read so far, for the metrics of a split."""
         return {"num_skipped": sum(self._num_skipped.values())} if self._num_skipped else {}
 
     def exclude(self, option: str, value: object) -> None:
-        """Refuses another place for the text beside `dataset`."""
+        """Rejects another location of the text beside `dataset`."""
         if value is not None and (self.dataset is not None or self.dataset_revision is not None):
             raise InputError(
-                f"data.{option} ({value}) and data.dataset ({self.dataset}, revision {self.dataset_revision}) exclude "
-                "each other: both say where the text is"
+                f"data.{option} ({value}) and data.dataset ({self.dataset}, revision {self.dataset_revision}) are "
+                "mutually exclusive: both say where the text is"
             )
 
     def collect(
         self, source: str, read: Callable[[OnBad], Iterable[str]], report: dict[str, list[BadRecordError]] | None = None
     ) -> Dataset:
-        """Keeps the texts of a source on disk.
+        """Stores the texts of a source on disk.
 
         Args:
-            source: its name in the report and in warnings.
-            read: gives documents, and leaves what can't be read to what it is given.
-            report: gets the bad records of the source, in place of a refusal or a warning.
+            source: its name, for the report and warnings.
+            read: yields documents and passes bad records to its argument.
+            report: collects the bad records of the source, which are then neither refused nor warned about.
         """
         is_first, bad = source not in self._num_skipped, list[BadRecordError]()
         self._num_skipped[source] = 0
 
         def on_bad(record: BadRecordError) -> None:
             if report is None and not self.skip_bad:
-                raise InputError(f"{record}; data.skip_bad true leaves out what can't be read") from record
+                raise InputError(f"{record}; {SKIP_ADVICE}") from record
             self._num_skipped[source] += 1
             if report is not None or not bad:
                 bad.append(record)
@@ -83,7 +83,7 @@ class Corpus:
         if report is not None:
             report[source] = bad
         elif bad and is_first:
-            _warn("%s: %d left out, the first: %s", source, self._num_skipped[source], bad[0])
+            _warn("%s: bad records skipped: %d, the first: %s", source, self._num_skipped[source], bad[0])
         if not len(documents):
             raise InputError(f"the {source} text is empty" + (f": {bad[0]}" if bad else ""))
         return documents
@@ -96,21 +96,18 @@ class Corpus:
         subset: str | None = None,
         column: str | None = None,
     ) -> Iterator[Row]:
-        """The rows of a split on the Hub, by default at a revision, or of a copy of it.
+        """The rows of a split on the Hub or of a local copy.
 
         Args:
-            dataset: as of `load_split`.
-            split: as of `load_split`.
-            revision: unless there is `dataset_revision`.
-            subset: as of `load_split`.
-            column: the one that is read, which must be there; by default all are.
-
-        Raises:
-            InputError: if there is no such data set or column.
+            dataset: as in `load_split`.
+            split: as in `load_split`.
+            revision: default, overridden by `dataset_revision`.
+            subset: as in `load_split`.
+            column: the only column to read, which must exist; by default all.
         """
         rows = load_split(dataset, split, self.dataset_revision or revision, subset)
         require_column(f"{dataset}, {split}", rows.column_names, column)
-        wanted = rows if column is None else rows.select_columns([column])  # others may hold images, to be decoded
+        wanted = rows if column is None else rows.select_columns([column])  # does not decode images in others
         for number, fields in enumerate(iterate_rows(wanted), start=1):
             yield Row(f"{dataset}, {split}, row {number}", fields)
 

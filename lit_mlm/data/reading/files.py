@@ -1,12 +1,11 @@
-"""Files of text: found by patterns, decompressed, and decoded line by line as they are read.
+"""Text files: found by patterns, decompressed, and decoded line by line.
 
-A file, line or row that can't be read is a `BadRecordError`. Readers give it to their `on_bad`, which by default raises
-it, and continue with the next one.
+A file, line or row that can't be read is a `BadRecordError`. Readers pass it to their `on_bad`, which raises it by
+default, and continue with the next one.
 """
 
 import bz2
 import codecs
-import difflib
 import glob
 import gzip
 import lzma
@@ -18,7 +17,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, TypeVar
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, suggest
 
 COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
     ".gz": gzip.GzipFile,
@@ -27,7 +26,8 @@ COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
 }
 SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
-ADVICE = "say which encoding it is (data.encoding latin-1, for example), or convert the file"
+ENCODING_ADVICE = "set data.encoding (latin-1, for example), or convert the file"
+SKIP_ADVICE = "set data.skip_bad true to skip bad records"
 
 BadKind = Literal["empty", "undecodable", "damaged"]
 
@@ -40,7 +40,7 @@ class BadRecordError(InputError):
 
     Args:
         message: names the file, the place in it, and what was found there.
-        kind: what is wrong with it.
+        kind: of the defect.
     """
 
     def __init__(self, message: str, kind: BadKind = "damaged") -> None:
@@ -49,7 +49,7 @@ class BadRecordError(InputError):
 
 
 OnBad = Callable[[BadRecordError], object]
-"""What is done with a bad record."""
+"""Handles a bad record."""
 
 
 def refuse(record: BadRecordError) -> None:
@@ -58,7 +58,7 @@ def refuse(record: BadRecordError) -> None:
 
 
 def map_records(function: Callable[[In], Out], records: Iterable[In], on_bad: OnBad) -> Iterator[Out]:
-    """What a function makes of records; those that it raises as bad are left to `on_bad`."""
+    """Yields the result of a function for each record; records for which it raises `BadRecordError` go to `on_bad`."""
     for record in records:
         try:
             found = function(record)
@@ -73,7 +73,7 @@ class Line(NamedTuple):
 
     Attributes:
         number: from 1.
-        text: without its end; bytes that can't be decoded are lone surrogates.
+        text: without the line end; bytes that can't be decoded become lone surrogates.
         bad: why it can't be decoded; None if it can.
     """
 
@@ -83,14 +83,11 @@ class Line(NamedTuple):
 
 
 def find_files(patterns: Sequence[str], option: str) -> list[Path]:
-    """The files that patterns name, each once, each pattern's in the order of their names.
+    """The files that match patterns, each file once, sorted by name within each pattern.
 
     Args:
-        patterns: files, folders, which stand for all readable files below them, or patterns with ``*``, ``?``, ``**``.
-        option: where the patterns stand, for messages.
-
-    Raises:
-        InputError: if a pattern names no file, or one of a kind that can't be read.
+        patterns: files, folders (all supported files below them), or patterns with ``*``, ``?``, ``**``.
+        option: that holds the patterns, for messages.
     """
     files: dict[Path, Path] = {}
     for pattern in patterns:
@@ -98,70 +95,65 @@ def find_files(patterns: Sequence[str], option: str) -> list[Path]:
         names = [str(path)]
         if not path.is_file():
             whole = str(Path(glob.escape(str(path))) / "**" / "*") if path.is_dir() else str(path)
-            names = glob.glob(whole, recursive=True)  # noqa: PTH207 (unlike that of Path it leaves hidden files out)
+            names = glob.glob(whole, recursive=True)  # noqa: PTH207 (skips hidden files, unlike Path.glob)
         found = sorted(Path(name) for name in names if Path(name).is_file())
         if path.is_dir():
             found = [file for file in found if get_kind(file) in SUFFIXES]
         if not found:
             if path.is_dir():
-                raise InputError(f"{option}: the folder {pattern} has no file that can be read: {', '.join(SUFFIXES)}")
-            raise InputError(f"{option}: no file is called {pattern}{_suggest_beside(path)}")
+                raise InputError(f"{option}: the folder {pattern} has no {', '.join(SUFFIXES)} file")
+            raise InputError(f"{option}: no file matches {pattern}{_suggest_beside(path)}")
         for file in found:
             if get_kind(file) not in SUFFIXES:
                 raise InputError(
-                    f"{option}: {file} is of no kind that can be read: {', '.join(SUFFIXES)}, "
-                    f"as they are or with {', '.join(COMPRESSIONS)}"
+                    f"{option}: {file} has an unsupported file type; supported are {', '.join(SUFFIXES)}, also "
+                    f"compressed ({', '.join(COMPRESSIONS)})"
                 )
             files.setdefault(file.resolve(), file)
     return list(files.values())
 
 
 def find_place(path: str, option: str) -> Path:
-    """A folder or file that an option names.
-
-    Raises:
-        InputError: if it is not there; the message has the nearest name beside it.
-    """
+    """The path of an option, which must exist; the error suggests the closest name beside it."""
     place = Path(path).expanduser()
     if not place.exists():
-        raise InputError(f"{option} {path} is not there{_suggest_beside(place)}")
+        raise InputError(f"{option} {path} does not exist{_suggest_beside(place)}")
     return place
 
 
 def _suggest_beside(path: Path) -> str:
-    beside = [str(file) for file in path.parent.glob("*")] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(str(path), beside, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return suggest(str(path), map(str, path.parent.glob("*")))
 
 
 def get_kind(path: Path) -> str:
-    """The suffix of a file without that of its compression."""
+    """The suffix of a file, without that of its compression.
+
+    >>> get_kind(Path("reviews.jsonl.gz"))
+    '.jsonl'
+    """
     return (path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
 
 
 def check_encoding(encoding: str, option: str = "data.encoding") -> None:
-    """Refuses an encoding that Python does not know.
+    """Rejects an encoding that Python does not know.
 
     Args:
         encoding: its name.
-        option: where it stands, for messages.
-
-    Raises:
-        InputError: naming it.
+        option: that holds it, for the message.
     """
     try:
         "".encode(encoding)
     except LookupError as error:
-        raise InputError(f"{option} {encoding} is no encoding of text; latin-1 and cp1252 are") from error
+        raise InputError(f"{option} {encoding} is not a text encoding; examples are latin-1 and cp1252") from error
 
 
 def read_file(path: Path, read: Callable[[IO[bytes]], Iterator[Out]], on_bad: OnBad) -> Iterator[Out]:
-    """What a function reads from a file, decompressed.
+    """Yields what a function reads from a decompressed file.
 
     Args:
         path: of the file.
-        read: gets its content as a stream, which it may seek in.
-        on_bad: gets the file if it can't be read, or not to its end, or is empty.
+        read: takes the content as a seekable stream.
+        on_bad: takes a file that is empty, or can't be read to its end.
     """
     compression = path.suffix.lower()
     try:
@@ -171,15 +163,15 @@ def read_file(path: Path, read: Callable[[IO[bytes]], Iterator[Out]], on_bad: On
             else:
                 yield from read(file)
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        # Most of what decompression raises has no number, unlike what the system does.
+        # Unlike errors of the system, most errors of decompression have no errno.
         if compression in COMPRESSIONS and not (isinstance(error, OSError) and error.errno):
-            on_bad(BadRecordError(f"{path} is no whole {path.suffix} file: {error}"))
+            on_bad(BadRecordError(f"{path} is not a complete {path.suffix} file: {error}"))
         else:
             on_bad(BadRecordError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}"))
 
 
 def _is_empty(file: IO[bytes]) -> bool:
-    """Whether there is nothing but white space in a file, whose beginning is where it was."""
+    """Whether a file holds nothing but white space; rewinds it."""
     chunks = iter(lambda: file.read(2**16), b"")
     is_empty = not any(chunk.removeprefix(codecs.BOM_UTF8).strip() for chunk in chunks)
     file.seek(0)
@@ -187,22 +179,21 @@ def _is_empty(file: IO[bytes]) -> bool:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file, decompressed; raises a `BadRecordError` if it is empty or damaged."""
+    """The decompressed content of a file; raises a `BadRecordError` if it is empty or damaged."""
     (content,) = read_file(path, lambda file: iter([file.read()]), refuse)
     return content
 
 
 def decode_lines(path: Path, content: bytes | IO[bytes], encoding: str) -> Iterator[Line]:
-    """The lines of a file.
+    """Yields the lines of a file.
 
     Args:
         path: for messages.
-        content: of the file, decompressed; of a stream no more than a line is held in memory, unless lines end in a
-            carriage return alone.
+        content: decompressed; a stream is read line by line, unless its lines end in a bare carriage return.
         encoding: of the content.
     """
     file = BytesIO(content) if isinstance(content, bytes) else content
-    if "\n".encode(encoding) != b"\n":  # UTF-16 and its like: no line ends without the others
+    if "\n".encode(encoding) != b"\n":  # UTF-16 and UTF-32 can't be cut at the bytes of line feeds
         yield from _decode_wide(path, file, encoding)
         return
     is_utf8 = codecs.lookup(encoding).name == "utf-8"
@@ -210,15 +201,16 @@ def decode_lines(path: Path, content: bytes | IO[bytes], encoding: str) -> Itera
         try:
             yield Line(number, line.decode(encoding).removesuffix("\r"))
         except UnicodeDecodeError as error:
-            byte = f"byte 0x{line[error.start]:02x} at place {error.start + 1}"
-            bad = BadRecordError(f"{path}, line {number}: {byte} is not {encoding} text; {ADVICE}", "undecodable")
+            byte = f"byte 0x{line[error.start]:02x} at position {error.start + 1}"
+            message = f"{path}, line {number}: {byte} is not valid {encoding}; {ENCODING_ADVICE}"
+            bad = BadRecordError(message, "undecodable")
             yield Line(number, line.decode(encoding, "surrogateescape").removesuffix("\r"), bad)
 
 
 def _cut_lines(file: IO[bytes], mark: bytes) -> Iterator[bytes]:
-    """The lines of a stream without their line feeds and the mark of its beginning; behind the last feed is a line."""
+    """Yields the lines of a stream without byte order mark and line feeds; a last line feed starts an empty line."""
     line = first = file.readline().removeprefix(mark)
-    if not first.endswith(b"\n"):  # the whole: lines may end in a carriage return alone
+    if not first.endswith(b"\n"):  # the whole file: lines may end in a bare carriage return
         yield from first.replace(b"\r", b"\n").split(b"\n")
         return
     for line in chain([first], file):
@@ -228,11 +220,12 @@ def _cut_lines(file: IO[bytes], mark: bytes) -> Iterator[bytes]:
 
 
 def _decode_wide(path: Path, file: IO[bytes], encoding: str) -> Iterator[Line]:
-    """As `decode_lines`, up to the first byte that can't be decoded."""
+    """Like `decode_lines`, for encodings of several bytes; stops at the first byte that can't be decoded."""
     name = codecs.lookup(encoding).name
     marks = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
     if name in marks and not file.read(4).startswith(marks[name]):
-        name += "-le" if sys.byteorder == "little" else "-be"  # which whole texts are decoded by, but not streams
+        # Without a byte order mark `bytes.decode` assumes the native order, but the incremental decoder fails.
+        name += "-le" if sys.byteorder == "little" else "-be"
     file.seek(0)
     decoder, numbers, size, rest = codecs.getincrementaldecoder(name)(), count(1), 0, ""
     for chunk in chain(iter(lambda: file.read(2**20), b""), [b""]):
@@ -241,7 +234,7 @@ def _decode_wide(path: Path, file: IO[bytes], encoding: str) -> Iterator[Line]:
             *lines, rest = (rest + decoder.decode(chunk, final=not chunk)).split("\n")
         except UnicodeDecodeError as error:
             place = size - len(error.object) + error.start
-            message = f"{path}, byte {place}: {error.reason}: not {encoding} text; {ADVICE}"
+            message = f"{path}, byte {place}: {error.reason}: not valid {encoding}; {ENCODING_ADVICE}"
             yield Line(next(numbers), "", BadRecordError(message, "undecodable"))
             return
         for line in lines:

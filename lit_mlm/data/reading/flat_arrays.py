@@ -1,6 +1,6 @@
-"""Arrays on disk that grow as they are written, and are mapped into memory: the bare numbers, in a file each.
+"""One-dimensional arrays on disk, one raw file each: appended while written, then memory-mapped.
 
-The system gives back the memory of a mapped file when it is short of it, so such arrays may be larger than memory.
+The system can evict mapped pages, so arrays may be larger than memory.
 """
 
 import os
@@ -17,25 +17,21 @@ import numpy.typing as npt
 from lit_mlm.data.reading.cache_lock import UNFINISHED, explain_disk_errors
 
 Arrays = dict[str, npt.NDArray[Any]]
-"""Arrays of one dimension by the names of their files."""
+"""One-dimensional arrays by file name."""
 
-ABANDONED_AFTER = 24 * 60 * 60
-"""Seconds in which a process that is alive writes more."""
+ABANDONED_AFTER = 24 * 60 * 60  # seconds; a live process writes more often
 
 
 def write_arrays(folder: Path, parts: Iterable[Arrays], dtypes: Mapping[str, npt.DTypeLike]) -> None:
-    """Writes arrays part after part, into files of a folder that appears once they are whole.
+    """Writes arrays part by part into a folder that appears once they are complete.
 
-    The caller holds the folder's `lock`: what another process left unfinished of it is removed, and so is what has been
-    left of folders beside it for a day, which perhaps nobody asks for again.
+    The caller holds the folder's `lock`, so unfinished output of killed processes for this folder is removed, as are
+    unfinished folders beside it that are more than a day old.
 
     Args:
-        folder: is not there yet.
-        parts: what comes next in each array.
-        dtypes: the types of the arrays.
-
-    Raises:
-        InputError: if the disk is full, or may not be written to.
+        folder: does not exist yet.
+        parts: the next part of each array.
+        dtypes: of the arrays.
     """
     unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -47,7 +43,7 @@ def write_arrays(folder: Path, parts: Iterable[Arrays], dtypes: Mapping[str, npt
             for part in parts:
                 for name, dtype in dtypes.items():
                     rest = memoryview(part[name].astype(dtype, copy=False).tobytes())
-                    while rest:  # a disk that becomes full takes a part
+                    while rest:  # a nearly full disk accepts only a part
                         rest = rest[files[name].write(rest) :]
             for file in files.values():
                 os.fsync(file.fileno())
@@ -58,21 +54,21 @@ def write_arrays(folder: Path, parts: Iterable[Arrays], dtypes: Mapping[str, npt
 
 def _remove_abandoned(cache: Path) -> None:
     for left in cache.glob(f".*{UNFINISHED}"):
-        with suppress(OSError):  # another process may remove it, too
+        with suppress(OSError):  # another process may have removed it
             written = max(path.stat().st_mtime for path in (left, *left.iterdir()))
             if written < time.time() - ABANDONED_AFTER:
                 shutil.rmtree(left)
 
 
 def map_arrays(folder: Path, dtypes: Mapping[str, npt.DTypeLike]) -> Arrays | None:
-    """The arrays of a folder, which can only be read; None if one is missing or was cut short within a number.
+    """Maps the arrays of a folder read-only; None if one is missing or truncated within a number.
 
     Args:
-        folder: as of `write_arrays`.
-        dtypes: the types of the arrays that are wanted.
+        folder: as in `write_arrays`.
+        dtypes: of the arrays.
     """
     try:
-        # As plain arrays: numpy is slow to index its own kind of mapped ones.
+        # As plain arrays, since indexing an np.memmap is slow.
         return {
             name: np.asarray(np.memmap(folder / name, dtype, "r"))
             if (folder / name).stat().st_size

@@ -1,4 +1,4 @@
-"""Data sets from the Hub, or from a folder that holds a copy of one."""
+"""Data sets from the Hub or from a folder with a copy."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,61 +15,55 @@ RENAMED = {
     "eli5": "dany0407/eli5_category",
     "eli5_category": "dany0407/eli5_category",
 }
-"""Old ids, whose loading scripts `datasets` no longer runs, and where the same data is today."""
+"""Current ids of data sets whose old ids are loading scripts, which `datasets` no longer runs."""
 
-NUM_ROWS = 100
-"""Rows that are read at a time."""
+NUM_ROWS = 100  # read at a time
 
 
 def load_split(
     dataset: str, split: str, revision: str | None = None, subset: str | None = None, streaming: bool = False
 ) -> Dataset | IterableDataset:
-    """Loads one split.
+    """Loads a split.
 
     Args:
         dataset: id on the Hub, or folder.
         split: its name there.
         revision: of an id on the Hub.
-        subset: the name of the configuration, where the data set has several.
-        streaming: copies nothing to the disk; the rows are read when they are asked for.
-
-    Raises:
-        InputError: if there is no such data set, subset or split, or the Hub can't be reached.
+        subset: configuration of the data set, if it has several.
+        streaming: reads rows on demand and stores nothing on disk.
     """
     name = f"data.dataset {dataset}"
     if dataset in RENAMED and not Path(dataset).is_dir():
-        raise InputError(f"{name} is a script, which can't be loaded any more; today's id is {RENAMED[dataset]}")
+        raise InputError(f"{name} is a loading script, which datasets no longer supports; use {RENAMED[dataset]}")
     try:
         loaded = load_dataset(dataset, subset, split=split, revision=revision, streaming=streaming)
     except DatasetNotFoundError as error:
         raise InputError(
-            f"{name}: {error}. For a private one set HF_TOKEN or run hf auth login; a folder with a copy will do too"
+            f"{name}: {error}. If it is private, set HF_TOKEN or run hf auth login; a folder with a copy works too"
         ) from error
     except ConnectionError as error:
         raise InputError(
-            f"{name} is neither a folder here nor in the cache, and the Hub can't be reached; give a folder with a "
-            f"copy, or connect to the network ({error})"
+            f"{name} is neither a folder nor in the cache, and the Hub can't be reached; give a folder with a copy, or "
+            f"connect to the network ({error})"
         ) from error
-    except FileNotFoundError as error:
-        raise InputError(f"{name}: {error}") from error
     except DatasetGenerationError as error:
         raise InputError(f"{name} can't be read: {error.__cause__ or error}") from error
-    except ValueError as error:  # an unknown split or subset: the message has those that there are
+    except (FileNotFoundError, ValueError) as error:  # the message of an unknown split or subset lists the known ones
         raise InputError(f"{name}: {error}") from error
     except RuntimeError as error:
         if "scripts are no longer supported" not in str(error):
             raise
         raise InputError(
-            f"{name} is a script, which can't be loaded any more; the Hub may have a copy of its data at "
+            f"{name} is a loading script, which datasets no longer supports; the Hub may have its data at "
             "data.dataset_revision refs/convert/parquet"
         ) from error
     return loaded
 
 
 def iterate_rows(rows: Dataset | IterableDataset) -> Iterator[dict[str, Any]]:
-    """The rows of a split by column.
+    """Yields the rows of a split.
 
-    One by one it would take several times as long, and `datasets` would deal a stream's to torch's workers once more.
+    Single rows would take several times as long as batches, and `datasets` would split a stream among torch's workers.
     """
     for batch in rows.iter(batch_size=NUM_ROWS):
         for values in zip(*batch.values(), strict=True):

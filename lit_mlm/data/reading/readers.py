@@ -1,4 +1,4 @@
-"""Text and records from files: .txt, .jsonl, .json, .csv, .tsv and .parquet, compressed or not."""
+"""Readers of .txt, .jsonl, .json, .csv, .tsv and .parquet files, compressed or not."""
 
 import csv
 import difflib
@@ -33,8 +33,8 @@ class Row:
     """A record.
 
     Attributes:
-        place: the file and the line, row or record, for messages.
-        fields: its values by column.
+        place: file and line, row or record, for messages.
+        fields: values by column.
     """
 
     place: str
@@ -42,11 +42,11 @@ class Row:
 
 
 class PlacedText(str):
-    """A document that knows where it stands.
+    """A document with its place.
 
     Args:
         text: of the document.
-        place: the file, and the line, row or record, for messages.
+        place: file and line, row or record, for messages.
     """
 
     __slots__ = ("place",)
@@ -61,15 +61,15 @@ class PlacedText(str):
 def read_texts(
     path: Path, column: str = "text", encoding: str = "utf-8", by_line: bool = False, on_bad: OnBad = refuse
 ) -> Iterator[str]:
-    """The documents of a file, as they are read: few are in memory at a time.
+    """Yields the documents of a file, with few in memory at a time.
 
     Args:
         path: of one of `SUFFIXES`.
-        column: the column that holds the text, in all but ``.txt``, which the file must have.
+        column: text column, which files other than ``.txt`` must have.
         encoding: of all but ``.parquet``.
-        by_line: makes a document of each line of a ``.txt`` file, empty ones left out, in place of one of the whole,
-            whose lines end in a line feed, however they ended in the file.
-        on_bad: gets what can't be read.
+        by_line: makes a document of each non-blank line of a ``.txt`` file, instead of one of the whole file with line
+            ends normalised to line feeds.
+        on_bad: takes bad records.
     """
     if get_kind(path) == ".txt":
         read = _read_text_lines if by_line else _read_text
@@ -78,22 +78,25 @@ def read_texts(
 
 
 def get_text(row: Row, column: str) -> str:
-    """The text in a column of a row; raises a `BadRecordError` with what is there in its place."""
+    """The text in a column of a row; raises a `BadRecordError` if it is missing or not text.
+
+    >>> get_text(Row("reviews.jsonl, line 1", {"text": "A fine film."}), "text")
+    'A fine film.'
+    """
     if column not in row.fields:
-        advice = "say which one with data.text_column"
-        raise BadRecordError(f"{row.place}: no column {column!r}, only {_list(row.fields)}; {advice}")
+        raise BadRecordError(f"{row.place}: no column {column!r}, only {_list(row.fields)}; set data.text_column")
     text = row.fields[column]
     if isinstance(text, str) and text.strip():
         if is_whole(text):
             return PlacedText(text, row.place)
-        raise BadRecordError(f"{row.place}: half a character in the column {column!r}: {text!r:.60}", "undecodable")
+        raise BadRecordError(f"{row.place}: lone surrogate in the column {column!r}: {text!r:.60}", "undecodable")
     found = "no text" if text is None or text == "" else f"{type(text).__name__} {text!r}"
     is_empty = text is None or isinstance(text, str)
     raise BadRecordError(f"{row.place}: {found} in the column {column!r}", "empty" if is_empty else "damaged")
 
 
 def is_whole(text: str) -> bool:
-    """Whether a text has no lone surrogates, the halves of characters that JSON may hold where a text was cut."""
+    """Whether a text has no lone surrogates, which JSON holds where a text was cut within a character."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -102,13 +105,13 @@ def is_whole(text: str) -> bool:
 
 
 def read_rows(path: Path, encoding: str = "utf-8", column: str | None = None, on_bad: OnBad = refuse) -> Iterator[Row]:
-    """The records of a file with columns.
+    """Yields the records of a file with columns.
 
     Args:
         path: of one of `SUFFIXES` but ``.txt``.
         encoding: of all but ``.parquet``.
-        column: one that it must have.
-        on_bad: gets what can't be read.
+        column: that must exist.
+        on_bad: takes bad records.
     """
     kind = get_kind(path)
 
@@ -130,7 +133,7 @@ def _read_text(path: Path, lines: Iterable[Line], on_bad: OnBad) -> Iterator[str
 
 
 def _join_lines(lines: Iterable[Line], on_bad: OnBad) -> str | None:
-    """The text of a whole file; None if a line of it can't be decoded."""
+    """The text of a file; None if a line can't be decoded."""
     texts = []
     for line in lines:
         if line.bad:
@@ -156,18 +159,18 @@ def _read_json_lines(path: Path, lines: Iterable[Line], on_bad: OnBad) -> Iterat
         try:
             return _make_row(place, json.loads(line.text))
         except json.JSONDecodeError as error:
-            found = f"{error.msg.removesuffix(' at')} at place {error.pos + 1}"
-            raise BadRecordError(f"{place}: no JSON object: {found}: {_shorten(line.text)}") from error
-        except (ValueError, RecursionError) as error:  # a number too long, an object too deep
+            found = f"{error.msg.removesuffix(' at')} at column {error.pos + 1}"
+            raise BadRecordError(f"{place}: not a JSON object: {found}: {_shorten(line.text)}") from error
+        except (ValueError, RecursionError) as error:  # a number is too long, or an object nested too deeply
             if isinstance(error, BadRecordError):
                 raise
-            raise BadRecordError(f"{place}: no JSON object: {error}: {_shorten(line.text)}") from error
+            raise BadRecordError(f"{place}: not a JSON object: {error}: {_shorten(line.text)}") from error
 
     return map_records(parse, (line for line in lines if line.bad or line.text.strip()), on_bad)
 
 
 def _read_json(path: Path, lines: Iterator[Line], on_bad: OnBad) -> Iterator[Row]:
-    """The records of an array, which is read whole, or of lines."""
+    """The records of an array, which is read as a whole, or of lines."""
     first = next((line for line in lines if line.bad or line.text.strip()), Line(1, ""))
     read = _read_json_array if first.text.lstrip().startswith("[") and not first.bad else _read_json_lines
     return read(path, chain([first], lines), on_bad)
@@ -181,10 +184,10 @@ def _read_json_array(path: Path, lines: Iterator[Line], on_bad: OnBad) -> Iterat
     try:
         records = json.loads("\n" * (first.number - 1) + text)
     except json.JSONDecodeError as error:
-        found = f"{error.msg.removesuffix(' at')} at place {error.colno}"
-        on_bad(BadRecordError(f"{path}, line {error.lineno}: no JSON array: {found}"))
+        found = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        on_bad(BadRecordError(f"{path}, line {error.lineno}: not a JSON array: {found}"))
     except (ValueError, RecursionError) as error:
-        on_bad(BadRecordError(f"{path}: no JSON array: {error}"))
+        on_bad(BadRecordError(f"{path}: not a JSON array: {error}"))
     else:
         numbered = enumerate(records, start=1)
         yield from map_records(lambda record: _make_row(f"{path}, record {record[0]}", record[1]), numbered, on_bad)
@@ -193,16 +196,15 @@ def _read_json_array(path: Path, lines: Iterator[Line], on_bad: OnBad) -> Iterat
 def _make_row(place: str, record: Any) -> Row:
     if isinstance(record, dict):
         return Row(place, record)
-    raise BadRecordError(
-        f"{place}: {type(record).__name__} in place of an object with columns: {_shorten(str(record))}"
-    )
+    found = f"{type(record).__name__}: {_shorten(str(record))}"
+    raise BadRecordError(f"{place}: expected an object with columns, got {found}")
 
 
 def _read_csv(path: Path, lines: Iterator[Line], delimiter: str, column: str | None, on_bad: OnBad) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)  # a document is longer than the default allows
+    csv.field_size_limit(sys.maxsize)  # documents exceed the default
     names: list[str] | None = None
-    row: list[Line] = []  # the lines that the reader took for the current row
-    again: deque[Line] = deque()  # those that it takes once more, as no row begins where it took one to
+    row: list[Line] = []  # lines that the reader consumed for the current row
+    again: deque[Line] = deque()  # lines to parse again after a bad row
 
     def feed() -> Iterator[str]:
         while line := again.popleft() if again else next(lines, None):
@@ -230,7 +232,7 @@ def _read_csv(path: Path, lines: Iterator[Line], delimiter: str, column: str | N
                     yield Row(place, dict(zip(names, values, strict=True)))
             is_done = True
         except csv.Error as error:
-            bad = BadRecordError(f"{path}, line {row[0].number}: a row that begins here can't be read: {error}")
+            bad = BadRecordError(f"{path}, line {row[0].number}: can't parse the row that starts here: {error}")
             (refuse if names is None else on_bad)(bad)
             again.extendleft(reversed(row[1:]))
             row.clear()
@@ -238,10 +240,10 @@ def _read_csv(path: Path, lines: Iterator[Line], delimiter: str, column: str | N
 
 def _read_parquet(path: Path, source: IO[bytes], column: str | None, on_bad: OnBad) -> Iterator[Row]:
     number = 0
-    if path.suffix.lower() in COMPRESSIONS:  # it is read from its end
+    if path.suffix.lower() in COMPRESSIONS:  # Parquet is read from its end
         source = pa.BufferReader(source.read())
     try:
-        file = pq.ParquetFile(source, buffer_size=2**20, pre_buffer=False)  # no group of rows as a whole
+        file = pq.ParquetFile(source, buffer_size=2**20, pre_buffer=False)  # does not load whole row groups
         require_column(str(path), file.schema_arrow.names, column)
         for batch in file.iter_batches(batch_size=100, columns=None if column is None else [column]):
             for fields in batch.to_pylist():
@@ -249,21 +251,17 @@ def _read_parquet(path: Path, source: IO[bytes], column: str | None, on_bad: OnB
                 yield Row(f"{path}, row {number}", fields)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         place = f"{path}, after row {number}" if number else str(path)
-        on_bad(BadRecordError(f"{place}: this is no Parquet file, or a damaged one: {_shorten(str(error), 120)}"))
+        on_bad(BadRecordError(f"{place}: not a Parquet file, or a damaged one: {_shorten(str(error), 120)}"))
 
 
 def require_column(place: str, names: Sequence[str], column: str | None) -> None:
-    """Refuses a file or data set that lacks a column.
-
-    Raises:
-        InputError: naming those that there are, and the nearest.
-    """
+    """Rejects a file or data set without a column; the error lists the columns and suggests the closest."""
     if column is None or column in names:
         return
     near = difflib.get_close_matches(column, names, n=1)
-    advice = f"did you mean data.text_column {near[0]}?" if near else "say which one with data.text_column"
+    advice = f"did you mean data.text_column {near[0]}?" if near else "set data.text_column"
     if len(names) == 1 and set(";|\t") & set(names[0]):
-        advice = "its fields are separated by something else than its name says: .csv by commas, .tsv by tabs"
+        advice = "its separator does not fit its name: .csv is separated by commas, .tsv by tabs"
     raise InputError(f"{place} has no column {column!r}, only {_list(names)}; {advice}")
 
 

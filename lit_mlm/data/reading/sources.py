@@ -1,4 +1,4 @@
-"""Several corpora to train on: where the text of each is, and its weight."""
+"""The corpora of a training mixture: where the text of each is, and its weight."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,19 +13,18 @@ from lit_mlm.errors import InputError
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus to train on among others.
+    """A corpus of a training mixture.
 
     Args:
         files: files, folders or patterns.
-        dataset: id on the Hub, or a folder with a copy of it, in place of `files`.
-        dataset_revision: of `dataset`.
-        subset: of `dataset`, where it has several.
-        split: of `dataset`.
-        text_column: the column that holds the text, in all but ``.txt`` files; by default the data module's.
-        document_per: what is a document in a ``.txt`` file: the ``file``, or each ``line``; by default the data
-            module's.
+        dataset: id on the Hub, or folder with a copy, in place of `files`.
+        dataset_revision: revision of `dataset`.
+        subset: configuration of `dataset`, if it has several.
+        split: split of `dataset`.
+        text_column: text column in all but ``.txt`` files; by default the data module's.
+        document_per: a document in a ``.txt`` file: the ``file`` or each ``line``; by default the data module's.
         encoding: of the files; by default the data module's.
-        weight: its share of the training examples of an epoch is this among the weights of all sources; above 0.
+        weight: above 0; over the sum of all weights, the share of this source in the training examples of an epoch.
     """
 
     files: list[str] | str | None = None
@@ -40,27 +39,20 @@ class Source:
 
 
 def check_sources(sources: Mapping[str, Source]) -> None:
-    """Refuses sources whose options don't fit together.
-
-    Args:
-        sources: by name.
-
-    Raises:
-        InputError: naming the option.
-    """
+    """Rejects sources, by name, whose options don't fit together."""
     if not sources:
         raise InputError("data.sources is empty: name at least one, such as reviews: {files: reviews/*.txt, weight: 3}")
     for name, source in sources.items():
         option = f"data.sources.{name}"
-        if not isinstance(name, str) or not name:  # YAML makes a number of 2020, and a truth value of no
-            raise InputError(f"{option}: the name of a source must be text, got {name!r}; put another one in quotes")
+        if not isinstance(name, str) or not name:  # YAML reads 2020 as a number, and no as a boolean
+            raise InputError(f"{option}: the name of a source must be a string, got {name!r}; put it in quotes")
         if name in ("train", "val", "test"):
-            raise InputError(f"{option}: the name of a split is none for a source; give another one")
+            raise InputError(f"{option}: a source can't have the name of a split; rename it")
         if (source.files is None) == (source.dataset is None):
             found = "neither" if source.files is None else f"files {source.files} and dataset {source.dataset}"
-            raise InputError(f"{option} needs one of files and dataset, and has {found}")
+            raise InputError(f"{option} needs one of files and dataset, got {found}")
         if not 0 < source.weight < math.inf:
-            raise InputError(f"{option}.weight must be above 0, got {source.weight}; leave a source out that has none")
+            raise InputError(f"{option}.weight must be above 0 and finite, got {source.weight}; or remove the source")
         other = "files" if source.dataset is None else "dataset"
         for part in ("dataset_revision", "subset", "split") if source.dataset is None else ("document_per", "encoding"):
             value = getattr(source, part)
@@ -73,11 +65,7 @@ def check_sources(sources: Mapping[str, Source]) -> None:
 
 @contextmanager
 def name_source(name: str) -> Iterator[None]:
-    """Says of a mistake which source it is in.
-
-    Raises:
-        InputError: in place of one that doesn't.
-    """
+    """Prefixes the message of an `InputError` with the source."""
     try:
         yield
     except InputError as error:
@@ -85,30 +73,20 @@ def name_source(name: str) -> Iterator[None]:
 
 
 def find_source_files(sources: Mapping[str, Source]) -> dict[str, list[Path]]:
-    """The files of each source, in the order in which they are read; none of one that is on the Hub.
-
-    Args:
-        sources: by name.
-
-    Raises:
-        InputError: if a pattern names no file that can be read.
-    """
+    """The files of each source, in reading order; none for a source on the Hub."""
     return {name: find_patterns(source.files, f"data.sources.{name}.files") for name, source in sources.items()}
 
 
 def find_patterns(patterns: Sequence[str] | str | None, option: str) -> list[Path]:
-    """`find_files` for an option that is a list, a single pattern or not given."""
+    """`find_files` for an option that is a list, a single pattern or None."""
     return find_files([patterns] if isinstance(patterns, str) else patterns or [], option)
 
 
 def refuse_shared_files(files: Mapping[str, Sequence[Path]]) -> None:
-    """Refuses a file that two options name.
+    """Rejects a file that two options name.
 
     Args:
         files: by option.
-
-    Raises:
-        InputError: naming the file and both.
     """
     found: dict[Path, str] = {}
     for option, paths in files.items():
@@ -127,5 +105,5 @@ def _refuse_shared_splits(sources: Mapping[str, Source]) -> None:
             if other != name:
                 raise InputError(
                     f"data.sources.{other} and data.sources.{name} are both the split {source.split} of "
-                    f"{source.dataset}: give different ones"
+                    f"{source.dataset}: remove one, or change its split"
                 )

@@ -1,4 +1,4 @@
-"""Documents that lie on disk as they are read, and are mapped into memory."""
+"""Documents stored on disk as they are read, and memory-mapped."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -12,26 +12,23 @@ from lit_mlm.data.reading.cache_lock import explain_disk_errors, take_up_file
 from lit_mlm.data.reading.documents import PLACE, TEXT, make_documents, split_lines
 
 TEXTS = "texts"
-"""The folder of documents within `data.cache_dir`."""
+"""The folder of documents in `data.cache_dir`."""
 
 BATCH_CHARACTERS, BATCH_TEXTS = 2**20, 1000
-"""What is in memory at a time: a batch has no more once it holds as much of either."""
+"""A batch is complete once it reaches either limit; one batch is in memory at a time."""
 
 
 def store_texts(texts: Iterable[str], folder: Path, with_places: bool = False) -> Dataset:
-    """Makes a data set of documents that takes no memory, one a row, in the order in which they come.
+    """Stores documents on disk and returns them as a memory-mapped data set, one row each.
 
-    Its file is named by the hashes of its first batch and of all. Where one begins as these texts do, they are compared
-    with it a batch at a time, and nothing is written unless they differ: so of several processes that read the same
-    text later one writes no copy, a folder may be read-only once it is full, and a damaged file is made anew.
+    The file is named by the hashes of its first batch and of its content. Files with the same first batch are compared
+    with the texts batch by batch, and a file is written only if none matches. Processes that read the same text later
+    write nothing, a complete cache may be read-only, and a damaged file is replaced.
 
     Args:
-        texts: documents; `PlacedText` where `with_places`.
-        folder: for the file.
-        with_places: keeps where each text stands in a second column.
-
-    Raises:
-        InputError: if the disk is full, or may not be written to.
+        texts: documents; `PlacedText` with `with_places`.
+        folder: of the file.
+        with_places: adds the column `PLACE`.
     """
     batches = _make_batches(texts, with_places)
     first = batch = next(batches, None)
@@ -41,7 +38,7 @@ def store_texts(texts: Iterable[str], folder: Path, with_places: bool = False) -
     known = {path: _read_batches(path) for path in sorted(folder.glob(f"{prefix}-*.arrow"))}
     begins_alike: Iterable[pa.RecordBatch] = ()
     for number in count():
-        alike = [path for path, found in known.items() if next(found, None) == batch]  # None behind the last one
+        alike = [path for path, found in known.items() if next(found, None) == batch]  # None after the last batch
         if not alike:
             break
         if batch is None:
@@ -53,7 +50,7 @@ def store_texts(texts: Iterable[str], folder: Path, with_places: bool = False) -
 
 
 def store_lines(documents: Dataset, folder: Path) -> Dataset:
-    """Each line of each document as a document of its own, stored as `store_texts` does."""
+    """Stores each line of each document as a document, as `store_texts` does."""
     return store_texts(split_lines(documents), folder, PLACE in documents.column_names)
 
 

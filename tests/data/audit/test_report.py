@@ -114,7 +114,13 @@ def test_places_of_findings(folder: Path, tiny_bert: str, cache_dir: str) -> Non
         {"empty": 2, "undecodable": 2, "damaged": 1}
     )
     messages = [message for found in unreadable["train"].values() for message in found["examples"]]
-    places = ["empty.txt is empty", "line 2: str", "latin.txt, line 1: byte 0xe9", "line 3: half a", "line 4: no JSON"]
+    places = [
+        "empty.txt is empty",
+        "line 2: str",
+        "latin.txt, line 1: byte 0xe9",
+        "line 3: lone surrogate",
+        "line 4: not a JSON",
+    ]
     assert all(place in message for place, message in zip(places, messages, strict=True))
     assert all(found["num"] == 0 for found in unreadable["val"].values())
 

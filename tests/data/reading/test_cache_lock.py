@@ -86,5 +86,5 @@ def test_a_lock_is_held_until_the_file_is_made(tmp_path: Path) -> None:
 
 def test_folder_that_can_t_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=f"the cache can't be written: {tmp_path / 'file'}: File exists; make room"):
+    with pytest.raises(InputError, match=f"can't write to the cache {tmp_path / 'file'}: File exists; free disk space"):
         lock(tmp_path / "file" / "a").__enter__()

@@ -47,7 +47,7 @@ def test_lines_without_text_are_left_out() -> None:
 
 @pytest.mark.parametrize(("num", "fractions"), [(1, [0.5]), (2, [0.4, 0.4]), (10, [-0.1]), (10, [1.0]), (0, [0.5])])
 def test_impossible_splits_are_refused(num: int, fractions: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"at least 0 and below 1|are too few"):
+    with pytest.raises(ValueError, match=r"at least 0 and add up to less than 1|are too few"):
         split_documents(make_documents(["a"] * num), fractions, seed=0)
 
 

@@ -38,19 +38,19 @@ def test_files_folders_and_patterns(folder: Path, patterns: list[str], found: li
 
 
 def test_what_names_no_file_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"data.val_files: no file is called .*b.text; did you mean .*b.txt\?"):
+    with pytest.raises(ValueError, match=r"data.val_files: no file matches .*b.text; did you mean .*b.txt\?"):
         find_files([str(folder / "b.text")], "data.val_files")
     (folder / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"the folder .*empty has no file that can be read"):
+    with pytest.raises(ValueError, match=r"the folder .*empty has no .txt, .jsonl, .json, .csv, .tsv, .parquet file"):
         find_files([str(folder / "empty")], "data.val_files")
-    with pytest.raises(ValueError, match=r"no file is called .*nowhere/\*$"):
+    with pytest.raises(ValueError, match=r"no file matches .*nowhere/\*$"):
         find_files([str(folder / "nowhere" / "*")], "data.val_files")
-    with pytest.raises(ValueError, match=r"notes.md is of no kind that can be read: .txt, .jsonl"):
+    with pytest.raises(ValueError, match=r"notes.md has an unsupported file type; supported are .txt, .jsonl"):
         find_files([str(folder / "notes.md")], "data.val_files")
 
 
 @pytest.mark.parametrize("encoding", ["latin-11", "hex"])
 def test_encodings_of_no_text_are_refused(encoding: str) -> None:
     check_encoding("latin-1")
-    with pytest.raises(ValueError, match=f"data.encoding {encoding} is no encoding of text"):
+    with pytest.raises(ValueError, match=f"data.encoding {encoding} is not a text encoding"):
         check_encoding(encoding)

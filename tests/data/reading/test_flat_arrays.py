@@ -63,7 +63,7 @@ def test_what_was_abandoned_is_removed_and_what_is_being_written_is_not(tmp_path
 
 
 def test_full_disk_is_told(tmp_path: Path) -> None:
-    message = f"the cache can't be written: {tmp_path / 'a'}: File too large; make room, or name another folder"
+    message = f"can't write to the cache {tmp_path / 'a'}: File too large; free disk space, or choose another folder"
     with limit_files(1000), pytest.raises(InputError, match=message):
         write_arrays(tmp_path / "a", [{"ids": np.arange(999)}], {"ids": np.int32})
     assert list(tmp_path.iterdir()) == []

@@ -12,12 +12,12 @@ from tests.conftest import FIXTURES
 
 @pytest.mark.parametrize("old", RENAMED)
 def test_old_ids_name_today_s(old: str) -> None:
-    with pytest.raises(InputError, match=f"data.dataset {old} is a script.*today's id is {RENAMED[old]}"):
+    with pytest.raises(InputError, match=f"data.dataset {old} is a loading script.*use {RENAMED[old]}"):
         load_split(old, "train")
 
 
 def test_no_network(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data.dataset some/one is neither a folder here nor in the cache"):
+    with pytest.raises(InputError, match=r"data.dataset some/one is neither a folder nor in the cache"):
         load_split("some/one", "train")
 
 

@@ -128,32 +128,32 @@ def test_line_numbers_of_csv_count_lines_in_quotes(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "latin.txt": (b"one\ntwo\ncaf\xe9", "line 3: byte 0xe9 at place 4 is not utf-8 text; say which encoding it is"),
+    "latin.txt": (b"one\ntwo\ncaf\xe9", "line 3: byte 0xe9 at position 4 is not valid utf-8; set data.encoding"),
     "empty.txt": (b" \n", "empty.txt is empty"),
     "empty.jsonl": (b"", "empty.jsonl is empty"),
-    "cut.jsonl": (b'{"text": "a"}\n{"text": "b', "line 2: no JSON object: Unterminated string"),
-    "array.jsonl": (b'["a"]', "line 1: list in place of an object with columns"),
+    "cut.jsonl": (b'{"text": "a"}\n{"text": "b', "line 2: not a JSON object: Unterminated string"),
+    "array.jsonl": (b'["a"]', "line 1: expected an object with columns, got list"),
     "null.jsonl": (b'{"text": "a"}\n\n{"text": null}', "line 3: no text in the column 'text'"),
     "number.jsonl": (b'{"text": 5}', "line 1: int 5 in the column 'text'"),
     "blank.jsonl": (b'{"text": "  "}', "line 1: str '  ' in the column 'text'"),
     "column.jsonl": (b'{"body": "a", "id": 1}', "line 1: no column 'text', only 'body', 'id'"),
-    "latin.jsonl": (b'{"text": "a"}\n{"text": "caf\xe9"}', "line 2: byte 0xe9 at place 14 is not utf-8 text"),
-    "cut.json": (b'[{"text": "a"},\n {"text"', "line 2: no JSON array"),
-    "latin.json": (b'[{"text":\n "caf\xe9"}]', "line 2: byte 0xe9 at place 6 is not utf-8 text"),
+    "latin.jsonl": (b'{"text": "a"}\n{"text": "caf\xe9"}', "line 2: byte 0xe9 at position 14 is not valid utf-8"),
+    "cut.json": (b'[{"text": "a"},\n {"text"', "line 2: not a JSON array"),
+    "latin.json": (b'[{"text":\n "caf\xe9"}]', "line 2: byte 0xe9 at position 6 is not valid utf-8"),
     "null.json": (b'[{"text": "a"}, {"text": null}]', "record 2: no text in the column 'text'"),
     "wide.csv": (b"id,text\n1,a\n2,b,c\n", "line 3: 3 fields, but the header has 2"),
     "null.csv": (b"id,text\n1,\n", "line 2: no text in the column 'text'"),
-    "quote.csv": (b'id,text\n1,"a\n2,b\n', "line 2: a row that begins here can't be read: unexpected end of data"),
-    "latin.csv": (b"id,text\n1,caf\xe9\n", "line 2: byte 0xe9 at place 6 is not utf-8 text"),
-    "surrogate.jsonl": (b'{"text": "half \\ud83d cut"}', "line 1: half a character in the column 'text'"),
-    "digits.jsonl": (b'{"text": ' + b"1" * 5000 + b"}", "line 1: no JSON object: Exceeds the limit"),
-    "deep.jsonl": (b"[" * 100_000, "line 1: no JSON object: "),
+    "quote.csv": (b'id,text\n1,"a\n2,b\n', "line 2: can't parse the row that starts here: unexpected end of data"),
+    "latin.csv": (b"id,text\n1,caf\xe9\n", "line 2: byte 0xe9 at position 6 is not valid utf-8"),
+    "surrogate.jsonl": (b'{"text": "half \\ud83d cut"}', "line 1: lone surrogate in the column 'text'"),
+    "digits.jsonl": (b'{"text": ' + b"1" * 5000 + b"}", "line 1: not a JSON object: Exceeds the limit"),
+    "deep.jsonl": (b"[" * 100_000, "line 1: not a JSON object: "),
     "bom.txt": (b"\xef\xbb\xbf", "bom.txt is empty"),
-    "text.parquet": (b"no parquet at all", "text.parquet: this is no Parquet file, or a damaged one"),
-    "cut.jsonl.gz": (gzip.compress(b'{"text": "a"}')[:-9], "is no whole .gz file"),
-    "plain.jsonl.gz": (b'{"text": "a"}', "is no whole .gz file"),
-    "plain.jsonl.xz": (b'{"text": "a"}', "is no whole .xz file"),
-    "plain.jsonl.bz2": (b'{"text": "a"}', "is no whole .bz2 file"),
+    "text.parquet": (b"no parquet at all", "text.parquet: not a Parquet file, or a damaged one"),
+    "cut.jsonl.gz": (gzip.compress(b'{"text": "a"}')[:-9], "is not a complete .gz file"),
+    "plain.jsonl.gz": (b'{"text": "a"}', "is not a complete .gz file"),
+    "plain.jsonl.xz": (b'{"text": "a"}', "is not a complete .xz file"),
+    "plain.jsonl.bz2": (b'{"text": "a"}', "is not a complete .bz2 file"),
 }
 
 
@@ -210,14 +210,14 @@ def test_damaged_page_of_parquet(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:40] = b"\xff" * 36
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a.parquet.*: this is no Parquet file, or a damaged one"):
+    with pytest.raises(InputError, match=r"a.parquet.*: not a Parquet file, or a damaged one"):
         list(read_texts(path))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"id;text\n1;a", "separated by something else"),
+        (b"id;text\n1;a", "its separator does not fit its name"),
         (b"\n\nid,body\n1,a", "only 'id', 'body'"),
     ],
 )
@@ -236,14 +236,14 @@ def test_lines_that_end_in_a_carriage_return_alone(tmp_path: Path) -> None:
 def test_undecodable_utf16_names_the_byte(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("text".encode("utf-16")[:-1])
     _, (record,) = collect(tmp_path / "a.txt", encoding="utf-16")
-    assert "a.txt, byte 8: truncated data: not utf-16 text" in str(record)
+    assert "a.txt, byte 8: truncated data: not valid utf-16" in str(record)
 
 
 def test_utf16_without_a_byte_order_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text of a file in utf-8", encoding="utf-8")
     _, (record,) = collect(tmp_path / "a.txt", encoding="utf-16")
     assert record.kind == "undecodable"
-    assert "a.txt, byte 22: truncated data: not utf-16 text; say" in str(record)
+    assert "a.txt, byte 22: truncated data: not valid utf-16; set" in str(record)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
@@ -285,7 +285,7 @@ def test_what_stands_before_damage_is_read(tmp_path: Path) -> None:
     good, bad = collect(tmp_path / "a.jsonl.gz")
     assert 1000 < len(good) < 9000
     assert lines.startswith("".join(f'{{"text": "{text}"}}\n' for text in good))
-    assert [str(record).partition("is ")[2][:17] for record in bad] == ["no whole .gz file"]
+    assert [str(record).partition("is ")[2][:23] for record in bad] == ["not a complete .gz file"]
 
 
 def test_wide_encodings_without_a_mark_and_cut_short(tmp_path: Path) -> None:

@@ -13,15 +13,15 @@ from lit_mlm.errors import InputError
     ("sources", "message"),
     [
         ({}, r"data.sources is empty: name at least one"),
-        ({"val": Source("x")}, r"data.sources.val: the name of a split is none for a source"),
-        ({2020: Source("x")}, r"data.sources.2020: the name of a source must be text, got 2020; put"),
-        ({"": Source("x")}, r"data.sources.: the name of a source must be text, got ''"),
-        ({"a": Source()}, r"data.sources.a needs one of files and dataset, and has neither"),
-        ({"a": Source("x", "y")}, r"data.sources.a needs one of files and dataset, and has files x and dataset y"),
-        ({"a": Source("x"), "b": Source("y", weight=0)}, r"data.sources.b.weight must be above 0, got 0"),
-        ({"a": Source("x", weight=-1)}, r"data.sources.a.weight must be above 0, got -1"),
-        ({"a": Source("x", weight=float("nan"))}, r"data.sources.a.weight must be above 0, got nan"),
-        ({"a": Source("x", weight=float("inf"))}, r"data.sources.a.weight must be above 0, got inf"),
+        ({"val": Source("x")}, r"data.sources.val: a source can't have the name of a split"),
+        ({2020: Source("x")}, r"data.sources.2020: the name of a source must be a string, got 2020; put"),
+        ({"": Source("x")}, r"data.sources.: the name of a source must be a string, got ''"),
+        ({"a": Source()}, r"data.sources.a needs one of files and dataset, got neither"),
+        ({"a": Source("x", "y")}, r"data.sources.a needs one of files and dataset, got files x and dataset y"),
+        ({"a": Source("x"), "b": Source("y", weight=0)}, r"data.sources.b.weight must be above 0 and finite, got 0"),
+        ({"a": Source("x", weight=-1)}, r"data.sources.a.weight must be above 0 and finite, got -1"),
+        ({"a": Source("x", weight=float("nan"))}, r"data.sources.a.weight must be above 0 and finite, got nan"),
+        ({"a": Source("x", weight=float("inf"))}, r"data.sources.a.weight must be above 0 and finite, got inf"),
         ({"a": Source("x", split="test")}, r"data.sources.a.split \(test\) has no effect on data.sources.a.files"),
         ({"a": Source("x", subset="s")}, r"data.sources.a.subset \(s\) has no effect on data.sources.a.files"),
         ({"a": Source("x", dataset_revision="r")}, r"data.sources.a.dataset_revision \(r\) has no effect on .*files"),
@@ -30,7 +30,7 @@ from lit_mlm.errors import InputError
             r"data.sources.a.encoding \(latin-1\) has no effect on .*dataset",
         ),
         ({"a": Source(None, "y", document_per="line")}, r"data.sources.a.document_per \(line\) has no effect on"),
-        ({"a": Source("x", encoding="utf-9")}, r"data.sources.a.encoding utf-9 is no encoding of text"),
+        ({"a": Source("x", encoding="utf-9")}, r"data.sources.a.encoding utf-9 is not a text encoding"),
         (
             {"a": Source(None, "y", split="s"), "b": Source(None, "y"), "c": Source(None, "y", split="s")},
             r"data.sources.a and data.sources.c are both the split s of y",
@@ -67,5 +67,5 @@ def test_files_of_each_source_in_order(tmp_path: Path) -> None:
     }
     with pytest.raises(InputError, match=r"a2.txt is in both b and a"):
         refuse_shared_files(found)
-    with pytest.raises(InputError, match=r"data.sources.c.files: no file is called .*c.txt"):
+    with pytest.raises(InputError, match=r"data.sources.c.files: no file matches .*c.txt"):
         find_source_files({"c": Source(str(tmp_path / "c.txt"))})

@@ -126,7 +126,7 @@ def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_pat
 
 
 def test_disk_that_can_t_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    message = f"the cache can't be written: {tmp_path}: File too large; make room, or name another folder"
+    message = f"can't write to the cache {tmp_path}: File too large; free disk space, or choose another folder"
     with limit_files(1000), pytest.raises(InputError, match=message):
         store_texts(TEXTS * 10, tmp_path)
     assert list_files(tmp_path) == []
@@ -137,7 +137,7 @@ def test_disk_that_can_t_be_written_is_told(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "replace", fail)
     assert list(iterate_texts(store_texts(TEXTS * 10, tmp_path))) == TEXTS * 10  # a full cache may be read-only
-    with pytest.raises(InputError, match=f"{tmp_path}: Permission denied; make room, or name another folder"):
+    with pytest.raises(InputError, match=f"{tmp_path}: Permission denied; free disk space, or choose another folder"):
         store_texts(TEXTS, tmp_path)
 
 

@@ -262,7 +262,7 @@ def test_hub_id(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"data_dir": "a", "dataset": "b"}, r"data.data_dir \(a\) and data.dataset \(b\) exclude each other"),
         ({"data_dir": "a", "subset": "b"}, r"data.data_dir \(a\) and data.subset \(b\) exclude each other"),
         ({"encoding": "latin-1"}, r"data.encoding \(latin-1\) has no effect without data.data_dir"),
-        ({"data_dir": "a", "encoding": "latin-0"}, r"data.encoding latin-0 is no encoding"),
+        ({"data_dir": "a", "encoding": "latin-0"}, r"data.encoding latin-0 is not a text encoding"),
         ({"data_dir": "a"}, r"data.data_dir a: the train split needs one of eng.train, train.txt, train.jsonl there"),
         ({"data_dir": IOB2, "tags_column": "b"}, r"data.tags_column \(b\) has no effect on .*train.txt"),
     ],

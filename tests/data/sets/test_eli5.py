@@ -103,7 +103,7 @@ def test_records_without_answers_are_named_or_counted(tmp_path: Path, record: di
     [
         ({"data_dir": "a", "dataset": "b"}, r"data.data_dir \(a\) and data.dataset \(b, revision None\) exclude"),
         ({"num_examples": 1}, "data.num_examples must be at least 2, got 1"),
-        ({"dataset": "eli5"}, "today's id is dany0407/eli5_category"),
+        ({"dataset": "eli5"}, "use dany0407/eli5_category"),
         ({"test_split": "train"}, "data.train_split and data.test_split are both train"),
     ],
 )

@@ -84,5 +84,5 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_place_that_is_not_there_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"data.data_dir .*/aclImbd is not there; did you mean .*/aclImdb\?"):
+    with pytest.raises(ValueError, match=r"data.data_dir .*/aclImbd does not exist; did you mean .*/aclImdb\?"):
         load({"train"}, data_dir=str(FIXTURES / "aclImbd"))

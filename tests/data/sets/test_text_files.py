@@ -94,8 +94,8 @@ def test_skipped_rows_are_counted_and_reported(
     )
     data.setup("fit")
     assert data.facts("val")["num_skipped"] == 3
-    assert "train: 3 left out, the first: " in caplog.text
-    assert "a.jsonl, line 2: no JSON object" in caplog.text
+    assert "train: bad records skipped: 3, the first: " in caplog.text
+    assert "a.jsonl, line 2: not a JSON object" in caplog.text
 
 
 def test_nothing_left_to_read_is_an_error(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_nothing_left_to_read_is_an_error(tmp_path: Path) -> None:
 def test_latin1_is_read_when_it_is_said(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_bytes(f"café {name}".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"a.txt, line 1: byte 0xe9 at place 4 is not utf-8 text"):
+    with pytest.raises(ValueError, match=r"a.txt, line 1: byte 0xe9 at position 4 is not valid utf-8"):
         load({"train"}, train_files=[str(tmp_path)])
     parts = load({"train", "val"}, train_files=[str(tmp_path)], encoding="latin-1")
     assert sorted(parts["train"] + parts["val"]) == ["café a", "café b"]
@@ -122,7 +122,7 @@ def test_latin1_is_read_when_it_is_said(tmp_path: Path) -> None:
         ({"train_files": ["a"], "test_files": ["b"], "test_fraction": 0.1}, "test_fraction 0.1 has no effect"),
         ({"dataset": "a", "val_split": "train"}, "must be different ones, got train, train"),
         ({"dataset": "a", "encoding": "latin-1"}, "data.encoding latin-1 has no effect on data.dataset"),
-        ({"train_files": ["a"], "encoding": "utf-9"}, "data.encoding utf-9 is no encoding of text"),
+        ({"train_files": ["a"], "encoding": "utf-9"}, "data.encoding utf-9 is not a text encoding"),
         ({"train_files": ["a"], "sources": {"b": Source("c")}}, r"data.sources \(b\) and data.train_files .* exclude"),
         ({"dataset": "a", "sources": {"b": Source("c")}}, r"data.sources \(b\) and data.dataset \(a, .* exclude"),
         ({"train_split": "a", "sources": {"b": Source("c")}}, "data.train_split a has no effect on data.sources"),
@@ -358,7 +358,7 @@ def test_options_of_a_source_are_those_of_the_data_unless_it_has_its_own(tmp_pat
     }
     parts = load({"train"}, sources=sources, val_files=str(tmp_path / "val.txt"), text_column="body")
     assert parts["train"] == ["one", "café", "thé", "café\nthé", "two"]
-    with pytest.raises(InputError, match=r"^data.sources.b: .*b.txt, line 1: byte 0xc3 .* is not ascii text"):
+    with pytest.raises(InputError, match=r"^data.sources.b: .*b.txt, line 1: byte 0xc3 .* is not valid ascii"):
         load({"train"}, sources=sources, encoding="ascii")
     (tmp_path / "val.txt").write_text("")
     with pytest.raises(InputError, match=r"^data.sources.c: the c text is empty: .*val.txt is empty"):
@@ -371,7 +371,7 @@ def test_file_in_two_sources_or_in_another_split_is_refused(folder: Path) -> Non
         load({"train"}, sources=sources)
     with pytest.raises(InputError, match=r"test.jsonl is in both data.test_files and data.sources.a.files"):
         load({"train"}, sources={"a": sources["a"]}, test_files=str(folder / "test.jsonl"))
-    with pytest.raises(InputError, match=r"^data.sources.a: data.dataset some/one is neither a folder here"):
+    with pytest.raises(InputError, match=r"^data.sources.a: data.dataset some/one is neither a folder"):
         load({"train"}, sources={"a": Source(None, "some/one")})
 
 
@@ -467,14 +467,14 @@ def test_commands_read_sources(args: list[str], run_cli: Run, capsys: pytest.Cap
             "--data.sources.bad.document_per word",
             "data.sources.bad.document_per is 'word', expected file, line or null",
         ),
-        ("--data.sources.bda.weight 2", "data.sources.bda needs one of files and dataset, and has neither"),
+        ("--data.sources.bda.weight 2", "data.sources.bda needs one of files and dataset, got neither"),
         ("--data.sources.bad texts", "data.sources.bad is 'texts': a source is given with all its options"),
         ('--data.sources {"bad":null}', "data.sources.bad is 'None': a source is given with all its options"),
         (
             "--data.sources null --data.sources.news.files texts",
             "data.sources.news.files is 'texts': a source is given with all its options",
         ),
-        ("--data.sources.bad.weight 0", "data.sources.bad.weight must be above 0, got 0.0"),
+        ("--data.sources.bad.weight 0", "data.sources.bad.weight must be above 0 and finite, got 0.0"),
     ],
 )
 def test_mistakes_name_the_source(

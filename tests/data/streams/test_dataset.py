@@ -184,7 +184,7 @@ def make_bad(num: int) -> StreamSource:
     def read(on_bad: OnBad) -> Iterator[str]:
         for i in range(num):
             if i % 4 == 3:
-                on_bad(BadRecordError(f"a.jsonl, line {i + 1}: no JSON object"))
+                on_bad(BadRecordError(f"a.jsonl, line {i + 1}: not a JSON object"))
             else:
                 yield str(i)
 
@@ -195,7 +195,7 @@ def test_bad_line_is_a_mistake_where_it_is_met() -> None:
     stream = make_stream(make_bad(20), batch_size=2)
     assert not isinstance(stream[StreamKey(0, WorkerCursor(0))], InputError)
     found = next(x for x in (stream[StreamKey(number)] for number in count(1)) if isinstance(x, InputError))
-    assert str(found) == "a.jsonl, line 4: no JSON object; data.skip_bad true leaves out what can't be read"
+    assert str(found) == "a.jsonl, line 4: not a JSON object; set data.skip_bad true to skip bad records"
 
 
 def test_bad_lines_are_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -204,7 +204,7 @@ def test_bad_lines_are_left_out_with_one_warning(caplog: pytest.LogCaptureFixtur
     numbers = {token // 6 for example, _ in found for token in example.ids.tolist()}
     assert numbers == {i for i in range(20) if i % 4 != 3}
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        "a.jsonl, line 4: no JSON object; this is left out, and so is whatever else can't be read"
+        "a.jsonl, line 4: not a JSON object; this is left out, and so is whatever else can't be read"
     ]
 
 

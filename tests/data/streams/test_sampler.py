@@ -60,4 +60,4 @@ def test_mistake_in_the_data_is_raised_at_its_batch_and_alone(num_workers: int) 
     assert len(read_rows(next(loader))) == 5
     with pytest.raises(InputError) as found:
         list(loader)
-    assert str(found.value) == "b, line 10: bad; data.skip_bad true leaves out what can't be read"
+    assert str(found.value) == "b, line 10: bad; set data.skip_bad true to skip bad records"

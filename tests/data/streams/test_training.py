@@ -276,7 +276,7 @@ def test_bad_line_ends_a_run_with_one_line_and_may_be_left_out_then(
         main([*args, "--run_dir", "run"])
     error = capfd.readouterr().err
     assert found.value.code == 2
-    assert f"error: {path}, line 7: no JSON object" in error
+    assert f"error: {path}, line 7: not a JSON object" in error
     assert "Traceback" not in error
     assert 0 < read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] < 8
     run_cli(*args, "--data.skip_bad", "true", "--run_dir", "whole")

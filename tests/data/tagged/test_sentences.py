@@ -61,7 +61,7 @@ def test_json_lines(tmp_path: Path) -> None:
         TaggedSentence(["a", ""], ["O", "B-X"], f"{file}, line 1"),
         TaggedSentence([], [], f"{file}, line 2"),
     ]
-    assert str(bad[0]).startswith(f"{file}, line 3: no JSON object")
+    assert str(bad[0]).startswith(f"{file}, line 3: not a JSON object")
     assert found[0].locate(1) == f"{file}, line 1, word 2 ('')"
 
 
