@@ -1,4 +1,4 @@
-"""Documents cut into blocks."""
+"""Cuts documents into blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +17,7 @@ BlockPolicy = Literal["concatenate", "document", "line"]
 
 @dataclass(frozen=True)
 class BlockOptions:
-    """The options of `BlocksDataModule` that say where blocks begin and end; those of the same names.
-
-    Each field is part of the data's fingerprint.
-    """
+    """Options of `BlocksDataModule` that define the blocks; all are part of the fingerprint."""
 
     block_size: Count | None = None
     block_policy: BlockPolicy = "concatenate"
@@ -30,28 +27,24 @@ class BlockOptions:
     special_tokens: Literal["document", "block"] = "document"
 
     def __post_init__(self) -> None:
-        """Refuses options that don't fit together."""
         if self.block_policy != "concatenate":
             if self.map_batch_size is not None:
                 raise InputError(
                     f"data.map_batch_size {self.map_batch_size} has no effect on data.block_policy {self.block_policy}"
                 )
         elif self.truncate:
-            raise InputError("data.truncate needs data.block_policy document or line: else there is no block to keep")
+            raise InputError("data.truncate needs data.block_policy document or line: it keeps one block of each")
 
     def fit(self, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> "BlockCutter":
-        """What cuts blocks for a model.
+        """Checks the options against a model and builds its cutter.
 
         Args:
             tokenizer: of the model.
-            max_length: tokens that the model takes, the block size by default; None without a limit.
-
-        Raises:
-            InputError: if the model takes fewer tokens, or there is no room for text beside the special tokens.
+            max_length: of the model, in tokens, the default of `block_size`; None without a limit.
         """
         size = self.block_size
         if size is None and max_length is None:
-            raise InputError("data.block_size must be given: the model sets no limit of its own")
+            raise InputError("data.block_size must be given: the model has no maximum length")
         if size is not None and max_length is not None and size > max_length:
             raise InputError(f"data.block_size is {size}, but the model takes at most {max_length} tokens")
         per_block = self.special_tokens == "block"
@@ -70,7 +63,7 @@ class BlockCutter:
 
     Attributes:
         options: with a block size.
-        special_tokens: put around each block.
+        special_tokens: added to each block.
     """
 
     options: BlockOptions
@@ -78,25 +71,25 @@ class BlockCutter:
 
     @property
     def block_size(self) -> int:
-        """Tokens in a full block, special tokens included."""
+        """Tokens of a full block, special tokens included."""
         return self.options.block_size or 0
 
     @property
     def num_text_tokens(self) -> int:
-        """Tokens of text in a full block."""
+        """Text tokens of a full block."""
         return self.block_size - len(self.special_tokens)
 
     @property
     def per_document(self) -> bool:
-        """Whether the tokenizer puts special tokens around each document."""
+        """Whether the tokenizer adds special tokens to each document."""
         return self.options.special_tokens == "document"
 
     def cut(self, document_lengths: IntArray, num_documents: Sequence[int]) -> BlockTable:
-        """The blocks of documents.
+        """The blocks of documents; no block spans two sources.
 
         Args:
-            document_lengths: tokens of each, source after source, shape (num_documents,).
-            num_documents: how many of them each source has: no block holds text of two.
+            document_lengths: tokens of each document, sorted by source, shape (num_documents,).
+            num_documents: of each source.
         """
         options = self.options
         group_size = options.map_batch_size if options.block_policy == "concatenate" else 1

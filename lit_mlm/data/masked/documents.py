@@ -1,4 +1,4 @@
-"""Documents read, and turned into tokens with the tokenizer that the options ask for."""
+"""Reads documents and tokenises them with the tokenizer of the options."""
 
 import hashlib
 import json
@@ -23,16 +23,16 @@ from lit_mlm.nets.pretrained import hash_tokenizer
 from lit_mlm.text.masking.word_starts import Segmenter
 
 TOKENS = "tokens"
-"""The folder of token streams within `data.cache_dir`."""
+"""The folder of tokens in `data.cache_dir`."""
 
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """The text of a split as tokens.
+    """The tokens of a split.
 
     Attributes:
         text_hash: SHA-256 (hex) of the documents.
-        num_documents: how many each source has, source after source.
+        num_documents: number of documents of each source, in order.
         tokens: of all documents.
     """
 
@@ -42,11 +42,11 @@ class TokenizedText:
 
     @property
     def key(self) -> list[Any]:
-        """Represents the text, and where its blocks end, in a fingerprint."""
+        """Represents the text and the boundaries of its sources in a fingerprint."""
         return [self.text_hash, self.num_documents]
 
     def describe(self) -> str:
-        """How many documents and tokens there are, and how long that took."""
+        """The number of documents and tokens, and the time of tokenising."""
         took, num_tokens = "were in the cache", len(self.tokens.ids)
         if self.tokens.seconds is not None:
             rate = num_tokens / max(self.tokens.seconds, 1e-9)
@@ -54,21 +54,21 @@ class TokenizedText:
         return f"{sum(self.num_documents):,} documents, {num_tokens:,} tokens, {took}"
 
     def collect_metadata(self) -> dict[str, float | int | str]:
-        """Tokens a byte of text, as part of the metrics of a split."""
+        """Tokens per byte of text, for the metrics of a split."""
         return {"tokens_per_byte": self.tokens.num_text_tokens / max(1, self.tokens.num_bytes)}
 
 
 @dataclass(frozen=True)
 class DocumentReader:
-    """Reads documents, chooses the tokenizer and applies it; what was tokenised before comes from the cache.
+    """Reads documents, loads or trains the tokenizer, and tokenises; results are cached.
 
     Attributes:
-        load_documents: as of `BlocksDataModule`.
+        load_documents: as in `BlocksDataModule`.
         by_line: makes a document of each line.
-        tokenizer: which one.
-        words: that are added to its vocabulary.
+        tokenizer: options of the tokenizer.
+        words: options of words to add to its vocabulary.
         cache_dir: of the data module.
-        num_proc: processes that tokenise; the tokenizer's own threads by default.
+        num_proc: processes for tokenising; by default the threads of the tokenizer.
     """
 
     load_documents: Callable[[Collection[str]], dict[str, Dataset]]
@@ -79,11 +79,7 @@ class DocumentReader:
     num_proc: int | None
 
     def read(self, splits: Collection[str]) -> dict[str, Dataset]:
-        """The documents of the splits that are asked for, in the order of their names.
-
-        Raises:
-            InputError: if a split has none.
-        """
+        """The documents of splits, in alphabetical order of the splits."""
         loaded = self.load_documents(splits)
         documents = {split: loaded[split] for split in sorted(splits)}
         if self.by_line:
@@ -91,7 +87,7 @@ class DocumentReader:
             documents = {split: map_sources(store, texts) for split, texts in documents.items()}
         for split, texts in documents.items():
             if len(texts) == 0:
-                advice = "; raise data.val_fraction, or give it text of its own" if split == "val" else ""
+                advice = "; raise data.val_fraction, or give separate text for it" if split == "val" else ""
                 raise InputError(f"the {split} split has no documents{advice}")
         return documents
 
@@ -101,12 +97,12 @@ class DocumentReader:
         model: TokenModel | None,
         check_tokenizer: Callable[[PreTrainedTokenizerBase], object],
     ) -> tuple[dict[str, Dataset], Vocabulary]:
-        """The documents of splits, those of training too where something is learnt from them, and the tokenizer.
+        """The documents of splits, and the tokenizer; adds the training split if something is learned from it.
 
         Args:
-            splits: whose text is needed.
-            model: that the data is for, if it is known.
-            check_tokenizer: refuses a tokenizer before it is put to use.
+            splits: to read.
+            model: of the run, if known.
+            check_tokenizer: rejects an unsuitable tokenizer before it is used.
         """
         has_words = model is not None and model.has_final_tokenizer and self.tokenizer.tokenizer is None
         finds_words = self.words.num_new_words is not None and not has_words
@@ -132,22 +128,21 @@ class DocumentReader:
         finds_words: bool,
         segmenter: Segmenter | None,
     ) -> TokenizedText:
-        """The tokens of a split's documents.
+        """Tokenises the documents of a split.
 
         Args:
-            split: its name beside the progress bar.
-            documents: as `load` gives them.
-            tokenizer: as `load` gives it.
-            per_document: puts special tokens around each document.
-            finds_words: keeps which tokens begin a word.
-            segmenter: as of `lit_mlm.text.masking.word_starts.find_word_starts`.
+            split: its name, shown at the progress bar.
+            documents: from `load`.
+            tokenizer: from `load`.
+            per_document: adds special tokens to each document.
+            finds_words: records which tokens begin a word.
+            segmenter: as in `lit_mlm.text.masking.word_starts.find_word_starts`.
         """
         text_hash = hash_texts(iterate_texts(documents))
         parts: list[Any] = [text_hash, hash_tokenizer(tokenizer), per_document]
         if finds_words:
             parts += ["word_starts", hash_code(segmenter)]
         folder = self.cache_dir / TOKENS / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        title = f"tokenising {split}"
-        options = per_document, folder, self.num_proc, title, finds_words, segmenter
+        options = per_document, folder, self.num_proc, f"tokenising {split}", finds_words, segmenter
         tokens = tokenize_documents(documents, tokenizer, *options)
         return TokenizedText(text_hash, count_documents(documents), tokens)

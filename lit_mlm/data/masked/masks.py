@@ -1,4 +1,4 @@
-"""How blocks are masked."""
+"""The masking options of a data module."""
 
 import inspect
 from collections.abc import Callable
@@ -19,10 +19,7 @@ from lit_mlm.text.masking.word_starts import Segmenter
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """The options of `BlocksDataModule` that say which masks there are; those of the same names.
-
-    Each field is part of the data's fingerprint.
-    """
+    """Options of `BlocksDataModule` that define the masks; all are part of the fingerprint."""
 
     masking: MaskingStrategy | None = None
     mask_prob: Rate = 0.15
@@ -36,33 +33,28 @@ class MaskOptions:
     segmenter: Segmenter | None = None
 
     def __post_init__(self) -> None:
-        """Refuses options that don't fit together."""
         if self.segmenter is not None and not self.strategy.needs_words:
-            raise InputError(f"data.segmenter has no effect on {type(self.strategy).__name__}, which asks for no words")
-        self.schedule  # noqa: B018 (refuses rates that don't fit)
+            raise InputError(f"data.segmenter has no effect on {type(self.strategy).__name__}, which uses no words")
+        self.schedule  # noqa: B018 (checks the rates)
 
     @property
     def strategy(self) -> MaskingStrategy:
-        """What chooses the tokens to score."""
+        """Chooses the tokens to score."""
         return self.masking or TokenMasking()
 
     @property
     def schedule(self) -> MaskSchedule | None:
-        """Of the share of scored tokens in training; None where it is `mask_prob` all the time."""
+        """The schedule of the fraction of scored tokens in training; None if it is always `mask_prob`."""
         if self.train_mask_probs is None and self.mask_schedule == "constant":
             return None
         return MaskSchedule(self.mask_schedule, self.train_mask_probs or [])
 
     def make_masking(self, tokenizer: PreTrainedTokenizerBase) -> Masking:
-        """How tokens of a tokenizer are masked: its special tokens neither are nor stand in for others.
-
-        Raises:
-            InputError: if the tokenizer has no mask token, or the shares add up to more than 1.
-        """
+        """Applies the options to a tokenizer, whose special tokens are neither masked nor random replacements."""
         if tokenizer.mask_token_id is None:
             raise InputError(
-                f"the tokenizer {tokenizer.name_or_path} has no mask token, which masks are made of; take the "
-                "tokenizer of a masked language model, or have one trained with data.vocab_size"
+                f"the tokenizer {tokenizer.name_or_path} has no mask token; use the tokenizer of a masked language "
+                "model, or train one with data.vocab_size"
             )
         vocabulary = tokenizer.get_vocab()
         ids = list(vocabulary.values())
@@ -77,22 +69,19 @@ class MaskOptions:
             raise InputError(f"data.{error}") from error
 
     def list_draws(self, num_steps: int) -> range:
-        """The numbers of the mask draws of an evaluation after so many optimizer steps."""
+        """The mask draws of an evaluation after `num_steps` optimizer steps."""
         first = num_steps * self.num_mask_draws if self.redraw_eval_masks else 0
         return range(first, first + self.num_mask_draws)
 
     def count_epochs(self, trainer: Any, num_batches: int) -> float:
-        """The epochs of a training whose masks follow a schedule, the last one perhaps in part.
+        """The length of a training with a mask schedule, in epochs, possibly fractional.
 
         Args:
-            trainer: of Lightning, which knows the end.
-            num_batches: of all ranks in an epoch.
-
-        Raises:
-            InputError: if there is no end.
+            trainer: of Lightning; sets the end of training.
+            num_batches: of an epoch, on all ranks.
         """
         if trainer is None:
-            raise InputError(f"data.mask_schedule {self.mask_schedule} needs a trainer, which knows its end")
+            raise InputError(f"data.mask_schedule {self.mask_schedule} needs a trainer, which sets its end")
         ends = [float(trainer.max_epochs)] if (trainer.max_epochs or -1) > 0 else []
         if trainer.max_steps > 0:
             num_batches = -(-num_batches // trainer.world_size)
@@ -102,13 +91,13 @@ class MaskOptions:
         return min(ends)
 
     def list_notes(self) -> list[str]:
-        """What is unusual in a few words each, for the first line of a run."""
+        """Notes on unusual masking for the first line of a run."""
         schedule = self.schedule
         notes = [f"masked by {type(self.strategy).__name__}"] if self.strategy.needs_words else []
         return notes if schedule is None else [*notes, f"mask_prob in training {schedule}"]
 
     def describe(self) -> dict[str, Any]:
-        """The options as plain data, for the fingerprint: of a segmenter the hash of its code."""
+        """The options as plain data, for the fingerprint; a segmenter is represented by a hash of its code."""
         return {name: describe_option(value) for name, value in vars(self).items()} | {
             "masking": self.strategy.describe(),
             "segmenter": hash_code(self.segmenter),
@@ -116,11 +105,11 @@ class MaskOptions:
 
 
 def hash_code(value: Callable[..., Any] | None) -> str | None:
-    """Changes with the name of a function or class, an object's state and the file that it is written in."""
+    """Hashes the name of a function or class, an object's state, and the source file."""
     if value is None:
         return None
     try:
         source = inspect.getsource(inspect.getmodule(value) or type(value))
-    except (OSError, TypeError):  # not of a file
+    except (OSError, TypeError):  # no source file
         source = ""
     return str(Hasher.hash([describe_option(value), value, source]))

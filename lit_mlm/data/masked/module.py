@@ -1,4 +1,4 @@
-"""Masked language modelling: documents in, masked blocks out."""
+"""The data module of masked language modelling: documents in, masked blocks out."""
 
 import hashlib
 import json
@@ -35,56 +35,53 @@ from lit_mlm.text.masking.word_starts import Segmenter
 
 
 class BlocksDataModule(TextDataModule):
-    """Cuts documents into blocks and masks these: read, tokenise, cut, choose, mask, and mix or pack on request.
+    """Reads, tokenises, cuts and masks documents, and optionally mixes or packs them.
 
     A new data set is a subclass with one method, `load_documents`.
 
     Args:
-        block_size: tokens in a block, special tokens included; by default the longest that the model takes.
-        block_policy: ``concatenate`` joins all documents and cuts the whole; ``document`` cuts each by itself; ``line``
-            each line of each document, empty ones left out.
-        map_batch_size: has ``concatenate`` cut each this many documents by themselves, as recipes do that cut within
+        block_size: tokens per block, special tokens included; by default the model's maximum.
+        block_policy: ``concatenate`` joins all documents and cuts the whole; ``document`` cuts each document; ``line``
+            cuts each non-blank line.
+        map_batch_size: makes ``concatenate`` join only this many documents at a time, like recipes that cut within
             `Dataset.map`, in batches of 1,000.
-        drop_tail: leaves out blocks that are not full; ``unless_alone`` keeps one that is the only one of what is cut
-            by itself.
+        drop_tail: drops blocks that are not full; ``unless_alone`` keeps one that is the only block of its text.
         truncate: keeps only the first block of each document or line.
-        special_tokens: put around each ``document`` before it is cut, or around each ``block``.
+        special_tokens: added to each ``document`` before it is cut, or to each ``block``.
         num_train_blocks: trains on a random sample of this many blocks.
         num_val_blocks: validates on a random sample of this many blocks.
         num_test_blocks: tests on a random sample of this many blocks.
-        val_source: what validation blocks are of: ``documents`` of their own, or ``train_blocks``, the blocks of the
-            training text that are not trained on, as in the Hugging Face course: parts of the same documents are then
-            on both sides.
-        val_fraction: share of the training documents to validate on, where there is no other text for it.
-        split_seed: of splits by document and samples.
-        masking: chooses what is scored: ``TokenMasking`` (the default), ``WordMasking``, ``SpanMasking``, or a class of
-            your own.
-        mask_prob: share of the tokens to be scored: the probability of a token, word or span, or a budget.
-        mask_token_prob: share of scored tokens that the mask token replaces.
-        random_token_prob: share of scored tokens that a random token replaces; the rest stay as they are.
-        mask_schedule: how the share of scored tokens changes over training, where evaluation keeps `mask_prob`:
-            ``constant``, ``linear`` from rate to rate, or in ``steps`` of equal length.
-        train_mask_probs: the rates of training, in their order; by default `mask_prob` all the time.
-        num_mask_draws: scores the text of an evaluation under this many independent draws of its masks.
-        redraw_eval_masks: draws the masks of an evaluation anew, by the number of optimizer steps before it.
-        eval_seed: of the masks in validation and test.
-        segmenter: of scripts that are written without spaces: the path of a function, or a class with `__call__`, that
-            takes a text and gives the places of its words, pairs of start and end; it may leave text out.
-        pack_length: packs blocks into rows of this many tokens, in which each attends to itself alone; `batch_size`
-            counts rows. It needs the policy ``document`` or ``line``.
-        new_words: words that become one token each, with weights that start as the mean of their old tokens': a list,
-            or a text file with a word a line.
-        num_new_words: the same for this many words of the training text, the most frequent of those that the
-            tokenizer cuts into many tokens.
-        min_pieces: into how many at least; 3 by default.
+        val_source: source of the validation blocks: ``documents`` of their own, or ``train_blocks``, held out of the
+            training text as in the Hugging Face course, so that both can have parts of the same document.
+        val_fraction: fraction of the training documents to validate on, without other validation text.
+        split_seed: seed of splits and samples.
+        masking: chooses the tokens to score: ``TokenMasking`` (default), ``WordMasking``, ``SpanMasking``, or your own
+            class.
+        mask_prob: fraction of tokens to score: a probability per token, word or span, or a budget.
+        mask_token_prob: fraction of scored tokens replaced by the mask token.
+        random_token_prob: fraction of scored tokens replaced by a random token; the rest stay unchanged.
+        mask_schedule: schedule of the fraction of scored tokens in training; evaluation uses `mask_prob`:
+            ``constant``, ``linear`` between rates, or ``steps`` of equal length.
+        train_mask_probs: rates of the schedule, in order; by default `mask_prob` throughout.
+        num_mask_draws: evaluates with this many independent mask draws.
+        redraw_eval_masks: draws new evaluation masks each time, by the number of optimizer steps.
+        eval_seed: seed of the masks in validation and test.
+        segmenter: finds words in scripts without spaces: path of a function, or a class with `__call__`, that maps a
+            text to the (start, end) of its words; it may leave out text.
+        pack_length: packs blocks into rows of this many tokens, without attention between blocks; `batch_size` counts
+            rows. Needs the policy ``document`` or ``line``.
+        new_words: words to add to the vocabulary, as a list or a text file with one word per line; their weights start
+            as the mean of their old tokens.
+        num_new_words: adds this many words of the training text, the most frequent that the tokenizer splits into many
+            tokens.
+        min_pieces: minimum number of these tokens; 3 by default.
     """
 
     source_weights: Mapping[str, float] = {}
-    """The weight in training of each source of the training text, by its name, where documents have the column
-    `lit_mlm.data.reading.documents.SOURCE`."""
+    """Training weight of each source by name, if documents have the column `lit_mlm.data.reading.documents.SOURCE`."""
 
     stream: TrainStream | None = None
-    """What the training text is streamed by, in place of being read, cut and masked as a whole."""
+    """Streams the training text instead of loading it as a whole."""
 
     def __init__(
         self,
@@ -131,8 +128,8 @@ class BlocksDataModule(TextDataModule):
         self.reader = DocumentReader(self.load_documents, *reading)
         if pack_length is not None and block_policy == "concatenate":
             raise InputError(
-                f"data.pack_length {pack_length} needs data.block_policy document or line: the blocks of "
-                "concatenated documents are full, so there is nothing to pack"
+                f"data.pack_length {pack_length} needs data.block_policy document or line: blocks of concatenated "
+                "documents are full already"
             )
         self.pack_length, self.val_fraction = pack_length, val_fraction
         self.corpus = Corpus(self.cache_dir)
@@ -147,22 +144,19 @@ class BlocksDataModule(TextDataModule):
         """Loads documents by split.
 
         Args:
-            splits: which of ``"train"``, ``"val"`` and ``"test"`` are needed; more may be returned.
+            splits: the splits needed, among ``"train"``, ``"val"`` and ``"test"``; more may be returned.
 
         Returns:
-            For each split a data set with the column ``text``, one document a row. No document is in two splits.
+            A data set with one document per row in the column ``text`` for each split. Splits share no document.
         """
 
     def split_off(self, documents: Dataset, test_fraction: float = 0.0, has_val: bool = False) -> dict[str, Dataset]:
-        """Splits text that a data set has for training alone, at random, so that no document is in two splits.
+        """Splits training text at random by document into ``"train"``, ``"val"`` and ``"test"``.
 
         Args:
             documents: the text.
-            test_fraction: share of it to test on.
-            has_val: leaves the validation split empty: there is other text for it.
-
-        Returns:
-            The splits ``"train"``, ``"val"`` and ``"test"``.
+            test_fraction: fraction to test on.
+            has_val: leaves the validation split empty, as there is other text for it.
         """
         takes_val = not has_val and self.samples.get_source("val") == "val"
         fractions = [self.val_fraction if takes_val else 0.0, test_fraction]
@@ -170,7 +164,7 @@ class BlocksDataModule(TextDataModule):
         return {"train": train, "val": val, "test": test}
 
     def collect_documents(self, source: str, read: Callable[[OnBad], Iterable[str]]) -> Dataset:
-        """Keeps documents of a split or a corpus on disk; `read` gives them, and bad ones to its `on_bad`."""
+        """Stores the documents of a split or source on disk; `read` yields them and takes a handler of bad records."""
         return self.corpus.collect(source, read, self.bad_records)
 
     # From documents to examples
@@ -182,16 +176,12 @@ class BlocksDataModule(TextDataModule):
             splits: train, val or test.
 
         Returns:
-            The documents by split; those of training, too, where something is learnt from them. None of a split whose
-            examples are made of another's text.
-
-        Raises:
-            InputError: if a split has no documents, or its text and the tokenizer's options don't fit together.
+            Documents by split, without splits that use another's text, and with train if something is learned from it.
         """
         if self.stream is not None and "train" in splits:
             raise InputError(
-                "data.streaming: the training text is never read as a whole; take --splits val, or look at a part of "
-                "it with data.streaming false"
+                "data.streaming: the training text is never read as a whole; use --splits val, or a part of the text "
+                "with data.streaming false"
             )
         sources = {self.samples.get_source(split) for split in splits}
         documents, words = self.reader.load(sources, self._model, self._check_tokenizer)
@@ -200,7 +190,7 @@ class BlocksDataModule(TextDataModule):
         return documents
 
     def _check_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Checks tokenizer and lengths before hours of text are tokenised for them."""
+        """Checks tokenizer and lengths before hours of tokenising."""
         self.masks.make_masking(tokenizer)
         self.blocks.fit(tokenizer, self.max_length)
         check_pack_length(self.pack_length, self.max_length)
@@ -230,14 +220,14 @@ class BlocksDataModule(TextDataModule):
 
     @property
     def split_maker(self) -> SplitMaker:
-        """What makes examples, for the tokenizer and the model."""
+        """Makes examples for the tokenizer and the model."""
         cutter = self.blocks.fit(self.tokenizer, self.max_length)
         return SplitMaker(self.tokenizer, cutter, self.samples, self.masks, self.train_seed, self.pack_length)
 
     # From examples to batches
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of training blocks, in a new order and with new masks each epoch; of a stream the whole training."""
+        """Training batches, shuffled and masked anew each epoch; of a stream the whole training."""
         if self.stream is not None:
             return self.stream.make_loader()
         split, schedule = self.splits["train"], self.masks.schedule
@@ -246,7 +236,7 @@ class BlocksDataModule(TextDataModule):
         return self.load_examples(examples, len(examples), self.train_seed, draw_epoch=draw_epoch)
 
     def _load_split(self, split: str) -> Any:
-        """Batches of a split in evaluation; with several mask draws a loader for each."""
+        """Evaluation batches of a split; a list of loaders for several mask draws."""
         examples = self.splits[split].deal()
 
         def load(number: int) -> DataLoader[Any]:
@@ -256,14 +246,14 @@ class BlocksDataModule(TextDataModule):
         return loaders if len(loaders) > 1 else loaders[0]
 
     def _get_draws(self) -> range:
-        """The numbers of the mask draws of an evaluation that starts now."""
+        """The mask draws of an evaluation that starts now."""
         return self.masks.list_draws(self._model.num_steps if self._model else 0)
 
     def _count_epochs(self) -> float:
-        """The epochs of a training whose masks follow a schedule, the last one perhaps in part."""
+        """The length of a training with a mask schedule, in epochs, possibly fractional."""
         return self.masks.count_epochs(self.trainer, -(-len(self.splits["train"].deal()) // self.batch_size))
 
-    # What is reported and compared
+    # Metadata and fingerprints
 
     @property
     def examples(self) -> dict[str, MaskedBlocks]:
@@ -272,16 +262,15 @@ class BlocksDataModule(TextDataModule):
 
     @property
     def sequence_length(self) -> int:
-        """The length of the longest sequence in any batch, in tokens; of a stream the longest that may come."""
+        """The maximum sequence length in any batch, in tokens; of a stream the block size."""
         streamed = [self.split_maker.cutter.block_size] if self._begun else []
         return max([*streamed, *(examples.sequence_length for examples in self.examples.values())])
 
     @property
     def order_options(self) -> dict[str, Any]:
-        """What decides the order of training beside the texts, the seed and the global batch.
+        """The options that determine the order of training, besides texts, seed and global batch.
 
-        The length of packed rows, as these are what batches are made of; and that of a training whose masks follow a
-        schedule, which says how far along a batch is.
+        They are the length of packed rows, and the length of training if masks follow a schedule.
         """
         if self._begun is not None:
             return self._begun.order_options
@@ -291,14 +280,14 @@ class BlocksDataModule(TextDataModule):
 
     @property
     def _begun(self) -> TrainStream | None:
-        """The stream, once it is set up to train on."""
+        """The stream, once it is set up for training."""
         return self.stream if self.stream is not None and self.stream.has_begun else None
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the texts, the tokenizer and every option that shapes the examples, of all splits in use.
+        """SHA-256 (hex) of the texts, the tokenizer and all options that shape the examples of the splits in use.
 
-        The names and sizes of its files represent a streamed text.
+        A streamed text is represented by the names and sizes of its files.
         """
         return self._fingerprint([*sorted(self.splits), *(["train"] if self._begun else [])])
 
@@ -314,7 +303,7 @@ class BlocksDataModule(TextDataModule):
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def describe(self) -> str:
-        """The number of blocks of each split, how they were cut, and what a recipe's policies cost."""
+        """Describes the number of blocks of each split, how they were cut, and notable options."""
         parts = describe_splits(self.splits, self.split_maker.cutter.options, self.batch_size, self.eval_batch_size)
         if "train" in self.splits:
             parts += self._describe_small(len(self.splits["train"].deal()))
@@ -324,7 +313,7 @@ class BlocksDataModule(TextDataModule):
         return ", ".join(parts)
 
     def facts(self, split: str) -> dict[str, float | int | str]:
-        """What belongs to the metrics of a split: its text, its blocks and its masks."""
+        """Metadata of a split that belongs to its metrics: its text, blocks and masks."""
         found, draws = self.splits[split], self._get_draws()
         if (split, draws) not in self._mask_fingerprints:
             self._mask_fingerprints[split, draws] = found.examples.fingerprint_masks(draws)
@@ -341,6 +330,6 @@ class BlocksDataModule(TextDataModule):
         }
 
     def read_documents(self, split: str) -> Dataset:
-        """The documents that the examples of a split are made of."""
+        """The documents that hold the examples of a split."""
         source = self.samples.get_source(split)
         return self.reader.read([source])[source]

@@ -1,4 +1,4 @@
-"""Which text a split is made of, and which of its blocks are examples."""
+"""The choice of examples among the blocks of a split."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,9 +12,11 @@ from lit_mlm.text.blocks import IntArray
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """The options of `BlocksDataModule` that choose examples among blocks; those of the same names.
+    """Options of `BlocksDataModule` that choose examples among blocks; all are part of the fingerprint.
 
-    Each field is part of the data's fingerprint.
+    >>> options = SampleOptions(num_train_blocks=2, num_val_blocks=3, val_source="train_blocks")
+    >>> options.choose("val", 10), options.choose("train", 10)
+    (array([5, 6, 0]), array([7, 3]))
     """
 
     num_train_blocks: Count | None = None
@@ -24,26 +26,18 @@ class SampleOptions:
     split_seed: int = 42
 
     def __post_init__(self) -> None:
-        """Refuses options that don't fit together."""
         if self.val_source == "train_blocks" and self.num_val_blocks is None:
-            raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many not to train on")
+            raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many blocks to hold out")
 
     def get_source(self, split: str) -> str:
-        """The split whose text the examples of a split are made of."""
+        """The split whose text holds the examples of a split."""
         return "train" if split == "val" and self.val_source == "train_blocks" else split
 
     def choose(self, split: str, num_blocks: int) -> IntArray:
-        """The blocks of a split's text that are its examples, shape (num_examples,).
+        """The blocks that are examples of a split, shape (num_examples,), out of the `num_blocks` of its source.
 
-        A sample keeps the order of the text. Where validation blocks are held out of the training text, the permutation
-        is that of `Dataset.train_test_split`, with the first of it held out and the next trained on, in its order.
-
-        Args:
-            split: train, val or test.
-            num_blocks: of its text.
-
-        Raises:
-            InputError: if there are fewer than are wanted.
+        A sample is in the order of the text. With validation blocks held out of the training text, validation takes the
+        first of the permutation of `Dataset.train_test_split`, and training the next ones, both in its order.
         """
         order = np.random.default_rng(self.split_seed).permutation(num_blocks)
         num_wanted: int | None = getattr(self, f"num_{split}_blocks")

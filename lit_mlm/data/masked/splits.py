@@ -1,4 +1,4 @@
-"""The examples of a split: the blocks of its text that were chosen, masked, and packed into rows on request."""
+"""The examples of a split: chosen blocks of its text, masked, and optionally packed into rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,8 +25,8 @@ class SplitMaker:
         tokenizer: of the model.
         cutter: cuts documents into blocks.
         samples: chooses blocks.
-        masks: how they are masked.
-        train_seed: of the masks of training.
+        masks: masks blocks.
+        train_seed: of the training masks.
         pack_length: tokens of a row, special tokens included; None without packing.
     """
 
@@ -38,11 +38,7 @@ class SplitMaker:
     pack_length: int | None
 
     def cut(self, source: str, text: TokenizedText) -> BlockTable:
-        """The blocks of a text.
-
-        Raises:
-            InputError: if there are none.
-        """
+        """The blocks of a text, at least one."""
         table, options = self.cutter.cut(text.tokens.document_lengths, text.num_documents), self.cutter.options
         if len(table) == 0:
             raise InputError(
@@ -53,17 +49,17 @@ class SplitMaker:
         return table
 
     def make(self, split: str, text: TokenizedText, table: BlockTable, weights: Mapping[str, float]) -> "BlockSplit":
-        """The examples of a split.
+        """Makes the examples of a split.
 
         Args:
             split: train, val or test.
-            text: that they are made of.
-            table: the blocks of the text.
-            weights: of the sources that training mixes, by name; else none.
+            text: of its source.
+            table: blocks of the text.
+            weights: of the sources by name, if training mixes any.
         """
         examples = self.make_blocks(split, text, table)
         sources = self._find_sources(text, examples) if weights and split == "train" else None
-        packed, mixture = None, None
+        packed = mixture = None
         if self.pack_length is not None:
             packed = pack_examples(examples, self.pack_length, ("block", "data.block_size"), sources)
             sources = None if sources is None else sources[packed.find_firsts()]
@@ -101,12 +97,11 @@ class BlockSplit:
     """The examples of a split.
 
     Attributes:
-        text: that they are made of.
+        text: of their source.
         examples: masked blocks.
-        packed: the rows that these are packed into, if they are.
-        mixture: of the sources of training, if they are mixed.
-        num_shared: how many validation examples share a document with training: none, unless they are blocks of its
-            text.
+        packed: rows of packed blocks; None without packing.
+        mixture: of training sources; None if there is one only.
+        num_shared: validation blocks that share a document with training; above 0 only if cut from the same text.
     """
 
     text: TokenizedText
@@ -116,12 +111,12 @@ class BlockSplit:
     num_shared: int
 
     def deal(self, num_epochs: float = 1.0) -> MaskedBlocks | PackedExamples:
-        """What batches are made of, the examples or their rows, in a training of so many epochs."""
+        """The examples, or their packed rows, for a training of `num_epochs`."""
         examples = replace(self.examples, num_epochs=num_epochs)
         return examples if self.packed is None else replace(self.packed, examples=examples)
 
     def collect_metadata(self) -> dict[str, float | int | str]:
-        """How many blocks, shared ones, dropped tokens and rows there are, as part of the metrics of the split."""
+        """The number of blocks, shared blocks, dropped tokens and rows, for the metrics of the split."""
         packing: dict[str, float | int | str] = {}
         if self.packed is not None:
             rows = self.packed.rows
@@ -136,7 +131,7 @@ class BlockSplit:
 def describe_splits(
     splits: Mapping[str, BlockSplit], options: BlockOptions, batch_size: int, eval_batch_size: int
 ) -> list[str]:
-    """The number of blocks of each split, how they were cut, and what a recipe's policies cost, in parts of a line.
+    """Describes the number of blocks of each split, how they were cut, and what that drops, as parts of a line.
 
     Args:
         splits: by name.

@@ -1,4 +1,4 @@
-"""What a data module asks of training text that is streamed."""
+"""The interface of streamed training text."""
 
 from typing import Any, Protocol
 
@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 
 class TrainStream(Protocol):
-    """Training text that is never there as a whole; `lit_mlm.data.streams.training` has it."""
+    """Training text that is never loaded as a whole; implemented by `lit_mlm.data.streams.training`."""
 
     @property
     def has_begun(self) -> bool:
@@ -14,20 +14,20 @@ class TrainStream(Protocol):
 
     @property
     def key(self) -> str:
-        """Represents the text, and how it is read, in a fingerprint."""
+        """Represents the text and how it is read in a fingerprint."""
 
     @property
     def order_options(self) -> dict[str, Any]:
-        """What the order depends on."""
+        """The options that determine the order of training."""
 
     def open(self) -> None:
         """Finds the corpora and the end of training, before text is tokenised."""
 
     def begin(self) -> None:
-        """Makes the first examples, with the tokenizer."""
+        """Makes the first examples, once the tokenizer is known."""
 
     def make_loader(self) -> DataLoader[Any]:
-        """Batches of the whole training."""
+        """Builds a loader of the whole training."""
 
     def describe(self) -> str:
-        """What is streamed, in a few words."""
+        """Describes the stream in a few words."""

@@ -166,7 +166,7 @@ def test_slow_tokenizer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_segmenter_without_words_is_refused(make_data: Any) -> None:
-    with pytest.raises(InputError, match=r"data.segmenter has no effect on TokenMasking, which asks for no words"):
+    with pytest.raises(InputError, match=r"data.segmenter has no effect on TokenMasking, which uses no words"):
         make_data(segmenter=cut_in_pairs)
 
 

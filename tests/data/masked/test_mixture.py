@@ -103,8 +103,8 @@ def test_first_of_equal_remainders_is_rounded_up() -> None:
 def test_description() -> None:
     mixture = Mixture({"reviews": 3.0, "news": 1.0, "speeches": 4.0}, np.repeat([0, 1, 2], [1000, 4000, 8]))
     assert str(mixture) == (
-        "mixed: reviews 37.5% (1,000 blocks, 1.9 passes an epoch), news 12.5% (4,000 blocks, 0.16 passes an epoch), "
-        "speeches 50.0% (8 blocks, 313 passes an epoch)"
+        "mixed: reviews 37.5% (1,000 blocks, 1.9 passes per epoch), news 12.5% (4,000 blocks, 0.16 passes per epoch), "
+        "speeches 50.0% (8 blocks, 313 passes per epoch)"
     )
     assert np.bincount(mixture.sources[mixture.draw_epoch(1, 2)[0]]).tolist() == mixture.quotas == [1878, 626, 2504]
 

@@ -235,7 +235,7 @@ def test_shares_order_and_masks_are_equal_for_any_batches_workers_and_ranks(make
         )  # the last batch is empty
     assert go_through(data, 0) != go_through(data, 1)
     quota, size = data.splits["train"].mixture.quotas[0], data.splits["train"].mixture.sizes[0]
-    assert f"mixed: bad {quota / len(places):.1%} ({size} blocks, {quota / size:.2g} passes an epoch), hub " in (
+    assert f"mixed: bad {quota / len(places):.1%} ({size} blocks, {quota / size:.2g} passes per epoch), hub " in (
         data.describe()
     )
 
@@ -387,7 +387,7 @@ def test_source_whose_documents_all_went_to_validation_is_refused(make_data: Mak
             make_data(sources=sources, val_fraction=0.3, split_seed=number)
         except InputError as error:
             refused.add(str(error))
-    assert refused == {"data.sources.one has no block to train on; give it more text, or leave it out"}
+    assert refused == {"data.sources.one has no block to train on; add text or remove the source"}
 
 
 Run = Callable[..., Path]
@@ -416,7 +416,7 @@ def test_interrupted_run_goes_on_with_the_same_mixture(
 
     folder = run_cli("fit", *args, "--run_dir", "whole", "--save_every_n_steps", 1)
     printed = capsys.readouterr().out
-    assert "mixed: bad 76.1% (22 blocks, 1.6 passes an epoch), good 23.9% (24 blocks, " in printed
+    assert "mixed: bad 76.1% (22 blocks, 1.6 passes per epoch), good 23.9% (24 blocks, " in printed
     figures = json.loads((folder / "whole" / "metrics.json").read_text())
     assert figures["val/perplexity"] < figures["start/val/perplexity"]
     num_steps = figures["last/step"]
