@@ -154,7 +154,7 @@ def test_facts_and_options(make_data: Any) -> None:
     [
         (
             {"block_policy": "concatenate"},
-            r"data.pack_length 64 needs data.block_policy document or line: the blocks of c",
+            r"data.pack_length 64 needs data.block_policy document or line: blocks of concatenated",
         ),
         ({"pack_length": 20}, r"data.pack_length 20 is less than the longest block, 32 tokens; raise it or lower data"),
         ({"pack_length": 0}, r"data.pack_length must be at least 1, got 0"),
@@ -198,7 +198,7 @@ def test_windows_of_training_are_packed(make_news: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_tokens_per_batch": 500}, "data.pack_length and data.max_tokens_per_batch exclude each other"),
+        ({"max_tokens_per_batch": 500}, "data.pack_length and data.max_tokens_per_batch are mutually exclusive"),
         ({"group_by_length": True}, "data.group_by_length true has no effect with data.pack_length"),
         ({"pack_length": 30}, "data.pack_length 30 is less than the longest sequence, 40 tokens; raise it or lower da"),
         ({"pack_length": -1}, "data.pack_length must be at least 1, got -1"),

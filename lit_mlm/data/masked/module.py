@@ -45,7 +45,7 @@ class BlocksDataModule(TextDataModule):
             cuts each non-blank line.
         map_batch_size: makes ``concatenate`` join only this many documents at a time, like recipes that cut within
             `Dataset.map`, in batches of 1,000.
-        drop_tail: drops blocks that are not full; ``unless_alone`` keeps one that is the only block of its text.
+        drop_tail: drops blocks that are not full; ``unless_alone`` keeps the only block of a document, line or batch.
         truncate: keeps only the first block of each document or line.
         special_tokens: added to each ``document`` before it is cut, or to each ``block``.
         num_train_blocks: trains on a random sample of this many blocks.

@@ -5,7 +5,7 @@ import difflib
 import json
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -84,7 +84,7 @@ def get_text(row: Row, column: str) -> str:
     'A fine film.'
     """
     if column not in row.fields:
-        raise BadRecordError(f"{row.place}: no column {column!r}, only {_list(row.fields)}; set data.text_column")
+        raise BadRecordError(f"{row.place}: {describe_missing(column, row.fields)}")
     text = row.fields[column]
     if isinstance(text, str) and text.strip():
         if is_whole(text):
@@ -255,18 +255,25 @@ def _read_parquet(path: Path, source: IO[bytes], column: str | None, on_bad: OnB
 
 
 def require_column(place: str, names: Sequence[str], column: str | None) -> None:
-    """Rejects a file or data set without a column; the error lists the columns and suggests the closest."""
+    """Rejects a file or data set without a column."""
     if column is None or column in names:
         return
-    near = difflib.get_close_matches(column, names, n=1)
-    advice = f"did you mean data.text_column {near[0]}?" if near else "set data.text_column"
+    missing = describe_missing(column, names)
     if len(names) == 1 and set(";|\t") & set(names[0]):
         advice = "its separator does not fit its name: .csv is separated by commas, .tsv by tabs"
-    raise InputError(f"{place} has no column {column!r}, only {_list(names)}; {advice}")
+        missing = f"no column {column!r}, only {names[0]!r}; {advice}"
+    raise InputError(f"{place} has {missing}")
 
 
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)
+def describe_missing(column: str, names: Collection[str], option: str = "text_column") -> str:
+    """Describes a missing column, the known ones, and the option to set.
+
+    >>> describe_missing("txt", ["id", "text"])
+    "no column 'txt', only 'id', 'text'; did you mean data.text_column text?"
+    """
+    near = difflib.get_close_matches(column, names, n=1)
+    advice = f"did you mean data.{option} {near[0]}?" if near else f"set data.{option}"
+    return f"no column {column!r}, only {', '.join(map(repr, names))}; {advice}"
 
 
 def _shorten(text: str, length: int = 60) -> str:

@@ -1,4 +1,4 @@
-"""Files with a word a line and its tags in columns, as CoNLL's shared tasks lay them out."""
+"""Column files in the layout of the CoNLL shared tasks: one word per line, with its tags in columns."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from lit_mlm.data.reading.files import BadRecordError, Line, OnBad, decode_lines
 from lit_mlm.data.tagged.sentences import TaggedSentence
 
 DOCUMENT_BOUNDARY = "-DOCSTART-"
-"""What stands in place of a word on a line that opens a document."""
+"""Stands for a word on a line that starts a document."""
 
 Column = Literal["first", "second", "third", "last"]
 
@@ -16,13 +16,13 @@ Column = Literal["first", "second", "third", "last"]
 def read_columns(
     path: Path, column: Column = "last", encoding: str = "utf-8", on_bad: OnBad = refuse
 ) -> Iterator[TaggedSentence]:
-    """The sentences of a file, as `parse_columns` finds them.
+    """Yields the sentences of a file, as in `parse_columns`.
 
     Args:
         path: compressed or not.
-        column: which one is the tag; the first one, the word itself, where there may be no tags.
+        column: of the tags; ``first``, the words themselves, if there may be no tags.
         encoding: of the file.
-        on_bad: gets the first line of a sentence that can't be read, which is left out as a whole; or the file.
+        on_bad: takes the file, or the first bad line of a sentence, which is skipped as a whole.
     """
     try:
         content = read_bytes(path)
@@ -35,21 +35,16 @@ def read_columns(
 def parse_columns(
     path: Path, content: bytes, column: Column, encoding: str, on_bad: OnBad = refuse
 ) -> Iterator[TaggedSentence]:
-    """The sentences of the content of a file, with a blank line between two of them.
+    r"""Yields the sentences of the decompressed content of a file, which are separated by blank lines.
 
-    Columns are separated by tabs if the first word's line has one, else by spaces, one or more; only a tab lets a word
-    hold spaces. The first column is the word. Each line has as many columns as the first one. Lines with
-    `DOCUMENT_BOUNDARY` in place of the word are neither words nor part of a sentence; in a file that has none documents
-    have no known boundaries.
+    Columns are separated by tabs if the first word's line has one, so that words may contain spaces, else by spaces.
+    The first column is the word. All lines have as many columns as the first. `DOCUMENT_BOUNDARY` lines belong to no
+    sentence; without them, `TaggedSentence.document` is None. The other arguments are those of `read_columns`.
 
-    Args:
-        path: for messages.
-        content: of the file, decompressed.
-        column: as in `read_columns`.
-        encoding: of the content.
-        on_bad: as in `read_columns`.
+    >>> [(s.words, s.tags) for s in parse_columns(Path("a.txt"), b"EU B-ORG\n. O\n\nOh O\n", "last", "utf-8")]
+    [(['EU', '.'], ['B-ORG', 'O']), (['Oh'], ['O'])]
     """
-    place = {"first": 0, "second": 1, "third": 2, "last": -1}[column]
+    index = {"first": 0, "second": 1, "third": 2, "last": -1}[column]
     words: list[str] = []
     tags: list[str] = []
     first, bad = 0, None
@@ -60,7 +55,7 @@ def parse_columns(
         elif fields and fields[0] != DOCUMENT_BOUNDARY:
             first = first if words else number
             words.append(fields[0])
-            tags.append(fields[place])
+            tags.append(fields[index])
         else:
             if bad is not None:
                 on_bad(bad)
@@ -72,33 +67,32 @@ def parse_columns(
 
 
 def append_column(content: bytes, tags: Iterable[str], encoding: str) -> Iterator[str]:
-    """The lines of a file that `parse_columns` reads, with one more column.
-
-    Args:
-        content: of the file, decompressed.
-        tags: of all its words; lines that open a document get ``O``.
-        encoding: of the content.
-    """
+    """Yields the lines of a file for `parse_columns` with another column; `DOCUMENT_BOUNDARY` lines get ``O``."""
     lines = [line.text for line in decode_lines(Path(), content, encoding)]
-    rest, is_boundary = iter(tags), [line.split(maxsplit=1)[:1] == [DOCUMENT_BOUNDARY] for line in lines]
-    separator = next(
-        (
-            "\t" if "\t" in line else " "
-            for line, boundary in zip(lines, is_boundary, strict=True)
-            if line.strip() and not boundary
-        ),
-        " ",
-    )
-    for line, boundary in zip(lines if lines[-1] else lines[:-1], is_boundary, strict=False):
-        if not line.strip(" \t"):
+    first = next((line for line in lines if line.strip() and not _is_boundary(line)), "")
+    rest, separator = iter(tags), _find_separator(first)
+    for line in lines if lines[-1] else lines[:-1]:
+        if line.strip(" \t"):
+            tag = "O" if _is_boundary(line) else next(rest)
+            yield separator.join([*_split(line, separator), tag])
+        else:
             yield ""
-            continue
-        fields = line.split("\t") if separator == "\t" else [field for field in line.split(" ") if field]
-        yield separator.join([*fields, "O" if boundary else next(rest)])
+
+
+def _is_boundary(line: str) -> bool:
+    return line.split(maxsplit=1)[:1] == [DOCUMENT_BOUNDARY]
+
+
+def _find_separator(line: str) -> str:
+    return "\t" if "\t" in line else " "
+
+
+def _split(line: str, separator: str) -> list[str]:
+    return line.split("\t") if separator == "\t" else [field for field in line.split(" ") if field]
 
 
 def _split_lines(path: Path, lines: Iterable[Line], column: str) -> Iterator[tuple[int, list[str] | BadRecordError]]:
-    """The columns of each line with its number, none of a blank line; a last blank line ends the last sentence."""
+    """The columns of each line, none for a blank one; a blank line is added to end the last sentence."""
     number, separator = 0, ""
     num_columns = first = 0
     least = {"first": 1, "third": 3}.get(column, 2)
@@ -106,11 +100,11 @@ def _split_lines(path: Path, lines: Iterable[Line], column: str) -> Iterator[tup
         if bad or not line.strip(" \t"):
             yield number, bad or []
             continue
-        if line.split(maxsplit=1)[:1] == [DOCUMENT_BOUNDARY]:
+        if _is_boundary(line):
             yield number, [DOCUMENT_BOUNDARY]
             continue
-        separator = separator or ("\t" if "\t" in line else " ")
-        fields = line.split("\t") if separator == "\t" else [field for field in line.split(" ") if field]
+        separator = separator or _find_separator(line)
+        fields = _split(line, separator)
         if not num_columns and len(fields) >= least:
             num_columns, first = len(fields), number
         wrong = _find_problem(fields, num_columns or least, first, separator)
@@ -119,7 +113,7 @@ def _split_lines(path: Path, lines: Iterable[Line], column: str) -> Iterator[tup
 
 
 def _find_problem(fields: list[str], num_columns: int, first: int, separator: str) -> str | None:
-    """What is wrong with a line, None if nothing is."""
+    """The problem of a line; None if it is valid."""
     kind = "tabs" if separator == "\t" else "spaces"
     if len(fields) != num_columns:
         expected = f"{num_columns}, as line {first} has" if first else f"at least {num_columns}, a word and its tags"

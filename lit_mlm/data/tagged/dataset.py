@@ -1,4 +1,4 @@
-"""Tagged sentences as a data set, and what truncation would lose of them."""
+"""Tagged sentences as a data set, and their counts."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ from lit_mlm.text.tagging.schemes import find_spans
 
 
 class TaggedDataset(TaggedRows, Dataset[dict[str, Tensor]]):
-    """Maps the key of a batch to the batch; holds no state, so every worker and every restart gives the same."""
+    """Maps the key of a batch to the batch; stateless, so every worker and every restart gives the same."""
 
     def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
-        """The batch; one without rows still has one, of which nothing is scored: nets need one."""
+        """The batch; nets need a row, so an empty batch has one without scored positions."""
         is_empty = len(key.examples) == 0
         arrays = self.make_batch(np.zeros(1, dtype=np.int64) if is_empty else key.examples)
         if is_empty:
@@ -31,15 +31,15 @@ class TaggedDataset(TaggedRows, Dataset[dict[str, Tensor]]):
 def count_texts(
     sentences: Sequence[TaggedSentence], encoded: Sequence[EncodedWords], has_entities: bool, truncation: int | None
 ) -> dict[str, float | int | str]:
-    """How many sentences and words there are, how many entities, and what truncation would lose of them.
+    """Counts sentences, words and entities, and those that truncation would lose.
 
-    A word is lost if its first piece is, an entity if one of its words is.
+    A word is lost if its first token is truncated, an entity if any of its words is.
 
     Args:
-        sentences: as the files have them, in any scheme.
-        encoded: the pieces of each.
-        has_entities: whether the tags are those of a scheme.
-        truncation: pieces that it leaves of a sentence; None for all.
+        sentences: as in the files, in any scheme.
+        encoded: their tokens.
+        has_entities: whether the tags have a scheme.
+        truncation: tokens of a sentence that truncation keeps; None for all.
     """
     num_words = [len(sentence.words) for sentence in sentences]
     kept = [count_words(sentence, truncation) for sentence in encoded]

@@ -1,4 +1,4 @@
-"""The label set of a corpus, in a fixed order, and the numbers of its tags."""
+"""The label set of a corpus in a fixed order, and the label ids of its tags."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,20 +7,23 @@ from lit_mlm.errors import InputError
 from lit_mlm.text.tagging.schemes import Scheme, split_tag
 
 FIRST_TYPES = ("PER", "ORG", "LOC", "MISC")
-"""The types that come first, in the order that CoNLL-2003 is published with."""
+"""Entity types that come first, in the order published with CoNLL-2003."""
 
 
 def find_labels(sentences: Iterable[TaggedSentence], scheme: Scheme | None) -> list[str]:
-    """The label set of a corpus.
+    """The label set of a corpus, in a fixed order.
+
+    >>> sentences = [TaggedSentence(["in", "Ulm"], ["O", "B-LOC"], "a.txt"), TaggedSentence(["Oh"], ["B-X"], "a.txt")]
+    >>> find_labels(sentences, "IOB2")
+    ['O', 'B-LOC', 'I-LOC', 'B-X', 'I-X']
 
     Args:
-        sentences: their tags are of `scheme`.
+        sentences: with tags in `scheme`.
         scheme: None for plain tags.
 
     Returns:
-        Plain tags are sorted. Of a scheme ``O`` comes first, then, type by type, every tag that the scheme has for it,
-        B before I, though none of the sentences may hold it: the later pieces of a word need I, and a decoder the rest.
-        `FIRST_TYPES` come first, others are sorted.
+        Plain tags, sorted; or ``O``, then all tags of the scheme by type, even those without an example: a word's later
+        tokens need I, and a decoder needs the others. `FIRST_TYPES` come first, other types are sorted.
     """
     tags = {tag for sentence in sentences for tag in sentence.tags}
     if scheme is None:
@@ -32,16 +35,12 @@ def find_labels(sentences: Iterable[TaggedSentence], scheme: Scheme | None) -> l
 
 
 def require_same_labels(ours: Sequence[str], given: Sequence[str]) -> None:
-    """Refuses labels that are given and differ from those of the model in more than order.
-
-    Raises:
-        InputError: with both.
-    """
+    """Rejects given labels that differ from the model's in more than order."""
     if set(ours) != set(given):
         differing = [label for label in (*ours, *given) if (label in ours) != (label in given)]
         raise InputError(
-            f"the model was made for the labels {', '.join(ours)}, but data.labels are {', '.join(given)}; they differ "
-            f"in {', '.join(differing)}"
+            f"the model has the labels {', '.join(ours)}, but data.labels are {', '.join(given)}; they differ in "
+            f"{', '.join(differing)}"
         )
 
 
@@ -51,10 +50,7 @@ def number_tags(sentences: Iterable[TaggedSentence], labels: Sequence[str], name
     Args:
         sentences: of a split.
         labels: names, by id.
-        name: whose labels these are, for the message.
-
-    Raises:
-        InputError: at the first tag that is no label.
+        name: owner of the labels, for the message about an unknown tag.
     """
     ids = {label: i for i, label in enumerate(labels)}
     numbers = []

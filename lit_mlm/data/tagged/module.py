@@ -1,4 +1,4 @@
-"""Token classification: sentences of tagged words in, windows with labels out."""
+"""The data module of token classification: tagged sentences in, labelled windows out."""
 
 import hashlib
 import json
@@ -35,17 +35,13 @@ Facts = dict[str, float | int | str]
 
 @dataclass(frozen=True)
 class TagOptions:
-    """The options of `TaggedDataModule` that say how tags become labels; those of the same names.
-
-    Each field is part of the data's fingerprint.
-    """
+    """Options of `TaggedDataModule` that define the labels; all are part of the fingerprint."""
 
     scheme: Scheme | None = None
     labels: list[str] | None = None
     label_later_pieces: Literal["inside", "ignore"] = "inside"
 
     def __post_init__(self) -> None:
-        """Refuses labels that are not a set."""
         if self.labels is not None and (not self.labels or len(set(self.labels)) < len(self.labels)):
             raise InputError(f"data.labels must name at least one label, each once, got {self.labels}")
 
@@ -56,30 +52,29 @@ class TaggedDataModule(TextDataModule):
     A new data set is a subclass with one method, `load_sentences`.
 
     Args:
-        window: tokens in a window, special tokens included; by default the most that the model takes.
-        stride: tokens that neighbouring windows of a long sentence share; a quarter of a window by default.
-        context_tokens: shows this many tokens of the sentences around each one, of the same document, as far as the
-            window allows; none of them is scored.
-        group_by_length: has training batches hold sentences of about the same length; by default only with
-            `max_tokens_per_batch`: it saves padding, but can cost quality. Evaluation, which it can't change, does so.
-        max_tokens_per_batch: tokens in a batch, padding included, in place of `batch_size` and `eval_batch_size`.
-        pack_length: packs the windows of training into rows of this many tokens, in which each attends to itself alone,
-            in place of batches by length; `batch_size` counts rows. In evaluation a sentence's windows stay together.
-        scheme: that tags of entities are converted to, from whichever the files have; IOB2 by default, or that of
-            `labels` or of the model where theirs is BIOES or BILOU.
-        labels: the label set, in the order of the ids; by default that of the training split, ``O`` first.
-        label_later_pieces: what is learned at a word's tokens after the first: ``inside``, the I-X of its entity, or
-            nothing (``ignore``). A word's prediction is that of its first token.
-        strict_tags: refuses tags that break their scheme, such as an IOB2 entity that opens with I; by default they are
-            read as conlleval reads them, and reported. Misspelt ones are always refused.
-        kwargs: the options of `TextDataModule`.
+        window: tokens per window, special tokens included; by default the model's maximum.
+        stride: tokens that neighbouring windows of a long sentence share; by default a quarter of a window.
+        context_tokens: adds up to this many unscored tokens of the surrounding sentences of the document, as far as the
+            window has room.
+        group_by_length: batches training sentences of similar length, which saves padding but can cost quality; by
+            default only with `max_tokens_per_batch`. Evaluation, whose results don't depend on it, always does so.
+        max_tokens_per_batch: tokens per batch, padding included, in place of `batch_size` and `eval_batch_size`.
+        pack_length: packs training windows into rows of this many tokens, without attention between windows, in place
+            of batches by length; `batch_size` counts rows. In evaluation a sentence's windows stay together.
+        scheme: converts entity tags to this scheme; by default IOB2, or BIOES or BILOU if `labels` or the model use it.
+        labels: label set, in the order of the ids; by default that of the training split, ``O`` first.
+        label_later_pieces: training label of a word's tokens after the first: ``inside``, the I-X of its entity, or
+            none (``ignore``). The first token gives the prediction of a word.
+        strict_tags: rejects tags that break their scheme, such as an IOB2 entity that starts with I; by default they
+            are read as in conlleval, with a warning. Misspelt tags are always rejected.
+        kwargs: options of `TextDataModule`.
     """
 
     labels: list[str]
-    """The names of the labels, by id; known after `setup`."""
+    """Names of the labels, by id; set by `setup`."""
 
     scheme: Scheme | None
-    """The scheme of `labels`; None for plain tags; known after `setup`."""
+    """Scheme of `labels`, None for plain tags; set by `setup`."""
 
     def __init__(
         self,
@@ -100,9 +95,9 @@ class TaggedDataModule(TextDataModule):
         self.batches = LengthOptions(group_by_length, max_tokens_per_batch, pack_length)
         self.tags = TagOptions(scheme, labels, label_later_pieces)
         if max_tokens_per_batch is not None and kwargs.get("eval_batch_size") is not None:
-            raise InputError("data.eval_batch_size and data.max_tokens_per_batch exclude each other: both size a batch")
+            raise InputError("data.eval_batch_size and data.max_tokens_per_batch are mutually exclusive")
         if self.num_proc is not None:
-            raise InputError("data.num_proc has no effect here: each distinct word is tokenised once, by this process")
+            raise InputError("data.num_proc has no effect on tagged words: each distinct word is tokenised once")
         self.pack_length, self.strict_tags = pack_length, strict_tags
         self.sentences: dict[str, list[TaggedSentence]] = {}
         self.examples: dict[str, TaggedDataset] = {}
@@ -116,20 +111,20 @@ class TaggedDataModule(TextDataModule):
         """Loads sentences by split.
 
         Args:
-            splits: which of ``"train"``, ``"val"`` and ``"test"`` are needed; more may be returned.
+            splits: the splits needed, among ``"train"``, ``"val"`` and ``"test"``; more may be returned.
 
         Returns:
-            The sentences of each, with their tags as they are in the files.
+            The sentences of each split, with the tags of the files.
         """
 
     def find_scheme(self, sentences: Collection[TaggedSentence]) -> Scheme | None:
-        """The scheme of the tags as they are in the files, None for plain ones."""
+        """The scheme of the tags of the files; None for plain tags."""
         return find_scheme(sentence.tags for sentence in sentences)
 
     def _make_splits(self, stage: str) -> None:
         known = self._label_names or self.tags.labels or []
         has_tags = stage != "predict" or not known
-        if not has_tags:  # what is predicted need not be there, nor be right
+        if not has_tags:  # tags to predict may be missing or wrong
             self._read = {split: blank_tags(read, known) for split, read in self._read.items()}
         tagged = self._read.get("train") or list(chain(*self._read.values()))
         source = self.find_scheme(tagged) if has_tags else find_scheme([label] for label in known)
@@ -141,7 +136,7 @@ class TaggedDataModule(TextDataModule):
         for split in self._find_splits(stage):
             warn_of_misplaced(split, read[split].misplaced)
             self.sentences[split] = read[split].sentences
-            self._hashes[split] = hash_sentences(self.sentences[split])  # the same whichever scheme the files have
+            self._hashes[split] = hash_sentences(self.sentences[split])  # independent of the scheme of the files
             self.examples[split] = self._make_examples(split, owner, has_entities=has_tags and self.scheme is not None)
         if "train" in self.examples and self.pack_length is not None:
             self.packed = pack_examples(self.examples["train"], self.pack_length, ("sequence", "data.window"))
@@ -151,17 +146,17 @@ class TaggedDataModule(TextDataModule):
         return (self.predict_split,) if stage == "predict" else super()._find_splits(stage)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of training windows, or of the rows that they are packed into, in a new order each epoch."""
+        """Training batches of windows, or of packed rows, shuffled each epoch."""
         if self.packed is not None:
             return self.load_examples(self.packed, len(self.packed), self.train_seed)
         return self.make_loader(self.examples["train"], self.make_sampler("train", is_training=True))
 
     def _load_split(self, split: str) -> DataLoader[Any]:
-        """Batches of windows, those of a sentence in one batch."""
+        """Evaluation batches, each with all windows of its sentences."""
         return self.make_loader(self.examples[split], self.make_sampler(split))
 
     def make_sampler(self, split: str, is_training: bool = False) -> LengthSampler:
-        """The batches of a split."""
+        """The batch sampler of a split."""
         size, (rank, num_ranks) = self.batch_size if is_training else self.eval_batch_size, self.rank
         kwargs: dict[str, Any] = {"rank": rank, "num_ranks": num_ranks}
         if is_training:
@@ -175,22 +170,22 @@ class TaggedDataModule(TextDataModule):
 
     @property
     def truncation(self) -> int | None:
-        """Tokens of a sentence that cutting it at the model's limit would leave; None without a limit."""
+        """Tokens of a sentence that truncation to the model's maximum would keep; None without a limit."""
         return self.windowing.truncation
 
     @property
     def order_options(self) -> dict[str, Any]:
-        """What decides the order of training beside the texts, the seed and the global batch."""
+        """The options that determine the order of training, besides texts, seed and global batch."""
         return self.batches.describe(self.batch_size)
 
     @property
     def predicted_words(self) -> list[Sequence[str]]:
-        """The words of each sentence of `predict_split`, in the order of the input."""
+        """The words of each sentence of `predict_split`, in order."""
         return [sentence.words for sentence in self.sentences[self.predict_split]]
 
     @property
     def tagging_options(self) -> dict[str, Any]:
-        """What a tagger must do with words to be what its evaluation was, in YAML's types."""
+        """The options that make a tagger agree with the evaluation, as plain data."""
         found = self.windowing
         return {
             "scheme": self.scheme,
@@ -202,16 +197,16 @@ class TaggedDataModule(TextDataModule):
 
     @property
     def sequence_length(self) -> int:
-        """The length of the longest sequence in any batch, in tokens."""
+        """The maximum sequence length in any batch, in tokens."""
         return max(int(examples.lengths.max()) for examples in self.examples.values())
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the sentences, the tokenizer and every option that shapes the examples, of splits in use."""
+        """SHA-256 (hex) of the sentences, the tokenizer and the options that shape examples, of the splits in use."""
         return self._fingerprint(sorted(self.examples))
 
     def describe(self) -> str:
-        """The number of sentences, words and entities of each split, the labels and the windows."""
+        """Describes the number of sentences, words and entities of each split, the labels and the windows."""
         counts = []
         for split in self.examples:
             facts = self._counts[split]
@@ -232,10 +227,7 @@ class TaggedDataModule(TextDataModule):
         return ", ".join(parts)
 
     def facts(self, split: str) -> Facts:
-        """What belongs to the results of a split: its sentences, words and entities, and what truncation would lose.
-
-        A word is lost if its first piece is beyond the model's limit, an entity if one of its words is.
-        """
+        """Metadata of a split that belongs to its metrics: counts as in `count_texts`, windows and padding."""
         return self._counts[split] | {
             "data_fingerprint": self._fingerprint([split]),
             "num_windows": len(self.examples[split]),
@@ -243,7 +235,7 @@ class TaggedDataModule(TextDataModule):
         }
 
     def _load(self, stage: str) -> None:
-        """Reads what a stage needs, and the training split where the labels or the tokenizer come from it."""
+        """Reads the splits of a stage, and train if it defines the labels or the tokenizer."""
         splits = set(self._find_splits(stage))
         has_labels = self._label_names is not None or self.tags.labels is not None
         self.load_texts(splits if has_labels else {*splits, "train"})
@@ -255,17 +247,14 @@ class TaggedDataModule(TextDataModule):
             splits: train, val or test.
 
         Returns:
-            The sentences by split, as the files have them; those of training, too, where the tokenizer is trained.
-
-        Raises:
-            InputError: if a split has no words, or can't be read.
+            Sentences by split, with the tags of the files, and with train if the tokenizer is trained.
         """
         needed = {*splits, "train"} if self.tokenizer_options.vocab_size is not None else {*splits}
         loaded = self.load_sentences(needed)
         self._read = {split: loaded[split] for split in sorted(needed)}
         for split, sentences in self._read.items():
             if not any(sentence.words for sentence in sentences):
-                raise InputError(f"the {split} split has no words: no line of it has a word and its tag")
+                raise InputError(f"the {split} split has no words: no line has a word and its tag")
         text_hash = hash_sentences(self._read.get("train", []))
         options = self._model, self._iterate_train_texts, text_hash, self.cache_dir
         self.tokenizer = self.tokenizer_options.load(*options)
@@ -277,11 +266,11 @@ class TaggedDataModule(TextDataModule):
 
     @property
     def _label_names(self) -> list[str] | None:
-        """The labels that the model was made for, by id; None if it is made for whatever the data has."""
+        """The labels of the model by id; None if it takes those of the data."""
         return getattr(self._model, "label_names", None)
 
     def _choose_labels(self, stage: str, train: list[TaggedSentence]) -> list[str]:
-        """The labels, in the model's order where it has the same ones; training may give a model others."""
+        """The labels: in training those of the data, in the model's order if it has the same set; else the model's."""
         names, given = self._label_names, self.tags.labels
         if names is not None and stage != "fit":
             if given is not None:
@@ -296,7 +285,7 @@ class TaggedDataModule(TextDataModule):
         encoded = encode_words(self.tokenizer, [sentence.words for sentence in sentences], found.size)
         inside = make_inside_table(self.labels) if self.tags.label_later_pieces == "inside" else None
         context = (number_documents(sentences), num_context) if num_context else None
-        # Of the files, before tags were converted: what is scored is held against them.
+        # Counts of the files, before conversion: scores are relative to them.
         self._counts[split] = count_texts(self._read[split], encoded, has_entities, found.truncation)
         return TaggedDataset.build(self.tokenizer, encoded, found.size, found.stride, context, word_labels, inside)
 
@@ -313,16 +302,7 @@ class TaggedDataModule(TextDataModule):
 
 @rank_zero_only
 def warn_of_misplaced(split: str, places: Sequence[str]) -> None:
-    """Reports tags that break their scheme.
-
-    Args:
-        split: that they are of.
-        places: what was found, and where.
-    """
+    """Warns of tags of a split that break their scheme, and names the first of their places."""
     if places:
-        log.warning(
-            "%s: %s out of place, read as conlleval does; the first: %s; data.strict_tags true refuses it",
-            split,
-            "1 tag" if len(places) == 1 else f"{len(places):,} tags",
-            places[0],
-        )
+        text = "%s: tags out of place, read as in conlleval: %d, the first: %s; data.strict_tags true rejects them"
+        log.warning(text, split, len(places), places[0])

@@ -1,4 +1,4 @@
-"""The tags of sentences, read from whichever scheme the files have and written in one."""
+"""Converts the tags of sentences between schemes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from lit_mlm.text.tagging.schemes import Scheme, find_problems, find_spans, gues
 
 
 class Converted(NamedTuple):
-    """Sentences in one scheme, and the tags of theirs that could not stand where they stood, each with its place."""
+    """Sentences in one scheme, and messages about tags that broke the scheme of the files."""
 
     sentences: list[TaggedSentence]
     misplaced: list[str]
@@ -19,19 +19,15 @@ class Converted(NamedTuple):
 def convert_sentences(
     sentences: Iterable[TaggedSentence], source: Scheme | None, target: Scheme | None, strict: bool = False
 ) -> Converted:
-    """The same sentences with tags of another scheme, after a check of each tag.
+    """Converts sentences to another scheme and checks their tags.
 
-    Tags are read as conlleval reads them (`find_spans`): published corpora have a few that can't stand where they
-    stand. What is written is right.
+    Tags that break their scheme, as in some published corpora, are read as in conlleval (`find_spans`).
 
     Args:
         sentences: of a split.
-        source: the scheme of their tags; None for plain ones, which stay as they are.
-        target: that of the result; None for plain ones.
-        strict: refuses what can't stand where it stands.
-
-    Raises:
-        InputError: at the first tag that is misspelt, or that is refused.
+        source: scheme of their tags; None for plain tags, which stay unchanged.
+        target: scheme of the result; None for plain tags.
+        strict: rejects tags that break their scheme; misspelt ones are always rejected.
     """
     converted, misplaced = [], []
     for sentence in sentences:
@@ -41,7 +37,7 @@ def convert_sentences(
             if not is_tag(sentence.tags[i], source):
                 raise InputError(found)
             if strict:
-                raise InputError(f"{found}; data.strict_tags false reads it as conlleval does")
+                raise InputError(f"{found}; data.strict_tags false reads it as in conlleval")
             misplaced.append(found)
         if target is not None and (problems or source != target):
             tags = write_tags(find_spans(sentence.tags), len(sentence.tags), target)
@@ -54,19 +50,16 @@ def choose_scheme(source: Scheme | None, typed: Scheme | None, known: Sequence[s
     """The scheme that tags are converted to.
 
     Args:
-        source: the one that they are in; None for plain ones, which stay as they are.
+        source: of the files; None for plain tags, which stay unchanged.
         typed: the option ``data.scheme``.
-        known: labels that are given or the model's, whose scheme is taken where none is typed.
-
-    Raises:
-        InputError: if a scheme is typed for plain tags.
+        known: labels of the options or the model, whose scheme is the default.
     """
     if source is None and typed is not None:
-        raise InputError(f"data.scheme {typed} has no effect: the tags are plain, and none opens with B- or I-")
+        raise InputError(f"data.scheme {typed} has no effect: the tags are plain, none starts with B- or I-")
     return None if source is None else typed or guess_scheme(known)
 
 
 def blank_tags(sentences: Iterable[TaggedSentence], labels: Sequence[str]) -> list[TaggedSentence]:
-    """The same sentences with one label, ``O`` if there is such, at each word: nothing is known of them."""
+    """Replaces unknown tags by one label: ``O``, or the first label if there is no ``O``."""
     blank = "O" if "O" in labels else labels[0]
     return [replace(sentence, tags=[blank] * len(sentence.words)) for sentence in sentences]

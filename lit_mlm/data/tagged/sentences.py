@@ -1,4 +1,4 @@
-"""Sentences of words and tags, from JSON lines and from the Hub."""
+"""Tagged sentences, from JSON lines, Parquet and the Hub."""
 
 import hashlib
 import json
@@ -12,22 +12,21 @@ from datasets import ClassLabel
 
 from lit_mlm.data.reading.files import BadRecordError, OnBad, map_records, refuse
 from lit_mlm.data.reading.hub import load_split
-from lit_mlm.data.reading.readers import Row, read_rows
-from lit_mlm.errors import InputError, suggest
+from lit_mlm.data.reading.readers import Row, describe_missing, read_rows
+from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
 
 
 @dataclass(frozen=True)
 class TaggedSentence:
-    """A sentence, and where it stands.
+    """A tagged sentence and its place.
 
     Attributes:
-        words: as they are in the file.
-        tags: one for each word.
-        place: the file, or the row, for messages.
-        first_line: the line of the first word in a file that has a word a line; None in other kinds.
-        document: the same number for all sentences of a document, which stand next to each other; None where the
-            boundaries of documents are not known.
+        words: as in the file.
+        tags: one per word.
+        place: file or row, for messages.
+        first_line: line of the first word in a column file; None for other files.
+        document: number shared by the consecutive sentences of a document; None if documents have no boundaries.
     """
 
     words: Sequence[str]
@@ -37,14 +36,14 @@ class TaggedSentence:
     document: int | None = None
 
     def locate(self, word: int) -> str:
-        """Where a word stands, for messages."""
+        """The place of a word, for messages."""
         if self.first_line is None:
             return f"{self.place}, word {word + 1} ({self.words[word]!r})"
         return f"{self.place}, line {self.first_line + word} ({self.words[word]!r})"
 
 
 def hash_sentences(sentences: Iterable[TaggedSentence]) -> str:
-    """SHA-256 (hex) of words, tags and the boundaries of documents."""
+    """SHA-256 (hex) of words, tags and document boundaries."""
     digest, before = hashlib.sha256(), None
     for sentence in sentences:
         content = [list(sentence.words), list(sentence.tags), sentence.document != before]
@@ -54,37 +53,29 @@ def hash_sentences(sentences: Iterable[TaggedSentence]) -> str:
 
 
 def number_documents(sentences: Sequence[TaggedSentence]) -> IntArray:
-    """The document of each sentence, shape (S,).
-
-    Raises:
-        InputError: if that of a sentence is not known, so that context can't be taken from it.
-    """
+    """The document of each sentence, shape (S,), which must be known."""
     documents = [sentence.document for sentence in sentences]
     if None in documents:
         place = sentences[documents.index(None)].place
         raise InputError(
-            f"data.context_tokens needs the boundaries of documents, which {place} does not have: column files "
-            "mark them with -DOCSTART- lines"
+            f"data.context_tokens needs document boundaries, which {place} does not have: column files mark them with "
+            "-DOCSTART- lines"
         )
     return np.array(documents, dtype=np.int64)
 
 
 def make_sentence(row: Row, words_column: str, tags_column: str, names: Sequence[str] | None = None) -> TaggedSentence:
-    """Words and tags of a record; raises a `BadRecordError` where they can't be.
+    """Makes a sentence of a record; raises a `BadRecordError` if it is not one.
 
     Args:
-        row: its two columns hold lists.
-        words_column: the column with the words.
-        tags_column: the column with the tags, or with numbers for them.
-        names: of the tags that are numbers, by number.
+        row: with lists in two columns.
+        words_column: column of the words.
+        tags_column: column of the tags or their numbers.
+        names: of the tags, by number.
     """
     for option, column in (("words_column", words_column), ("tags_column", tags_column)):
         if column not in row.fields:
-            known = ", ".join(map(repr, row.fields))
-            raise BadRecordError(
-                f"{row.place}: no column {column!r}, only {known}; say which one with data.{option}"
-                f"{suggest(column, row.fields)}"
-            )
+            raise BadRecordError(f"{row.place}: {describe_missing(column, row.fields, option)}")
         if not isinstance(row.fields[column], list):
             raise BadRecordError(f"{row.place}: the column {column!r} must hold a list, got {row.fields[column]!r:.60}")
     words, tags = row.fields[words_column], row.fields[tags_column]
@@ -110,15 +101,9 @@ def read_sentences(
     names: Sequence[str] | None = None,
     on_bad: OnBad = refuse,
 ) -> Iterator[TaggedSentence]:
-    """The sentences of a file of records, one a record: JSON lines, a JSON array, or Parquet.
+    """Yields the sentences of a file, one per record of JSON lines, a JSON array or Parquet.
 
-    Args:
-        path: of one of these kinds.
-        words_column: the column with the words.
-        tags_column: the column with the tags.
-        encoding: of all but Parquet.
-        names: of tags that are numbers, by number.
-        on_bad: gets what can't be read.
+    Columns and names are those of `make_sentence`, the other arguments those of `read_rows`.
     """
     columns = words_column, tags_column, names
     return map_records(lambda row: make_sentence(row, *columns), read_rows(path, encoding, on_bad=on_bad), on_bad)
@@ -134,25 +119,15 @@ def load_sentences(
     names: Sequence[str] | None = None,
     on_bad: OnBad = refuse,
 ) -> Iterator[TaggedSentence]:
-    """The sentences of a split on the Hub, or of a copy of it, one a row.
+    """Yields the sentences of a split on the Hub or of a local copy, one per row.
 
-    Args:
-        dataset: id on the Hub, or folder.
-        split: its name there.
-        words_column: the column with the words.
-        tags_column: the column with the tags.
-        revision: of an id on the Hub.
-        subset: the name of the configuration, where the data set has several.
-        names: of tags that are numbers, by number; by default the data set's own.
-        on_bad: gets what can't be read.
+    Columns and names, which the data set may have itself, are those of `make_sentence`, the other arguments those of
+    `load_split`.
     """
     rows = load_split(dataset, split, revision, subset)
     for option, column in (("words_column", words_column), ("tags_column", tags_column)):
         if column not in rows.column_names:
-            raise InputError(
-                f"{dataset}, {split} has no column {column!r}, only {', '.join(map(repr, rows.column_names))}; say "
-                f"which one with data.{option}{suggest(column, rows.column_names)}"
-            )
+            raise InputError(f"{dataset}, {split} has {describe_missing(column, rows.column_names, option)}")
     kind = getattr(rows.features[tags_column], "feature", None)
     if isinstance(kind, ClassLabel):
         names = kind.names
@@ -162,7 +137,7 @@ def load_sentences(
 
 
 def _name_tag(tag: Any, names: Sequence[str] | None) -> str | None:
-    """The name of a tag, None where it has none."""
+    """The name of a tag; None if it has none."""
     if isinstance(tag, str):
         return tag
     is_number = isinstance(tag, int) and not isinstance(tag, bool)
@@ -173,5 +148,5 @@ def _say_expected(tag: Any, names: Sequence[str] | None) -> str:
     if not isinstance(tag, int):
         return f"expected a tag, got {tag!r:.60}"
     if names is None:
-        return f"the tag is the number {tag}, whose name is not known; give all names in their order with data.labels"
+        return f"the tag is the number {tag}, without a name; give all names in order with data.labels"
     return f"the tag is the number {tag}, but there are {len(names)} names: {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""Sentences cut into windows, and the rules by which windows make batches."""
+"""Windows of sentences, and their batches."""
 
 import sys
 from dataclasses import dataclass
@@ -12,24 +12,18 @@ from lit_mlm.text.tagging.rows import TaggedRows
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """The options of `TaggedDataModule` that say where windows begin and end; those of the same names.
-
-    Each field is part of the data's fingerprint.
-    """
+    """Options of `TaggedDataModule` that define the windows; all are part of the fingerprint."""
 
     window: Count | None = None
     stride: Size | None = None
     context_tokens: Size = 0
 
     def fit(self, num_special: int, max_length: int | None) -> "Windowing":
-        """The windows of a model.
+        """Checks the options against a model and sets their defaults.
 
         Args:
-            num_special: special tokens around a sentence.
-            max_length: tokens that the model takes, a window's by default; None without a limit.
-
-        Raises:
-            InputError: if the model takes fewer tokens, or there is no room for text.
+            num_special: special tokens of a sentence.
+            max_length: of the model, in tokens, the default of `window`; None without a limit.
         """
         window = self.window
         if window is not None and max_length is not None and window > max_length:
@@ -50,10 +44,10 @@ class Windowing:
     """The windows of a model.
 
     Attributes:
-        window: tokens in one at most, special tokens included; None without a limit: sentences stay whole.
-        size: tokens in one at most, without special tokens.
+        window: maximum tokens, special tokens included; None keeps sentences whole.
+        size: maximum tokens, without special tokens.
         stride: tokens that neighbouring windows of a sentence share at most.
-        truncation: tokens that cutting a sentence at the model's limit would leave; None without a limit.
+        truncation: tokens that truncation to the model's maximum would keep; None without a limit.
     """
 
     window: int | None
@@ -64,42 +58,38 @@ class Windowing:
 
 @dataclass(frozen=True)
 class LengthOptions:
-    """The options of `TaggedDataModule` that choose which windows make a batch; those of the same names."""
+    """Options of `TaggedDataModule` that define the batches."""
 
     group_by_length: bool | None = None
     max_tokens_per_batch: Count | None = None
     pack_length: Count | None = None
 
     def __post_init__(self) -> None:
-        """Refuses options that don't fit together."""
         if self.pack_length is not None and self.max_tokens_per_batch is not None:
-            raise InputError("data.pack_length and data.max_tokens_per_batch exclude each other: give data.batch_size")
+            raise InputError("data.pack_length and data.max_tokens_per_batch are mutually exclusive")
         if self.pack_length is not None and self.group_by_length:
-            raise InputError("data.group_by_length true has no effect with data.pack_length: rows are in random order")
+            raise InputError("data.group_by_length true has no effect with data.pack_length, which shuffles rows")
 
     @property
     def groups(self) -> bool:
-        """Whether training batches hold sentences of about the same length."""
+        """Whether training batches hold sentences of similar length."""
         return self.max_tokens_per_batch is not None if self.group_by_length is None else self.group_by_length
 
     def describe(self, batch_size: int) -> dict[str, Any]:
-        """The options that no run may change when it resumes."""
+        """The options that a resumed run may not change."""
         options = {"max_tokens_per_batch": self.max_tokens_per_batch, "pack_length": self.pack_length}
         if not (self.max_tokens_per_batch or self.pack_length):
             options["batch_size"] = batch_size
         return options if self.pack_length else options | {"group_by_length": self.groups}
 
     def order(self, split: str, examples: TaggedRows, batch_size: int, **kwargs: Any) -> LengthSampler:
-        """The batches of a split.
+        """Builds the batch sampler of a split.
 
         Args:
             split: for messages.
-            examples: the windows of the split.
-            batch_size: windows in a batch, unless there is `max_tokens_per_batch`.
-            kwargs: the other options of `LengthSampler`; with a seed it is that of training.
-
-        Raises:
-            InputError: if a batch has no room for the longest window.
+            examples: windows of the split; none may exceed `max_tokens_per_batch`.
+            batch_size: windows per batch, without `max_tokens_per_batch`.
+            kwargs: other arguments of `LengthSampler`; a seed means training.
         """
         longest, is_training = int(examples.lengths.max()), kwargs.get("seed") is not None
         if self.max_tokens_per_batch is not None and self.max_tokens_per_batch < longest:

@@ -168,8 +168,8 @@ def test_the_published_file_is_read_as_its_iob2_edition(
         for name in ("eng.train", "eng.testa"):
             (tmp_path / folder / name).write_text(text)
         found.append(make_data(data_dir=str(tmp_path / folder)))
-    assert [message[: message.index("; ")] for message in caplog.messages] == [
-        f"{split}: 1 tag out of place, read as conlleval does" for split in ("train", "val")
+    assert [message[: message.index(", the first")] for message in caplog.messages] == [
+        f"{split}: tags out of place, read as in conlleval: 1" for split in ("train", "val")
     ]
     assert f"{tmp_path / 'published' / 'eng.train'}, line 4 ('Aldra'): tag 'B-MISC', expected I-MISC" in caplog.text
     assert [" ".join(s.tags) for s in found[0].sentences["train"]] == ["O B-MISC I-MISC B-PER I-PER", "B-MISC B-MISC"]
@@ -259,8 +259,8 @@ def test_hub_id(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data_dir": "a", "dataset": "b"}, r"data.data_dir \(a\) and data.dataset \(b\) exclude each other"),
-        ({"data_dir": "a", "subset": "b"}, r"data.data_dir \(a\) and data.subset \(b\) exclude each other"),
+        ({"data_dir": "a", "dataset": "b"}, r"data.data_dir \(a\) and data.dataset \(b\) are mutually exclusive"),
+        ({"data_dir": "a", "subset": "b"}, r"data.data_dir \(a\) and data.subset \(b\) are mutually exclusive"),
         ({"encoding": "latin-1"}, r"data.encoding \(latin-1\) has no effect without data.data_dir"),
         ({"data_dir": "a", "encoding": "latin-0"}, r"data.encoding latin-0 is not a text encoding"),
         ({"data_dir": "a"}, r"data.data_dir a: the train split needs one of eng.train, train.txt, train.jsonl there"),

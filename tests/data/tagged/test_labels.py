@@ -35,7 +35,7 @@ def test_numbers_go_by_name() -> None:
 def test_sets_that_differ() -> None:
     require_same_labels(["O", "B-X"], ["B-X", "O"])
     with pytest.raises(
-        InputError, match=r"made for the labels O, B-X, but data.labels are O, B-Y; they differ in B-X, B"
+        InputError, match=r"the model has the labels O, B-X, but data.labels are O, B-Y; they differ in B-X, B"
     ):
         require_same_labels(["O", "B-X"], ["O", "B-Y"])
 

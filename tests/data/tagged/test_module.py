@@ -270,8 +270,8 @@ def test_tags_out_of_place_are_told_once_and_refused_on_request(
     right = splits | {"val": make_sentences({"a b c": "O B-PER O", "d e": "B-LOC B-PER"}, "valid.txt")}
     data, expected = make_data(splits), make_data(right, strict_tags=True)
     assert caplog.messages == [
-        "val: 3 tags out of place, read as conlleval does; the first: valid.txt, line 2 ('b'): tag 'I-PER', expected "
-        "B-PER, as no entity of this type stands right before (IOB2); data.strict_tags true refuses it"
+        "val: tags out of place, read as in conlleval: 3, the first: valid.txt, line 2 ('b'): tag 'I-PER', expected "
+        "B-PER, as no entity of this type stands right before (IOB2); data.strict_tags true rejects them"
     ]
     assert (data.fingerprint, data.facts("val")) == (expected.fingerprint, expected.facts("val"))
     assert collect(data) == collect(expected)
@@ -353,9 +353,7 @@ def test_context(make_data: Any) -> None:
     tokens = [sum(int(batch["attention_mask"].sum()) for batch in d.val_dataloader()) for d in (plain, data)]
     assert tokens[1] > tokens[0]
     assert plain.fingerprint != data.fingerprint
-    with pytest.raises(
-        InputError, match=r"data.context_tokens needs the boundaries of documents, which train.txt does no"
-    ):
+    with pytest.raises(InputError, match=r"data.context_tokens needs document boundaries, which train.txt does no"):
         make_data(context_tokens=5)
 
 
@@ -417,8 +415,11 @@ def test_tokenizer_is_trained_on_the_words(make_data: Any, monkeypatch: pytest.M
         ({"window": 30}, "data.window is 30, but the model takes at most 20 tokens"),
         ({"stride": 18}, "data.stride 18 must be less than the 18 tokens of a window"),
         ({"max_tokens_per_batch": 11}, "data.max_tokens_per_batch 11 is less than the longest sequence of the train"),
-        ({"max_tokens_per_batch": 50, "eval_batch_size": 2}, "data.eval_batch_size and data.max_tokens_per_batch excl"),
-        ({"num_proc": 2}, "data.num_proc has no effect here"),
+        (
+            {"max_tokens_per_batch": 50, "eval_batch_size": 2},
+            "data.eval_batch_size and data.max_tokens_per_batch are mut",
+        ),
+        ({"num_proc": 2}, "data.num_proc has no effect on tagged words"),
         ({"context_tokens": -1}, "data.context_tokens must be at least 0, got -1"),
     ],
 )

@@ -46,7 +46,7 @@ def test_hub(tmp_path: Path, tags: Any, values: list[Any], names: list[str] | No
 def test_hub_without_the_column(tmp_path: Path) -> None:
     folder = save_hub(tmp_path, Value("string"), [["O", "O"], ["O"]])
     with pytest.raises(
-        InputError, match=r"no column 'tags', only 'tokens', 'ner_tags'; say which one with data.tags_c"
+        InputError, match=r"no column 'tags', only 'tokens', 'ner_tags'; did you mean data.tags_column ner_tags"
     ):
         list(load_sentences(folder, "train", "tokens", "tags"))
 
@@ -68,7 +68,7 @@ def test_json_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"token": ["a"], "ner_tags": ["O"]}, "row 1: no column 'tokens', .*data.words_column; did you mean token?"),
+        ({"token": ["a"], "ner_tags": ["O"]}, "row 1: no column 'tokens', .*did you mean data.words_column token?"),
         ({"tokens": ["a"], "tags": ["O"]}, "row 1: no column 'ner_tags', only 'tokens', 'tags'; .*data.tags_column"),
         ({"tokens": "a", "ner_tags": ["O"]}, "the column 'tokens' must hold a list, got 'a'"),
         ({"tokens": ["a", "b"], "ner_tags": ["O"]}, "row 1: 2 words, but 1 tags"),
@@ -84,7 +84,7 @@ def test_rows_that_are_not_right(fields: dict[str, Any], message: str) -> None:
 
 
 def test_numbers_without_names() -> None:
-    advice = "is the number 3, whose name is not known; give all names in their order with data.labels$"
+    advice = "is the number 3, without a name; give all names in order with data.labels$"
     with pytest.raises(BadRecordError, match=advice):
         make_sentence(Row("f, row 1", {"tokens": ["a"], "ner_tags": [3]}), "tokens", "ner_tags")
 
