@@ -1,4 +1,4 @@
-"""CoNLL-2003 (Tjong Kim Sang and De Meulder 2003), and whatever is laid out as it is."""
+"""CoNLL-2003 (Tjong Kim Sang and De Meulder 2003) and data in its layout."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -19,31 +19,38 @@ FILES = {
     "val": ("eng.testa", "valid.txt", "valid.jsonl"),
     "test": ("eng.testb", "test.txt", "test.jsonl"),
 }
-"""The names that the file of each split may have."""
+"""Possible file names of each split."""
 
 HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 COLUMNS: dict[str, Literal["second", "third", "last"]] = {"ner": "last", "pos": "second", "chunk": "third"}
-"""Where each task's tags stand in a file of columns."""
+"""The column of each task's tags."""
 
 
 class CoNLLDataModule(TaggedDataModule):
     """Tagged sentences from the Hub, or from a folder with a file for each split.
 
-    The files are those of CoNLL-2003 (``eng.train``, ``eng.testa`` and ``eng.testb``), ``train.txt``, ``valid.txt`` and
-    ``test.txt`` with a word and its tags on each line, or ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl`` with a
-    sentence on each line; they may be compressed.
+    The files are those of CoNLL-2003 (``eng.train``, ``eng.testa``, ``eng.testb``); ``train.txt``, ``valid.txt`` and
+    ``test.txt`` with a word and its tags per line; or ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl`` with a
+    sentence per line. They may be compressed.
 
     Args:
-        task: which tags: ``ner``, entities, the last column of a file; ``pos``, parts of speech, its second one;
-            ``chunk``, its third one.
-        dataset: id on the Hub, or a folder with a copy of it; ``lhoestq/conll2003`` by default.
-        dataset_revision: of `dataset`.
-        subset: of `dataset`, where it has several.
+        task: tags to use: ``ner``, entities (last column of a file), ``pos``, parts of speech (second column), or
+            ``chunk`` (third column).
+        dataset: id on the Hub, or folder with a copy; by default ``lhoestq/conll2003``.
+        dataset_revision: revision of `dataset`.
+        subset: configuration of `dataset`, if it has several.
         data_dir: folder with the files, in place of `dataset`.
-        words_column: the column of JSON lines or of `dataset` that holds the words; ``tokens`` by default.
-        tags_column: the column that holds the tags; ``ner_tags``, ``pos_tags`` or ``chunk_tags`` by default.
+        words_column: column of the words in JSON lines or `dataset`; by default ``tokens``.
+        tags_column: column of the tags; by default ``ner_tags``, ``pos_tags`` or ``chunk_tags``.
         encoding: of the files.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "train.jsonl").write_text('{"tokens": ["EU", "."], "ner_tags": ["B-ORG", "O"]}')
+        ...     CoNLLDataModule(data_dir=folder).load_sentences(["train"])["train"][0].tags
+        ['B-ORG', 'O']
     """
 
     def __init__(
@@ -62,7 +69,7 @@ class CoNLLDataModule(TaggedDataModule):
         for name, value in (("dataset", dataset), ("dataset_revision", dataset_revision), ("subset", subset)):
             if data_dir is not None and value is not None:
                 raise InputError(
-                    f"data.data_dir ({data_dir}) and data.{name} ({value}) exclude each other: both say where the "
+                    f"data.data_dir ({data_dir}) and data.{name} ({value}) are mutually exclusive: both say where the "
                     "sentences are"
                 )
         check_encoding(encoding)
@@ -72,24 +79,16 @@ class CoNLLDataModule(TaggedDataModule):
         self.words_column, self.tags_column, self.encoding = words_column, tags_column, encoding
 
     def load_sentences(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
-        """Reads the splits that are asked for.
-
-        Raises:
-            InputError: if a file is missing, or at the first line or row that can't be read.
-        """
+        """Reads the sentences of splits."""
         return {split: self._read_split(split) for split in sorted(splits)}
 
     def find_scheme(self, sentences: Collection[TaggedSentence]) -> Scheme | None:
-        """The scheme of the tags, which must be there for entities and chunks, and must not be for parts of speech.
-
-        Raises:
-            InputError: if they are not of the kind that the task has.
-        """
+        """The scheme of the tags; entities and chunks must have one, parts of speech must not."""
         task, scheme = self.task, super().find_scheme(sentences)
         if (scheme is None) != (task == "pos"):
             sentence = next(sentence for sentence in sentences if sentence.words)
-            found = "plain, as those of pos are" if scheme is None else f"those of entities ({scheme}), as ner has them"
-            raise InputError(f"data.task {task}, but most tags are {found}, from {sentence.locate(0)} on")
+            found = "plain, as in pos" if scheme is None else f"of entities ({scheme}), as in ner"
+            raise InputError(f"data.task is {task}, but most tags are {found}, from {sentence.locate(0)} on")
         return scheme
 
     def _read_split(self, split: str) -> list[TaggedSentence]:
@@ -113,19 +112,11 @@ class CoNLLDataModule(TaggedDataModule):
 
 
 def find_file(folder: Path, split: str) -> Path:
-    """The file of a split.
-
-    Args:
-        folder: holds it, under one of the names of `FILES`, compressed or not.
-        split: train, val or test.
-
-    Raises:
-        InputError: if there is none, or several.
-    """
+    """The file of a split: exactly one of the names of `FILES`, compressed or not."""
     paths = [folder / f"{name}{suffix}" for name in FILES[split] for suffix in ("", *COMPRESSIONS)]
     found = [path for path in paths if path.is_file()]
     if not found:
-        raise InputError(f"data.data_dir {folder}: the {split} split needs one of {', '.join(FILES[split])} there")
+        raise InputError(f"data.data_dir {folder}: the {split} split needs one of {', '.join(FILES[split])}")
     if len(found) > 1:
         raise InputError(
             f"data.data_dir {folder}: {' and '.join(path.name for path in found)} are both the {split} split"

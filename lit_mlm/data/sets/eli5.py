@@ -20,24 +20,22 @@ SUFFIXES = tuple(f"{kind}{compression}" for kind in (".json", ".jsonl") for comp
 
 
 class ELI5DataModule(BlocksDataModule):
-    """The answers to each question, joined by spaces, as one document.
+    """Questions and answers from Reddit: all answers to a question, joined by spaces, form one document.
 
-    Read are ELI5-Category and the older ELI5, whose answers stand in ``answers.text``, and pairs of ``question`` and
-    ``answer``. Validation text is split off the training text by question. `dataset` is by default
-    ``dany0407/eli5_category``; ``sentence-transformers/eli5`` has the pairs.
+    Reads ELI5-Category, the older ELI5 with answers in ``answers.text``, and pairs of ``question`` and ``answer`` as in
+    ``sentence-transformers/eli5``. Validation text is split off the training text by question.
 
     Args:
-        data_dir: folder with one file a split, whose name holds the name of the split, or a file to train on:
-            ``.json``, an array, or ``.jsonl``, compressed or not; in place of `dataset`.
-        train_split: the name of the split to train on; of the older ELI5 ``train_eli5`` or ``train_asks``.
-        test_split: the name of the split to test on.
+        data_dir: in place of `dataset`, a training file or a folder with one file per split, whose name contains the
+            split: ``.json`` arrays or ``.jsonl``, compressed or not.
+        train_split: split to train on; of the older ELI5 ``train_eli5`` or ``train_asks``.
+        test_split: split to test on.
         num_examples: trains and validates on the first this many questions; None takes all.
-        val_fraction: share of them to validate on.
-        dataset: id on the Hub, or a folder with a copy of it.
-        dataset_revision: of `dataset`.
+        val_fraction: fraction of them to validate on.
+        dataset: id on the Hub, or folder with a copy; by default ``dany0407/eli5_category``.
+        dataset_revision: revision of `dataset`.
         encoding: of the files.
-        skip_bad: leaves out files, lines and rows that can't be read or hold no text, and says how many, in place of
-            an error at the first.
+        skip_bad: skips files, lines and rows that are unreadable or without text, and reports their number.
     """
 
     def __init__(
@@ -57,20 +55,16 @@ class ELI5DataModule(BlocksDataModule):
         self.corpus = Corpus(self.cache_dir, dataset, dataset_revision, encoding, skip_bad)
         self.corpus.exclude("data_dir", data_dir)
         if train_split == test_split:
-            raise InputError(f"data.train_split and data.test_split are both {train_split}: give different ones")
+            raise InputError(f"data.train_split and data.test_split are both {train_split}; they must differ")
         self.data_dir, self.num_examples = data_dir, num_examples
         self.train_split, self.test_split = train_split, test_split
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
-        """Reads the answers that `splits` need.
-
-        Raises:
-            InputError: if a file is missing or a record can't be read.
-        """
+        """Reads the answers of splits."""
         documents: dict[str, Dataset] = {}
         if "test" in splits:
             if self.data_dir is not None and Path(self.data_dir).expanduser().is_file():
-                raise InputError(f"data.data_dir {self.data_dir} is a file to train on: a folder can have more")
+                raise InputError(f"data.data_dir {self.data_dir} is a training file; to test, give a folder")
             documents["test"] = self.collect_documents("test", partial(self._read, self.test_split))
         if {"train", "val"} & set(splits):
             train = self.collect_documents("train", partial(self._read, self.train_split, num=self.num_examples))
@@ -87,11 +81,7 @@ class ELI5DataModule(BlocksDataModule):
 
 
 def find_file(folder: Path, split: str) -> Path:
-    """The file of a split: the one in the folder whose name holds that of the split, or what is no folder itself.
-
-    Raises:
-        InputError: if there is none, or more than one.
-    """
+    """The file of a split: the only one in the folder whose name contains the split, or `folder` if it is a file."""
     if folder.is_file():
         return folder
     files = sorted(file for file in folder.glob(f"*{split}*") if file.name.endswith(SUFFIXES))
@@ -102,16 +92,15 @@ def find_file(folder: Path, split: str) -> Path:
 
 
 def join_answers(row: Row) -> str:
-    """The answers of a record, joined by spaces, in any of the published layouts."""
+    """The answers of a record, in any of the published layouts, joined by spaces."""
     answers = row.fields.get("answers", row.fields.get("answers.text", row.fields.get("answer")))
-    if isinstance(answers, dict):  # a list for each column, as on the Hub
+    if isinstance(answers, dict):  # lists by column, as on the Hub
         answers = answers.get("text")
-    if isinstance(answers, str):  # a pair
+    if isinstance(answers, str):  # a pair of question and answer
         answers = [answers]
     if isinstance(answers, list):
         texts = [answer.get("text") if isinstance(answer, dict) else answer for answer in answers]
         if all(isinstance(text, str) and is_whole(text) for text in texts):
             return PlacedText(" ".join(map(str, texts)), row.place)
-    columns = ", ".join(row.fields)
-    found = f"{answers!r:.80} in the columns {columns}"
-    raise BadRecordError(f"{row.place}: answers.text or answer must be text, found {found}")
+    found = f"{answers!r:.80} in the columns {', '.join(row.fields)}"
+    raise BadRecordError(f"{row.place}: answers.text or answer must be text, got {found}")

@@ -23,26 +23,24 @@ FOLDERS = {
     "test": ("test/neg", "test/pos"),
     "unsupervised": ("train/unsup",),
 }
-"""The folders of ``aclImdb/`` that make each split."""
+"""The folders of each split in ``aclImdb/``."""
 
 SplitName = Literal["train", "test", "unsupervised"]
 
 
 class IMDBDataModule(BlocksDataModule):
-    """Film reviews from the Hub, or from a folder laid out as ``aclImdb/`` is, or with a file of JSON lines a split.
+    """Film reviews from the Hub, or from a folder in the layout of ``aclImdb/`` or with a JSON lines file per split.
 
-    Validation text is split off the training text by review; the test split is the data set's own. `dataset` is by
-    default ``stanfordnlp/imdb``, at the revision that lit-mlm was made with.
+    Validation text is split off the training text by review; the test split is the data set's own.
 
     Args:
-        data_dir: folder with ``train/neg/*.txt`` and so on, or with ``train.jsonl``, ``test.jsonl`` and
-            ``unsupervised.jsonl``, compressed or not, in place of `dataset`.
-        train_splits: what to train on: train, test, unsupervised, or several of them.
-        dataset: id on the Hub, or a folder with a copy of it.
-        dataset_revision: of `dataset`.
+        data_dir: in place of `dataset`, a folder with ``train/neg/*.txt`` and so on, or with ``train.jsonl``,
+            ``test.jsonl`` and ``unsupervised.jsonl``, compressed or not.
+        train_splits: training splits, one or more of train, test and unsupervised.
+        dataset: id on the Hub, or folder with a copy; by default ``stanfordnlp/imdb`` at a fixed revision.
+        dataset_revision: revision of `dataset`.
         encoding: of the files.
-        skip_bad: leaves out files, lines and rows that can't be read or hold no text, and says how many, in place of
-            an error at the first.
+        skip_bad: skips files, lines and rows that are unreadable or without text, and reports their number.
     """
 
     def __init__(
@@ -63,16 +61,12 @@ class IMDBDataModule(BlocksDataModule):
         self.data_dir, self.train_splits = data_dir, train_splits
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
-        """Reads the reviews that `splits` need.
-
-        Raises:
-            InputError: if reviews are missing or can't be read, or the test split is trained on.
-        """
+        """Reads the reviews of splits."""
         names = self.train_splits
         documents: dict[str, Dataset] = {}
         if "test" in splits:
             if "test" in names:
-                raise InputError(f"data.train_splits is {names}: the test split has been trained on, it can't test")
+                raise InputError(f"data.train_splits is {names}: the model can't be tested on its training data")
             documents["test"] = self.collect_documents("test", partial(self._read, "test"))
         if {"train", "val"} & set(splits):
             reviews = concatenate_datasets([self.collect_documents(name, partial(self._read, name)) for name in names])
@@ -88,11 +82,7 @@ class IMDBDataModule(BlocksDataModule):
 
 
 def read_folder(folder: Path, split: str, encoding: str = "utf-8", on_bad: OnBad = refuse) -> Iterator[str]:
-    """Reads one split of a folder, file by file in the order of their names.
-
-    Raises:
-        InputError: if a folder is missing or holds no reviews.
-    """
+    """Yields the reviews of a split of a folder, sorted by file name."""
     for suffix in ("", *COMPRESSIONS):
         file = folder / f"{split}.jsonl{suffix}"
         if file.is_file():

@@ -1,4 +1,4 @@
-"""The language reference that every Python carries: real English prose without any download."""
+"""The Python language reference: English prose without a download."""
 
 from collections.abc import Collection
 from pydoc_data.topics import topics
@@ -12,12 +12,16 @@ from lit_mlm.options import Part
 
 
 class PythonDocsDataModule(BlocksDataModule):
-    """The topics of ``help()`` from the running Python's `pydoc_data.topics`, a document each.
+    """The ``help()`` topics of the running Python (`pydoc_data.topics`, PSF licence), one document each.
 
-    The text is that of the user's own installation (PSF licence), so it differs between versions of Python.
+    The text differs between versions of Python.
 
     Args:
-        test_fraction: share of the topics to test on.
+        test_fraction: fraction of the topics to test on.
+
+    Example:
+        >>> PythonDocsDataModule(test_fraction=0.5).load_documents(["train"])["train"].column_names
+        ['text']
     """
 
     def __init__(self, test_fraction: Part = 0.1, **kwargs: Any) -> None:
@@ -25,6 +29,6 @@ class PythonDocsDataModule(BlocksDataModule):
         self.test_fraction = test_fraction
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
-        """All three splits of the topics, which are in the order of their names."""
+        """Splits the topics, sorted by name."""
         documents = make_documents([topics[name] for name in sorted(topics)])
         return self.split_off(documents, self.test_fraction)

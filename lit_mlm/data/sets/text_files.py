@@ -1,4 +1,4 @@
-"""Any text: files of one's own, or a data set on the Hub with a column of text."""
+"""Text from your own files, or from any data set on the Hub with a text column."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -30,41 +30,46 @@ from lit_mlm.options import Count, Part, refuse_without
 
 
 class TextFilesDataModule(BlocksDataModule):
-    """Documents from ``.txt``, ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` and ``.parquet`` files, or from the Hub.
+    r"""Documents from ``.txt``, ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` and ``.parquet`` files, or from the Hub.
 
     Files may be compressed (``.gz``, ``.bz2``, ``.xz``). Each of `train_files`, `val_files` and `test_files` is a file,
-    a folder, which stands for all such files below it, a pattern (``texts/**/*.txt``), or a list of these. Where there
-    is no validation text, `val_fraction` of the training documents are it.
+    a folder (all such files below it), a pattern (``texts/**/*.txt``), or a list of these. Without validation text,
+    `val_fraction` of the training documents is held out.
 
-    Several corpora are mixed by `sources`: each has its share of the training examples of an epoch by its weight,
-    whatever its size. An epoch has as many examples as all sources together; a small source is gone through several
-    times in it, each time with other masks, and a large one goes on in the next epoch where it stopped. Shares are of
-    blocks, so of tokens where all blocks are full. No block holds text of two sources. A tokenizer or words that are
-    learnt from the training text are learnt from all of it, without weights.
+    `sources` mixes corpora: the weight of a source is its share of the training examples of an epoch, whatever its
+    size. An epoch has as many examples as all sources together. Small sources repeat within it, with new masks each
+    time; large ones continue in the next epoch. Shares count blocks, and no block spans two sources. A tokenizer or new
+    words are learned from all training text, without weights.
 
     Args:
         train_files: files to train on, in place of `dataset`.
         val_files: files to validate on.
         test_files: files to test on.
-        subset: of `dataset`, where it has several.
+        subset: configuration of `dataset`, if it has several.
         train_split: split of `dataset` to train on.
         val_split: split of `dataset` to validate on.
         test_split: split of `dataset` to test on.
-        text_column: the column that holds the text, in all but ``.txt`` files.
-        document_per: what is a document in a ``.txt`` file: the ``file``, or each ``line``.
-        test_fraction: share of the training documents to test on, where there is no test text.
-        sources: corpora to train on by their names, in place of `train_files` and `dataset`: each has `files` or a
-            `dataset`, and a `weight`.
-        streaming: reads the training text while training goes on, over and over, and keeps nothing of it on the disk.
-            `trainer.max_steps` says when it ends. Files are dealt to devices and workers; fewer files than these are
-            read by several of them.
-        chunk_documents: documents that are read at a time when streaming: they are cut by themselves and their blocks
-            shuffled, while the chunks of a file come in its order. 1,000 by default.
-        dataset: id on the Hub, or a folder with a copy of it.
-        dataset_revision: of `dataset`.
+        text_column: text column in all but ``.txt`` files.
+        document_per: a document in a ``.txt`` file: the ``file`` or each ``line``.
+        test_fraction: fraction of the training documents to test on, without other test text.
+        sources: training corpora by name, in place of `train_files` and `dataset`; each has `files` or a `dataset`, and
+            a `weight`.
+        streaming: reads the training text during training, over and over, without storing it; `trainer.max_steps` sets
+            the end. Files are distributed over devices and workers, which share files if there are too few.
+        chunk_documents: documents read at a time in streaming, 1,000 by default; blocks are cut and shuffled within a
+            chunk, and the chunks of a file are read in order.
+        dataset: id on the Hub, or folder with a copy.
+        dataset_revision: revision of `dataset`.
         encoding: of the files.
-        skip_bad: leaves out files, lines and rows that can't be read or hold no text, and says how many, in place of
-            an error at the first.
+        skip_bad: skips files, lines and rows that are unreadable or without text, and reports their number.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.txt").write_text("One line.\nAnother line.\n")
+        ...     data = TextFilesDataModule(f"{folder}/a.txt", document_per="line", cache_dir=folder, val_fraction=0.5)
+        ...     data.load_documents(["train"])["train"]["text"][:]
+        ['One line.']
     """
 
     def __init__(
@@ -100,33 +105,27 @@ class TextFilesDataModule(BlocksDataModule):
         if sources is not None:
             self._check_sources(sources, train_files, train_split)
         elif train_files is None and dataset is None:
-            raise InputError("no text: give data.train_files, or data.dataset, a name on the Hub, or data.sources")
+            raise InputError("no text: give data.train_files, data.dataset or data.sources")
         if self.samples.val_source == "train_blocks" and (val_files is not None or val_split is not None):
-            raise InputError("data.val_source train_blocks validates on no other text: leave val_files, val_split out")
+            raise InputError("data.val_source train_blocks excludes data.val_files and data.val_split")
         refuse_without("data.dataset", dataset, subset=subset, val_split=val_split, test_split=test_split)
         names = [name for name in self.hub_splits.values() if name is not None]
         if len(set(names)) < len(names):
-            raise InputError(
-                f"data.train_split, val_split and test_split must be different ones, got {', '.join(names)}"
-            )
+            raise InputError(f"data.train_split, val_split and test_split must differ, got {', '.join(names)}")
         if test_fraction and (test_files is not None or test_split is not None):
-            raise InputError(f"data.test_fraction {test_fraction} has no effect: there is other text to test on")
+            raise InputError(f"data.test_fraction {test_fraction} has no effect beside other test text")
         self.streams = StreamOptions(streaming, chunk_documents)
         if streaming:
             self.stream = TrainingStream(self, self.streams, self.load_sources, skip_bad)
             self._check_streaming()
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
-        """Reads the documents that `splits` need.
-
-        Raises:
-            InputError: if a file is missing or can't be read, stands in two splits, or there is nothing to test on.
-        """
+        """Reads the documents of splits."""
         if self.corpus.dataset is None:
             self._refuse_shared_files()
         own = {split for split in ("val", "test") if self._get_place(split) is not None}
         if "test" in splits and "test" not in own and not self.test_fraction:
-            raise InputError("no text to test on: give data.test_files (or data.test_split) or data.test_fraction")
+            raise InputError("no test text: give data.test_files (or data.test_split) or data.test_fraction")
         documents = {
             split: self.collect_documents(split, partial(self._read_source, *self._describe_source(split)))
             for split in own & set(splits)
@@ -138,7 +137,7 @@ class TextFilesDataModule(BlocksDataModule):
         return documents
 
     def load_sources(self) -> list[StreamSource]:
-        """The shards of the training text, of each source by themselves."""
+        """The shards of the training text by source."""
         if not self.sources:
             return [StreamSource(self._make_shards(*self._describe_source("train")))]
         found, files = [], find_source_files(self.sources)
@@ -148,38 +147,38 @@ class TextFilesDataModule(BlocksDataModule):
         return found
 
     def _check_streaming(self) -> None:
-        """Refuses to split text off a stream."""
+        """Rejects splitting text off a stream."""
         if self._get_place("val") is None:
             options = "val_files" if self.corpus.dataset is None else "val_split"
             raise InputError(
-                f"data.streaming needs text of its own to validate on: give data.{options}; data.val_fraction would "
-                "need the whole training text"
+                f"data.streaming needs separate validation text: give data.{options}; data.val_fraction would need "
+                "the whole training text"
             )
         if self.test_fraction:
-            raise InputError("data.streaming: data.test_fraction needs the whole training text: give text to test on")
+            raise InputError("data.streaming: data.test_fraction needs the whole training text; give other test text")
 
     def _check_sources(self, sources: dict[str, Source], train_files: object, train_split: str) -> None:
         names = ", ".join(map(str, sources))
         self.corpus.exclude("sources", names)
         if train_files is not None:
-            raise InputError(f"data.sources ({names}) and data.train_files ({train_files}) exclude each other")
+            raise InputError(f"data.sources ({names}) and data.train_files ({train_files}) are mutually exclusive")
         if train_split != "train":
             raise InputError(f"data.train_split {train_split} has no effect on data.sources: each has its own split")
         check_sources(sources)
 
     def _get_place(self, split: str) -> Any:
-        """The files or the split on the Hub that hold a split; None if it has none of its own."""
+        """The files or the Hub split of a split; None if it has no text of its own."""
         return (self.files if self.corpus.dataset is None else self.hub_splits)[split]
 
     def _describe_source(self, split: str) -> tuple[Source, list[Path]]:
-        """Where the text of a split is that is not mixed, and its files."""
+        """The source of a split that is not mixed, and its files."""
         if self.corpus.dataset is None:
             return Source(), self._find_files(split)
         place = {"dataset": self.corpus.dataset, "subset": self.defaults.subset, "split": self._get_place(split)}
         return Source(**place), []
 
     def _complete(self, source: Source) -> tuple[Source, str, str, bool]:
-        """A source, its column, its encoding and whether a line is a document; what it doesn't say, our options do."""
+        """A source, its column, its encoding and whether a document is a line, with the defaults of the module."""
         defaults = self.defaults
         by_line = (source.document_per or defaults.document_per) == "line"
         source = replace(source, dataset_revision=source.dataset_revision or self.corpus.dataset_revision)
@@ -187,7 +186,6 @@ class TextFilesDataModule(BlocksDataModule):
         return source, column, source.encoding or self.corpus.encoding, by_line
 
     def _read_source(self, source: Source, files: Iterable[Path], on_bad: OnBad) -> Iterator[str]:
-        """The texts of a source, or of its files."""
         source, column, encoding, by_line = self._complete(source)
         if source.dataset is not None:
             rows = self.corpus.read_hub(source.dataset, source.split, source.dataset_revision, source.subset, column)
@@ -195,14 +193,13 @@ class TextFilesDataModule(BlocksDataModule):
         return chain.from_iterable(read_texts(file, column, encoding, by_line, on_bad) for file in files)
 
     def _make_shards(self, source: Source, files: Sequence[Path]) -> list[Shard]:
-        """The shards of a source, or of its files."""
         source, column, encoding, by_line = self._complete(source)
         if source.dataset is not None:
             return make_hub_shards(source.dataset, source.split, source.dataset_revision, source.subset, column)
         return make_file_shards(files, column, encoding, by_line, self.streams.size)
 
     def _read_train(self) -> Dataset:
-        """The documents to train on, of all sources."""
+        """The training documents of all sources."""
         if not self.sources:
             return self.collect_documents("train", partial(self._read_source, *self._describe_source("train")))
         parts, files = [], find_source_files(self.sources)

@@ -151,8 +151,8 @@ def test_split_that_is_not_there(folder: Path, tiny_bert: str, cache_dir: str) -
     data = TextFilesDataModule(train_files=str(folder / "test"), val_files=str(folder / "val"), cache_dir=cache_dir)
     report = audit(data, make_model(tiny_bert))
     assert list(report["splits"]) == ["train", "val"]
-    assert report["notes"][0].startswith("no test split: no text to test on: give data.test_files")
-    with pytest.raises(InputError, match="no text to test on"):
+    assert report["notes"][0].startswith("no test split: no test text: give data.test_files")
+    with pytest.raises(InputError, match="no test text"):
         audit(data, make_model(tiny_bert), splits=["test"])
 
 

@@ -193,9 +193,7 @@ def test_two_columns(make_data: Any, tmp_path: Path, separator: str) -> None:
 
     folder = convert(Path(IOB2), tmp_path / "two", change)
     assert make_data(data_dir=folder).facts("val")["num_gold_entities"] == make_data().facts("val")["num_gold_entities"]
-    with pytest.raises(
-        InputError, match=r"data.task pos, but most tags are those of entities \(IOB2\), as ner has them"
-    ):
+    with pytest.raises(InputError, match=r"data.task is pos, but most tags are of entities \(IOB2\), as in ner"):
         make_data(data_dir=folder, task="pos")
     with pytest.raises(InputError, match=r"train.txt, line 3: 2 columns .*expected at least 3"):
         make_data(data_dir=folder, task="chunk")
@@ -203,7 +201,7 @@ def test_two_columns(make_data: Any, tmp_path: Path, separator: str) -> None:
 
 def test_entities_that_are_none(make_data: Any, tmp_path: Path) -> None:
     folder = convert(Path(IOB2), tmp_path / "pos", lambda line: " ".join(line.split()[:2]))
-    with pytest.raises(InputError, match=r"data.task ner, but most tags are plain, as those of pos are, from .*line 3"):
+    with pytest.raises(InputError, match=r"data.task is ner, but most tags are plain, as in pos, from .*line 3"):
         make_data(data_dir=folder)
     assert make_data(data_dir=folder, task="pos").labels == make_data(task="pos").labels
 
@@ -263,7 +261,7 @@ def test_hub_id(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"data_dir": "a", "subset": "b"}, r"data.data_dir \(a\) and data.subset \(b\) are mutually exclusive"),
         ({"encoding": "latin-1"}, r"data.encoding \(latin-1\) has no effect without data.data_dir"),
         ({"data_dir": "a", "encoding": "latin-0"}, r"data.encoding latin-0 is not a text encoding"),
-        ({"data_dir": "a"}, r"data.data_dir a: the train split needs one of eng.train, train.txt, train.jsonl there"),
+        ({"data_dir": "a"}, r"data.data_dir a: the train split needs one of eng.train, train.txt, train.jsonl"),
         ({"data_dir": IOB2, "tags_column": "b"}, r"data.tags_column \(b\) has no effect on .*train.txt"),
     ],
 )

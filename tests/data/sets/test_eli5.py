@@ -62,7 +62,7 @@ def test_copy_of_the_hub_s_layout(tmp_path: Path) -> None:
 
 def test_file_to_train_on_is_not_tested_on(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text(json.dumps(NEW))
-    with pytest.raises(ValueError, match=r"train.json is a file to train on"):
+    with pytest.raises(ValueError, match=r"train.json is a training file"):
         load({"test"}, data_dir=str(tmp_path / "train.json"))
 
 
@@ -92,7 +92,7 @@ def test_test_split_is_its_own_file(tmp_path: Path) -> None:
 )
 def test_records_without_answers_are_named_or_counted(tmp_path: Path, record: dict[str, Any]) -> None:
     (tmp_path / "train.json").write_text(json.dumps([*NEW, record]))
-    with pytest.raises(ValueError, match=r"train.json, record 6: answers.text or answer must be text, found"):
+    with pytest.raises(ValueError, match=r"train.json, record 6: answers.text or answer must be text, got"):
         load({"train"}, data_dir=str(tmp_path))
     data = ELI5DataModule(data_dir=str(tmp_path), skip_bad=True)
     assert len(data.load_documents({"train"})["train"]) == 4
@@ -101,7 +101,7 @@ def test_records_without_answers_are_named_or_counted(tmp_path: Path, record: di
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data_dir": "a", "dataset": "b"}, r"data.data_dir \(a\) and data.dataset \(b, revision None\) exclude"),
+        ({"data_dir": "a", "dataset": "b"}, r"data.data_dir \(a\) and data.dataset \(b, revision None\) are mut"),
         ({"num_examples": 1}, "data.num_examples must be at least 2, got 1"),
         ({"dataset": "eli5"}, "use dany0407/eli5_category"),
         ({"test_split": "train"}, "data.train_split and data.test_split are both train"),

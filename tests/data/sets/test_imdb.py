@@ -61,13 +61,13 @@ def test_training_splits_are_chosen_by_name() -> None:
 
 
 def test_training_text_is_not_tested_on() -> None:
-    with pytest.raises(ValueError, match="the test split has been trained on"):
+    with pytest.raises(ValueError, match="the model can't be tested on its training data"):
         load({"test"}, data_dir=FOLDER, train_splits=["train", "test"])
 
 
 def test_two_places_for_the_reviews_are_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"data.data_dir \(a\) and data.dataset \(b, revision None\) exclude each other"
+        ValueError, match=r"data.data_dir \(a\) and data.dataset \(b, revision None\) are mutually exclusive"
     ):
         IMDBDataModule(data_dir="a", dataset="b")
 

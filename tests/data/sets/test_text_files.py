@@ -52,7 +52,7 @@ def test_splits_by_fraction(folder: Path) -> None:
     assert load({"train"}, **options, val_fraction=0.2, test_fraction=0.1)["train"] == parts["train"]
     own = load({"train", "val", "test"}, **options, val_files=[str(folder / "val.jsonl")], test_fraction=0.1)
     assert {name: len(part) for name, part in own.items()} == {"train": 18, "val": 3, "test": 2}
-    with pytest.raises(ValueError, match=r"no text to test on: give data.test_files"):
+    with pytest.raises(ValueError, match=r"no test text: give data.test_files"):
         load({"test"}, **options)
 
 
@@ -116,21 +116,21 @@ def test_latin1_is_read_when_it_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "no text: give data.train_files, or data.dataset"),
-        ({"train_files": ["a"], "dataset": "b"}, r"data.train_files \(\['a'\]\) and data.dataset \(b, .* exclude"),
+        ({}, "no text: give data.train_files, data.dataset or"),
+        ({"train_files": ["a"], "dataset": "b"}, r"data.train_files \(\['a'\]\) and data.dataset \(b, .* are mut"),
         ({"train_files": ["a"], "val_split": "val"}, r"data.val_split \(val\) has no effect without data.dataset"),
         ({"train_files": ["a"], "test_files": ["b"], "test_fraction": 0.1}, "test_fraction 0.1 has no effect"),
-        ({"dataset": "a", "val_split": "train"}, "must be different ones, got train, train"),
+        ({"dataset": "a", "val_split": "train"}, "must differ, got train, train"),
         ({"dataset": "a", "encoding": "latin-1"}, "data.encoding latin-1 has no effect on data.dataset"),
         ({"train_files": ["a"], "encoding": "utf-9"}, "data.encoding utf-9 is not a text encoding"),
-        ({"train_files": ["a"], "sources": {"b": Source("c")}}, r"data.sources \(b\) and data.train_files .* exclude"),
-        ({"dataset": "a", "sources": {"b": Source("c")}}, r"data.sources \(b\) and data.dataset \(a, .* exclude"),
+        ({"train_files": ["a"], "sources": {"b": Source("c")}}, r"data.sources \(b\) and data.train_files .* are mut"),
+        ({"dataset": "a", "sources": {"b": Source("c")}}, r"data.sources \(b\) and data.dataset \(a, .* are mut"),
         ({"train_split": "a", "sources": {"b": Source("c")}}, "data.train_split a has no effect on data.sources"),
         ({"subset": "a", "sources": {"b": Source("c")}}, r"data.subset \(a\) has no effect without data.dataset"),
         ({"sources": {"b": Source()}}, "data.sources.b needs one of files and dataset"),
         (
             {"train_files": ["a"], "val_files": ["b"], "val_source": "train_blocks", "num_val_blocks": 3},
-            "train_blocks validates on no other text",
+            "train_blocks excludes data.val_files and data.val_split",
         ),
     ],
 )

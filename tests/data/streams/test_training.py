@@ -287,7 +287,7 @@ def test_bad_line_ends_a_run_with_one_line_and_may_be_left_out_then(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"val_files": None}, r"needs text of its own to validate on: give data.val_files; data.val_fraction would"),
+        ({"val_files": None}, r"needs separate validation text: give data.val_files; data.val_fraction would"),
         ({"test_fraction": 0.1}, "data.test_fraction needs the whole training text"),
         ({"tokenizer": None, "vocab_size": 200}, "data.vocab_size 200 trains a tokenizer on the whole text"),
         ({"num_new_words": 3}, "data.num_new_words 3 counts the words of the whole text"),
