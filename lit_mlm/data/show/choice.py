@@ -22,8 +22,8 @@ def choose_examples(
     """
     if indices is not None and num_examples is not None:
         raise InputError(
-            f"--indices and --num_examples exclude each other: the first picks {kind} by number, the second takes the "
-            f"first {num_examples}"
+            f"--indices and --num_examples are mutually exclusive: the first picks {kind} by number, the second takes "
+            f"the first {num_examples}"
         )
     if num_examples is not None and num_examples < 1:
         raise InputError(f"--num_examples must be at least 1, got {num_examples}")

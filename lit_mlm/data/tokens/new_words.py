@@ -28,7 +28,9 @@ class NewWordOptions:
         """Refuses options that don't fit together."""
         refuse_without("data.num_new_words", self.num_new_words, min_pieces=self.min_pieces)
         if self.new_words is not None and self.num_new_words is not None:
-            raise InputError("data.new_words and data.num_new_words exclude each other: both say which words to add")
+            raise InputError(
+                "data.new_words and data.num_new_words are mutually exclusive: both say which words to add"
+            )
 
     def refuse_with_trained(self, vocab_size: int | None) -> None:
         """Refuses new words for a tokenizer that is trained on the text."""

@@ -32,7 +32,7 @@ class TokenizerOptions:
         """Refuses options that don't fit together."""
         if self.tokenizer is not None and self.vocab_size is not None:
             raise InputError(
-                f"data.tokenizer ({self.tokenizer}) and data.vocab_size ({self.vocab_size}) exclude each other: "
+                f"data.tokenizer ({self.tokenizer}) and data.vocab_size ({self.vocab_size}) are mutually exclusive: "
                 "the first loads a tokenizer, the second trains one"
             )
         refuse_without("data.tokenizer", self.tokenizer, tokenizer_revision=self.tokenizer_revision)

@@ -309,7 +309,10 @@ def test_tokenizer_without_pad_uses_eos(make_data: Any, tiny_bert: str, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"vocab_size": 150, "tokenizer": "x"}, r"data.tokenizer \(x\) and data.vocab_size \(150\) exclude each other"),
+        (
+            {"vocab_size": 150, "tokenizer": "x"},
+            r"data.tokenizer \(x\) and data.vocab_size \(150\) are mutually exclusive",
+        ),
         ({"eval_batch_size": 0}, "data.eval_batch_size must be at least 1, got 0"),
         ({"block_size": 0}, "data.block_size must be at least 1, got 0"),
         ({"lowercase": False}, r"data.lowercase \(False\) has no effect without data.vocab_size"),

@@ -150,7 +150,7 @@ def test_pieces_of_a_byte_level_tokenizer(show: Any, tmp_path: Path) -> None:
         ({"num_examples": 0}, "--num_examples must be at least 1, got 0"),
         ({"indices": [0, 4]}, "--indices 4: the train split has 4 sentences, numbered from 0 to 3"),
         ({"indices": [-1]}, "--indices -1: the train split has 4 sentences, numbered from 0 to 3"),
-        ({"indices": [0], "num_examples": 1}, "--indices and --num_examples exclude each other"),
+        ({"indices": [0], "num_examples": 1}, "--indices and --num_examples are mutually exclusive"),
         ({"num_blocks": 2}, "--num_blocks 2 has no effect on tagged words"),
     ],
 )
