@@ -284,7 +284,7 @@ def test_resumed_run_refuses_newer_options_too(
         ({"config": TINY_BERT | {"num_layers": 2}}, {"vocab_size": 150}, "a bert config has no field 'num_layers'"),
         ({"config": TINY_BERT | {"dropout": 0.0}}, {"vocab_size": 150}, "a bert config has no field 'dropout'"),
         ({"config": TINY_BERT, "revision": "main"}, {}, "revision .main. has no effect without model.model"),
-        ({"config": TINY_BERT}, {}, "the model is built from scratch, so name one with data.tokenizer"),
+        ({"config": TINY_BERT}, {}, "the model is built from scratch; name one with data.tokenizer"),
         (
             {"config": TINY_BERT | {"vocab_size": 20}},
             {"vocab_size": 150},

@@ -1,4 +1,4 @@
-"""Words of the text that are added to the vocabulary of a pretrained model."""
+"""New words in the vocabulary of a pretrained model."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,14 +18,13 @@ from lit_mlm.runs.changes import refuse_changes
 
 @dataclass(frozen=True)
 class NewWordOptions:
-    """The options of `BlocksDataModule` that say which words are added; those of the same names."""
+    """Options of `BlocksDataModule` that choose the new words."""
 
     new_words: list[str] | str | None = None
     num_new_words: Count | None = None
     min_pieces: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuses options that don't fit together."""
         refuse_without("data.num_new_words", self.num_new_words, min_pieces=self.min_pieces)
         if self.new_words is not None and self.num_new_words is not None:
             raise InputError(
@@ -33,18 +32,13 @@ class NewWordOptions:
             )
 
     def refuse_with_trained(self, vocab_size: int | None) -> None:
-        """Refuses new words for a tokenizer that is trained on the text."""
+        """Rejects new words for a tokenizer that is trained on the text."""
         for name in ("new_words", "num_new_words"):
             if getattr(self, name) is not None and vocab_size is not None:
-                raise InputError(f"data.{name} is for a tokenizer that is there: data.vocab_size trains a new one")
+                raise InputError(f"data.{name} extends an existing tokenizer, but data.vocab_size trains a new one")
 
     def add(self, tokenizer: PreTrainedTokenizerBase, documents: Mapping[str, Dataset]) -> "Vocabulary":
-        """Adds the words to a tokenizer.
-
-        Args:
-            tokenizer: is not changed.
-            documents: by split; those of training are there where words are found in them.
-        """
+        """Adds the words to a copy of a tokenizer; `documents` has the training split if they are found in it."""
         words = self.new_words or []
         if isinstance(words, str):
             words = read_words(Path(words).expanduser())
@@ -63,12 +57,7 @@ class NewWordOptions:
         return Vocabulary(extended, new_ids, {"options": asdict(self), "facts": metrics})
 
     def keep(self, tokenizer: PreTrainedTokenizerBase, record: dict[str, Any]) -> "Vocabulary":
-        """What a checkpoint has; refuses options that ask for other words.
-
-        Args:
-            tokenizer: of the checkpoint.
-            record: as of `Vocabulary`, of its training.
-        """
+        """The vocabulary of a checkpoint with a `record` of its training; rejects options for other words."""
         asked = {name: value for name, value in asdict(self).items() if value is not None}
         refuse_changes("data", asked, dict.fromkeys(asked) | record.get("options", {}))
         return Vocabulary(tokenizer, record=record)
@@ -76,12 +65,12 @@ class NewWordOptions:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A tokenizer and the words that were added to it.
+    """A tokenizer and its new words.
 
     Attributes:
         tokenizer: with the words.
-        new_words: the ids of the old tokens by the id of the new word.
-        record: what a checkpoint keeps, in YAML's types: the options, and metrics of each split.
+        new_words: old token ids by the id of the new word.
+        record: options, and metrics of each split, as plain data for a checkpoint.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -89,28 +78,23 @@ class Vocabulary:
     record: dict[str, Any] = field(default_factory=dict)
 
     def get_metrics(self, split: str) -> dict[str, float | int | str]:
-        """How many words were added, and what that changes in a split; nothing where there are none."""
+        """The number of new words and their effect on a split; empty without new words."""
         metrics: dict[str, float | int | str] = self.record.get("facts", {}).get(split, {})
         return metrics
 
     def describe(self) -> str:
-        """How many words were added, and what that changes in the training text, or another."""
+        """Describes the number of new words and their effect on the training split, or else the first one."""
         splits = self.record["facts"]
         split = "train" if "train" in splits else next(iter(splits))
         found = splits[split]
         return (
             f"{found['num_new_words']:,} words added: {found['fertility_before']:.4f} -> {found['fertility']:.4f} "
-            f"tokens a word of {split}, {found['split_fraction_before']:.2%} -> {found['split_fraction']:.2%} of them "
-            "split"
+            f"tokens per word of {split}, {found['split_fraction_before']:.2%} -> {found['split_fraction']:.2%} split"
         )
 
 
 def read_words(path: Path) -> list[str]:
-    """The words of a file, a word a line; empty lines are left out.
-
-    Raises:
-        InputError: if it can't be read.
-    """
+    """The non-blank lines of a file."""
     try:
         lines = list(decode_lines(path, read_bytes(path), "utf-8"))
         for line in lines:

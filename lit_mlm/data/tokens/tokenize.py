@@ -1,4 +1,4 @@
-"""Documents as one stream of token ids, cached on disk."""
+"""Tokenises documents into one array of token ids, cached on disk."""
 
 import os
 import shutil
@@ -33,20 +33,20 @@ INPUT_IDS, WORD_STARTS = "input_ids", "word_starts"
 LENGTHS, BYTES = "document_lengths", "document_bytes"
 
 BATCH_BYTES, BATCH_DOCUMENTS = 2**20, 1000
-"""What is tokenised at a time: a batch has no more once it holds as much; encodings take about 50 times its size."""
+"""A batch is complete once it reaches either limit; encodings take about 50 times its size."""
 
 
 @dataclass(frozen=True)
 class TokenStream:
-    """The tokens of a split, document after document; arrays of this size lie on disk, mapped into memory.
+    """The tokens of a split, document after document; large arrays are memory-mapped.
 
     Attributes:
         ids: token ids, shape (num_tokens,) int32.
         document_lengths: tokens of each document, shape (num_documents,).
         num_bytes: length of the texts in UTF-8.
-        num_text_tokens: tokens that stand for text, those that the tokenizer adds around a document left out.
-        word_starts: which tokens begin a word, shape (num_tokens,), where that was asked for.
-        seconds: that tokenising took; None where the tokens were in the cache.
+        num_text_tokens: tokens without those that the tokenizer adds to each document.
+        word_starts: whether each token begins a word, shape (num_tokens,), if recorded.
+        seconds: duration of tokenising; None if cached.
     """
 
     ids: npt.NDArray[np.int32]
@@ -64,10 +64,10 @@ def tokenize_batch(
     finds_words: bool = False,
     segmenter: Segmenter | None = None,
 ) -> pa.Table:
-    """Token ids of each text of a batch, whole: neither truncated nor padded; and which of them begin words.
+    """Tokenises texts without truncation or padding.
 
     Returns:
-        A row for each text with its lists `INPUT_IDS` and, if `finds_words`, `WORD_STARTS`.
+        A row for each text with the list `INPUT_IDS` and, if `finds_words`, the list `WORD_STARTS` of booleans.
     """
     texts = list(batch[TEXT])
     encodings = _encode(texts, tokenizer, add_special_tokens, finds_words)
@@ -88,7 +88,7 @@ def tokenize_batch(
 
 
 def flatten_tokens(tokens: pa.Table) -> Arrays:
-    """What `tokenize_batch` gives, text after text in arrays by its names; `LENGTHS` are the tokens of each text."""
+    """Flattens the result of `tokenize_batch` into an array per column; adds `LENGTHS`, the tokens of each text."""
     columns = {name: tokens[name].combine_chunks() for name in tokens.column_names}
     arrays = {name: column.flatten().to_numpy(zero_copy_only=False) for name, column in columns.items()}
     return arrays | {LENGTHS: columns[INPUT_IDS].value_lengths().to_numpy()}
@@ -96,7 +96,7 @@ def flatten_tokens(tokens: pa.Table) -> Arrays:
 
 @dataclass(frozen=True)
 class _Ids:
-    """What a slow tokenizer gives in place of an `Encoding`."""
+    """Stands for an `Encoding` with a slow tokenizer."""
 
     ids: list[int]
 
@@ -107,26 +107,25 @@ class _Ids:
 def _encode(
     texts: list[str], tokenizer: PreTrainedTokenizerBase, add_special_tokens: bool, finds_words: bool
 ) -> Sequence[Any]:
-    """An encoding of each text; the tokenizer itself copies each one into lists, which costs a tenth of its time."""
+    """Encodes texts by the backend where possible, since the tokenizer's copies into lists cost a tenth of the time."""
     kwargs: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
     if not _is_plain(tokenizer):
         encoded = tokenizer(texts, add_special_tokens=add_special_tokens, **kwargs)
         return encoded.encodings or [_Ids(ids) for ids in encoded[INPUT_IDS]]
-    tokenizer([""], **kwargs)  # turns off truncation and padding that the tokenizer's file has on
+    tokenizer([""], **kwargs)  # turns off truncation and padding of the tokenizer's file
     backend = tokenizer.backend_tokenizer
-    # Without the places of tokens in the text it is faster.
-    encode = backend.encode_batch if finds_words else backend.encode_batch_fast
+    encode = backend.encode_batch if finds_words else backend.encode_batch_fast  # without offsets
     encodings: Sequence[Any] = encode(texts, add_special_tokens=add_special_tokens)
     return encodings
 
 
 def _parts_at_punctuation(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether each punctuation mark is a word to the tokenizer itself, so that the places of tokens add nothing."""
+    """Whether the tokenizer itself makes each punctuation mark a word, so that offsets add nothing."""
     return type(tokenizer.backend_tokenizer.pre_tokenizer).__name__ == "BertPreTokenizer"
 
 
 def _is_plain(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether texts go to its backend as they are: a class of its own may do more to them."""
+    """Whether texts go to the backend unchanged; a subclass may preprocess them."""
     own, usual = type(tokenizer), PreTrainedTokenizerFast
     return getattr(own, "_encode_plus", None) is usual._encode_plus and own.__call__ is usual.__call__
 
@@ -141,21 +140,17 @@ def tokenize_documents(
     finds_words: bool = False,
     segmenter: Segmenter | None = None,
 ) -> TokenStream:
-    """Tokenises documents into a folder, or reads what an earlier call left there.
+    """Tokenises documents into a folder, or maps what an earlier call left there.
 
     Args:
         documents: data set with the column `TEXT`.
-        tokenizer: a fast one.
-        add_special_tokens: around each document.
-        folder: its name stands for the texts, the tokenizer and the options.
-        num_proc: processes that share the work; the tokenizer's own threads by default.
-        description: shown beside the progress bar.
-        finds_words: keeps beside each token whether it begins a word.
-        segmenter: as of `find_word_starts`.
-
-    Raises:
-        InputError: if words are asked for of a slow tokenizer, which doesn't tell the places of its tokens, or the
-            disk is full.
+        tokenizer: a fast one, if `finds_words`.
+        add_special_tokens: to each document.
+        folder: whose name identifies the texts, the tokenizer and the options.
+        num_proc: processes for tokenising; by default the threads of the tokenizer.
+        description: shown at the progress bar.
+        finds_words: records whether each token begins a word.
+        segmenter: as in `find_word_starts`.
     """
     if finds_words:
         _require_fast(tokenizer)
@@ -169,7 +164,7 @@ def tokenize_documents(
         with lock(folder):
             arrays = _read(folder, dtypes, len(documents))  # another process may have been faster
             if arrays is None:
-                shutil.rmtree(folder, ignore_errors=True)  # cut short, by a full disk or a copy that ended
+                shutil.rmtree(folder, ignore_errors=True)  # truncated, for example by an aborted copy
                 start = time.perf_counter()
                 write_arrays(folder, _tokenize(documents, options, num_proc, description), dtypes)
                 arrays, seconds = cast(Arrays, map_arrays(folder, dtypes)), time.perf_counter() - start
@@ -182,14 +177,13 @@ def tokenize_documents(
 def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.is_fast:
         raise InputError(
-            f"data.masking needs whole words, but the tokenizer {tokenizer.name_or_path} is a slow one "
-            f"({type(tokenizer).__name__}), which does not say where its tokens stand in a text; take a fast one (with "
-            "a tokenizer.json), or TokenMasking"
+            f"data.masking needs whole words, but the slow tokenizer {tokenizer.name_or_path} "
+            f"({type(tokenizer).__name__}) gives no offsets; use a fast one (with a tokenizer.json), or TokenMasking"
         )
 
 
 def _read(folder: Path, dtypes: Mapping[str, npt.DTypeLike], num_documents: int) -> Arrays | None:
-    """The arrays of all documents; None if they are not there, or not whole."""
+    """The arrays of all documents; None if they are missing or truncated."""
     arrays = map_arrays(folder, dtypes)
     if arrays is None:
         return None
@@ -199,7 +193,7 @@ def _read(folder: Path, dtypes: Mapping[str, npt.DTypeLike], num_documents: int)
 
 
 def find_boundaries(sizes: IntArray) -> list[int]:
-    """Where batches to tokenise begin, and one past the last: the fewest with enough documents or bytes each.
+    """The first document of each batch to tokenise, and one past the last document.
 
     Args:
         sizes: bytes of each document, shape (num_documents,).
@@ -213,12 +207,12 @@ def find_boundaries(sizes: IntArray) -> list[int]:
 
 @dataclass(frozen=True)
 class _Batches(torch.utils.data.Dataset[Arrays | InputError]):
-    """Tokenises a batch of documents when it is asked for, in whatever process.
+    """Tokenises a batch of documents on request, in any process.
 
     Attributes:
-        documents: with the column `TEXT` alone.
+        documents: with the column `TEXT` only.
         sizes: bytes of each document, shape (num_documents,).
-        boundaries: the document that each batch begins with, and one past the last document.
+        boundaries: from `find_boundaries`.
         options: of `tokenize_batch`.
     """
 
@@ -234,20 +228,20 @@ class _Batches(torch.utils.data.Dataset[Arrays | InputError]):
         start, end = self.boundaries[number], self.boundaries[number + 1]
         try:
             tokens = flatten_tokens(tokenize_batch(self.documents[start:end], **self.options))
-        except InputError as error:  # raised within a worker it would lose its message
+        except InputError as error:  # would lose its message if raised in a worker
             return error
         return tokens | {BYTES: self.sizes[start:end]}
 
 
 def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None, description: str) -> Iterator[Arrays]:
-    """The arrays of batch after batch, under a progress bar."""
-    # Unset, the tokenizer's threads would warn of every process that is forked after they have run.
+    """Yields the arrays of each batch, with a progress bar."""
+    # Set, since the tokenizer otherwise warns of each process forked after its threads have run.
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if num_proc is None else "false"
     sizes = measure_texts(iterate_texts(documents))
     batches = _Batches(documents.select_columns(TEXT), sizes, find_boundaries(sizes), options)
     parts: Iterable[Arrays | InputError] = _work_ahead(batches)
     if num_proc is not None or options.get("segmenter") is not None or not _is_plain(options["tokenizer"]):
-        parts = DataLoader(  # code that isn't ours may not stand threads
+        parts = DataLoader(  # custom code may not be thread-safe
             batches, batch_size=None, num_workers=num_proc or 0, collate_fn=_keep, generator=torch.Generator()
         )
     num_tokens = 0
@@ -262,8 +256,8 @@ def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None,
 
 
 def _work_ahead(batches: _Batches) -> Iterator[Arrays | InputError]:
-    """The batches in their order, while the tokenizer's threads, which need no Python, are at work on the next one."""
-    _encode([""], batches.options["tokenizer"], True, False)  # sets what is to be set in the tokenizer, in one thread
+    """Yields the batches in order while the tokenizer's threads, which need no Python, work on the next one."""
+    _encode([""], batches.options["tokenizer"], True, False)  # sets the tokenizer's state in a single thread
     with ThreadPoolExecutor(2) as pool:
         waiting: deque[Future[Arrays | InputError]] = deque()
         for number in range(len(batches)):
@@ -275,5 +269,5 @@ def _work_ahead(batches: _Batches) -> Iterator[Arrays | InputError]:
 
 
 def _keep(part: Any) -> Any:
-    """Keeps the loader from turning arrays into tensors, which pass between processes in shared memory."""
+    """Keeps the loader from turning arrays into tensors, which use shared memory between processes."""
     return part

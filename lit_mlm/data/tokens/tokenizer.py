@@ -1,4 +1,4 @@
-"""Which tokenizer the data has: the model's own, another one, or one that is trained on the text."""
+"""The tokenizer of the data: the model's own, another one, or one trained on the text."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from lit_mlm.options import refuse_without
 
 @dataclass(frozen=True)
 class TokenizerOptions:
-    """The options of `TextDataModule` that say which tokenizer it has; those of the same names."""
+    """Options of `TextDataModule` that choose the tokenizer."""
 
     tokenizer: str | None
     tokenizer_revision: str | None
@@ -29,7 +29,6 @@ class TokenizerOptions:
     lowercase: bool | None
 
     def __post_init__(self) -> None:
-        """Refuses options that don't fit together."""
         if self.tokenizer is not None and self.vocab_size is not None:
             raise InputError(
                 f"data.tokenizer ({self.tokenizer}) and data.vocab_size ({self.vocab_size}) are mutually exclusive: "
@@ -39,23 +38,18 @@ class TokenizerOptions:
         training = {"tokenizer_algorithm": self.tokenizer_algorithm, "lowercase": self.lowercase}
         refuse_without("data.vocab_size", self.vocab_size, **training)
         if self.tokenizer_algorithm == "bpe" and self.lowercase is not None:
-            raise InputError(
-                f"data.lowercase {self.lowercase} has no effect on data.tokenizer_algorithm bpe: leave it out"
-            )
+            raise InputError(f"data.lowercase {self.lowercase} has no effect on data.tokenizer_algorithm bpe")
 
     def load(
         self, model: TokenModel | None, iterate_texts: Callable[[], Iterator[str]], text_hash: str, cache_dir: Path
     ) -> PreTrainedTokenizerBase:
-        """Loads the tokenizer, or trains it.
+        """Loads or trains the tokenizer.
 
         Args:
-            model: that the data is for, if it is known.
-            iterate_texts: gives the texts to train on.
+            model: of the run, if known; its weights must fit the tokenizer.
+            iterate_texts: yields the training texts.
             text_hash: of these texts.
-            cache_dir: where trained tokenizers are kept.
-
-        Raises:
-            InputError: if there is none, or if its ids have another meaning in the model's weights.
+            cache_dir: folder for trained tokenizers.
         """
         if self.vocab_size is not None:
             kind = self.tokenizer_algorithm or "wordpiece", self.vocab_size, self.lowercase in (None, True)
@@ -68,8 +62,8 @@ class TokenizerOptions:
         own = model.load_tokenizer() if model else None
         if own is None:
             raise InputError(
-                "no tokenizer: the model is built from scratch, so name one with data.tokenizer, "
-                "or have one trained with data.vocab_size"
+                "no tokenizer: the model is built from scratch; name one with data.tokenizer, or train one with "
+                "data.vocab_size"
             )
         return cast(PreTrainedTokenizerBase, own)
 
@@ -77,12 +71,9 @@ class TokenizerOptions:
 def _check_vocabulary(
     tokenizer: PreTrainedTokenizerBase, model: TokenModel | None, option: str
 ) -> PreTrainedTokenizerBase:
-    """Refuses a tokenizer whose ids have another meaning in the weights that a model starts with.
-
-    A checkpoint's is compared with its hash once the net is there.
-    """
+    """Rejects a tokenizer that does not fit the initial weights; with a checkpoint its hash is compared later."""
     own = None
-    with suppress(InputError):  # a model that has no tokenizer of its own
+    with suppress(InputError):  # the model has no tokenizer
         own = model.load_tokenizer() if model and not model.has_final_tokenizer else None
     if own is not None:
         require_same_vocabulary(tokenizer, cast(PreTrainedTokenizerBase, own), option)

@@ -1,4 +1,4 @@
-"""Tokenizers trained on the text at hand."""
+"""Trains tokenizers on the data."""
 
 import shutil
 import tempfile
@@ -25,19 +25,16 @@ def train_tokenizer(
 
     Args:
         texts: documents to learn the vocabulary from.
-        algorithm: ``"wordpiece"`` as BERT's, or ``"bpe"`` on bytes as RoBERTa's.
-        vocab_size: size of the vocabulary, special tokens included; less if the text doesn't give as many.
+        algorithm: ``"wordpiece"`` as in BERT, or byte-level ``"bpe"`` as in RoBERTa.
+        vocab_size: maximum vocabulary size, special tokens included; must hold the alphabet.
         lowercase: lower-cases text and strips accents (WordPiece only).
-
-    Raises:
-        InputError: if `vocab_size` does not hold even the alphabet.
     """
     train = _train_wordpiece if algorithm == "wordpiece" else _train_byte_level_bpe
     tokenizer, names = train(texts, vocab_size, lowercase)
     if tokenizer.get_vocab_size() > vocab_size:
         raise InputError(
-            f"vocab_size {vocab_size} is too small: the characters of the text and the special tokens alone "
-            f"are {tokenizer.get_vocab_size()}"
+            f"vocab_size {vocab_size} is too small: the characters of the text and the special tokens already take "
+            f"{tokenizer.get_vocab_size()}"
         )
     first, last = str(names["cls_token"]), str(names["sep_token"])
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -53,14 +50,9 @@ def train_tokenizer(
 def load_or_train_tokenizer(
     texts: Iterator[str], algorithm: Algorithm, vocab_size: int, lowercase: bool, folder: Path
 ) -> PreTrainedTokenizerBase:
-    """The tokenizer that an earlier call left in `folder`, or a new one, which it leaves there.
+    """Loads the tokenizer that an earlier call left in `folder`, or trains it.
 
-    Args:
-        texts: as in `train_tokenizer`.
-        algorithm: as in `train_tokenizer`.
-        vocab_size: as in `train_tokenizer`.
-        lowercase: as in `train_tokenizer`.
-        folder: its name must stand for the texts and the options.
+    The other arguments are those of `train_tokenizer`; the name of the folder must identify them.
     """
     if not folder.exists():
         with lock(folder):
@@ -70,14 +62,14 @@ def load_or_train_tokenizer(
 
 
 def _train_into(folder: Path, texts: Iterator[str], algorithm: Algorithm, vocab_size: int, lowercase: bool) -> None:
-    # Written beside its place and renamed, so that an interrupted training leaves nothing that looks finished.
+    # Renamed when complete, so that an interrupted training leaves no partial tokenizer.
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         train_tokenizer(texts, algorithm, vocab_size, lowercase).save_pretrained(unfinished)
         unfinished.chmod(0o755)
         unfinished.rename(folder)
     except OSError:
-        if not folder.is_dir():  # else another process was faster, where the file system has no locks between machines
+        if not folder.is_dir():  # else another machine was faster, on a file system without locks
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -94,9 +86,9 @@ def _train_wordpiece(texts: Iterator[str], vocab_size: int, lowercase: bool) -> 
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    # The trainer numbers the pieces ##a, ##b, ... in the order of a hash map, another one in each process, and settles
-    # ties between merges by number. Named beforehand they have fixed numbers; a second tokenizer then takes the
-    # vocabulary, in which they are no special tokens.
+    # The trainer numbers the subwords ##a, ##b, ... in the order of a hash map, which differs between processes, and
+    # breaks ties between merges by number. As special tokens they have fixed numbers; a second tokenizer then takes
+    # the vocabulary without them being special.
     words = Counter(word for text in texts for word in tokenizer.normalizer.normalize_str(text).split())
     pieces = sorted(
         {f"##{c}" for w in words for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(w) for c in part[1:]}
@@ -118,7 +110,7 @@ def _train_byte_level_bpe(texts: Iterator[str], vocab_size: int, _lowercase: boo
         "pad_token": "<pad>",
         "sep_token": "</s>",
         "unk_token": "<unk>",
-        # The space before a mask belongs to the word that it stands for.
+        # The space before a mask belongs to the masked word.
         "mask_token": AddedToken("<mask>", lstrip=True, special=True),
     }
     tokenizer = Tokenizer(models.BPE())

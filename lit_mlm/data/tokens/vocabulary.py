@@ -1,7 +1,7 @@
-"""The words of a text in a tokenizer: how many pieces they take, which are cut up most, and how they become one piece.
+"""The words of a text in a tokenizer: how many tokens they take, and how to add them to the vocabulary.
 
-A word is what the tokenizer's own normaliser and pre-tokenizer cut out of a text, so it depends on the tokenizer: BERT
-and RoBERTa part words from punctuation, SentencePiece cuts at white space only.
+A word is what the tokenizer's own normaliser and pre-tokenizer cut out of a text: BERT and RoBERTa separate
+punctuation, SentencePiece cuts at white space only.
 """
 
 import json
@@ -21,40 +21,40 @@ from lit_mlm.nets.loading import quiet
 from lit_mlm.nets.pretrained import load_tokenizer
 
 SCORE_A_CHARACTER = 1e-4
-"""What a new Unigram piece gets a character beyond the score of its pieces: it wins, and the longer of two wins."""
+"""Bonus per character of a new Unigram entry over the score of its old tokens: it wins, and the longer of two wins."""
 
 
 @dataclass(frozen=True)
 class Fertility:
-    """How a tokenizer cuts up the words of a text (Rust et al. 2021, "How Good is Your Tokenizer?", ACL, section 4).
+    """How a tokenizer splits the words of a text (Rust et al. 2021, "How Good is Your Tokenizer?", ACL, section 4).
 
-    Their words are those of a treebank; here they are the tokenizer's own, punctuation included, so figures compare
+    The paper's words are those of a treebank; these are the tokenizer's own, with punctuation, so they compare
     vocabularies, not kinds of tokenizers.
     """
 
     num_words: int
     num_tokens: int
-    """Pieces of all words."""
+    """Tokens of all words."""
     num_split_words: int
-    """Words of two pieces or more."""
+    """Words of two tokens or more."""
     num_unknown: int = 0
-    """Pieces that are the unknown token."""
+    """Unknown tokens."""
     unknown_words: Counter[str] = field(default_factory=Counter)
-    """The words that hold them, as the tokenizer normalises them, and how often they stand in the text."""
+    """Counts of the words with unknown tokens, as the tokenizer normalises them."""
 
     @property
     def fertility(self) -> float:
-        """Pieces a word, at least 1; 0 for a text without words."""
+        """Tokens per word, at least 1; 0 for a text without words."""
         return self.num_tokens / max(1, self.num_words)
 
     @property
     def split_fraction(self) -> float:
-        """Share of words that are split, the paper's proportion of continued words, between 0 and 1."""
+        """Fraction of split words, the paper's proportion of continued words, in [0, 1]."""
         return self.num_split_words / max(1, self.num_words)
 
 
 def measure_fertility(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> Fertility:
-    """Counts the words of a text and their pieces, special tokens and white space left out."""
+    """Counts the words of texts and their tokens, without special tokens and white space."""
     backend = _get_backend(tokenizer)
     num_words = num_tokens = num_split_words = num_unknown = 0
     unknown_words: Counter[str] = Counter()
@@ -74,20 +74,18 @@ def measure_fertility(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) 
 def find_split_words(
     texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, num_words: int, min_pieces: int = 3
 ) -> list[str]:
-    """The most frequent words of a text that a tokenizer cuts into many pieces, all of them fit for `add_words`.
+    """The most frequent words of a text that a tokenizer splits into many tokens, fit for `add_words`.
 
-    Where a word's form depends on what stands before it (byte-level BPE, SentencePiece), only that after a space
-    counts.
+    If the form of a word depends on the text before it (byte-level BPE, SentencePiece), only words after a space count.
 
     Args:
         texts: documents.
-        tokenizer: whose words and pieces are meant.
-        num_words: at most so many.
-        min_pieces: a word must have at least so many, 2 or more.
+        tokenizer: defines words and tokens.
+        num_words: maximum number of words.
+        min_pieces: minimum tokens of a word, at least 2.
 
     Returns:
-        Words of letters of any script, normalised as the tokenizer does, the most frequent one first; words as
-        frequent as each other are in the order of the alphabet.
+        Words of letters of any script, normalised by the tokenizer, by decreasing frequency, then alphabetically.
     """
     backend = _get_backend(tokenizer)
     found = []
@@ -103,28 +101,25 @@ def find_split_words(
 def add_words(
     tokenizer: PreTrainedTokenizerBase, words: Iterable[str]
 ) -> tuple[PreTrainedTokenizerBase, dict[int, list[int]]]:
-    """Makes words entries of a tokenizer's vocabulary, after all ids that it has.
+    """Adds words to the vocabulary of a tokenizer, after all its ids.
 
-    They are entries of the model itself (WordPiece, BPE or Unigram), not what `transformers` calls added tokens, which
-    match within other words and don't keep the space before them. So they are found as any other entry is:
+    They become entries of the model itself (WordPiece, BPE or Unigram). The added tokens of `transformers` would match
+    within other words and drop the space before them. So each kind of model finds them as any other entry:
 
     - WordPiece takes the longest entry from the left, so a new word is also the head of longer words;
-    - in byte-level BPE the word after a space becomes an entry, and is taken where it is the whole word (the model's
-      `ignore_merges`); at the start of a text or after a quotation mark it keeps its pieces. Classes of `transformers`
-      that would rebuild the model without that setting (RoBERTa's) become `PreTrainedTokenizerFast`;
-    - in Unigram the piece after a space gets a score just above that of its pieces, at least that of the rarest entry.
+    - byte-level BPE gets the word after a space, and takes it as a whole word only (`ignore_merges`); at the start of a
+      text or after a quotation mark it is split as before. Tokenizer classes that would drop this setting (RoBERTa's)
+      become `PreTrainedTokenizerFast`;
+    - Unigram gets the word after a space, with a score just above that of its old tokens, at least that of the rarest
+      entry.
 
     Args:
-        tokenizer: is not changed.
-        words: normalised as the tokenizer does. Those that are one piece already are left out.
+        tokenizer: remains unchanged.
+        words: normalised by the tokenizer; words of a single token are skipped, words that it can't learn raise.
 
     Returns:
-        A new tokenizer, which saves and loads as any other, and the ids of the old pieces by the id of the new word.
-        If there is nothing to add, the tokenizer itself and no ids.
-
-    Raises:
-        InputError: if a word is empty, has white space in it, is cut by the pre-tokenizer, becomes unknown or is an
-            entry that the tokenizer never takes, or if the tokenizer is of another kind.
+        A new tokenizer, which saves and loads like any other, and the old token ids by the id of the new word; without
+        words to add, the same tokenizer and an empty dictionary.
     """
     backend = _get_backend(tokenizer)
     words_by_form = {_find_form(word, backend): word for word in words}
@@ -140,42 +135,39 @@ def add_words(
     for form, new_id in new_ids.items():
         found = extended(f" {words_by_form[form]}", add_special_tokens=False)["input_ids"]
         if found != [new_id]:
-            pieces = extended.convert_ids_to_tokens(found)
-            raise InputError(f"the word {words_by_form[form]!r} can't become one piece: the tokenizer makes {pieces}")
+            tokens = extended.convert_ids_to_tokens(found)
+            raise InputError(f"the word {words_by_form[form]!r} can't become one token: the tokenizer makes {tokens}")
     return extended, {new_ids[form]: ids for form, ids in splits.items()}
 
 
 def require_same_vocabulary(tokenizer: PreTrainedTokenizerBase, own: PreTrainedTokenizerBase, option: str) -> None:
-    """Refuses a tokenizer to whose ids a net's weights have learnt other tokens.
+    """Rejects a tokenizer with other token ids than the net's weights were trained with.
 
-    Some tokens may differ: unused ones that were given a meaning, or new ones at the end.
+    Up to half of the tokens may differ: unused ones with a new meaning, or new ones at the end.
 
     Args:
-        tokenizer: that the data is to have.
-        own: that the net was trained with.
-        option: what asked for `tokenizer`.
-
-    Raises:
-        InputError: if fewer than half of the tokens have the ids that `own` gives them.
+        tokenizer: of the data.
+        own: of the net.
+        option: that asks for `tokenizer`.
     """
     vocab, known = tokenizer.get_vocab(), own.get_vocab()
     num_same, num = sum(known.get(token) == i for token, i in vocab.items()), min(len(vocab), len(known))
     if 2 * num_same < num:
         raise InputError(
             f"{option} gives another vocabulary than the model was trained with: {num_same:,} of {num:,} tokens have "
-            "the same ids; leave it out to take the model's own, or build a net from scratch with model.config"
+            "the same ids; remove it to use the model's own, or build a net from scratch with model.config"
         )
 
 
 def _get_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     backend: Tokenizer = tokenizer.backend_tokenizer
     if backend.pre_tokenizer is None:
-        raise InputError(f"the tokenizer {tokenizer.name_or_path} does not part a text into words")
+        raise InputError(f"the tokenizer {tokenizer.name_or_path} does not split text into words")
     return backend
 
 
 def _cut_words(text: str, backend: Tokenizer) -> list[str]:
-    """The words of a text in the form in which the model gets them, such as RoBERTa's ``Ġfilm``."""
+    """The words of a text in the form for the model, such as RoBERTa's ``Ġfilm``."""
     if backend.normalizer is not None:
         text = backend.normalizer.normalize_str(text)
     return [form for form, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
@@ -194,7 +186,7 @@ def _read_form(form: str, backend: Tokenizer) -> str:
 
 
 def _is_of_letters(word: str) -> bool:
-    """Whether a word has letters and their marks only: the vowel signs of Hindi are marks, so `isalpha` is False."""
+    """Whether a word has only letters and their marks; unlike `isalpha`, accepts the vowel signs of Hindi."""
     kinds = {unicodedata.category(character)[0] for character in word}
     return "L" in kinds and kinds <= {"L", "M"}
 
@@ -202,11 +194,11 @@ def _is_of_letters(word: str) -> bool:
 def _find_form(word: str, backend: Tokenizer) -> str:
     """The form of a word after a space."""
     if word.split() != [word]:
-        raise InputError(f"the word {word!r} can't be added: it is empty or has white space in it")
+        raise InputError(f"the word {word!r} can't be added: it is empty or contains white space")
     forms = _cut_words(f" {word}", backend)
     if len(forms) != 1:
         parts = [_read_form(form, backend) for form in forms]
-        raise InputError(f"the word {word!r} can't be added: the tokenizer takes it for {len(parts)} words, {parts}")
+        raise InputError(f"the word {word!r} can't be added: the tokenizer makes it {len(parts)} words, {parts}")
     return forms[0]
 
 
@@ -214,11 +206,11 @@ def _split_form(form: str, word: str, tokenizer: PreTrainedTokenizerBase) -> lis
     backend = tokenizer.backend_tokenizer
     ids = [token.id for token in backend.model.tokenize(form)]
     if len(ids) > 1 and backend.token_to_id(form) is not None:
-        raise InputError(f"the word {word!r} can't be added: it is in the vocabulary, but the tokenizer passes it over")
+        raise InputError(f"the word {word!r} can't be added: the vocabulary has it, but the tokenizer never uses it")
     if not ids or tokenizer.unk_token_id in ids:
         raise InputError(
-            f"the word {word!r} can't be added: it is unknown to the tokenizer, or longer than it takes, so there are "
-            "no pieces to start from"
+            f"the word {word!r} can't be added: it is unknown to the tokenizer, or too long, so it has no tokens to "
+            "start from"
         )
     return ids
 
@@ -226,14 +218,14 @@ def _split_form(form: str, word: str, tokenizer: PreTrainedTokenizerBase) -> lis
 def _append_entries(
     model: dict[str, Any], old: dict[int, str], new_ids: dict[str, int], splits: dict[str, list[int]]
 ) -> None:
-    """Adds entries to a model of `tokenizers`, given as its JSON, in place.
+    """Adds entries to the JSON of a model of `tokenizers`, in place.
 
-    Added tokens that stand behind the model's own entries become entries, else `tokenizers` would number them anew.
+    Added tokens behind the model's entries become entries, too, since `tokenizers` would renumber them.
     """
     vocab = model["vocab"]
     if model["type"] == "Unigram":
-        lowest = min(score for _, score in vocab)  # a lower one would change what unknown characters cost
-        # No word has a space in it, so a piece that has one fills an id that nothing has.
+        lowest = min(score for _, score in vocab)  # a lower score would change the cost of unknown characters
+        # Unused ids get an entry with a space, which no word contains.
         vocab += [[old.get(token_id, f" {token_id}"), lowest] for token_id in range(len(vocab), max(old) + 1)]
         scores = {form: max(lowest, sum(vocab[token_id][1] for token_id in ids)) for form, ids in splits.items()}
         vocab += [[form, score + SCORE_A_CHARACTER * len(form)] for form, score in scores.items()]
@@ -247,7 +239,7 @@ def _append_entries(
 
 
 def _rebuild(tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]) -> PreTrainedTokenizerBase:
-    """A copy of a tokenizer with another backend, given as its JSON."""
+    """A copy of a tokenizer with another backend, given as JSON."""
     with TemporaryDirectory() as folder, quiet():
         tokenizer.save_pretrained(folder)
         Path(folder, "tokenizer.json").write_text(json.dumps(fields, ensure_ascii=False), encoding="utf-8")

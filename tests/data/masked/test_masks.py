@@ -159,7 +159,7 @@ def test_hyper_parameters_are_plain_data(make_data: Any) -> None:
 
 def test_slow_tokenizer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow: Any = SimpleNamespace(is_fast=False, name_or_path="slow")
-    with pytest.raises(InputError, match=r"data.masking needs whole words, but the tokenizer slow is a slow one"):
+    with pytest.raises(InputError, match=r"data.masking needs whole words, but the slow tokenizer slow"):
         tokenize.tokenize_documents(
             Dataset.from_dict({"text": ["a"]}), slow, True, tmp_path / "a.arrow", None, "", finds_words=True
         )

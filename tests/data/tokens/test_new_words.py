@@ -63,9 +63,9 @@ def test_fertility_is_reported_before_and_after(make_data: Any) -> None:
         ({"num_new_words": 0}, r"data.num_new_words must be at least 1, got 0"),
         ({"min_pieces": 4}, r"data.min_pieces \(4\) has no effect without data.num_new_words"),
         ({"num_new_words": 4, "min_pieces": 1}, "data.min_pieces must be at least 2, got 1"),
-        ({"num_new_words": 4, "vocab_size": 150, "tokenizer": None}, "num_new_words is for a tokenizer that is there"),
+        ({"num_new_words": 4, "vocab_size": 150, "tokenizer": None}, "num_new_words extends an existing tokenizer"),
         ({"new_words": ["a"], "num_new_words": 4}, "are mutually exclusive"),
-        ({"new_words": ["two words"]}, "has white space in it"),
+        ({"new_words": ["two words"]}, "contains white space"),
         ({"new_words": "nowhere"}, r"data.new_words must be a list, \[nowhere\], or a file: nowhere can't be read"),
     ],
 )

@@ -156,14 +156,14 @@ def test_words_are_normalised_and_added_once(tokenizers: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "word", "reason"),
     [
-        ("wordpiece", "", "'' can't be added: it is empty or has white space in it"),
-        ("wordpiece", "New York", "'New York' can't be added: it is empty or has white space"),
-        ("bpe", "film\n", "can't be added: it is empty or has white space"),
-        ("wordpiece", "well-made", r"takes it for 3 words, \['well', '-', 'made'\]"),
-        ("bpe", "don't", r"takes it for 2 words, \['don', \"'t\"\]"),
-        ("wordpiece", "\u00ad", r"takes it for 0 words, \[\]"),
+        ("wordpiece", "", "'' can't be added: it is empty or contains white space"),
+        ("wordpiece", "New York", "'New York' can't be added: it is empty or contains white space"),
+        ("bpe", "film\n", "can't be added: it is empty or contains white space"),
+        ("wordpiece", "well-made", r"makes it 3 words, \['well', '-', 'made'\]"),
+        ("bpe", "don't", r"makes it 2 words, \['don', \"'t\"\]"),
+        ("wordpiece", "\u00ad", r"makes it 0 words, \[\]"),
         ("wordpiece", "caf\u0634", "'caf\u0634' can't be added: it is unknown"),
-        ("wordpiece", "a" * 101, "longer than it takes"),
+        ("wordpiece", "a" * 101, "too long, so it has no tokens"),
         ("unigram", "caf\u0634", "'caf\u0634' can't be added: it is unknown"),
         ("deberta", "x[MASK]", r"'x\[MASK\]' can't"),
     ],
@@ -185,13 +185,13 @@ def test_added_tokens_keep_their_ids(tokenizers: Any) -> None:
 def test_words_within_which_an_added_token_matches_are_refused(tokenizers: Any) -> None:
     tokenizer, _ = add_words(tokenizers["wordpiece"], ["gladly"])
     tokenizer.add_tokens(["film"])
-    with pytest.raises(ValueError, match="the word 'filmic' can't become one piece"):
+    with pytest.raises(ValueError, match="the word 'filmic' can't become one token"):
         add_words(tokenizer, ["filmic"])
 
 
 def test_other_kinds_of_tokenizers_are_refused(tokenizers: Any) -> None:
     words = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
-    with pytest.raises(ValueError, match="does not part a text into words"):
+    with pytest.raises(ValueError, match="does not split text into words"):
         add_words(PreTrainedTokenizerFast(tokenizer_object=words), ["b"])
     characters = Tokenizer(models.BPE({"a": 0, "b</w>": 1, "b": 2}, [], end_of_word_suffix="</w>"))
     characters.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -199,7 +199,7 @@ def test_other_kinds_of_tokenizers_are_refused(tokenizers: Any) -> None:
         add_words(PreTrainedTokenizerFast(tokenizer_object=characters), ["ab"])
     passed_over = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, []))
     passed_over.pre_tokenizer = pre_tokenizers.Whitespace()
-    with pytest.raises(ValueError, match="it is in the vocabulary, but the tokenizer passes it over"):
+    with pytest.raises(ValueError, match="the vocabulary has it, but the tokenizer never uses it"):
         add_words(PreTrainedTokenizerFast(tokenizer_object=passed_over), ["ab"])
 
 
