@@ -213,13 +213,10 @@ class LengthSampler(KeySampler):
 
 
 def round_up(lengths: IntArray) -> IntArray:
-    """Rounds lengths up to multiples of a power of two that is at most an eighth of them; lengths below 16 stay.
+    """Rounds lengths, each >= 1, up to multiples of a power of two that is at most an eighth; below 16 they stay.
 
     >>> round_up(np.array([15, 33, 100]))
     array([ 15,  36, 104])
-
-    Args:
-        lengths: each >= 1, any shape.
     """
     steps = 2 ** np.maximum(np.floor(np.log2(np.maximum(lengths, 1))).astype(np.int64) - 3, 0)
     return np.asarray(-(-lengths // steps) * steps, dtype=np.int64)
@@ -247,9 +244,6 @@ def wait_for_second_signal(worker: int) -> None:
     """Keeps a worker alive when all processes of a run get SIGTERM (SLURM) or SIGINT (terminal).
 
     The run needs its batches until the end of the step, then ends its workers itself, if need be by a second SIGTERM.
-
-    Args:
-        worker: number of the worker, unused.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

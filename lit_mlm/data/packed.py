@@ -105,12 +105,7 @@ def describe_packing(rows: PackedRows, unpacked: float) -> str:
 
 
 def find_padding(lengths: IntArray, batch_size: int) -> float:
-    """The fraction of padding in random batches of sequences, in [0, 1).
-
-    Args:
-        lengths: tokens of each sequence, shape (N,), N >= 1.
-        batch_size: sequences per batch.
-    """
+    """The fraction of padding in random batches of N >= 1 sequences of `lengths` tokens, in [0, 1)."""
     firsts = np.arange(0, len(lengths), batch_size)
     longest = np.maximum.reduceat(np.random.default_rng(0).permutation(lengths), firsts)
     return 1 - int(lengths.sum()) / int((longest * np.diff(np.append(firsts, len(lengths)))).sum())

@@ -44,9 +44,9 @@ def test_tagged_sentences(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("420 train sentences (3,702 words, 860 entities), 100 val sentences (848 words, ")
     valid = FIXTURES / "conll" / "valid.txt"
-    assert lines[3] == f"sentence 0 ({valid}, line 3): 4 words, 4 pieces"
+    assert lines[3] == f"sentence 0 ({valid}, line 3): 4 words, 4 tokens"
     assert lines[9:] == [
-        f"sentence 4 ({valid}, line 41): 6 words, 6 pieces",
+        f"sentence 4 ({valid}, line 41): 6 words, 6 tokens",
         "  Duarte joined Siemag in Osaka .",
         "  B-PER  O      B-ORG  O  B-LOC O",
         "  [CLS] Duarte joined Siemag in Osaka . [SEP]",

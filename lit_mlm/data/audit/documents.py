@@ -1,4 +1,4 @@
-"""The report on documents, and what reports on documents and on sentences have in common."""
+"""The report on documents, and the parts it shares with the report on sentences."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_mlm.data.audit.duplicates import DuplicateFinder
 from lit_mlm.data.reading.documents import PLACE, TEXT
 from lit_mlm.data.tokens.tokenize import INPUT_IDS, tokenize_batch
-from lit_mlm.data.tokens.vocabulary import measure_fertility
+from lit_mlm.data.tokens.vocabulary import Fertility, measure_fertility
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.special_tokens import find_special_tokens
 
@@ -26,14 +26,14 @@ def audit_documents(
     near_threshold: float,
     num_examples: int,
 ) -> dict[str, Any]:
-    """Counts documents, words and tokens, and finds what stands twice.
+    """Counts documents, words and tokens, and finds duplicates.
 
     Args:
-        splits: the documents of each.
+        splits: documents by split.
         tokenizer: a fast one.
-        limit: tokens that the model takes, special tokens included.
-        near_threshold: as of `audit`.
-        num_examples: as of `audit`.
+        limit: maximum tokens of the model, special tokens included.
+        near_threshold: as in `audit`.
+        num_examples: as in `audit`.
 
     Returns:
         ``splits`` and ``duplicates`` of the report.
@@ -60,53 +60,41 @@ def _measure(
     finder: DuplicateFinder,
     num_examples: int,
 ) -> dict[str, Any]:
-    lengths = np.zeros(len(documents), dtype=np.int64)
-    num_words = num_pieces = num_split = num_unknown = start = 0
+    lengths, counts = [], np.zeros(4, dtype=np.int64)
     unknown_words: Counter[str] = Counter()
     for batch in documents.select_columns(TEXT).iter(batch_size=1000):
-        texts = batch[TEXT]
-        finder.add(split, texts)
+        finder.add(split, batch[TEXT])
         ids = tokenize_batch(batch, tokenizer, add_special_tokens=False)[INPUT_IDS]
-        lengths[start : start + len(ids)] = pc.list_value_length(ids).to_numpy()
-        start += len(ids)
-        found = measure_fertility(texts, tokenizer)  # a batch at a time, as it holds the distinct words
-        num_words += found.num_words
-        num_pieces += found.num_tokens
-        num_split += found.num_split_words
-        num_unknown += found.num_unknown
+        lengths.append(pc.list_value_length(ids).to_numpy())
+        found = measure_fertility(batch[TEXT], tokenizer)  # by batch, as it holds the distinct words
+        counts += (found.num_words, found.num_tokens, found.num_split_words, found.num_unknown)
         unknown_words.update(found.unknown_words)
-    return {"num_documents": len(documents), "num_words": num_words} | describe_tokens(
-        lengths, (num_words, num_pieces, num_split), (num_unknown, unknown_words), tokenizer, limit, num_examples
-    )
+    num_words, num_tokens, num_split, num_unknown = counts.tolist()
+    words = Fertility(num_words, num_tokens, num_split, num_unknown, unknown_words)
+    options = np.concatenate(lengths, dtype=np.int64), words, tokenizer, limit, num_examples
+    return {"num_documents": len(documents)} | describe_tokens(*options)
 
 
 def describe_tokens(
-    lengths: IntArray,
-    words: tuple[int, int, int],
-    unknown: tuple[int, Counter[str]],
-    tokenizer: PreTrainedTokenizerBase,
-    limit: int | None,
-    num_examples: int,
+    lengths: IntArray, words: Fertility, tokenizer: PreTrainedTokenizerBase, limit: int | None, num_examples: int
 ) -> dict[str, Any]:
-    """What a report says of the tokens of a split.
+    """The report on the words and tokens of a split.
 
     Args:
-        lengths: tokens of each text, special tokens left out, shape (N,).
-        words: how many there are, their pieces, and how many have more than one.
-        unknown: how many unknown tokens there are, and the words that hold them.
-        tokenizer: that the tokens are of.
-        limit: tokens that the model takes, special tokens included.
-        num_examples: words to name.
+        lengths: tokens of each text, without special tokens, shape (N,).
+        words: and their tokens.
+        tokenizer: of the tokens.
+        limit: maximum tokens of the model, special tokens included.
+        num_examples: words to list.
     """
-    num_words, num_pieces, num_split = words
-    num_unknown, unknown_words = unknown
     room = None if limit is None else limit - len(find_special_tokens(tokenizer))
-    common = sorted(unknown_words.items(), key=lambda item: (-item[1], item[0]))[:num_examples]
+    common = sorted(words.unknown_words.items(), key=lambda item: (-item[1], item[0]))[:num_examples]
     return {
+        "num_words": words.num_words,
         "num_tokens": int(lengths.sum()),
-        "fertility": num_pieces / max(1, num_words),
-        "split_fraction": num_split / max(1, num_words),
-        "num_unknown_tokens": num_unknown,
+        "fertility": words.fertility,
+        "split_fraction": words.split_fraction,
+        "num_unknown_tokens": words.num_unknown,
         "unknown_words": [{"word": word, "num": number} for word, number in common],
         "num_without_tokens": int((lengths == 0).sum()),
         "num_long": None if room is None else int((lengths > room).sum()),
@@ -117,10 +105,10 @@ def describe_tokens(
 
 
 def count_lengths(lengths: IntArray) -> list[dict[str, int]]:
-    """How many texts have a length from one power of two up to, not including, the next; those without tokens first.
+    """A histogram of the lengths of N >= 1 texts; bins end before powers of two.
 
-    Args:
-        lengths: each at least 0, at least one, shape (N,).
+    >>> count_lengths(np.array([3, 4, 4]))
+    [{'from': 2, 'to': 3, 'num': 1}, {'from': 4, 'to': 7, 'num': 2}]
     """
     bins = np.frexp(lengths.astype(np.float64))[1]  # the number of binary digits
     counts = np.bincount(bins)
@@ -139,14 +127,14 @@ def list_duplicates(
     num_examples: int,
     numbers: Mapping[str, Sequence[int]] | None = None,
 ) -> list[dict[str, Any]]:
-    """What a report says of texts that stand twice.
+    """The report on duplicates.
 
     Args:
-        finder: has all texts.
-        read: the text of a split with a number.
-        locate: where it stands, None if that is not known.
-        num_examples: pairs to name of each kind.
-        numbers: the numbers of a split's texts by their numbers in the finder, where it doesn't have all.
+        finder: with all texts.
+        read: returns the text of a split with a number.
+        locate: returns its place; None if unknown.
+        num_examples: pairs to list of each kind.
+        numbers: the number in the split of each text in the finder, if it does not have all texts.
     """
 
     def name(split: str, number: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""A report on data before training: what there is, what can't be read, what stands twice, what its tokens are.
+"""A report on data before training: counts, bad records, duplicates and tokens.
 
-Of the texts, the report keeps hashes (about 200 bytes each, `DuplicateFinder`), lengths (8 bytes) and the words that
-hold unknown tokens; documents pass by in batches of 1,000. Beside that there is what the data module itself keeps: all
-sentences; documents lie on disk. Time grows with the number of texts.
+It keeps hashes of the texts (about 200 bytes each, `DuplicateFinder`), their lengths (8 bytes) and the words with
+unknown tokens; documents are read in batches of 1,000. The data module keeps all sentences in memory, and documents
+on disk. Time is linear in the number of texts.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.errors import InputError
 
 FORMAT = 2
-"""Of the report; another one where a key goes or changes its meaning, the same where one is added."""
+"""Version of the report; it changes if a key is removed or changes its meaning, not if one is added."""
 
 
 def audit(
@@ -30,22 +30,19 @@ def audit(
     near_threshold: float = 0.8,
     num_examples: int = 3,
 ) -> dict[str, Any]:
-    """Examines the texts of a data module, without training.
+    """Examines the texts of a data module without training.
 
     Args:
-        data: of documents or of tagged words.
-        model: whose tokenizer it takes, unless it has its own, and whose limit sentences are held against.
-        splits: which of train, val and test; by default all that there are, but train and val at least. Of training
-            text that is mixed each source is a split of its own, by its name.
-        near_threshold: Jaccard similarity from which on texts are near-duplicates, above 0 and at most 1.
-        num_examples: texts, words and places to name of each finding, at least 0.
+        data: of documents or tagged words.
+        model: with the default tokenizer, and the maximum length that sentences are compared to.
+        splits: of train, val and test; by default all that exist, at least train and val. Each source of mixed training
+            text is a split by its name.
+        near_threshold: minimum Jaccard similarity of near-duplicates, above 0 and at most 1.
+        num_examples: texts, words and places to list for each finding, at least 0.
 
     Returns:
-        The report, in the types of JSON. `FORMAT` counts its versions; ``kind`` is ``documents`` or ``sentences``, and
-        the second has more.
-
-    Raises:
-        InputError: if an option is out of range, or there is no text at all.
+        The report, as plain data for JSON. `FORMAT` is its version; ``kind`` is ``documents`` or ``sentences``, and the
+        latter has more keys.
     """
     if not 0 < near_threshold <= 1:
         raise InputError(f"--near_threshold must be above 0 and at most 1, got {near_threshold}")
@@ -75,7 +72,7 @@ def audit(
 
 
 def _load(data: BlocksDataModule | TaggedDataModule, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
-    """The texts of each split, in the order of the splits, and what is to be said of those that have none."""
+    """The texts of each split, in order, and notes on splits without text."""
     asked, notes = list(splits or STAGE_OF_SPLIT), []
     try:
         loaded: dict[str, Any] = dict(data.load_texts(asked))
@@ -83,7 +80,7 @@ def _load(data: BlocksDataModule | TaggedDataModule, splits: Sequence[str] | Non
         if splits is not None:
             raise
         asked = ["train", "val"]
-        loaded = dict(data.load_texts(asked))  # not reached where these were at fault
+        loaded = dict(data.load_texts(asked))  # raises again if one of these failed
         notes.append(f"no test split: {error}")
     ordered = [split for split in STAGE_OF_SPLIT if split in asked]
     notes += [f"{split}: made of the documents of train" for split in ordered if split not in loaded]
@@ -91,16 +88,16 @@ def _load(data: BlocksDataModule | TaggedDataModule, splits: Sequence[str] | Non
 
 
 def _part_train(texts: dict[str, Any], sources: Collection[str]) -> dict[str, Any]:
-    """Training text of several sources as a split for each, so that what stands in two of them is found, too."""
+    """Makes each training source a split, so that duplicates between sources are found."""
     if "train" not in texts or not sources:
         return texts
-    parts = zip(sources, part_sources(texts["train"]), strict=False)  # none of last ones without documents
+    parts = zip(sources, part_sources(texts["train"]), strict=False)  # trailing sources may have no documents
     rest = {split: documents for split, documents in texts.items() if split != "train"}
     return {name: part for name, part in parts if len(part)} | rest
 
 
 def _summarize(records: Sequence[BadRecordError], num_examples: int) -> dict[str, Any]:
-    """How many files, lines and rows of a source can't be read, by what is wrong, and the first of each kind."""
+    """The number of bad records of each kind, and the first examples."""
     counts = Counter(record.kind for record in records)
     first = {kind: [str(r) for r in records if r.kind == kind][:num_examples] for kind in get_args(BadKind)}
     return {kind: {"num": counts[kind], "examples": found} for kind, found in first.items()}

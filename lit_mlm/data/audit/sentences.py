@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_mlm.data.audit.documents import describe_tokens, list_duplicates
 from lit_mlm.data.audit.duplicates import DuplicateFinder
 from lit_mlm.data.tagged.sentences import TaggedSentence
+from lit_mlm.data.tokens.vocabulary import Fertility
 from lit_mlm.text.tagging.alignment import encode_words
 from lit_mlm.text.tagging.schemes import Scheme, find_problems, find_spans, is_tag
 
@@ -26,21 +27,21 @@ def audit_sentences(
     near_threshold: float,
     num_examples: int,
 ) -> dict[str, Any]:
-    """Counts sentences, words, pieces, tags and entities, and finds what contradicts itself and what stands twice.
+    """Counts sentences, words, tokens, tags and entities, and finds contradictions and duplicates.
 
     Args:
-        splits: the sentences of each, with the tags of the files.
+        splits: sentences by split, with the tags of the files.
         tokenizer: of any kind.
-        find_scheme: the scheme of the tags.
-        limit: tokens in a window, special tokens included.
-        near_threshold: as of `audit`.
-        num_examples: as of `audit`.
+        find_scheme: finds the scheme of the tags.
+        limit: tokens per window, special tokens included.
+        near_threshold: as in `audit`.
+        num_examples: as in `audit`.
 
     Returns:
         ``scheme``, ``splits``, ``duplicates``, ``inconsistent_entities`` and ``inconsistent_sentences`` of the report.
     """
     scheme = find_scheme(splits.get("train") or list(chain(*splits.values())))
-    # `encode_words` and the finder have nothing to do with a sentence without words.
+    # `encode_words` and the finder take no sentences without words.
     numbers = {split: [i for i, s in enumerate(sentences) if s.words] for split, sentences in splits.items()}
     full = {split: [sentences[i] for i in numbers[split]] for split, sentences in splits.items()}
     finder = DuplicateFinder(near_threshold)
@@ -86,12 +87,12 @@ def _measure_pieces(
             places = pieces.word_of_piece[pieces.ids == tokenizer.unk_token_id]
             num_unknown += len(places)
             unknown_words.update(sentence.words[i] for i in np.unique(places).tolist())
-    words, unknown = (num_words, int(lengths.sum()), num_split), (num_unknown, unknown_words)
-    return {"num_words": num_words} | describe_tokens(lengths, words, unknown, tokenizer, limit, num_examples)
+    words = Fertility(num_words, int(lengths.sum()), num_split, num_unknown, unknown_words)
+    return describe_tokens(lengths, words, tokenizer, limit, num_examples)
 
 
 def _count_tags(sentences: Sequence[TaggedSentence], scheme: Scheme | None, num_examples: int) -> dict[str, Any]:
-    """Tags, entities by type, and tags that are misspelt or can't stand where they stand."""
+    """Counts tags, entities by type, and tags that are misspelt or out of place."""
     tags = Counter(tag for sentence in sentences for tag in sentence.tags)
     problems = [(s, i, expected) for s in sentences for i, expected in find_problems(s.tags, scheme)]
     wrong = {
@@ -108,7 +109,7 @@ def _count_tags(sentences: Sequence[TaggedSentence], scheme: Scheme | None, num_
 def _find_unseen(
     sentences: Sequence[TaggedSentence], train: Sequence[TaggedSentence], num_examples: int
 ) -> dict[str, Any]:
-    """Words and tags of evaluation that training has not."""
+    """Words and tags of evaluation that are not in training."""
     known_words = {word for sentence in train for word in sentence.words}
     known_tags = {tag for sentence in train for tag in sentence.tags}
     words = Counter(word for sentence in sentences for word in sentence.words)
@@ -124,7 +125,7 @@ def _find_unseen(
 
 
 def _find_inconsistent(sentences: Iterable[TaggedSentence], num_examples: int) -> dict[str, Any]:
-    """Entities with the same words and several types, in all splits together; those with most beside the first."""
+    """Entities with the same words but several types, over all splits, sorted by the number of minority cases."""
     types: dict[str, Counter[str]] = {}
     for sentence in sentences:
         for span in find_spans(sentence.tags):
@@ -137,7 +138,7 @@ def _find_inconsistent(sentences: Iterable[TaggedSentence], num_examples: int) -
 
 
 def _find_contradictions(sentences: Iterable[TaggedSentence], num_examples: int) -> dict[str, Any]:
-    """Sentences whose words stand earlier, in any split, with other tags."""
+    """Sentences that repeat the words of an earlier one, in any split, with other tags."""
     firsts: dict[tuple[str, ...], TaggedSentence] = {}
     found = []
     for sentence in sentences:
@@ -148,5 +149,5 @@ def _find_contradictions(sentences: Iterable[TaggedSentence], num_examples: int)
 
 
 def _order(counts: Counter[str]) -> dict[str, int]:
-    """The most frequent ones first, others in the order of the alphabet."""
+    """Sorts by decreasing frequency, then alphabetically."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

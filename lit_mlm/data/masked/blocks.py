@@ -38,9 +38,7 @@ class BlockOptions:
     def fit(self, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> "BlockCutter":
         """Checks the options against a model and builds its cutter.
 
-        Args:
-            tokenizer: of the model.
-            max_length: of the model, in tokens, the default of `block_size`; None without a limit.
+        The default block size is `max_length`, the model's maximum in tokens; None is no limit.
         """
         size = self.block_size
         if size is None and max_length is None:
@@ -59,12 +57,7 @@ class BlockOptions:
 
 @dataclass(frozen=True)
 class BlockCutter:
-    """Cuts blocks for a model.
-
-    Attributes:
-        options: with a block size.
-        special_tokens: added to each block.
-    """
+    """Cuts blocks for a model; its options have a block size, and its special tokens are added to each block."""
 
     options: BlockOptions
     special_tokens: SpecialTokens

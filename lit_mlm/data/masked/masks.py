@@ -74,12 +74,7 @@ class MaskOptions:
         return range(first, first + self.num_mask_draws)
 
     def count_epochs(self, trainer: Any, num_batches: int) -> float:
-        """The length of a training with a mask schedule, in epochs, possibly fractional.
-
-        Args:
-            trainer: of Lightning; sets the end of training.
-            num_batches: of an epoch, on all ranks.
-        """
+        """The epochs of a training with a mask schedule, possibly fractional; `num_batches` per epoch on all ranks."""
         if trainer is None:
             raise InputError(f"data.mask_schedule {self.mask_schedule} needs a trainer, which sets its end")
         ends = [float(trainer.max_epochs)] if (trainer.max_epochs or -1) > 0 else []

@@ -97,13 +97,13 @@ def _take(examples: IntArray, start: int, num: int, seed: int) -> tuple[IntArray
 
 
 def share_out(total: int, weights: Sequence[float]) -> list[int]:
-    """Integers in proportion to weights that add up to a total, by the largest remainder (Hamilton's method).
+    """Divides a total into integers in proportion to weights, by the largest remainder (Hamilton's method).
 
     >>> share_out(10, [1, 1, 4])
     [2, 2, 6]
 
     Args:
-        total: their sum.
+        total: sum of the shares.
         weights: each above 0 and finite.
 
     Returns:
@@ -118,7 +118,7 @@ def share_out(total: int, weights: Sequence[float]) -> list[int]:
 
 
 def find_sources(starts: IntArray, document_lengths: IntArray, num_documents: list[int]) -> IntArray:
-    """The source of each block.
+    """The source of each block, shape (num_blocks,).
 
     Args:
         starts: of each block in the stream, shape (num_blocks,).

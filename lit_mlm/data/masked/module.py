@@ -153,10 +153,7 @@ class BlocksDataModule(TextDataModule):
     def split_off(self, documents: Dataset, test_fraction: float = 0.0, has_val: bool = False) -> dict[str, Dataset]:
         """Splits training text at random by document into ``"train"``, ``"val"`` and ``"test"``.
 
-        Args:
-            documents: the text.
-            test_fraction: fraction to test on.
-            has_val: leaves the validation split empty, as there is other text for it.
+        Validation takes `val_fraction`, or nothing with `has_val`, if there is other text for it.
         """
         takes_val = not has_val and self.samples.get_source("val") == "val"
         fractions = [self.val_fraction if takes_val else 0.0, test_fraction]
@@ -171,9 +168,6 @@ class BlocksDataModule(TextDataModule):
 
     def load_texts(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads the documents of splits, and loads the tokenizer.
-
-        Args:
-            splits: train, val or test.
 
         Returns:
             Documents by split, without splits that use another's text, and with train if something is learned from it.

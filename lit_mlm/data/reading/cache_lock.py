@@ -20,13 +20,10 @@ UNFINISHED = ".unfinished"
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Holds the lock of a cache entry, which exists afterwards or is for the caller to make.
+    """Holds the lock of a cache entry, a file or folder, which exists afterwards or is for the caller to make.
 
     The lock file lies beside the entry and stays; a killed process releases its lock. The caller checks for the entry
     both before and within the lock, so that a complete cache may be read-only.
-
-    Args:
-        path: file or folder of the entry.
     """
     with explain_disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -107,12 +107,7 @@ def count_documents(documents: Dataset) -> list[int]:
 
 
 def map_sources(function: Callable[[Dataset], Dataset], documents: Dataset) -> Dataset:
-    """Applies a function to the documents of each source separately.
-
-    Args:
-        function: maps documents to documents, of any number.
-        documents: sorted by source, if there are several.
-    """
+    """Applies a function, which may change the number of documents, to each source separately."""
     if SOURCE not in documents.column_names:
         return function(documents)
     return join_sources([function(part) for part in part_sources(documents)])

@@ -36,12 +36,7 @@ Out = TypeVar("Out")
 
 
 class BadRecordError(InputError):
-    """A file, line or row that can't be read.
-
-    Args:
-        message: names the file, the place in it, and what was found there.
-        kind: of the defect.
-    """
+    """A file, line or row that can't be read; the message names the place and what was found there."""
 
     def __init__(self, message: str, kind: BadKind = "damaged") -> None:
         super().__init__(message)
@@ -135,12 +130,7 @@ def get_kind(path: Path) -> str:
 
 
 def check_encoding(encoding: str, option: str = "data.encoding") -> None:
-    """Rejects an encoding that Python does not know.
-
-    Args:
-        encoding: its name.
-        option: that holds it, for the message.
-    """
+    """Rejects an encoding that Python does not know; `option` is its name in the message."""
     try:
         "".encode(encoding)
     except LookupError as error:

@@ -61,12 +61,7 @@ def _remove_abandoned(cache: Path) -> None:
 
 
 def map_arrays(folder: Path, dtypes: Mapping[str, npt.DTypeLike]) -> Arrays | None:
-    """Maps the arrays of a folder read-only; None if one is missing or truncated within a number.
-
-    Args:
-        folder: as in `write_arrays`.
-        dtypes: of the arrays.
-    """
+    """Maps the arrays of `write_arrays` read-only; None if one is missing or truncated within a number."""
     try:
         # As plain arrays, since indexing an np.memmap is slow.
         return {

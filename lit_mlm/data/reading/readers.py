@@ -30,24 +30,14 @@ from lit_mlm.errors import InputError
 
 @dataclass(frozen=True)
 class Row:
-    """A record.
-
-    Attributes:
-        place: file and line, row or record, for messages.
-        fields: values by column.
-    """
+    """A record: values by column, and its place (file and line, row or record) for messages."""
 
     place: str
     fields: dict[str, Any]
 
 
 class PlacedText(str):
-    """A document with its place.
-
-    Args:
-        text: of the document.
-        place: file and line, row or record, for messages.
-    """
+    """A document with its place (file and line, row or record) for messages."""
 
     __slots__ = ("place",)
     place: str

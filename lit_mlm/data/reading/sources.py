@@ -83,11 +83,7 @@ def find_patterns(patterns: Sequence[str] | str | None, option: str) -> list[Pat
 
 
 def refuse_shared_files(files: Mapping[str, Sequence[Path]]) -> None:
-    """Rejects a file that two options name.
-
-    Args:
-        files: by option.
-    """
+    """Rejects a file that two options name; takes files by option."""
     found: dict[Path, str] = {}
     for option, paths in files.items():
         for path in paths:

@@ -1,1 +1,1 @@
-"""Examples as text for a terminal."""
+"""Shows examples in a terminal."""

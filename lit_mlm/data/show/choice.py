@@ -1,4 +1,4 @@
-"""Which texts of a split are shown."""
+"""The choice of texts to show."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,14 @@ from lit_mlm.errors import InputError
 def choose_examples(
     split: str, kind: str, num: int, indices: Sequence[int] | None, num_examples: int | None
 ) -> Sequence[int]:
-    """The numbers of the texts that `show` prints.
+    """The indices of the texts to show.
 
     Args:
-        split: that they are of, for messages.
-        kind: what they are, in the plural, for messages.
-        num: how many there are.
-        indices: those that are asked for.
-        num_examples: the first ones, this many, in place of `indices`; 3 by default.
-
-    Raises:
-        InputError: if there is no such number, or both are given.
+        split: for messages.
+        kind: of text, in the plural, for messages.
+        num: number of texts.
+        indices: requested, in [0, num).
+        num_examples: in place of `indices`, the number of texts from the start, at least 1; 3 by default.
     """
     if indices is not None and num_examples is not None:
         raise InputError(

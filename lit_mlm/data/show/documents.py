@@ -1,4 +1,4 @@
-"""What is made of a document, as text for a terminal."""
+"""Shows documents, their blocks and masks in a terminal."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,21 +19,18 @@ from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking
 
-LEGEND = "{a -> b}: a is to be predicted where b stands; {a}: where it stands itself; | : a document begins"
+LEGEND = "{a -> b}: predict a, the model sees b; {a}: predict a, the model sees a; | : a document begins"
 
-NUM_BLOCKS = 2
-"""Of each document to write out, by default."""
-
-NUM_CHARACTERS = 400
-"""Of the raw text to show."""
+NUM_BLOCKS = 2  # to show of a document, by default
+NUM_CHARACTERS = 400  # to show of the raw text
 
 
 def describe_documents(
     data: BlocksDataModule, split: str, indices: Sequence[int] | None, num_examples: int | None, num_blocks: int | None
 ) -> Iterator[str]:
-    """Documents, their lengths, the boundaries of their blocks, and these as the first epoch or evaluation masks them.
+    """Yields documents, their lengths, block boundaries, and blocks with the masks of the first epoch or evaluation.
 
-    Args and yields are those of `lit_mlm.data.show.examples.describe_examples`.
+    Arguments are those of `lit_mlm.data.show.examples.describe_examples`.
     """
     if num_blocks is not None and num_blocks < 0:
         raise InputError(f"--num_blocks must be at least 0, got {num_blocks}")
@@ -48,7 +45,7 @@ def describe_documents(
 
 
 def _find_shown(data: BlocksDataModule, split: str) -> tuple[str, Dataset, IntArray, MaskedBlocks]:
-    """The title of a split, its documents, the tokens of each, and its examples; of a stream the first chunk's."""
+    """The title, documents, token counts and examples of a split; of a stream those of the first chunk."""
     if split == "train" and isinstance(data.stream, TrainingStream):
         return data.stream.find_shown()
     found = data.splits[split]
@@ -56,14 +53,14 @@ def _find_shown(data: BlocksDataModule, split: str) -> tuple[str, Dataset, IntAr
 
 
 def compare_maskings(data: BlocksDataModule) -> None:
-    """Has each block shown as each kind of strategy masks it; before the data is set up."""
+    """Shows each block under every masking strategy; call before the data is set up."""
     strategies = {type(strategy): strategy for strategy in (TokenMasking(), WordMasking(), SpanMasking())}
     data.compared = list((strategies | {type(data.masks.strategy): data.masks.strategy}).values())
     data.finds_words = True
 
 
 def describe_cache(data: BlocksDataModule) -> Iterator[str]:
-    """What tokenising made of each text that was set up, and where the tokens are."""
+    """Yields the result of tokenising each text, and the folder of the tokens."""
     if data.stream is not None and data.stream.has_begun:
         yield f"train: {data.stream.describe()}, tokenised in the run"
     for source, text in data.texts.items():
@@ -80,19 +77,18 @@ def describe_document(
     num_blocks: int,
     compared: Sequence[MaskingStrategy] = (),
 ) -> Iterator[str]:
-    """The lengths of a document, the boundaries of its blocks, and these as they are masked.
+    """Yields the lengths of a document, its block boundaries, and its blocks with masks.
+
+    Masks are those of the first epoch, at its initial rate, or of the first evaluation.
 
     Args:
-        tokenizer: that the tokens are of.
+        tokenizer: of the tokens.
         examples: of the document's split.
         lengths: tokens of each document of the split, shape (num_documents,).
-        number: of the document in its split, from 0.
+        number: index of the document in its split.
         text: of the document.
-        num_blocks: blocks to write out, at least 0.
-        compared: strategies to mask a block by, one below the other; by default that of `examples`.
-
-    Yields:
-        The lines. Masks are those of the first epoch, at the rate that it begins with, or of the first evaluation.
+        num_blocks: blocks to show, at least 0.
+        compared: strategies to show for each block; by default that of `examples`.
     """
     ends = np.cumsum(lengths)
     start, end = int(ends[number] - lengths[number]), int(ends[number])
@@ -112,7 +108,7 @@ def describe_document(
 
 
 def _format_boundaries(blocks: IntArray, ends: IntArray) -> str:
-    """The blocks of a document, and the tokens of it before which one ends."""
+    """The blocks of a document, and the tokens of it at which blocks end."""
     if not len(blocks):
         return "in no block"
     listed = ", ".join(map(str, ends[:-1][:12])) + (", ..." if len(ends) > 13 else "")
@@ -122,7 +118,7 @@ def _format_boundaries(blocks: IntArray, ends: IntArray) -> str:
 
 
 def _format_block(tokenizer: Any, examples: MaskedBlocks, block: int, document_starts: IntArray) -> str:
-    """A block's tokens with their masks; one that is no example has none."""
+    """A block's tokens, with their masks if it is an example."""
     places = np.flatnonzero(examples.chosen == block)
     start, end = int(examples.table.starts[block]), int(examples.table.ends[block])
     ids, offset = examples.stream[start:end].tolist(), 0
@@ -144,6 +140,6 @@ def _format_block(tokenizer: Any, examples: MaskedBlocks, block: int, document_s
 
 
 def _format_token(tokenizer: Any, token_id: int) -> str:
-    """The text of a token, or, of part of a character, its name in the vocabulary."""
+    """The text of a token, or its name in the vocabulary if it is part of a character."""
     text = str(tokenizer.decode([token_id])).strip()
     return text if text and "\ufffd" not in text else str(tokenizer.convert_ids_to_tokens(token_id))

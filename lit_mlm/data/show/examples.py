@@ -1,4 +1,4 @@
-"""Examples of any data module, as text for a terminal."""
+"""Shows examples of any data module in a terminal."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,20 +17,14 @@ def describe_examples(
     num_examples: int | None = None,
     num_blocks: int | None = None,
 ) -> Iterator[str]:
-    """What a split holds, and what is made of some of its texts, as text for a terminal.
+    """Yields lines that describe a split and the examples made of some of its texts.
 
     Args:
-        data: set up for the split's stage; of a kind of its own it has a method of this name, with the other arguments.
+        data: set up for the split's stage; a custom kind has a method of this name with the other arguments.
         split: train, val or test.
-        indices: the numbers of the texts, from 0, in any order.
-        num_examples: the first ones, this many, in place of `indices`; 3 by default.
-        num_blocks: blocks of each text to write out, where there are any; 2 by default.
-
-    Yields:
-        The lines.
-
-    Raises:
-        InputError: if an option is out of range, or has no effect on this kind of data.
+        indices: indices of the texts, in any order.
+        num_examples: in place of `indices`, the number of texts from the start; 3 by default.
+        num_blocks: blocks to show of each document; 2 by default.
     """
     options = (split, indices, num_examples, num_blocks)
     if isinstance(data, BlocksDataModule):
@@ -38,6 +32,6 @@ def describe_examples(
     if isinstance(data, TaggedDataModule):
         return describe_sentences(data, *options)
     if not hasattr(data, "describe_examples"):
-        raise InputError(f"show needs a method describe_examples, which {type(data).__name__} lacks")
+        raise InputError(f"show needs a method describe_examples, but {type(data).__name__} has none")
     lines: Iterator[str] = data.describe_examples(*options)
     return lines

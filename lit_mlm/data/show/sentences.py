@@ -1,4 +1,4 @@
-"""What is made of a tagged sentence, as text for a terminal."""
+"""Shows tagged sentences, their tokens and labels in a terminal."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,15 +16,15 @@ from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
 from lit_mlm.text.tagging.alignment import NO_WORD
 
-LEGEND = f"words over their labels, then the pieces that the model reads over theirs; {IGNORE_INDEX}: not scored"
+LEGEND = f"words over their labels, then the model's tokens over theirs; {IGNORE_INDEX}: not scored"
 
 
 def describe_sentences(
     data: TaggedDataModule, split: str, indices: Sequence[int] | None, num_examples: int | None, num_blocks: int | None
 ) -> Iterator[str]:
-    """Sentences, their words over their labels, and the pieces of their windows over theirs, wide as the terminal.
+    """Yields sentences as words over labels and, for each window, tokens over labels, at the width of the terminal.
 
-    Args and yields are those of `lit_mlm.data.show.examples.describe_examples`.
+    Arguments are those of `lit_mlm.data.show.examples.describe_examples`.
     """
     if num_blocks is not None:
         raise InputError(f"--num_blocks {num_blocks} has no effect on tagged words, which are not cut into blocks")
@@ -42,18 +42,15 @@ def describe_sentences(
 def describe_sentence(
     tokenizer: Any, examples: TaggedDataset, labels: Sequence[str], number: int, sentence: TaggedSentence, width: int
 ) -> Iterator[str]:
-    """Where a sentence stands, its words over their labels, and the pieces of each of its windows over theirs.
+    """Yields the place of a sentence, its words over their labels, and the tokens of each window over theirs.
 
     Args:
-        tokenizer: that the pieces are of.
-        examples: of the sentence's split; the pieces and their labels are those of its batches.
-        labels: their names, by id.
-        number: of the sentence in its split, from 0.
-        sentence: its labels are of the scheme of `labels`.
-        width: cells of a line of the terminal.
-
-    Yields:
-        The lines.
+        tokenizer: of the tokens.
+        examples: of the sentence's split.
+        labels: names, by id.
+        number: index of the sentence in its split.
+        sentence: with tags in the scheme of `labels`.
+        width: of the terminal, in characters.
     """
     windows = np.flatnonzero(examples.table.sentences == number)
     line = "" if sentence.first_line is None else f", line {sentence.first_line}"
@@ -64,7 +61,7 @@ def describe_sentence(
     batch = examples[BatchKey(0, windows)]
     owned = [words[words != NO_WORD] for words in batch["words"].numpy()]
     num_windows = f", {len(windows)} windows" if len(windows) > 1 else ""
-    yield f"{title}: {len(sentence.words):,} words, {sum(map(len, owned)):,} pieces{num_windows}"
+    yield f"{title}: {len(sentence.words):,} words, {sum(map(len, owned)):,} tokens{num_windows}"
     yield from align_rows([[_format(word) for word in sentence.words], sentence.tags], width)
     for i, words in enumerate(owned):
         if num_windows:
@@ -76,11 +73,11 @@ def describe_sentence(
 
 
 def _name_piece(tokenizer: Any, piece: int) -> str:
-    """A piece's name in the vocabulary, which tells where words begin; its text where bytes hide that in the name."""
+    """A token's name in the vocabulary, which marks word starts, or its text if the name shows bytes."""
     name, text = str(tokenizer.convert_ids_to_tokens(piece)), str(tokenizer.decode([piece])).strip()
     return name if text in name or "\ufffd" in text else text
 
 
 def _format(text: str) -> str:
-    """A text, quoted and escaped where a terminal would not show it."""
+    """A text, quoted and escaped if it is not printable."""
     return text if text.isprintable() and text.strip() else repr(text)

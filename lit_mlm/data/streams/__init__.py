@@ -1,1 +1,1 @@
-"""Corpora that are streamed from disk or the Hub."""
+"""Streams corpora from disk or the Hub."""

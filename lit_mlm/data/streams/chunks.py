@@ -1,4 +1,4 @@
-"""Chunks of documents of a stream: tokenised and cut into blocks, each chunk by itself."""
+"""Chunks of documents of a stream, each tokenised and cut into blocks separately."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ from lit_mlm.text.masking.units import BoolArray
 from lit_mlm.text.masking.word_starts import Segmenter
 
 NOTHING: Arrays = {INPUT_IDS: np.empty(0, np.int32), LENGTHS: np.empty(0, np.int64), WORD_STARTS: np.empty(0, np.bool_)}
-"""The tokens of no document, in the types that a chunk has."""
+"""The tokens of no document, in the types of a chunk."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some documents as blocks.
+    """Documents as blocks.
 
     Attributes:
-        documents: their texts; of lines, each by itself.
+        documents: texts, or their lines if each is cut separately.
         ids: token ids, shape (num_tokens,).
         document_lengths: tokens of each document, shape (num_documents,).
-        table: the blocks.
-        word_starts: which tokens begin a word, shape (num_tokens,), where that was asked for.
+        table: blocks.
+        word_starts: whether each token begins a word, shape (num_tokens,), if recorded.
     """
 
     documents: list[str]
@@ -48,13 +48,13 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ChunkCutter:
-    """Makes a chunk of the texts of its documents.
+    """Makes a chunk of texts.
 
     Attributes:
         tokenizer: of the model.
         cutter: cuts documents into blocks.
-        finds_words: keeps which tokens begin a word.
-        segmenter: as of `find_word_starts`.
+        finds_words: records which tokens begin a word.
+        segmenter: as in `find_word_starts`.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -73,7 +73,7 @@ class ChunkCutter:
         return Chunk(documents, tokens[INPUT_IDS], tokens[LENGTHS], table, words)
 
     def _tokenize(self, documents: list[str]) -> Arrays:
-        """Ids, lengths of the documents and word starts; encodings of so much text at a time as memory is for."""
+        """Token ids, document lengths and word starts, encoded in batches to bound memory."""
         options = (self.tokenizer, self.cutter.per_document, self.finds_words, self.segmenter)
         batches = pairwise(find_boundaries(measure_texts(documents)))
         parts = [flatten_tokens(tokenize_batch({TEXT: documents[start:end]}, *options)) for start, end in batches]

@@ -1,7 +1,4 @@
-"""Training examples from a corpus that is read as a stream, over and over.
-
-Shapes: B sequences.
-"""
+"""Training examples of a corpus that is streamed over and over."""
 
 import logging
 import os
@@ -38,12 +35,12 @@ log = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
-    """A block on its way into a batch.
+    """A block to be put into a batch.
 
     Attributes:
-        ids: of its tokens, shape (num_tokens,).
-        word_starts: which of them begin a word, of the same shape, where that is known.
-        example_id: a hash of its source, shard and chunk and its index there.
+        ids: token ids, shape (num_tokens,).
+        word_starts: whether each token begins a word, shape (num_tokens,), if recorded.
+        example_id: hash of its source, shard, chunk and index.
         epoch: of its source.
     """
 
@@ -55,21 +52,21 @@ class Example(NamedTuple):
 
 @dataclass
 class StreamedBlocks(Dataset[Any]):
-    """Makes the batches of one worker, which must be asked for in order.
+    """Makes the batches of a worker, which must be requested in order.
 
-    What a batch holds depends on the number of workers; how an example is masked does not: that is a function of the
-    seed, the source's epoch and the example's position in the corpus.
+    The number of workers affects what a batch holds, but not how an example is masked: that is a function of the seed,
+    the source's epoch and the example's position in the corpus.
 
     Attributes:
-        sources: the corpora.
-        chunk_documents: documents that are read and shuffled at a time.
-        cut: makes blocks of them.
-        make_blocks: gives the examples of a token stream that stands for a batch; `MaskedBlocks` with its options.
+        sources: corpora.
+        chunk_documents: documents read and shuffled at a time.
+        cut: makes blocks of documents.
+        make_blocks: `MaskedBlocks` with its options, called with the tokens of a batch.
         seed: of the order.
-        batch_size: examples in a batch.
-        skip_bad: leaves out what can't be read.
+        batch_size: examples per batch.
+        skip_bad: skips bad records.
         num_workers: of all ranks, among which the sources are dealt.
-        num_batches: of a worker's rank in the whole training, which a mask schedule depends on.
+        num_batches: of a rank in the whole training, the length of a mask schedule.
     """
 
     sources: Sequence[StreamSource]
@@ -85,65 +82,56 @@ class StreamedBlocks(Dataset[Any]):
     _has_warned: bool = field(default=False, init=False, repr=False)
 
     def __getitem__(self, key: StreamKey) -> StreamedBatch | InputError:
-        """The batch and the worker's cursor after it; or the bad record that was met, to be raised by the loader.
+        """The batch and the worker's cursor after it, or a bad record for the loader to raise.
 
         An error raised in a worker process would arrive with its traceback as text.
         """
         try:
             if key.begin is not None:
-                if get_worker_info() is not None:  # a fork lacks the tokenizer's threads
+                if get_worker_info() is not None:  # a forked process lacks the tokenizer's threads
                     os.environ["TOKENIZERS_PARALLELISM"] = "false"
                 self._worker = StreamWorker(self, key.begin)
             if self._worker is None:
-                raise RuntimeError(f"batch {key.number} is asked for before the stream has begun")
+                raise RuntimeError(f"batch {key.number} was requested before the stream has begun")
             examples = self._worker.take(self.batch_size)
             return StreamedBatch(self._mask(key.number, examples), self._worker.cursor)
         except InputError as error:
             return error
 
     def iterate(self, source: int, worker: int, cursor: Cursor) -> Iterator[tuple[Example, Cursor]]:
-        """The examples of a worker in a source from a cursor on, endlessly, each with the cursor after it.
-
-        Raises:
-            InputError: at what can't be read, unless that is left out; if the whole source has no block at all.
-        """
+        """Yields a worker's examples of a source endlessly from a cursor, each with the cursor after it."""
         num_shards, num_empty = len(self.sources[source].shards), 0
         for epoch in count(cursor.epoch):
             slices = deal_shards(num_shards, self.seed, epoch, source, worker, self.num_workers)
             is_empty = cursor == Cursor(epoch)
             for number in range(cursor.slice, len(slices)):
                 start = cursor if number == cursor.slice else Cursor(epoch, number)
-                for found in self._iterate_part(source, slices[number], start):
+                for found in self._iterate_slice(source, slices[number], start):
                     is_empty = False
                     yield found
             num_empty = num_empty + 1 if is_empty else 0
-            if num_empty == self.num_workers:  # in fewer epochs other workers may have had all the text
+            if num_empty == self.num_workers:  # before, other workers may have had all the text
                 self.read_first_chunk(source)
                 num_empty = 0
             cursor = Cursor(epoch + 1)
 
     def read_first_chunk(self, source: int = 0) -> tuple[int, int, Chunk]:
-        """The first chunk that has blocks, in the order of the shards: its shard, its number there, and itself.
-
-        Raises:
-            InputError: at what can't be read, unless that is left out; if there is none.
-        """
+        """The first chunk with blocks, in the order of the shards: its shard, its number there, and itself."""
         shards = self.sources[source].shards
         for shard in range(len(shards)):
             for number, texts, _ in read_chunks(shards[shard], ShardSlice(shard), self.chunk_documents, self.skip_bad):
                 chunk = self.cut(texts)
                 if len(chunk.table):
                     return shard, number, chunk
-        raise InputError(
-            f"data.streaming: {shards[0].name}{f' and {len(shards) - 1:,} more' if len(shards) > 1 else ''}: no block "
-            "to train on: there is no text, or data.drop_tail leaves all of it out"
-        )
+        more = f" and {len(shards) - 1:,} more" if len(shards) > 1 else ""
+        reason = "there is no text, or data.drop_tail drops all of it"
+        raise InputError(f"data.streaming: {shards[0].name}{more}: no block to train on: {reason}")
 
-    def _iterate_part(self, source: int, part: ShardSlice, start: Cursor) -> Iterator[tuple[Example, Cursor]]:
+    def _iterate_slice(self, source: int, part: ShardSlice, start: Cursor) -> Iterator[tuple[Example, Cursor]]:
         shard = self.sources[source].shards[part.shard]
         for number, texts, bad in read_chunks(shard, part, self.chunk_documents, self.skip_bad, start.chunk):
             if bad and not self._has_warned:
-                log.warning("%s; this is left out, and so is whatever else can't be read", bad[0])
+                log.warning("%s; skipped, as are all other bad records", bad[0])
                 self._has_warned = True
             chunk, position = self.cut(texts), (source, part.shard, number)
             ids = number_examples(*position, len(chunk.table))
@@ -156,7 +144,7 @@ class StreamedBlocks(Dataset[Any]):
                 yield example, Cursor(start.epoch, start.slice, number, offset + 1)
 
     def _mask(self, number: int, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """The batch of some examples; to the mask schedule each batch is an epoch of its own."""
+        """The batch of some examples; a mask schedule counts each batch as an epoch."""
         ends = np.cumsum([len(example.ids) for example in examples])
         starts = np.concatenate([[0], ends[:-1]])
         words = [example.word_starts for example in examples if example.word_starts is not None]
@@ -173,15 +161,7 @@ class StreamedBlocks(Dataset[Any]):
 
 
 class StreamWorker:
-    """Takes examples from the sources in turn.
-
-    Args:
-        blocks: what to read.
-        begin: where it begins.
-
-    Attributes:
-        cursor: how far it has read.
-    """
+    """Takes examples from the sources in turn; `cursor` is its position."""
 
     def __init__(self, blocks: StreamedBlocks, begin: WorkerCursor) -> None:
         cursors = begin.sources or (Cursor(),) * len(blocks.sources)
@@ -190,11 +170,7 @@ class StreamWorker:
         self._examples = [blocks.iterate(i, begin.worker, cursor) for i, cursor in enumerate(cursors)]
 
     def take(self, num: int) -> list[Example]:
-        """The next examples.
-
-        Raises:
-            InputError: as `StreamedBlocks.iterate`.
-        """
+        """The next examples."""
         cursor, examples = self.cursor, []
         cursors = list(cursor.sources)
         for source in draw_sources(self._weights, self._seed, cursor.worker, cursor.num_examples, num):

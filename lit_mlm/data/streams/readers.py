@@ -1,4 +1,4 @@
-"""Shards of local files, and of data sets on the Hub."""
+"""Shards of local files and of data sets on the Hub."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -18,14 +18,9 @@ from lit_mlm.errors import InputError, shorten
 def make_file_shards(
     files: Sequence[Path], column: str, encoding: str, by_line: bool, chunk_documents: int
 ) -> list[Shard]:
-    """A shard of each file; of files that hold one document each, of as many as make a chunk.
+    """One shard per file; files of a single document are grouped into shards of `chunk_documents` files.
 
-    Args:
-        files: in their order.
-        column: as of `read_texts`.
-        encoding: as of `read_texts`.
-        by_line: as of `read_texts`.
-        chunk_documents: documents in a chunk.
+    The other arguments are those of `read_texts`.
     """
     shards = []
     for is_document, group in groupby(files, lambda file: not by_line and get_kind(file) == ".txt"):
@@ -39,20 +34,9 @@ def make_file_shards(
 
 
 def make_hub_shards(dataset: str, split: str, revision: str | None, subset: str | None, column: str) -> list[Shard]:
-    """The shards that a data set on the Hub, or in a folder, is stored in.
-
-    Args:
-        dataset: as of `load_split`.
-        split: as of `load_split`.
-        revision: as of `load_split`.
-        subset: as of `load_split`.
-        column: that holds the text.
-
-    Raises:
-        InputError: if there is no such data set or no such column.
-    """
+    """The shards of a data set on the Hub or in a folder; arguments as in `load_split`, with the text column."""
     rows, name = load_split(dataset, split, revision, subset, streaming=True), f"{dataset}, {split}"
-    if rows.column_names is not None:  # of some formats they are known when they are read only
+    if rows.column_names is not None:  # some formats have them only when read
         require_column(name, rows.column_names, column)
         rows = rows.select_columns([column])
     shards, num = [], rows.num_shards
@@ -68,11 +52,7 @@ def _read_files(files: Sequence[Path], column: str, encoding: str, by_line: bool
 
 
 def _read_rows(place: str, rows: IterableDataset, column: str, on_bad: OnBad) -> Iterator[str]:
-    """The texts of a shard.
-
-    Raises:
-        InputError: if it is damaged or the connection lost, which is not to be left out as a bad row is.
-    """
+    """Yields the texts of a shard; damage or a lost connection is raised, not skipped like a bad row."""
     number = 0
     try:
         for number, fields in enumerate(iterate_rows(rows), start=1):

@@ -1,4 +1,4 @@
-"""The batches of a stream: which worker makes which, and how far each has read."""
+"""The batches of a stream: the worker of each, and the position of each worker."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from lit_mlm.errors import InputError
 
 @dataclass(frozen=True)
 class StreamKey:
-    """What a worker is told of a batch.
+    """A request to a worker.
 
     Attributes:
         number: of the batch on its rank, from 0.
-        begin: where the worker begins; None where it continues after its last batch.
+        begin: where the worker begins; None continues after its last batch.
     """
 
     number: int
@@ -26,31 +26,25 @@ class StreamKey:
 
 
 class StreamedBatch(NamedTuple):
-    """A batch on its way out of a worker.
-
-    Attributes:
-        tensors: what the model takes.
-        cursor: of the worker, after it.
-    """
+    """A batch, and the cursor of its worker after it."""
 
     tensors: dict[str, Tensor]
     cursor: WorkerCursor
 
 
 class StreamSampler(DistributedSampler[Any]):
-    """Numbers the batches of a rank, and says where each worker begins with its first one.
+    """Numbers the batches of a rank, and starts each worker with its first one.
 
-    With W workers batch i is that of worker i % W, as `DataLoader` deals the keys of a sampler. A run that resumes in
-    the middle of a round deals them to its processes in another order: each takes the part of the worker that its first
-    batch names.
+    With W workers, worker i % W makes batch i, as `DataLoader` deals keys to its processes. A run that resumes within a
+    round deals them in another order; each process then takes the role of the worker of its first batch.
 
     Args:
         num_batches: of this rank in the whole training.
         num_workers: of the loader; 0 counts as 1.
-        rank: this process, from 0.
+        rank: of this process, from 0.
         num_ranks: number of processes.
-        get_start: gives the number of this rank's batches that a resumed run has seen.
-        get_cursors: gives the cursors of this rank's workers then; a worker without one has not begun.
+        get_start: returns the number of this rank's batches before a resume.
+        get_cursors: returns the cursors of this rank's workers then; workers without one have not begun.
     """
 
     def __init__(
@@ -83,11 +77,7 @@ class StreamSampler(DistributedSampler[Any]):
 
 
 class StreamLoader(LazyDataLoader):
-    """Keeps the workers' cursors after the batches that were handed out, whatever was made ahead of them.
-
-    Attributes:
-        cursors: by worker, of those that a batch was handed out of.
-    """
+    """Keeps the workers' cursors after the batches returned so far, regardless of prefetched ones."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

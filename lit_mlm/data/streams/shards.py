@@ -1,7 +1,7 @@
-"""Which documents of a streamed corpus are read when, and by which worker: a pure function of (seed, epoch, worker).
+"""Which worker reads which documents of a stream when, as a pure function of (seed, epoch, worker).
 
-A corpus is read again and again, epoch after epoch. It lies in shards, and the documents of a shard are read in chunks,
-one after the other. A worker here is a loader's worker of one rank, numbered over all ranks.
+A corpus is read epoch after epoch. It consists of shards, whose documents are read in consecutive chunks. Workers are
+the data loader workers, numbered over all ranks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from itertools import count, islice
 
 import numpy as np
 
-from lit_mlm.data.reading.files import BadRecordError, OnBad
+from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking.counter_hash import SOURCE, draw_uniform, hash_examples
@@ -18,12 +18,12 @@ from lit_mlm.text.masking.counter_hash import SOURCE, draw_uniform, hash_example
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of a corpus that can be read from its beginning.
+    """A part of a corpus that can be read from its start.
 
     Attributes:
-        name: the file, or the place on the Hub, for messages.
-        key: represents its content in a fingerprint: names and sizes, as the texts were never read as a whole.
-        read: gives its documents, and leaves what can't be read to what it is given.
+        name: file or place on the Hub, for messages.
+        key: represents the content in a fingerprint by names and sizes, since the texts are never read as a whole.
+        read: yields documents and passes bad records to its argument.
     """
 
     name: str
@@ -33,12 +33,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class StreamSource:
-    """A corpus that is streamed.
-
-    Attributes:
-        shards: of the corpus, at least one.
-        weight: of its examples among those of all sources, above 0.
-    """
+    """A streamed corpus of at least one shard; `weight`, above 0, is the relative frequency of its examples."""
 
     shards: Sequence[Shard]
     weight: float = 1.0
@@ -46,13 +41,7 @@ class StreamSource:
 
 @dataclass(frozen=True)
 class ShardSlice:
-    """What a worker reads of a shard in an epoch: the chunks `first`, `first + step`, `first + 2 x step`, ...
-
-    Attributes:
-        shard: its number in the source.
-        first: number of the first chunk.
-        step: from a chunk to the next.
-    """
+    """The chunks of a shard that a worker reads in an epoch: `first`, `first + step`, `first + 2 x step`, ..."""
 
     shard: int
     first: int = 0
@@ -61,13 +50,13 @@ class ShardSlice:
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far a worker has read a source; with it and the options alone its examples continue.
+    """The position of a worker in a source.
 
     Attributes:
-        epoch: number of the epoch of the source.
-        slice: number of the shard slice among those of the worker in this epoch.
+        epoch: of the source.
+        slice: index of the shard slice among the worker's in this epoch.
         chunk: number of the chunk in its shard.
-        offset: examples of the chunk that have been given out.
+        offset: examples of the chunk already returned.
     """
 
     epoch: int = 0
@@ -78,12 +67,12 @@ class Cursor:
 
 @dataclass(frozen=True)
 class WorkerCursor:
-    """How far a worker has read.
+    """The position of a worker.
 
     Attributes:
         worker: its number.
-        num_examples: that it has given out.
-        sources: how far it has read each; empty at the start.
+        num_examples: already returned.
+        sources: position in each source; empty at the start.
     """
 
     worker: int
@@ -92,19 +81,14 @@ class WorkerCursor:
 
 
 def deal_shards(num_shards: int, seed: int, epoch: int, source: int, worker: int, num_workers: int) -> list[ShardSlice]:
-    """What a worker reads of a source in an epoch, in its order.
+    """The shard slices of a source that a worker reads in an epoch, in order.
 
-    The shards are permuted, and worker w of W reads shards w, w + W, w + 2 x W, ... Fewer shards than workers are
-    shared: the workers of a shard take its chunks in turn, and the one that takes the first changes from epoch to
-    epoch, so that none is always left without. All workers together read each chunk once.
+    The shards are permuted, and worker w of W reads shards w, w + W, w + 2 x W, ... If there are fewer shards than
+    workers, the workers of a shard take its chunks in turn; the first one changes each epoch, so that none is always
+    left without. All workers together read each chunk once.
 
-    Args:
-        num_shards: at least 1.
-        seed: of the permutation.
-        epoch: from 0.
-        source: number of the source.
-        worker: from 0.
-        num_workers: of all ranks.
+    >>> [deal_shards(1, seed=0, epoch=0, source=0, worker=worker, num_workers=2) for worker in (0, 1)]
+    [[ShardSlice(shard=0, first=0, step=2)], [ShardSlice(shard=0, first=1, step=2)]]
     """
     order = np.random.default_rng((seed, epoch, source)).permutation(num_shards).tolist()
     if num_shards >= num_workers:
@@ -117,17 +101,14 @@ def deal_shards(num_shards: int, seed: int, epoch: int, source: int, worker: int
 def read_chunks(
     shard: Shard, part: ShardSlice, size: int, skip_bad: bool, start: int = 0
 ) -> Iterator[tuple[int, list[str], list[BadRecordError]]]:
-    """Reads the chunks of a shard slice, one at a time.
+    """Yields the chunks of a shard slice: number, documents and skipped bad records.
 
     Args:
-        shard: that the slice is of.
-        part: which chunks.
-        size: documents in a chunk; the last one may have fewer.
-        skip_bad: leaves out what can't be read.
-        start: number of the chunk to begin with; chunks before it are read and dropped.
-
-    Yields:
-        The number of a chunk in its shard, its documents, and what was left out.
+        shard: of the slice.
+        part: the slice.
+        size: documents per chunk; the last one may have fewer.
+        skip_bad: skips bad records.
+        start: number of the first chunk; earlier ones are read and dropped.
     """
     bad: list[BadRecordError] = []
     texts = shard.read(bad.append)
@@ -137,7 +118,7 @@ def read_chunks(
         is_ours = number >= start and number % part.step == part.first
         read = list(chunk) if is_ours else []
         if is_ours and bad and not skip_bad:
-            raise InputError(f"{bad[0]}; data.skip_bad true leaves out what can't be read")
+            raise InputError(f"{bad[0]}; {SKIP_ADVICE}")
         if not (read or sum(1 for _ in chunk)):
             return
         if is_ours:
@@ -150,26 +131,26 @@ def shuffle_chunk(num_blocks: int, seed: int, epoch: int, source: int, shard: in
 
 
 def number_examples(source: int, shard: int, chunk: int, num_blocks: int) -> IntArray:
-    """The example ids of the blocks of a chunk, shape (num_blocks,): hashes of their positions, each at least 0.
+    """The example ids of the blocks of a chunk, shape (num_blocks,): non-negative hashes of their positions.
 
-    Two of n examples have the same with a probability of n^2 / 2^64, and the same random numbers for their masks then.
+    Two of n examples share an id, and thus the random numbers of their masks, with a probability of n^2 / 2^64.
     """
     key = hash_examples(source, shard, np.array([chunk]))[0]
     return (hash_examples(int(key), 0, np.arange(num_blocks)) >> np.uint64(1)).astype(np.int64)
 
 
 def draw_sources(weights: Sequence[float], seed: int, worker: int, first: int, num: int) -> IntArray:
-    """The sources that examples of a worker come from, with probabilities in proportion to their weights.
+    """Draws the sources of a worker's next examples in proportion to their weights.
 
     Args:
         weights: of the sources, each above 0.
         seed: of the draw.
         worker: its number.
-        first: examples that it has given out before.
-        num: of examples.
+        first: examples already drawn.
+        num: examples to draw.
 
     Returns:
-        Numbers of sources, shape (num,); without a draw where there is only one.
+        Indices of sources, shape (num,).
     """
     if len(weights) == 1:
         return np.zeros(num, np.int64)

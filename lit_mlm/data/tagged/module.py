@@ -243,9 +243,6 @@ class TaggedDataModule(TextDataModule):
     def load_texts(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
         """Reads the sentences of splits, and loads the tokenizer.
 
-        Args:
-            splits: train, val or test.
-
         Returns:
             Sentences by split, with the tags of the files, and with train if the tokenizer is trained.
         """

@@ -21,9 +21,7 @@ class WindowOptions:
     def fit(self, num_special: int, max_length: int | None) -> "Windowing":
         """Checks the options against a model and sets their defaults.
 
-        Args:
-            num_special: special tokens of a sentence.
-            max_length: of the model, in tokens, the default of `window`; None without a limit.
+        The default window is `max_length`, the model's maximum in tokens; None is no limit.
         """
         window = self.window
         if window is not None and max_length is not None and window > max_length:

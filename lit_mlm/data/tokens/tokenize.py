@@ -193,11 +193,7 @@ def _read(folder: Path, dtypes: Mapping[str, npt.DTypeLike], num_documents: int)
 
 
 def find_boundaries(sizes: IntArray) -> list[int]:
-    """The first document of each batch to tokenise, and one past the last document.
-
-    Args:
-        sizes: bytes of each document, shape (num_documents,).
-    """
+    """The first document of each batch to tokenise, and one past the last, for documents of `sizes` bytes."""
     ends, boundaries = np.cumsum(sizes), [0]
     while (start := boundaries[-1]) < len(sizes):
         full = int(np.searchsorted(ends, ends[start] - sizes[start] + BATCH_BYTES)) + 1

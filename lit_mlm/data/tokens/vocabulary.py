@@ -141,14 +141,9 @@ def add_words(
 
 
 def require_same_vocabulary(tokenizer: PreTrainedTokenizerBase, own: PreTrainedTokenizerBase, option: str) -> None:
-    """Rejects a tokenizer with other token ids than the net's weights were trained with.
+    """Rejects a tokenizer, asked for by `option`, with other token ids than `own`, which the net was trained with.
 
     Up to half of the tokens may differ: unused ones with a new meaning, or new ones at the end.
-
-    Args:
-        tokenizer: of the data.
-        own: of the net.
-        option: that asks for `tokenizer`.
     """
     vocab, known = tokenizer.get_vocab(), own.get_vocab()
     num_same, num = sum(known.get(token) == i for token, i in vocab.items()), min(len(vocab), len(known))

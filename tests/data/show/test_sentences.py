@@ -28,13 +28,13 @@ SENTENCES = [
 ]
 
 GOLDEN = """\
-sentence 0 (train.txt, line 3): 9 words, 10 pieces
+sentence 0 (train.txt, line 3): 9 words, 10 tokens
   EU    rejects German call to boycott British lamb .
   B-ORG O       B-MISC O    O  O       B-MISC  O    O
   [CLS] EU    rejects German call to boycott British la ##mb . [SEP]
   -100  B-ORG O       B-MISC O    O  O       B-MISC  O  O    O -100
 
-sentence 1 (train.txt, line 13): 3 words, 5 pieces
+sentence 1 (train.txt, line 13): 3 words, 5 tokens
   Blackburn rejects lamb
   B-PER     O       O
   [CLS] Black ##burn rejects la ##mb [SEP]
@@ -84,7 +84,7 @@ def test_later_pieces_that_are_not_scored(show: Any) -> None:
 
 def test_labels_are_those_of_the_scheme(show: Any) -> None:
     assert show({"indices": [3]}, scheme="BIOES")[2:] == [
-        "sentence 3 (train.jsonl, line 4): 2 words, 3 pieces",
+        "sentence 3 (train.jsonl, line 4): 2 words, 3 tokens",
         "  Peter Blackburn",
         "  B-PER E-PER",
         "  [CLS] Peter Black ##burn [SEP]",
@@ -94,7 +94,7 @@ def test_labels_are_those_of_the_scheme(show: Any) -> None:
 
 def test_several_windows(show: Any) -> None:
     assert show({"indices": [0]}, window=10, stride=2)[2:] == [
-        "sentence 0 (train.txt, line 3): 9 words, 10 pieces, 2 windows",
+        "sentence 0 (train.txt, line 3): 9 words, 10 tokens, 2 windows",
         "  EU    rejects German call to boycott British lamb .",
         "  B-ORG O       B-MISC O    O  O       B-MISC  O    O",
         "  window 1, which owns the words 1 to 5:",
@@ -140,8 +140,8 @@ def test_pieces_of_a_byte_level_tokenizer(show: Any, tmp_path: Path) -> None:
     """By name, which tells where a word begins; in words where the name writes bytes as other characters."""
     train_tokenizer(iter(["a the \u00e9t\u00e9 \u5317"] * 9), "bpe", 290).save_pretrained(tmp_path / "bpe")
     sentence = TaggedSentence(["the", "\u00e9t\u00e9", "\u5317", "\u4eac"], ["O"] * 4, "train.txt")
-    pieces = show({}, [sentence], tokenizer=str(tmp_path / "bpe"))[-2].split()
-    assert pieces == ["<s>", "\u0120the", "\u00e9t\u00e9", "\u5317", "\u0120", "\u00e4", "\u00ba", "\u00ac", "</s>"]
+    tokens = show({}, [sentence], tokenizer=str(tmp_path / "bpe"))[-2].split()
+    assert tokens == ["<s>", "\u0120the", "\u00e9t\u00e9", "\u5317", "\u0120", "\u00e4", "\u00ba", "\u00ac", "</s>"]
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_bad_lines_are_left_out_with_one_warning(caplog: pytest.LogCaptureFixtur
     numbers = {token // 6 for example, _ in found for token in example.ids.tolist()}
     assert numbers == {i for i in range(20) if i % 4 != 3}
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        "a.jsonl, line 4: not a JSON object; this is left out, and so is whatever else can't be read"
+        "a.jsonl, line 4: not a JSON object; skipped, as are all other bad records"
     ]
 
 

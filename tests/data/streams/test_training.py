@@ -291,7 +291,7 @@ def test_bad_line_ends_a_run_with_one_line_and_may_be_left_out_then(
         ({"test_fraction": 0.1}, "data.test_fraction needs the whole training text"),
         ({"tokenizer": None, "vocab_size": 200}, "data.vocab_size 200 trains a tokenizer on the whole text"),
         ({"num_new_words": 3}, "data.num_new_words 3 counts the words of the whole text"),
-        ({"num_train_blocks": 3}, "data.num_train_blocks 3 is a sample of all blocks: give trainer.max_steps"),
+        ({"num_train_blocks": 3}, "data.num_train_blocks 3 samples all blocks; give trainer.max_steps"),
         ({"map_batch_size": 3}, "data.map_batch_size 3 is for text that is cut as a whole"),
         ({"val_source": "train_blocks", "num_val_blocks": 3, "val_files": None}, "train_blocks holds out blocks of"),
         ({"chunk_documents": 0}, "data.chunk_documents must be at least 1"),
@@ -313,9 +313,9 @@ def test_options_of_streaming_alone() -> None:
 
 def test_an_end_and_one_epoch(make_data: Any, make_trainer: Any) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"max_epochs": 2}, "a stream has no end: give trainer.max_steps"),
-        ({"max_steps": 6, "limit_train_batches": 4}, "trainer.limit_train_batches 4 would end an epoch"),
-        ({"max_steps": 6, "limit_train_batches": 0.5}, "trainer.limit_train_batches 0.5 would end an epoch"),
+        ({"max_epochs": 2}, "a stream has no end; give trainer.max_steps"),
+        ({"max_steps": 6, "limit_train_batches": 4}, "trainer.limit_train_batches 4 would end the only epoch"),
+        ({"max_steps": 6, "limit_train_batches": 0.5}, "trainer.limit_train_batches 0.5 would end the only epoch"),
     ]
     for options, message in cases:
         data = make_data()
