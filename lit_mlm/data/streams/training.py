@@ -165,12 +165,17 @@ class TrainingStream:
 
 def _refuse_whole_text_options(data: BlocksDataModule) -> None:
     """Rejects options that need the whole training text."""
+    vocab_size, num_new_words = data.tokenizer_options.vocab_size, data.reader.words.num_new_words
     for name, value, reason in (
-        ("vocab_size", data.tokenizer_options.vocab_size, "trains a tokenizer on the whole text; give data.tokenizer"),
-        ("num_new_words", data.reader.words.num_new_words, "counts the words of the whole text; give data.new_words"),
+        (
+            "vocab_size",
+            vocab_size,
+            "trains a tokenizer on the whole text; give data.tokenizer, trained on a part of it",
+        ),
+        ("num_new_words", num_new_words, "counts the words of the whole text; give data.new_words, of a part of it"),
         ("num_train_blocks", data.samples.num_train_blocks, "samples all blocks; give trainer.max_steps"),
         ("pack_length", data.pack_length, "packs the whole text; remove it"),
-        ("map_batch_size", data.blocks.map_batch_size, "is for text cut as a whole; give data.chunk_documents"),
+        ("map_batch_size", data.blocks.map_batch_size, "cuts the text as a whole; give data.chunk_documents"),
     ):
         if value is not None:
             raise InputError(f"data.streaming: data.{name} {value} {reason}")

@@ -71,7 +71,7 @@ def test_chunks_of_a_part_from_a_place_on() -> None:
 
 def test_what_cannot_be_read_stops_or_is_left_out_of_its_chunk() -> None:
     shard = make_shard(6, bad=(1, 4))
-    with pytest.raises(InputError, match=r"row 1 is bad; data.skip_bad true leaves out"):
+    with pytest.raises(InputError, match=r"row 1 is bad; set data.skip_bad true"):
         list(read_chunks(shard, ShardSlice(0), 2, skip_bad=False))
     read = list(read_chunks(shard, ShardSlice(0), 2, skip_bad=True))
     assert [texts for _, texts, _ in read] == [["text 0", "text 2"], ["text 3", "text 5"]]

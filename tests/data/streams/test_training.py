@@ -292,7 +292,7 @@ def test_bad_line_ends_a_run_with_one_line_and_may_be_left_out_then(
         ({"tokenizer": None, "vocab_size": 200}, "data.vocab_size 200 trains a tokenizer on the whole text"),
         ({"num_new_words": 3}, "data.num_new_words 3 counts the words of the whole text"),
         ({"num_train_blocks": 3}, "data.num_train_blocks 3 samples all blocks; give trainer.max_steps"),
-        ({"map_batch_size": 3}, "data.map_batch_size 3 is for text that is cut as a whole"),
+        ({"map_batch_size": 3}, "data.map_batch_size 3 cuts the text as a whole"),
         ({"val_source": "train_blocks", "num_val_blocks": 3, "val_files": None}, "train_blocks holds out blocks of"),
         ({"chunk_documents": 0}, "data.chunk_documents must be at least 1"),
     ],
