@@ -223,7 +223,7 @@ def test_nothing_to_tag_and_two_sources_are_refused(type_in: Any) -> None:
 
 
 def test_unreadable_input_names_the_option(tmp_path: Path, type_in: Any) -> None:
-    advice = r"byte 0xe9 at position 4 is not valid utf-8; set --encoding \(latin-1"
+    advice = r"byte 0xe9 at position 4 is not valid utf-8; set its encoding, such as --encoding latin-1"
     (tmp_path / "a.txt").write_bytes(b"caf\xe9\n")
     for option in ("--file", "--columns"):
         with pytest.raises(InputError, match=rf"a\.txt, line 1: {advice}"):

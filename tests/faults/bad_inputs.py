@@ -264,7 +264,7 @@ BAD_INPUTS: list[BadInput] = [
         ("data.val_files", "no file matches nosuch.txt"),
     ),
     BadInput("missing YAML", give("--config", "imbd.yaml"), ("no config imbd.yaml", "did you mean imdb.yaml?")),
-    BadInput("data set script", script, ("reviews", "is a script", "refs/convert/parquet")),
+    BadInput("data set script", script, ("reviews", "is a loading script", "refs/convert/parquet")),
     BadInput(
         "missing data set",
         unknown_dataset,

@@ -77,7 +77,7 @@ def split_documents(documents: Dataset, fractions: Sequence[float], seed: int) -
     if sum(sizes) >= len(documents):
         raise InputError(
             f"{len(documents)} documents are too few to split off {sizes} and train on the rest; give more documents, "
-            "or separate text for the other splits"
+            "or separate text for the other splits in place of data.val_fraction"
         )
     return [documents.select(np.sort(part)) for part in np.split(order, np.cumsum(sizes))]
 

@@ -26,7 +26,7 @@ COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
 }
 SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
-ENCODING_ADVICE = "set data.encoding (latin-1, for example), or convert the file"
+ENCODING_ADVICE = "set its encoding, such as data.encoding latin-1, or convert the file"
 SKIP_ADVICE = "set data.skip_bad true to skip bad records"
 
 BadKind = Literal["empty", "undecodable", "damaged"]

@@ -64,7 +64,9 @@ class LengthOptions:
 
     def __post_init__(self) -> None:
         if self.pack_length is not None and self.max_tokens_per_batch is not None:
-            raise InputError("data.pack_length and data.max_tokens_per_batch are mutually exclusive")
+            raise InputError(
+                "data.pack_length and data.max_tokens_per_batch are mutually exclusive: use data.batch_size"
+            )
         if self.pack_length is not None and self.group_by_length:
             raise InputError("data.group_by_length true has no effect with data.pack_length, which shuffles rows")
 

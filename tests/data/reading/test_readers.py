@@ -128,7 +128,10 @@ def test_line_numbers_of_csv_count_lines_in_quotes(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "latin.txt": (b"one\ntwo\ncaf\xe9", "line 3: byte 0xe9 at position 4 is not valid utf-8; set data.encoding"),
+    "latin.txt": (
+        b"one\ntwo\ncaf\xe9",
+        "line 3: byte 0xe9 at position 4 is not valid utf-8; set its encoding, such as data.encoding latin-1",
+    ),
     "empty.txt": (b" \n", "empty.txt is empty"),
     "empty.jsonl": (b"", "empty.jsonl is empty"),
     "cut.jsonl": (b'{"text": "a"}\n{"text": "b', "line 2: not a JSON object: Unterminated string"),

@@ -110,7 +110,9 @@ def test_lines_that_are_not_right(fail: Any) -> None:
 def test_bytes_that_are_no_text(fail: Any, read: Any) -> None:
     content = "a O\n\nb O\ncafé O\n".encode("latin-1")
     (message,) = fail(content)
-    assert message.startswith(", line 4: byte 0xe9 at position 4 is not valid utf-8; set data.encoding")
+    assert message.startswith(
+        ", line 4: byte 0xe9 at position 4 is not valid utf-8; set its encoding, such as data.encoding latin-1"
+    )
     assert "skip_bad" not in message
     assert read(content, "last", "latin-1")[1].words == ["b", "café"]
 
