@@ -56,16 +56,20 @@ class TokenModel(Protocol):
 
 
 class TextSource(Protocol):
-    """What a Lightning module needs of its data module."""
+    """What a Lightning module needs of its data module.
+
+    `tokenizer`, `sequence_length` and `describe` are required, which is checked before training; the rest is optional.
+    Without `fingerprint`, changed data are not noticed when a run is resumed.
+    """
 
     tokenizer: Any
     """The `transformers.PreTrainedTokenizerBase` that made the token ids."""
 
     new_words: dict[int, list[int]]
-    """Old token ids by the id of the new word, for words added to a pretrained tokenizer; optional."""
+    """Old token ids by the id of the new word, for words added to a pretrained tokenizer."""
 
     vocabulary: dict[str, Any]
-    """What a checkpoint stores about added words, as plain YAML values; optional."""
+    """What a checkpoint stores about added words, as plain YAML values."""
 
     @property
     def sequence_length(self) -> int:
@@ -82,10 +86,10 @@ class TextSource(Protocol):
         """SHA-256 (hex) of texts, tokenizer and every option that shapes the examples."""
 
     pack_length: int | None
-    """Tokens of packed rows; None if sequences are not packed; optional."""
+    """Tokens of packed rows; None if sequences are not packed."""
 
     order_options: dict[str, Any]
-    """What defines the order of training beside texts, seed and global batch; optional."""
+    """What defines the order of training beside texts, seed and global batch."""
 
 
 class TaggedSource(TextSource, Protocol):

@@ -71,8 +71,8 @@ class PrintProgress(Callback):
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Prints the metrics of `validate` and `test`, or where predictions are, once they are written."""
         for saver in _find(trainer, SavePredictions):
-            if saver.num_sentences:
-                _say(trainer, f"predictions: {saver.path} ({saver.num_sentences:,} sentences)")
+            if saver.num_predictions:
+                _say(trainer, f"predictions: {saver.path} ({saver.num_predictions:,} lines)")
         prefix = {"validate": "val", "test": "test"}.get(stage)
         if prefix and prefix in pl_module.results:
             path = find_metrics_path(trainer)

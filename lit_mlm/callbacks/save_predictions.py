@@ -1,4 +1,4 @@
-"""Writes ``predictions.jsonl``: tags and entities of each sentence of a split, in input order."""
+"""Writes ``predictions.jsonl``: what a task predicts of each example of a split, in input order."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -19,16 +19,16 @@ Tagged = tuple[list[str], list[float]]
 
 
 class SavePredictions(Callback):
-    """Writes the predictions, one line per sentence.
+    """Writes the predictions, one line per example: what `predict_step` gives by index, in JSON's types.
 
-    A line has ``words``, ``tags`` and ``entities``, each with ``type``, ``score``, ``text``, ``start`` and ``end``, in
-    characters of the words joined by spaces.
+    Of tagged words a line has ``words``, ``tags`` and ``entities``, each with ``type``, ``score``, ``text``, ``start``
+    and ``end``, in characters of the words joined by spaces.
     """
 
     path: Path
     """Known once the file is written."""
 
-    num_sentences = 0
+    num_predictions = 0
     """Lines written."""
 
     def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -36,24 +36,26 @@ class SavePredictions(Callback):
         limit = trainer.limit_predict_batches
         if isinstance(limit, int) or limit < 1.0:
             option = "fast_dev_run" if trainer.fast_dev_run else "limit_predict_batches"  # type: ignore[attr-defined]
-            raise InputError(f"trainer.{option} would leave sentences without a prediction: leave it out")
-        self._found: dict[int, Tagged] = {}
+            raise InputError(f"trainer.{option} would leave examples without a prediction: leave it out")
+        self._found: dict[int, Any] = {}
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
         """Collects the predictions of a batch."""
         self._found |= outputs
 
     def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
-        """Gathers the sentences of all ranks and writes them."""
+        """Gathers the predictions of all ranks and writes them."""
         self.path = get_run_folder(trainer) / "predictions.jsonl"
         parts: list[Any] = [self._found]
         if trainer.world_size > 1:
             parts = [None] * trainer.world_size
             distributed.all_gather_object(parts, self._found)
-        found = {index: tagged for part in parts for index, tagged in part.items()}
-        words = trainer.datamodule.predicted_words
-        self.num_sentences = len(words)
-        if trainer.is_global_zero:
+        found = {index: prediction for part in parts for index, prediction in part.items()}
+        words: Any = getattr(trainer.datamodule, "predicted_words", None)
+        self.num_predictions = len(found if words is None else words)
+        if trainer.is_global_zero and words is None:
+            write_lines(self.path, (json.dumps(found[index], ensure_ascii=False) for index in sorted(found)))
+        elif trainer.is_global_zero:
             write_lines(self.path, format_sentences(words, found, is_plain=trainer.datamodule.scheme is None))
 
 

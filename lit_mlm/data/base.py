@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -84,54 +84,76 @@ class TextDataModule(LightningDataModule, ABC):
         options.update({name: describe_option(value) for name, value in options.items()})
         return options
 
+    def load_tokenizer(
+        self, iterate_train: Callable[[], Iterator[str]] | None = None, text_hash: str = ""
+    ) -> PreTrainedTokenizerBase:
+        """The tokenizer that the options ask for.
+
+        Args:
+            iterate_train: gives the texts to train a tokenizer on; without it `vocab_size` is refused.
+            text_hash: of these texts.
+        """
+        if iterate_train is None and self.tokenizer_options.vocab_size is not None:
+            raise InputError(f"data.vocab_size has no effect on {type(self).__name__}: give data.tokenizer")
+        return self.tokenizer_options.load(self._model, iterate_train or (lambda: iter(())), text_hash, self.cache_dir)
+
     @abstractmethod
-    def _load(self, stage: str) -> None:
+    def load(self, stage: str) -> None:
         """Reads the text of the splits of a stage and loads the tokenizer."""
 
     @abstractmethod
-    def _make_splits(self, stage: str) -> None:
-        """Makes the examples of the splits of a stage from what `_load` has read."""
+    def make_splits(self, stage: str) -> None:
+        """Makes the examples of the splits of a stage from what `load` has read."""
 
     def prepare_data(self) -> None:
         """Downloads and tokenises once per node, so that `setup` finds everything in the cache."""
         self._prepared_stage = self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
         try:
-            self._load(self._prepared_stage)
+            self.load(self._prepared_stage)
         except InputError:  # raised again in `setup` on every rank, so that no rank waits for this one
             self._prepared_stage = None
 
     def setup(self, stage: str) -> None:
         """Makes the examples of the splits of a stage: fit, validate, test or predict."""
         if self._prepared_stage != stage:
-            self._load(stage)
+            self.load(stage)
         self._prepared_stage = None
-        self._make_splits(stage)
+        self.make_splits(stage)
+
+    @property
+    @abstractmethod
+    def sequence_length(self) -> int:
+        """The longest sequence in any batch, in tokens."""
+
+    def describe(self) -> str:
+        """Describes the data in the first line of a run."""
+        return type(self).__name__
 
     @abstractmethod
     def train_dataloader(self) -> DataLoader[Any]:
         """Training batches, shuffled each epoch."""
 
-    def _load_split(self, split: str) -> Any:
+    def load_split(self, split: str) -> Any:
         """Evaluation batches of a split in a fixed order: one loader or several."""
-        raise NotImplementedError(f"{type(self).__name__} has no batches of the {split} split: define _load_split")
+        raise NotImplementedError(f"{type(self).__name__} has no batches of the {split} split: define load_split")
 
     def val_dataloader(self) -> Any:
         """Validation batches in a fixed order."""
-        return self._load_split("val")
+        return self.load_split("val")
 
     def test_dataloader(self) -> Any:
         """Test batches in a fixed order."""
-        return self._load_split("test")
+        return self.load_split("test")
 
     def predict_dataloader(self) -> Any:
         """Batches of `predict_split` in a fixed order."""
-        return self._load_split(self.predict_split)
+        return self.load_split(self.predict_split)
 
     def attach(self, model: TokenModel) -> None:
         """Uses the tokenizer and maximum length of a Lightning module of lit-mlm without a trainer."""
         self._attached = model
 
-    def _find_splits(self, stage: str) -> tuple[str, ...]:
+    def find_splits(self, stage: str) -> tuple[str, ...]:
         """The splits of a stage."""
         if stage == "predict":
             raise InputError(

@@ -27,8 +27,20 @@ log = logging.getLogger(__name__)
 NET_OPTIONS = ("model", "revision", "config")
 """The options that define the net; a loaded checkpoint has fixed them."""
 
+REQUIRED = ("sequence_length", "describe")
+"""What a data module with a tokenizer must have; see `TextSource`."""
+
 NEWER_OPTIONS = {"warmup_fraction": None, "decay_fraction": None, "layer_decay": 1.0, "decay_all": False}
 """The options that older checkpoints lack, with the values they were made with."""
+
+
+def require_source(data: Any) -> None:
+    """Refuses a data module without the required parts of `TextSource`; None and data without a tokenizer pass."""
+    missing = [name for name in REQUIRED if not (hasattr(type(data), name) or name in vars(data))] if data else []
+    if missing and getattr(data, "tokenizer", None) is not None:
+        raise InputError(
+            f"{type(data).__name__} lacks {' and '.join(missing)}, which lit_mlm.batch.TextSource asks of a data module"
+        )
 
 
 class NetModule(LightningModule):
@@ -140,6 +152,7 @@ class NetModule(LightningModule):
         """
         if self._trainer is None:
             return  # in load_from_checkpoint, `on_load_checkpoint` builds the net
+        require_source(self._data_module)
         self.build(getattr(self._data_module, "tokenizer", None))
         self._take_new_words()
         self._check_data()

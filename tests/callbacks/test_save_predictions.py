@@ -71,7 +71,7 @@ def test_lines_are_those_of_tag_and_give_validation_s_figures(
     name, folder = task
     metrics = (folder / "metrics.json").read_bytes()
     lines = predict(folder, "--run_dir", str(folder), "--ckpt_path", "best", "--split", "val")
-    assert f"predictions: {folder / 'predictions.jsonl'} ({len(lines)} sentences)" in capsys.readouterr().out
+    assert f"predictions: {folder / 'predictions.jsonl'} ({len(lines)} lines)" in capsys.readouterr().out
     assert (folder / "metrics.json").read_bytes() == metrics
     sentences = read("second" if name == "pos" else "last")
     assert [line["words"] for line in lines] == [list(s.words) for s in sentences]

@@ -48,14 +48,19 @@ def audit(
         raise InputError(f"--near_threshold must be above 0 and at most 1, got {near_threshold}")
     if num_examples < 0:
         raise InputError(f"--num_examples must be at least 0, got {num_examples}")
-    if not isinstance(data, BlocksDataModule | TaggedDataModule):
-        raise InputError(f"audit reads documents or tagged sentences, and {type(data).__name__} has neither")
+    if not hasattr(data, "load_texts"):
+        raise InputError(
+            f"audit needs a method load_texts, which gives the documents of splits (see BlocksDataModule), and "
+            f"{type(data).__name__} lacks it"
+        )
     data.attach(model)
     data.bad_records = {}
     texts, notes = _load(data, splits)
     texts = _part_train(texts, getattr(data, "source_weights", {}))
     is_tagged = isinstance(data, TaggedDataModule)
-    limit = data.windowing.window if isinstance(data, TaggedDataModule) else data.blocks.block_size or model.max_length
+    limit = data.windowing.window if isinstance(data, TaggedDataModule) else model.max_length
+    if isinstance(data, BlocksDataModule):
+        limit = data.blocks.block_size or limit
     head = {
         "format": FORMAT,
         "kind": "sentences" if is_tagged else "documents",
@@ -71,7 +76,7 @@ def audit(
     return head | audit_documents(texts, data.tokenizer, limit, near_threshold, num_examples)
 
 
-def _load(data: BlocksDataModule | TaggedDataModule, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
+def _load(data: Any, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
     """The texts of each split, in order, and notes on splits without text."""
     asked, notes = list(splits or STAGE_OF_SPLIT), []
     try:

@@ -189,12 +189,14 @@ class BlocksDataModule(TextDataModule):
         self.blocks.fit(tokenizer, self.max_length)
         check_pack_length(self.pack_length, self.max_length)
 
-    def _find_splits(self, stage: str) -> tuple[str, ...]:
-        splits = super()._find_splits(stage)
+    def find_splits(self, stage: str) -> tuple[str, ...]:
+        """The splits of a stage; a streamed one is none of them."""
+        splits = super().find_splits(stage)
         return splits if self.stream is None else tuple(split for split in splits if split != "train")
 
-    def _load(self, stage: str) -> None:
-        splits = self._find_splits(stage)
+    def load(self, stage: str) -> None:
+        """Reads and tokenises the text of a stage."""
+        splits = self.find_splits(stage)
         if self.stream is not None and stage == "fit":
             self.stream.open()
         documents = self.load_texts(splits)
@@ -203,8 +205,9 @@ class BlocksDataModule(TextDataModule):
         for source in sorted({self.samples.get_source(split) for split in splits}):
             self.texts[source] = self.reader.tokenize(source, documents[source], *options)
 
-    def _make_splits(self, stage: str) -> None:
-        maker, splits = self.split_maker, self._find_splits(stage)
+    def make_splits(self, stage: str) -> None:
+        """Cuts, chooses, masks and packs the blocks of a stage."""
+        maker, splits = self.split_maker, self.find_splits(stage)
         sources = {split: self.samples.get_source(split) for split in splits}
         tables = {source: maker.cut(source, self.texts[source]) for source in sources.values()}
         for split, source in sources.items():
@@ -229,7 +232,7 @@ class BlocksDataModule(TextDataModule):
         draw_epoch = None if split.mixture is None else partial(split.mixture.draw_epoch, self.train_seed)
         return self.load_examples(examples, len(examples), self.train_seed, draw_epoch=draw_epoch)
 
-    def _load_split(self, split: str) -> Any:
+    def load_split(self, split: str) -> Any:
         """Evaluation batches of a split; a list of loaders for several mask draws."""
         examples = self.splits[split].deal()
 

@@ -121,7 +121,8 @@ class TaggedDataModule(TextDataModule):
         """The scheme of the tags of the files; None for plain tags."""
         return find_scheme(sentence.tags for sentence in sentences)
 
-    def _make_splits(self, stage: str) -> None:
+    def make_splits(self, stage: str) -> None:
+        """Converts tags, chooses the labels and cuts the windows of a stage."""
         known = self._label_names or self.tags.labels or []
         has_tags = stage != "predict" or not known
         if not has_tags:  # tags to predict may be missing or wrong
@@ -133,7 +134,7 @@ class TaggedDataModule(TextDataModule):
         read = {split: convert_sentences(sentences, *options) for split, sentences in self._read.items()}
         self.labels = self._choose_labels(stage, read["train"].sentences if "train" in read else [])
         owner = "data.labels" if self.tags.labels else "the training split" if "train" in read else "the model"
-        for split in self._find_splits(stage):
+        for split in self.find_splits(stage):
             warn_of_misplaced(split, read[split].misplaced)
             self.sentences[split] = read[split].sentences
             self._hashes[split] = hash_sentences(self.sentences[split])  # independent of the scheme of the files
@@ -142,8 +143,9 @@ class TaggedDataModule(TextDataModule):
             self.packed = pack_examples(self.examples["train"], self.pack_length, ("sequence", "data.window"))
         self._read = {}
 
-    def _find_splits(self, stage: str) -> tuple[str, ...]:
-        return (self.predict_split,) if stage == "predict" else super()._find_splits(stage)
+    def find_splits(self, stage: str) -> tuple[str, ...]:
+        """The splits of a stage; prediction reads `predict_split`."""
+        return (self.predict_split,) if stage == "predict" else super().find_splits(stage)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Training batches of windows, or of packed rows, shuffled each epoch."""
@@ -151,7 +153,7 @@ class TaggedDataModule(TextDataModule):
             return self.load_examples(self.packed, len(self.packed), self.train_seed)
         return self.make_loader(self.examples["train"], self.make_sampler("train", is_training=True))
 
-    def _load_split(self, split: str) -> DataLoader[Any]:
+    def load_split(self, split: str) -> DataLoader[Any]:
         """Evaluation batches, each with all windows of its sentences."""
         return self.make_loader(self.examples[split], self.make_sampler(split))
 
@@ -234,9 +236,9 @@ class TaggedDataModule(TextDataModule):
             "padding_fraction": self.make_sampler(split).padding_fraction,
         }
 
-    def _load(self, stage: str) -> None:
+    def load(self, stage: str) -> None:
         """Reads the splits of a stage, and train if it defines the labels or the tokenizer."""
-        splits = set(self._find_splits(stage))
+        splits = set(self.find_splits(stage))
         has_labels = self._label_names is not None or self.tags.labels is not None
         self.load_texts(splits if has_labels else {*splits, "train"})
 
@@ -253,8 +255,7 @@ class TaggedDataModule(TextDataModule):
             if not any(sentence.words for sentence in sentences):
                 raise InputError(f"the {split} split has no words: no line has a word and its tag")
         text_hash = hash_sentences(self._read.get("train", []))
-        options = self._model, self._iterate_train_texts, text_hash, self.cache_dir
-        self.tokenizer = self.tokenizer_options.load(*options)
+        self.tokenizer = self.load_tokenizer(self._iterate_train_texts, text_hash)
         check_pack_length(self.pack_length, self.max_length)
         return self._read
 

@@ -211,7 +211,7 @@ def test_lines_of_columns_that_can_not_be_read(tmp_path: Path, cache_dir: str, t
 
 
 def test_other_data_is_refused(cache_dir: str, tiny_bert: str) -> None:
-    with pytest.raises(InputError, match="audit reads documents or tagged sentences, and SimpleNamespace has neither"):
+    with pytest.raises(InputError, match=r"audit needs a method load_texts, .* and SimpleNamespace lacks it"):
         audit(SimpleNamespace(), make_model(tiny_bert))  # type: ignore[arg-type]
 
 
