@@ -74,7 +74,7 @@ class BlocksDataModule(TextDataModule):
             as the mean of their old tokens.
         num_new_words: adds this many words of the training text, the most frequent that the tokenizer splits into many
             tokens.
-        min_pieces: minimum number of these tokens; 3 by default.
+        min_pieces: minimum number of tokens of such a word; 3 by default.
     """
 
     source_weights: Mapping[str, float] = {}
