@@ -1,7 +1,6 @@
 """What the README says runs."""
 
 import importlib
-import json
 import re
 import shlex
 import shutil
@@ -90,31 +89,3 @@ def test_no_figure_is_missing() -> None:
 def test_every_config_and_option_is_known() -> None:
     for config in (ROOT / "configs").rglob("*.yaml"):
         assert f"`{config.relative_to(ROOT / 'configs')}`" in README
-
-
-def test_contributing_guide_s_examples_run_together(
-    tmp_path: Path, run_cli: Callable[..., Path], tiny_bert: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All as files in the working directory, by full class path in a YAML of their own."""
-    guide = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
-    data, strategy, task = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    (tmp_path / "news.py").write_text(data)
-    (tmp_path / "late.py").write_text(strategy)
-    (tmp_path / "smoothed.py").write_text(task)
-    (tmp_path / "train.txt").write_text("\n".join(f"the story of film {i} was dull" for i in range(40)))
-    (tmp_path / "test.txt").write_text("the story was dull\nthe cast was dull")
-    (tmp_path / "own.yaml").write_text(
-        "model: {class_path: smoothed.SmoothedMLM, init_args: {label_smoothing: 0.2, lr: 3.0e-3}}\n"
-        "data: {class_path: news.NewsDataModule, init_args: {data_dir: ., block_size: 16, batch_size: 4, masking: "
-        "{class_path: late.LateMasking, init_args: {slope: 0.5}}}}\n"
-        "trainer: {max_epochs: 1, accelerator: cpu}\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    options = ["--model.model", tiny_bert, "--data.cache_dir", "cache", "--run_dir", "out"]
-    options += ["--trust", "news", "--trust=smoothed", "--trust", "late"]
-    run_cli("fit", "--config", "own.yaml", *options)
-    run_cli("test", "--config", "own.yaml", *options, "--ckpt_path", "best")
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["test/perplexity"] > 1
-    assert "class_path: late.LateMasking" in (tmp_path / "out" / "config.yaml").read_text()
-    assert "label_smoothing: 0.2" in (tmp_path / "out" / "config.yaml").read_text()
