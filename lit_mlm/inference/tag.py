@@ -18,7 +18,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.remote_code import load_code
 from lit_mlm.text.special_tokens import find_special_tokens
-from lit_mlm.text.tagging.alignment import encode_words, find_first_pieces
+from lit_mlm.text.tagging.alignment import encode_words, find_first_tokens
 from lit_mlm.text.tagging.decoding import Decoding, FloatArray, decode_logits
 from lit_mlm.text.tagging.rows import TaggedRows
 from lit_mlm.text.tagging.schemes import Scheme, Span, find_scheme, find_spans, guess_scheme
@@ -225,7 +225,7 @@ def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_sentences: int) -
             inputs = {name: torch.from_numpy(batch[name]).to(net.device) for name in ("input_ids", "attention_mask")}
             with torch.inference_mode():
                 found = net(**inputs).logits.float().cpu().numpy()
-            firsts = find_first_pieces(batch["words"])
+            firsts = find_first_tokens(batch["words"])
             logits.append(found.reshape(-1, found.shape[-1])[firsts])
             words.append(batch["words"].reshape(-1)[firsts])
             sentences.append(batch["sentences"][firsts // batch["words"].shape[1]])

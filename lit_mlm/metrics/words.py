@@ -13,26 +13,26 @@ from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.metrics.entities import EntityMetrics, TagMetrics
 from lit_mlm.metrics.sums import MeanLoss, SumMetric
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.tagging.alignment import find_first_pieces
+from lit_mlm.text.tagging.alignment import find_first_tokens
 from lit_mlm.text.tagging.decoding import Decoding, FloatArray, decode_logits
 from lit_mlm.text.tagging.schemes import Scheme
-from lit_mlm.text.tagging.windows import find_owned_pieces
+from lit_mlm.text.tagging.windows import find_owned_tokens
 
-PIECE_FIGURES = ("precision", "recall", "f1", "accuracy")
+TOKEN_METRICS = ("precision", "recall", "f1", "accuracy")
 
 
 class DecodedSentence(NamedTuple):
     """The decoded labels of a sentence.
 
     Attributes:
-        pieces: positions of its tokens in the flattened batch, each in the window that owns its word, shape (P,).
-        first_pieces: those of the first token of each word, shape (W,).
+        tokens: positions of its tokens in the flattened batch, each in the window that owns its word, shape (P,).
+        first_tokens: those of the first token of each word, shape (W,).
         labels: label ids, shape (W,).
         scores: their probabilities, in [0, 1], shape (W,).
     """
 
-    pieces: IntArray
-    first_pieces: IntArray
+    tokens: IntArray
+    first_tokens: IntArray
     labels: IntArray
     scores: FloatArray
 
@@ -55,9 +55,9 @@ def decode_batch(
     words, sentences = (batch[name].cpu().numpy() for name in ("words", "sentences"))
     flat = logits.float().flatten(0, 1).cpu().numpy()
     decoded = {}
-    for sentence, pieces in find_owned_pieces(words, sentences).items():
-        first = pieces[find_first_pieces(words.reshape(-1)[pieces])]
-        decoded[sentence] = DecodedSentence(pieces, first, *decode_logits(flat[first], labels, scheme, decoding))
+    for sentence, tokens in find_owned_tokens(words, sentences).items():
+        first = tokens[find_first_tokens(words.reshape(-1)[tokens])]
+        decoded[sentence] = DecodedSentence(tokens, first, *decode_logits(flat[first], labels, scheme, decoding))
     return decoded
 
 
@@ -85,7 +85,7 @@ class WordMetrics(SumMetric):
         super().__init__()
         self.labels, self.scheme, self.decoding, self.truncation = list(labels), scheme, decoding, truncation
         self.loss = MeanLoss()
-        self.words, self.pieces = (
+        self.words, self.tokens = (
             TagMetrics(labels) if scheme is None else EntityMetrics(labels, scheme) for _ in range(2)
         )
 
@@ -101,26 +101,26 @@ class WordMetrics(SumMetric):
         nats = F.cross_entropy(flat, gold, ignore_index=IGNORE_INDEX, reduction="sum")
         self.loss.update(nats, (gold != IGNORE_INDEX).sum())
         labels, best = gold.cpu().numpy(), flat.argmax(dim=-1).cpu().numpy()
-        of_words, of_pieces = [], []
+        of_words, of_tokens = [], []
         for sentence in decode_batch(logits, batch, self.labels, self.scheme, self.decoding).values():
-            of_words.append((sentence.labels, labels[sentence.first_pieces]))
-            kept = sentence.pieces[: self.truncation]
+            of_words.append((sentence.labels, labels[sentence.first_tokens]))
+            kept = sentence.tokens[: self.truncation]
             kept = kept[labels[kept] != IGNORE_INDEX]
-            of_pieces.append((best[kept], labels[kept]))
-        for metric, pairs in ((self.words, of_words), (self.pieces, of_pieces)):
+            of_tokens.append((best[kept], labels[kept]))
+        for metric, pairs in ((self.words, of_words), (self.tokens, of_tokens)):
             metric.update([found for found, _ in pairs], [expected for _, expected in pairs])
 
     def compute(self) -> dict[str, float | int]:
         """Returns the metrics by name: of words, of tokens, and ``loss`` in nats per scored token."""
-        pieces = self.pieces.compute()
+        tokens = self.tokens.compute()
         return {
             **self.words.compute(),
-            **{f"{name}_pieces": pieces[name] for name in PIECE_FIGURES if name in pieces},
+            **{f"{name}_pieces": tokens[name] for name in TOKEN_METRICS if name in tokens},
             "loss": float(self.loss.compute()),
         }
 
     def reset(self) -> None:
         """Resets all parts."""
         super().reset()
-        for metric in (self.loss, self.words, self.pieces):
+        for metric in (self.loss, self.words, self.tokens):
             metric.reset()

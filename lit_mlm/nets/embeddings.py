@@ -18,7 +18,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.nets.loading import quiet
 
 
-def extend_vocabulary(net: PreTrainedModel, pieces: Mapping[int, Sequence[int]]) -> None:
+def extend_vocabulary(net: PreTrainedModel, tokens: Mapping[int, Sequence[int]]) -> None:
     """Adds rows for new words to a net, in place, each the mean of the rows of the word's old tokens.
 
     Input embeddings, output embeddings and output bias are extended; tied weights stay tied, and old rows do not
@@ -28,14 +28,14 @@ def extend_vocabulary(net: PreTrainedModel, pieces: Mapping[int, Sequence[int]])
 
     Args:
         net: before its optimizer is created, as parameters are replaced.
-        pieces: the old token ids by the id of the new word, as `add_words` returns them.
+        tokens: the old token ids by the id of the new word, as `add_words` returns them.
     """
-    if not pieces:
+    if not tokens:
         return
     num_old = len(_get_input_rows(net))
-    num_rows = max(num_old, max(pieces) + 1)
-    unknown = sorted({piece for ids in pieces.values() for piece in ids if piece >= num_old})
-    unknown += sorted(set(range(num_old, num_rows)) - pieces.keys())
+    num_rows = max(num_old, max(tokens) + 1)
+    unknown = sorted({token for ids in tokens.values() for token in ids if token >= num_old})
+    unknown += sorted(set(range(num_old, num_rows)) - tokens.keys())
     if unknown:
         raise InputError(
             f"the tokenizer has the ids {unknown[0]} to {unknown[-1]} before new words, but the net's vocabulary only "
@@ -46,7 +46,7 @@ def extend_vocabulary(net: PreTrainedModel, pieces: Mapping[int, Sequence[int]])
     for name, axis in _find_vocabulary_axes(net).items():
         owner, _, leaf = name.rpartition(".")
         if old[name] not in extended:
-            extended[old[name]] = _extend(old[name], axis, num_rows, pieces)
+            extended[old[name]] = _extend(old[name], axis, num_rows, tokens)
         setattr(net.get_submodule(owner), leaf, extended[old[name]])
     _declare_size(net, num_rows)
 
@@ -75,11 +75,11 @@ def _find_vocabulary_axes(net: PreTrainedModel) -> dict[str, int]:
 
 
 @torch.no_grad()
-def _extend(tensor: Tensor, axis: int, num_rows: int, pieces: Mapping[int, Sequence[int]]) -> Tensor:
+def _extend(tensor: Tensor, axis: int, num_rows: int, tokens: Mapping[int, Sequence[int]]) -> Tensor:
     old = tensor.movedim(axis, 0)  # (V, ...)
     rows = old.new_empty(num_rows, *old.shape[1:])
     rows[: len(old)] = old
-    for word, ids in pieces.items():
+    for word, ids in tokens.items():
         rows[word] = old[list(ids)].float().mean(0)  # I-BERT has buffers of integers
     new = rows.movedim(0, axis).contiguous()
     return nn.Parameter(new, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new

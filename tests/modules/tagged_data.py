@@ -70,11 +70,11 @@ class TaggedData(LightningDataModule):
         encoded = encode_words(self.tokenizer, [words for words, _ in self.sentences], self.size)
         self.rows: list[list[dict[str, Any]]] = []
         for number, (pieces, (_, tags)) in enumerate(zip(encoded, self.sentences, strict=True)):
-            labels = align_labels(pieces.word_of_piece, np.array([ids[tag] for tag in tags]), inside_of)
-            windows = cut_windows(pieces.word_of_piece, self.size, self.stride)
+            labels = align_labels(pieces.word_of_token, np.array([ids[tag] for tag in tags]), inside_of)
+            windows = cut_windows(pieces.word_of_token, self.size, self.stride)
             rows = []
             for i, (start, end) in enumerate(zip(windows.starts, windows.ends, strict=True)):
-                words = pieces.word_of_piece[start:end]
+                words = pieces.word_of_token[start:end]
                 owned = (words >= windows.first_owned[i]) & (words < windows.end_owned[i])
                 rows.append(
                     {

@@ -85,7 +85,7 @@ class DuplicateFinder:
         self._bands.append(rows)
 
     def find(self, get_text: Callable[[str, int], str], num_examples: int) -> list[Overlap]:
-        """What stands twice, in each split and then in each two of them, in the order in which they were added.
+        """Finds duplicates within each split and then between each two, in the order in which they were added.
 
         Args:
             get_text: the text of a split with a number, for comparison.
@@ -140,7 +140,7 @@ class _Members:
     """The distinct texts of a split.
 
     Attributes:
-        first: where each distinct text of all splits stands first in this one, -1 if it does not, shape (U,).
+        first: index of the first occurrence of each distinct text in this split, -1 if there is none, shape (U,).
         counts: how often, shape (U,).
     """
 

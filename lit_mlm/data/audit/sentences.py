@@ -50,7 +50,7 @@ def audit_sentences(
     facts = {}
     for split, sentences in full.items():
         facts[split] = {"num_sentences": len(splits[split]), "num_empty": len(splits[split]) - len(sentences)}
-        facts[split] |= _measure_pieces(sentences, tokenizer, limit, num_examples)
+        facts[split] |= _measure_tokens(sentences, tokenizer, limit, num_examples)
         facts[split] |= _count_tags(sentences, scheme, num_examples)
         if split != "train" and "train" in full:
             facts[split] |= _find_unseen(sentences, full["train"], num_examples)
@@ -73,7 +73,7 @@ def _locate(sentence: TaggedSentence) -> str:
     return sentence.place if sentence.first_line is None else f"{sentence.place}, line {sentence.first_line}"
 
 
-def _measure_pieces(
+def _measure_tokens(
     sentences: Sequence[TaggedSentence], tokenizer: PreTrainedTokenizerBase, limit: int | None, num_examples: int
 ) -> dict[str, Any]:
     encoded = encode_words(tokenizer, [sentence.words for sentence in sentences], sys.maxsize)
@@ -82,9 +82,9 @@ def _measure_pieces(
     unknown_words: Counter[str] = Counter()
     for sentence, pieces in zip(sentences, encoded, strict=True):
         num_words += len(sentence.words)
-        num_split += int((np.bincount(pieces.word_of_piece) > 1).sum())
+        num_split += int((np.bincount(pieces.word_of_token) > 1).sum())
         if tokenizer.unk_token_id is not None:
-            places = pieces.word_of_piece[pieces.ids == tokenizer.unk_token_id]
+            places = pieces.word_of_token[pieces.ids == tokenizer.unk_token_id]
             num_unknown += len(places)
             unknown_words.update(sentence.words[i] for i in np.unique(places).tolist())
     words = Fertility(num_words, int(lengths.sum()), num_split, num_unknown, unknown_words)

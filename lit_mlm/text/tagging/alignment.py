@@ -25,38 +25,38 @@ class EncodedWords:
 
     Attributes:
         ids: shape (T,).
-        word_of_piece: word index of each token, shape (T,), from 0, non-decreasing; every word has a token.
+        word_of_token: word index of each token, shape (T,), from 0, non-decreasing; every word has a token.
     """
 
     ids: IntArray
-    word_of_piece: IntArray
+    word_of_token: IntArray
 
 
 def encode_words(
-    tokenizer: PreTrainedTokenizerBase, sentences: Sequence[Sequence[str]], max_pieces_per_word: int
+    tokenizer: PreTrainedTokenizerBase, sentences: Sequence[Sequence[str]], max_tokens_per_word: int
 ) -> list[EncodedWords]:
-    """Tokenises the words of sentences; a word is truncated to `max_pieces_per_word` tokens, >= 1.
+    """Tokenises the words of sentences; a word is truncated to `max_tokens_per_word` tokens, >= 1.
 
     Each distinct word is encoded once, by itself, as in ``tokenizer(words, is_split_into_words=True)``, and after a
     space where the tokenizer separates words by one (`needs_space`), so ``add_prefix_space=False`` needs no special
     handling. A word that leaves no token (white space, control characters) becomes the unknown token, or else the mask
     or padding token. Lone surrogates are read as U+FFFD.
     """
-    if max_pieces_per_word < 1:
-        raise InputError(f"max_pieces_per_word must be at least 1, got {max_pieces_per_word}")
+    if max_tokens_per_word < 1:
+        raise InputError(f"max_tokens_per_word must be at least 1, got {max_tokens_per_word}")
     known: dict[str, int] = {}
     indices = [[known.setdefault(word, len(known)) for word in sentence] for sentence in sentences]
-    pieces = [ids[:max_pieces_per_word] for ids in _encode_each(tokenizer, list(known))]
-    lengths = np.array([len(ids) for ids in pieces], dtype=np.int64)
+    tokens = [ids[:max_tokens_per_word] for ids in _encode_each(tokenizer, list(known))]
+    lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
     starts = np.cumsum(lengths) - lengths
-    flat = np.fromiter((i for ids in pieces for i in ids), np.int64, count=int(lengths.sum()))
+    flat = np.fromiter((i for ids in tokens for i in ids), np.int64, count=int(lengths.sum()))
     encoded = []
     for sentence in indices:
         words = np.array(sentence, dtype=np.int64)
         counts = lengths[words]
-        word_of_piece = np.repeat(np.arange(len(words)), counts)
-        offsets = np.arange(len(word_of_piece)) - np.repeat(np.cumsum(counts) - counts - starts[words], counts)
-        encoded.append(EncodedWords(flat[offsets], word_of_piece))
+        word_of_token = np.repeat(np.arange(len(words)), counts)
+        offsets = np.arange(len(word_of_token)) - np.repeat(np.cumsum(counts) - counts - starts[words], counts)
+        encoded.append(EncodedWords(flat[offsets], word_of_token))
     return encoded
 
 
@@ -69,26 +69,26 @@ def needs_space(tokenizer: PreTrainedTokenizerBase) -> bool:
     return text != bare + bare and text == bare + spaced
 
 
-def find_first_pieces(word_of_piece: IntArray) -> IntArray:
+def find_first_tokens(word_of_token: IntArray) -> IntArray:
     """Returns the positions of the first token of each word in the flattened array, shape (num_words,).
 
     Args:
-        word_of_piece: word of each token, `NO_WORD` on special tokens and padding, shape (T,) or (B, T).
+        word_of_token: word of each token, `NO_WORD` on special tokens and padding, shape (T,) or (B, T).
 
     Example:
-        >>> find_first_pieces(np.array([NO_WORD, 0, 0, 1, NO_WORD]))
+        >>> find_first_tokens(np.array([NO_WORD, 0, 0, 1, NO_WORD]))
         array([1, 3])
     """
-    is_first = word_of_piece != NO_WORD
-    is_first[..., 1:] &= word_of_piece[..., 1:] != word_of_piece[..., :-1]
+    is_first = word_of_token != NO_WORD
+    is_first[..., 1:] &= word_of_token[..., 1:] != word_of_token[..., :-1]
     return np.flatnonzero(is_first)
 
 
-def align_labels(word_of_piece: IntArray, word_labels: IntArray, inside_of: IntArray | None = None) -> IntArray:
+def align_labels(word_of_token: IntArray, word_labels: IntArray, inside_of: IntArray | None = None) -> IntArray:
     """Maps labels of words to labels of tokens: the first token of a word has the word's label.
 
     Args:
-        word_of_piece: word of each token, `NO_WORD` on special tokens and padding, shape (T,).
+        word_of_token: word of each token, `NO_WORD` on special tokens and padding, shape (T,).
         word_labels: label of each word, `IGNORE_INDEX` where it is not scored, shape (num_words,).
         inside_of: the label of later tokens for each label (`make_inside_table`), shape (L,); by default they are not
             scored.
@@ -100,13 +100,13 @@ def align_labels(word_of_piece: IntArray, word_labels: IntArray, inside_of: IntA
         >>> align_labels(np.array([NO_WORD, 0, 0, 1, NO_WORD]), np.array([3, 0]))
         array([-100,    3, -100,    0, -100])
     """
-    labels = np.full(len(word_of_piece), IGNORE_INDEX, dtype=np.int64)
+    labels = np.full(len(word_of_token), IGNORE_INDEX, dtype=np.int64)
     if inside_of is not None:
         is_scored = word_labels != IGNORE_INDEX
         later = np.where(is_scored, inside_of[np.where(is_scored, word_labels, 0)], IGNORE_INDEX)
-        labels[word_of_piece != NO_WORD] = later[word_of_piece[word_of_piece != NO_WORD]]
-    first = find_first_pieces(word_of_piece)
-    labels[first] = word_labels[word_of_piece[first]]
+        labels[word_of_token != NO_WORD] = later[word_of_token[word_of_token != NO_WORD]]
+    first = find_first_tokens(word_of_token)
+    labels[first] = word_labels[word_of_token[first]]
     return labels
 
 
@@ -131,20 +131,20 @@ def _encode_each(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> list[l
     if not words:
         return []
     space = " " if needs_space(tokenizer) else ""
-    pieces = _encode_plain(
+    tokens = _encode_plain(
         tokenizer, [space + word.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for word in words]
     )
-    if all(pieces):
-        return pieces
+    if all(tokens):
+        return tokens
     candidates = (tokenizer.unk_token_id, tokenizer.mask_token_id, tokenizer.pad_token_id)
     stand_in = next((i for i in candidates if i is not None), None)
     if stand_in is None:
-        word = words[pieces.index([])]
+        word = words[tokens.index([])]
         raise InputError(
             f"the tokenizer leaves nothing of the word {word!r} and has no unknown, mask or padding token to replace "
             "it; set one in its tokenizer_config.json, or remove the word"
         )
-    return [ids or [stand_in] for ids in pieces]
+    return [ids or [stand_in] for ids in tokens]
 
 
 def _encode_plain(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens, lay_out
-from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords, align_labels, find_first_pieces
+from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords, align_labels, find_first_tokens
 from lit_mlm.text.tagging.windows import add_context, cut_windows
 
 Int32Array = npt.NDArray[np.int32]
@@ -90,7 +90,7 @@ class TaggedRows:
             table = widen(table, encoded, *context, size)
         if word_labels is None:
             word_labels = np.full(sum(count_words(sentence) for sentence in encoded), IGNORE_INDEX)
-        tokens = join_pieces(encoded, word_labels, inside_of)
+        tokens = join_tokens(encoded, word_labels, inside_of)
         return cls(*tokens, table, find_special_tokens(tokenizer), find_pad_id(tokenizer))
 
     def __len__(self) -> int:
@@ -125,17 +125,17 @@ class TaggedRows:
 
 def count_words(sentence: EncodedWords, size: int | None = None) -> int:
     """Counts the words of a sentence, or of its first `size` tokens."""
-    words = sentence.word_of_piece[:size]
+    words = sentence.word_of_token[:size]
     return int(words[-1]) + 1 if len(words) else 0
 
 
-def join_pieces(
+def join_tokens(
     encoded: Sequence[EncodedWords], word_labels: IntArray, inside_of: IntArray | None
 ) -> tuple[Int32Array, Int32Array, Int32Array]:
     """Concatenates ids, words and labels of all sentences, shape (P,) each; arguments are as in `TaggedRows.build`."""
     empty = np.zeros(0, dtype=np.int64)
     ids = np.concatenate([empty, *(sentence.ids for sentence in encoded)])
-    words = np.concatenate([empty, *(sentence.word_of_piece for sentence in encoded)])
+    words = np.concatenate([empty, *(sentence.word_of_token for sentence in encoded)])
     num_words = np.array([count_words(sentence) for sentence in encoded], dtype=np.int64)
     first_words = np.cumsum(num_words) - num_words
     # Numbering words over all sentences lets one call align them.
@@ -152,9 +152,9 @@ def cut_sentences(encoded: Sequence[EncodedWords], size: int, stride: int) -> Wi
     starts, ends = offsets[short], offsets[short] + lengths[short]
     parts = [np.stack([starts, ends, starts, ends, short])]
     for number in np.flatnonzero(lengths > size).tolist():
-        word_of_piece = encoded[number].word_of_piece
-        windows = cut_windows(word_of_piece, size, stride)
-        boundaries = np.append(find_first_pieces(word_of_piece), len(word_of_piece))
+        word_of_token = encoded[number].word_of_token
+        windows = cut_windows(word_of_token, size, stride)
+        boundaries = np.append(find_first_tokens(word_of_token), len(word_of_token))
         slices = [windows.starts, windows.ends, boundaries[windows.first_owned], boundaries[windows.end_owned]]
         parts.append(np.stack([*(offsets[number] + places for places in slices), np.full(len(windows), number)]))
     columns = np.concatenate(parts, axis=1)
@@ -162,12 +162,12 @@ def cut_sentences(encoded: Sequence[EncodedWords], size: int, stride: int) -> Wi
 
 
 def widen(
-    table: WindowTable, encoded: Sequence[EncodedWords], documents: IntArray, num_pieces: int, size: int
+    table: WindowTable, encoded: Sequence[EncodedWords], documents: IntArray, num_tokens: int, size: int
 ) -> WindowTable:
     """Adds context to the windows of whole sentences by `add_context`."""
     lengths = np.array([len(sentence.ids) for sentence in encoded], dtype=np.int64)
-    words = [sentence.word_of_piece for sentence in encoded]
-    starts, ends = add_context(words, documents, num_pieces, size)
+    words = [sentence.word_of_token for sentence in encoded]
+    starts, ends = add_context(words, documents, num_tokens, size)
     # A sentence of several windows fills them, so there is no room for context.
     is_whole = (table.ends - table.starts) == lengths[table.sentences]
     starts = np.where(is_whole, starts[table.sentences], table.starts)

@@ -96,7 +96,7 @@ def find_problem(tags: Sequence[str], scheme: Scheme | None) -> tuple[int, str] 
 
     Example:
         >>> find_problem(["O", "I-PER"], "IOB2")
-        (1, 'B-PER, as no entity of this type stands right before (IOB2)')
+        (1, 'B-PER, as no entity of this type comes right before (IOB2)')
     """
     return next(find_problems(tags, scheme), None)
 
@@ -126,12 +126,12 @@ def _say_expected(before: str, tag: str, scheme: Scheme) -> str:
         last = _join_tag(_CLOSING[scheme]["I"], before_kind)
         return f"{_join_tag('I', before_kind)} or {last} after {before} ({scheme})"
     opening = {"IOB1": {"B": "I"}, "IOB2": {"I": "B"}, "BIOES": {"I": "B", "E": "S"}, "BILOU": {"I": "B", "L": "U"}}
-    return f"{_join_tag(opening[scheme][prefix], kind)}, as no entity of this type stands right before ({scheme})"
+    return f"{_join_tag(opening[scheme][prefix], kind)}, as no entity of this type comes right before ({scheme})"
 
 
 @lru_cache(maxsize=4096)
 def is_tag(tag: str, scheme: Scheme | None) -> bool:
-    """Whether a tag belongs to the scheme, wherever it stands; any non-empty tag is a plain tag."""
+    """Whether a tag belongs to the scheme, wherever it is; any non-empty tag is a plain tag."""
     if scheme is None:
         return bool(tag.strip())
     return _TAG.fullmatch(tag) is not None and (tag == "O" or tag[0] in _ROLES[scheme])

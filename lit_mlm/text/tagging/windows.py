@@ -11,7 +11,7 @@ import numpy as np
 
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.tagging.alignment import NO_WORD, find_first_pieces
+from lit_mlm.text.tagging.alignment import NO_WORD, find_first_tokens
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Windows:
         return len(self.starts)
 
 
-def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
+def cut_windows(word_of_token: IntArray, size: int, stride: int) -> Windows:
     """Cuts a sentence into windows of at most `size` tokens.
 
     A window takes as many words as fit. The next one starts at the first word that lies wholly among the last `stride`
@@ -47,7 +47,7 @@ def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
     sentence; ties go to the earlier window. Windows without owned words are dropped.
 
     Args:
-        word_of_piece: word of each token, as in `EncodedWords`, shape (T,).
+        word_of_token: word of each token, as in `EncodedWords`, shape (T,).
         size: tokens per window, >= 1; no word may have more.
         stride: tokens that neighbours share, in [0, size).
 
@@ -58,14 +58,14 @@ def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
     """
     if size < 1 or not 0 <= stride < size:
         raise InputError(f"windows need a size of at least 1 and a stride from 0 to size - 1, got {size} and {stride}")
-    boundaries = np.append(find_first_pieces(word_of_piece), len(word_of_piece))
+    boundaries = np.append(find_first_tokens(word_of_token), len(word_of_token))
     num_words = len(boundaries) - 1
-    if len(word_of_piece) <= size:
+    if len(word_of_token) <= size:
         one = np.arange(min(num_words, 1))
-        return Windows(one, one + len(word_of_piece), one, one + num_words, one, one + num_words)
+        return Windows(one, one + len(word_of_token), one, one + num_words, one, one + num_words)
     if int(np.diff(boundaries).max()) > size:
         raise InputError(
-            f"a word of {np.diff(boundaries).max()} tokens fits no window of {size}: lower max_pieces_per_word"
+            f"a word of {np.diff(boundaries).max()} tokens fits no window of {size}: lower max_tokens_per_word"
         )
     first_words, end_words = _place_windows(boundaries, size, stride)
     starts, ends = boundaries[first_words], boundaries[end_words]
@@ -76,7 +76,7 @@ def cut_windows(word_of_piece: IntArray, size: int, stride: int) -> Windows:
     return Windows(starts[used], ends[used], first_words[used], end_words[used], first_owned, end_owned)
 
 
-def find_owned_pieces(words: IntArray, sentences: IntArray) -> dict[int, IntArray]:
+def find_owned_tokens(words: IntArray, sentences: IntArray) -> dict[int, IntArray]:
     """Locates the tokens of each sentence in a batch of windows, each token in the window that owns its word.
 
     Args:
@@ -94,17 +94,17 @@ def find_owned_pieces(words: IntArray, sentences: IntArray) -> dict[int, IntArra
     order = np.argsort(sentences[rows], kind="stable")
     positions = (rows * words.shape[1] + columns)[order]
     names, starts = np.unique(sentences[rows][order], return_index=True)
-    pieces = dict(zip(names.tolist(), np.split(positions, starts)[1:], strict=True))
-    for sentence, owned in pieces.items():
+    tokens = dict(zip(names.tolist(), np.split(positions, starts)[1:], strict=True))
+    for sentence, owned in tokens.items():
         found, row = words.reshape(-1)[owned], owned // words.shape[1]
         found = found[np.append(True, (found[1:] != found[:-1]) | (row[1:] != row[:-1]))]
         if not np.array_equal(found, np.arange(len(found))):
             raise RuntimeError(f"sentence {sentence} of the split: its windows own the words {found.tolist()}")
-    return pieces
+    return tokens
 
 
 def add_context(
-    sentences: Sequence[IntArray], document_of_sentence: IntArray, num_pieces: int, size: int
+    sentences: Sequence[IntArray], document_of_sentence: IntArray, num_tokens: int, size: int
 ) -> tuple[IntArray, IntArray]:
     """Extends each sentence by neighbouring words of its document.
 
@@ -112,16 +112,16 @@ def add_context(
     other. A sentence of `size` tokens or more gets none.
 
     Args:
-        sentences: the `word_of_piece` of each sentence, in text order.
+        sentences: the `word_of_token` of each sentence, in text order.
         document_of_sentence: document number of each sentence, equal for neighbours in one document, shape (S,).
-        num_pieces: most tokens of context, both sides together, >= 0.
+        num_tokens: most tokens of context, both sides together, >= 0.
         size: most tokens of a sentence and its context, >= 1.
 
     Returns:
         Start and end of each sentence with its context in the concatenated tokens, both of shape (S,).
     """
-    if num_pieces < 0 or size < 1:
-        raise InputError(f"context needs at least 0 tokens and a size of at least 1, got {num_pieces} and {size}")
+    if num_tokens < 0 or size < 1:
+        raise InputError(f"context needs at least 0 tokens and a size of at least 1, got {num_tokens} and {size}")
     lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
     ends = np.cumsum(lengths)
     starts = ends - lengths
@@ -130,11 +130,11 @@ def add_context(
     document_starts = starts[is_first]
     num_left = starts - document_starts[document]
     num_right = np.append(document_starts[1:], lengths.sum())[document] - ends
-    budget = np.clip(size - lengths, 0, num_pieces)
+    budget = np.clip(size - lengths, 0, num_tokens)
     left = np.minimum(num_left, np.maximum(budget - budget // 2, budget - num_right))
     right = np.minimum(num_right, budget - left)
     boundaries = np.concatenate(
-        [find_first_pieces(s) + start for s, start in zip(sentences, starts, strict=True)] + [ends]
+        [find_first_tokens(s) + start for s, start in zip(sentences, starts, strict=True)] + [ends]
     )
     boundaries = np.unique(np.append(boundaries, 0))
     context_starts = boundaries[np.searchsorted(boundaries, starts - left)]

@@ -89,7 +89,7 @@ tokens, and sentences with so many
 words unseen in train, val: 'lamb' 1
 
 wrong tags of train: 0 misspelt, 1 out of place, read as conlleval does
-  train.txt, line 5 ('call'): tag 'I-LOC', expected B-LOC, as no entity of this type stands right before (IOB2)
+  train.txt, line 5 ('call'): tag 'I-LOC', expected B-LOC, as no entity of this type comes right before (IOB2)
 tags that val has and train has not: B-MISC 1
 
 entities of several types: 1

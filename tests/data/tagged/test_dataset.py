@@ -9,13 +9,13 @@ from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.text.special_tokens import SpecialTokens
 from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords
-from lit_mlm.text.tagging.rows import cut_sentences, join_pieces
+from lit_mlm.text.tagging.rows import cut_sentences, join_tokens
 
 ENCODED = [EncodedWords(np.arange(5), np.array([0, 1, 1, 2, 2])), EncodedWords(np.arange(3), np.arange(3))]
 
 
 def make() -> TaggedDataset:
-    tokens = join_pieces(ENCODED, np.array([0, 1, 2, 0, 1, 2]), None)
+    tokens = join_tokens(ENCODED, np.array([0, 1, 2, 0, 1, 2]), None)
     return TaggedDataset(*tokens, cut_sentences(ENCODED, 4, 1), SpecialTokens([101], [103]), 104)
 
 

@@ -271,7 +271,7 @@ def test_tags_out_of_place_are_told_once_and_refused_on_request(
     data, expected = make_data(splits), make_data(right, strict_tags=True)
     assert caplog.messages == [
         "val: tags out of place, read as in conlleval: 3, the first: valid.txt, line 2 ('b'): tag 'I-PER', expected "
-        "B-PER, as no entity of this type stands right before (IOB2); data.strict_tags true rejects them"
+        "B-PER, as no entity of this type comes right before (IOB2); data.strict_tags true rejects them"
     ]
     assert (data.fingerprint, data.facts("val")) == (expected.fingerprint, expected.facts("val"))
     assert collect(data) == collect(expected)

@@ -13,7 +13,7 @@ from lit_mlm.text.tagging.alignment import (
     NO_WORD,
     align_labels,
     encode_words,
-    find_first_pieces,
+    find_first_tokens,
     make_inside_table,
     needs_space,
 )
@@ -33,15 +33,15 @@ def test_every_word_has_pieces_in_order(family: str, families: dict[str, PreTrai
         encoded = encode_words(tokenizer, sentences, max_pieces)
         assert len(encoded) == len(sentences)
         for words, pieces in zip(sentences, encoded, strict=True):
-            assert pieces.ids.dtype == pieces.word_of_piece.dtype == np.int64
-            assert len(pieces.ids) == len(pieces.word_of_piece)
-            assert sorted(pieces.word_of_piece.tolist()) == pieces.word_of_piece.tolist()
-            counts = np.bincount(pieces.word_of_piece, minlength=len(words))
+            assert pieces.ids.dtype == pieces.word_of_token.dtype == np.int64
+            assert len(pieces.ids) == len(pieces.word_of_token)
+            assert sorted(pieces.word_of_token.tolist()) == pieces.word_of_token.tolist()
+            counts = np.bincount(pieces.word_of_token, minlength=len(words))
             assert len(counts) == len(words)
             assert (counts >= 1).all()
             assert (counts <= max_pieces).all()
             alone = [encode_words(tokenizer, [[word]], max_pieces)[0].ids for word in words[:3]]
-            split = np.split(pieces.ids, find_first_pieces(pieces.word_of_piece)[1:])
+            split = np.split(pieces.ids, find_first_tokens(pieces.word_of_token)[1:])
             assert [ids.tolist() for ids in split[:3]] == [ids.tolist() for ids in alone] or not words
 
 
@@ -56,10 +56,10 @@ def test_pieces_equal_those_of_split_words(family: str, families: dict[str, PreT
         expected = tokenizer([words], is_split_into_words=True, add_special_tokens=False)
         seen = set(expected.word_ids(0))
         pieces = encode_words(tokenizer, [words], 10_000)[0]
-        is_seen = np.isin(pieces.word_of_piece, [i for i in seen if i is not None])
+        is_seen = np.isin(pieces.word_of_token, [i for i in seen if i is not None])
         num_swallowed += len(words) - len(seen)
         assert pieces.ids[is_seen].tolist() == expected["input_ids"][0]
-        assert pieces.word_of_piece[is_seen].tolist() == expected.word_ids(0)
+        assert pieces.word_of_token[is_seen].tolist() == expected.word_ids(0)
         assert (pieces.ids[~is_seen] == tokenizer.unk_token_id).all()
         assert np.count_nonzero(~is_seen) == len(words) - len(seen)
     assert num_swallowed or family == "bpe_with_prefix_space"
@@ -83,16 +83,16 @@ def test_byte_level_pieces_keep_the_boundaries_of_words(bpe: PreTrainedTokenizer
     text = "Angela visited Paris/London, met Siemens."
     words = [word for word, _, _ in split_text(text)]
     pieces = encode_words(bpe, [words], 100)[0]
-    split = np.split(pieces.ids, find_first_pieces(pieces.word_of_piece)[1:])
+    split = np.split(pieces.ids, find_first_tokens(pieces.word_of_token)[1:])
     assert [bpe.decode(ids) for ids in split] == [f" {word}" for word in words]
 
 
 def test_words_longer_than_a_window_keep_their_first_pieces(bpe: PreTrainedTokenizerFast) -> None:
     whole, cut = (encode_words(bpe, [["the", "xyz" * 200, "end"]], n)[0] for n in (10_000, 16))
-    assert np.bincount(cut.word_of_piece)[1] == 16
-    assert cut.ids[cut.word_of_piece == 1].tolist() == whole.ids[whole.word_of_piece == 1][:16].tolist()
-    assert cut.ids[cut.word_of_piece != 1].tolist() == whole.ids[whole.word_of_piece != 1].tolist()
-    assert cut_windows(cut.word_of_piece, 16, 8).end_owned[-1] == 3
+    assert np.bincount(cut.word_of_token)[1] == 16
+    assert cut.ids[cut.word_of_token == 1].tolist() == whole.ids[whole.word_of_token == 1][:16].tolist()
+    assert cut.ids[cut.word_of_token != 1].tolist() == whole.ids[whole.word_of_token != 1].tolist()
+    assert cut_windows(cut.word_of_token, 16, 8).end_owned[-1] == 3
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_swallowed_words_have_a_stand_in(
     pieces = encode_words(tokenizer, [["a", "\u00ad", "a"]], 5)[0]
     assert pieces.ids.tolist()[1] == expected
     assert wordpiece.convert_ids_to_tokens([0, 1, 4]) == ["[PAD]", "[UNK]", "[MASK]"]
-    assert pieces.word_of_piece.tolist() == [0, 1, 2]
+    assert pieces.word_of_token.tolist() == [0, 1, 2]
 
 
 def test_without_a_stand_in_the_word_is_named(wordpiece: PreTrainedTokenizerFast) -> None:
@@ -116,7 +116,7 @@ def test_without_a_stand_in_the_word_is_named(wordpiece: PreTrainedTokenizerFast
 
 
 def test_pieces_per_word_must_be_positive(wordpiece: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(ValueError, match="max_pieces_per_word must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="max_tokens_per_word must be at least 1, got 0"):
         encode_words(wordpiece, [["a"]], 0)
 
 
@@ -134,8 +134,8 @@ def test_golden_sentences_of_the_recipe() -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
     sentences = [["EU", "rejects", "German", "call", "to", "boycott", "British", "lamb", "."], ["Peter", "Blackburn"]]
     first, second = encode_words(tokenizer, sentences, 10)
-    assert first.word_of_piece.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 7, 8]
-    with_special = [np.pad(s.word_of_piece, 1, constant_values=NO_WORD) for s in (first, second)]
+    assert first.word_of_token.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 7, 8]
+    with_special = [np.pad(s.word_of_token, 1, constant_values=NO_WORD) for s in (first, second)]
     inside_of = make_inside_table(CONLL)
     labels = np.array([3, 0, 7, 0, 0, 0, 7, 0, 0]), np.array([1, 2])
     aligned = [align_labels(w, ids, inside_of).tolist() for w, ids in zip(with_special, labels, strict=True)]

@@ -10,7 +10,7 @@ from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.special_tokens import SpecialTokens
 from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords
-from lit_mlm.text.tagging.rows import TaggedRows, cut_sentences, join_pieces, widen
+from lit_mlm.text.tagging.rows import TaggedRows, cut_sentences, join_tokens, widen
 
 INSIDE = np.array([0, 2, 2])
 AROUND = SpecialTokens([101, 102], [103])
@@ -29,7 +29,7 @@ def draw(seed: int, num_sentences: int = 40) -> tuple[list[EncodedWords], list[I
 
 
 def make(encoded: list[EncodedWords], labels: list[IntArray], inside: IntArray | None = INSIDE) -> TaggedRows:
-    pieces = join_pieces(encoded, np.concatenate(labels), inside)
+    pieces = join_tokens(encoded, np.concatenate(labels), inside)
     return TaggedRows(*pieces, cut_sentences(encoded, SIZE, OVERLAP), AROUND, pad_id=104)
 
 
@@ -65,7 +65,7 @@ def test_words_are_owned_once_with_their_ids_and_labels(seed: int, inside: IntAr
     expected = {}
     for number, (sentence_pieces, tags) in enumerate(zip(encoded, labels, strict=True)):
         for word, tag in enumerate(tags.tolist()):
-            ids = sentence_pieces.ids[sentence_pieces.word_of_piece == word].tolist()
+            ids = sentence_pieces.ids[sentence_pieces.word_of_token == word].tolist()
             later = IGNORE_INDEX if inside is None else int(inside[tag])
             expected[number, word] = (ids, [tag] + [later] * (len(ids) - 1))
     assert found == expected

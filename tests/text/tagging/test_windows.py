@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.tagging.windows import add_context, cut_windows, find_owned_pieces
+from lit_mlm.text.tagging.windows import add_context, cut_windows, find_owned_tokens
 
 
 def draw_words(rng: np.random.Generator, num_words: int, longest: int) -> IntArray:
@@ -159,10 +159,10 @@ def test_context_out_of_range_is_refused(num_pieces: int, size: int) -> None:
 def test_owned_pieces_are_in_the_order_of_their_sentences() -> None:
     """Two windows of sentence 4 around sentence 2, which has context; a row that keeps ranks in step."""
     words = np.array([[-1, 0, 0, 1, -1], [-1, -1, 0, -1, -1], [-1, -1, 2, 3, 3], [-1, -1, -1, -1, -1]])
-    pieces = find_owned_pieces(words, np.array([4, 2, 4, -1]))
+    pieces = find_owned_tokens(words, np.array([4, 2, 4, -1]))
     assert {sentence: places.tolist() for sentence, places in pieces.items()} == {2: [7], 4: [1, 2, 3, 12, 13, 14]}
-    assert find_owned_pieces(words[3:], np.array([-1])) == {}
+    assert find_owned_tokens(words[3:], np.array([-1])) == {}
     for change, found in (([1, 2, 2], "0, 1, 1, 2"), ([0, 2, 3], "0, 1, 0, 2, 3"), ([3, 3, 3], "0, 1, 3")):
         words[2, 2:] = change
         with pytest.raises(RuntimeError, match=rf"sentence 4 of the split: its windows own the words \[{found}\]"):
-            find_owned_pieces(words, np.array([4, 2, 4, -1]))
+            find_owned_tokens(words, np.array([4, 2, 4, -1]))
