@@ -147,7 +147,7 @@ def test_every_option_has_a_table(generate: ModuleType) -> None:
 
 def test_values_are_in_words(generate: ModuleType) -> None:
     blocks = generate.make_table("lit_mlm.data.masked.module.BlocksDataModule")
-    assert "| `mask_prob` | number above 0 and at most 1 | `0.15` | share of " in blocks
+    assert "| `mask_prob` | number above 0 and at most 1 | `0.15` | " in blocks
     assert "| `drop_tail` | `true`, `false`, or `unless_alone` | `false` | " in blocks
     assert "| `num_mask_draws` | integer at least 1 | `1` | " in blocks
     net = generate.make_table("lit_mlm.modules.base.TransformerModule")

@@ -122,10 +122,12 @@ def test_consoles_show_what_is_printed(
             message = ""
         except InputError as error:
             message = f"error: {error}"
-        printed = iter([*capsys.readouterr().out.splitlines(), *message.splitlines()])
+        printed = [*capsys.readouterr().out.splitlines(), *message.splitlines()]
+        rest = iter(printed)
         for line in expected:
             start = line.removesuffix("...")
-            assert any(found.startswith(start) if start != line else found == line for found in printed), line
+            is_there = any(found.startswith(start) if start != line else found == line for found in rest)
+            assert is_there, f"{line!r} is not in {printed}"
 
 
 def test_chinese_quick_start_runs(
