@@ -140,7 +140,7 @@ def tag_words(
 def group_words(words: Sequence[str], tags: Sequence[str], scores: FloatArray, is_plain: bool) -> TaggedText:
     """Groups the tagged words of a sentence, with scores of shape (W,), into entities; plain tags have no scheme.
 
-    Example:
+    Examples:
         >>> tagged = group_words(["Ada", "Lovelace", "wrote"], ["B-PER", "I-PER", "O"], np.ones(3, np.float32), False)
         >>> tagged.entities
         [{'type': 'PER', 'score': 1.0, 'text': 'Ada Lovelace', 'start': 0, 'end': 12}]

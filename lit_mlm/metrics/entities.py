@@ -29,7 +29,7 @@ class EntityMetrics(SumMetric):
         labels: the tag of each label id, shape (L,).
         scheme: of the labels.
 
-    Example:
+    Examples:
         >>> metrics = EntityMetrics(["O", "B-PER", "I-PER"], "IOB2")
         >>> metrics.update([np.array([1, 2, 0, 1])], [np.array([1, 2, 0, 0])])
         >>> values = metrics.compute()
@@ -152,7 +152,7 @@ def join_sentences(
 def compute_rates(counts: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Returns precision, recall and F1 of counts (correct, predicted, gold), shape (..., 3); 0 / 0 is 0.
 
-    Example:
+    Examples:
         >>> [float(rate) for rate in compute_rates(np.array([1, 2, 1]))]
         [0.5, 1.0, 0.6666666666666666]
     """

@@ -38,7 +38,7 @@ class SumMetric(Metric):
 def add_up(metrics: Sequence[SumMetric]) -> SumMetric:
     """Returns the sum of metrics of one kind, which may contain other metrics.
 
-    Example:
+    Examples:
         >>> losses = [MeanLoss(), MeanLoss()]
         >>> losses[0].update(torch.tensor(4.0), 2)
         >>> losses[1].update(torch.tensor(2.0), 1)
@@ -63,7 +63,7 @@ class MaskedTokenMetrics(SumMetric):
     ``perplexity_batch_mean``, the exp of the mean of the batches' mean losses, is what published recipes print; it
     depends on the batch size.
 
-    Example:
+    Examples:
         >>> metrics = MaskedTokenMetrics()
         >>> metrics.update(torch.zeros(2, 8), torch.tensor([0, 5]))
         >>> round(metrics.compute()["perplexity"], 4)
@@ -148,7 +148,7 @@ def estimate_interval(samples: Sequence[float], confidence: float = 0.95) -> tup
         samples: independent, at least two.
         confidence: probability that the interval contains the mean, in (0, 1).
 
-    Example:
+    Examples:
         >>> low, high = estimate_interval([1.0, 2.0, 3.0])
         >>> round(low, 3), round(high, 3)
         (-0.484, 4.484)

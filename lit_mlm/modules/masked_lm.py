@@ -17,7 +17,7 @@ from lit_mlm.nets.sparse_head import compute_scored_logits
 class MaskedLM(TransformerModule):
     """Trains and evaluates any `AutoModelForMaskedLM`; head and loss run on the masked positions only.
 
-    Example:
+    Examples:
         >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
         >>> module = MaskedLM(config={"model_type": "bert", "vocab_size": 20, **sizes})
         >>> module(input_ids=Tensor([[2, 4, 3]]).long()).logits.shape

@@ -139,7 +139,7 @@ def make_optimizer(
 def count_steps(fraction: float, num_steps: int) -> int:
     """Returns a fraction of `num_steps`, rounded up as in `TrainingArguments.get_warmup_steps` of `transformers`.
 
-    Example:
+    Examples:
         >>> count_steps(0.1, 25)
         3
     """

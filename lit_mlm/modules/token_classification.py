@@ -38,7 +38,7 @@ class TokenClassification(TransformerModule):
             scheme allows.
         kwargs: other options of `TransformerModule`.
 
-    Example:
+    Examples:
         >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
         >>> module = TokenClassification(config={"model_type": "bert", "vocab_size": 20, "num_labels": 5, **sizes})
         >>> module(input_ids=Tensor([[2, 4, 3]]).long()).logits.shape

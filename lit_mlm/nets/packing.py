@@ -52,7 +52,7 @@ def isolate_segments(net: PreTrainedModel, segments: Tensor) -> dict[str, Any]:
 def count_positions(segments: Tensor) -> Tensor:
     """Returns the position of each token in its sequence, shape (B, T); 0 on padding.
 
-    Example:
+    Examples:
         >>> count_positions(torch.tensor([[1, 1, 1, 2, 2, 0]]))
         tensor([[0, 1, 2, 0, 1, 0]])
     """

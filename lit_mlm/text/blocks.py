@@ -54,7 +54,7 @@ def cut_blocks(
         drop_tail: drops blocks shorter than `block_size`; ``"unless_alone"`` keeps the only block of a group.
         truncate: keeps only the first block of each group.
 
-    Example:
+    Examples:
         >>> table = cut_blocks(np.array([5, 4]), block_size=4, group_size=1)
         >>> list(zip(table.starts.tolist(), table.ends.tolist()))
         [(0, 4), (4, 5), (5, 9)]

@@ -61,7 +61,7 @@ def pack_rows(lengths: IntArray, capacity: int) -> PackedRows:
     Returns:
         The rows, ordered by their first sequences.
 
-    Example:
+    Examples:
         >>> rows = pack_rows(np.array([5, 2, 3, 4]), capacity=7)
         >>> np.split(rows.sequences, rows.boundaries[1:-1])
         [array([0, 1]), array([2, 3])]

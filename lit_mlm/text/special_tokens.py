@@ -71,7 +71,7 @@ def lay_out(
         ends: one past where each slice ends, shape (B,).
         special_tokens: put around each slice.
 
-    Example:
+    Examples:
         >>> rows = lay_out(np.arange(9), np.array([0, 4]), np.array([3, 5]), SpecialTokens([101], [102]))
         >>> np.where(rows.is_token, rows.ids, 0).tolist()
         [[101, 0, 1, 2, 102], [101, 4, 102, 0, 0]]

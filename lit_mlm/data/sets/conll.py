@@ -45,7 +45,7 @@ class CoNLLDataModule(TaggedDataModule):
         tags_column: column of the tags; by default ``ner_tags``, ``pos_tags`` or ``chunk_tags``.
         encoding: of the files.
 
-    Example:
+    Examples:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     _ = Path(folder, "train.jsonl").write_text('{"tokens": ["EU", "."], "ner_tags": ["B-ORG", "O"]}')

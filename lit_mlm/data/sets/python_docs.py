@@ -19,7 +19,7 @@ class PythonDocsDataModule(BlocksDataModule):
     Args:
         test_fraction: fraction of the topics to test on.
 
-    Example:
+    Examples:
         >>> PythonDocsDataModule(test_fraction=0.5).load_documents(["train"])["train"].column_names
         ['text']
     """

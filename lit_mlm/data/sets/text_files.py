@@ -63,7 +63,7 @@ class TextFilesDataModule(BlocksDataModule):
         encoding: of the files.
         skip_bad: skips files, lines and rows that are unreadable or without text, and reports their number.
 
-    Example:
+    Examples:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     _ = Path(folder, "a.txt").write_text("One line.\nAnother line.\n")

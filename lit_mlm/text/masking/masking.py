@@ -84,7 +84,7 @@ def mask_tokens(
         The masked ids and the labels, both of shape (B, T); a label is the original id where a position is scored and
         `IGNORE_INDEX` elsewhere.
 
-    Example:
+    Examples:
         >>> masking = Masking(4, is_ordinary=np.arange(10) > 4, mask_prob=0.5, mask_token_prob=1, random_token_prob=0)
         >>> ids = np.array([[2, 5, 6, 7, 8, 3]])
         >>> mask_tokens(ids, ids > 0, np.array([0]), masking, seed=0, epoch=0)

@@ -45,7 +45,7 @@ class MaskSchedule:
     def find_rates(self, progress: FloatArray) -> FloatArray:
         """Returns the rates at given fractions of training, in the same shape; fractions above 1 count as 1.
 
-        Example:
+        Examples:
             >>> MaskSchedule("linear", [0.3, 0.1]).find_rates(np.array([0.0, 0.5, 1.0]))
             array([0.3, 0.2, 0.1])
         """

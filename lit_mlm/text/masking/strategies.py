@@ -202,7 +202,7 @@ def find_span_starts(word_starts: BoolArray, is_maskable: BoolArray, lengths: In
         is_maskable: shape (B, T); a token that is not maskable is a span by itself.
         lengths: of the first span in words, the second one, ..., shape (B, T).
 
-    Example:
+    Examples:
         >>> word_starts = np.array([[True, True, False, True, True]])
         >>> find_span_starts(word_starts, np.ones((1, 5), dtype=bool), np.array([[2, 1, 1, 1, 1]])).astype(int)
         array([[1, 0, 0, 1, 1]])

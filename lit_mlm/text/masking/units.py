@@ -63,7 +63,7 @@ def choose_units(
 def spread(is_chosen: BoolArray, starts: BoolArray) -> BoolArray:
     """Marks the tokens of the chosen units, shape (B, T), given flags of shape (U,).
 
-    Example:
+    Examples:
         >>> spread(np.array([True, False, True]), np.array([[True, False, True, True]])).astype(int)
         array([[1, 1, 0, 1]])
     """
@@ -79,7 +79,7 @@ def fill(sizes: npt.NDArray[Any], budgets: IntArray) -> BoolArray:
 
     A size that does not fit is never tried again, so there are at most as many rounds as distinct sizes.
 
-    Example:
+    Examples:
         >>> fill(np.array([[2, 3, 1, 1]]), np.array([4])).astype(int)
         array([[1, 0, 1, 1]])
     """

@@ -51,7 +51,7 @@ def find_word_starts(
             alone: no segmenter, and the tokenizer separates punctuation.
         segmenter: finds words in scripts without spaces.
 
-    Example:
+    Examples:
         >>> offsets = np.array([[0, 2], [2, 6], [6, 7], [7, 9]])  # un like - it
         >>> find_word_starts(["unlike-it"], np.array([4]), np.zeros(4, dtype=int), offsets).tolist()
         [True, False, True, True]

@@ -75,7 +75,7 @@ def find_first_tokens(word_of_token: IntArray) -> IntArray:
     Args:
         word_of_token: word of each token, `NO_WORD` on special tokens and padding, shape (T,) or (B, T).
 
-    Example:
+    Examples:
         >>> find_first_tokens(np.array([NO_WORD, 0, 0, 1, NO_WORD]))
         array([1, 3])
     """
@@ -96,7 +96,7 @@ def align_labels(word_of_token: IntArray, word_labels: IntArray, inside_of: IntA
     Returns:
         Labels, shape (T,), `IGNORE_INDEX` where nothing is scored.
 
-    Example:
+    Examples:
         >>> align_labels(np.array([NO_WORD, 0, 0, 1, NO_WORD]), np.array([3, 0]))
         array([-100,    3, -100,    0, -100])
     """
@@ -116,7 +116,7 @@ def make_inside_table(labels: Sequence[str]) -> IntArray:
     B-X, E-X, S-X, L-X and U-X become I-X where the label set has it; any other label stays. The published recipe adds 1
     to odd ids instead, which is right for one order of one label set only.
 
-    Example:
+    Examples:
         >>> make_inside_table(["O", "B-PER", "I-PER"])
         array([0, 2, 2])
     """

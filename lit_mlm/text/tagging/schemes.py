@@ -53,7 +53,7 @@ class Span(NamedTuple):
 def split_tag(tag: str) -> tuple[str, str]:
     """Splits a tag into prefix and type; the type may contain hyphens or be empty.
 
-    Example:
+    Examples:
         >>> split_tag("B-PER"), split_tag("O")
         (('B', 'PER'), ('O', ''))
     """
@@ -67,7 +67,7 @@ def find_scheme(sentences: Iterable[Sequence[str]]) -> Scheme | None:
     Tags are plain if at least half of them are not ``O`` and have no prefix. Otherwise the scheme with the fewest
     misplaced tags wins, so a few annotation errors do not matter; ties go to the first of IOB2, IOB1, BIOES, BILOU.
 
-    Example:
+    Examples:
         >>> find_scheme([["O", "B-PER", "I-PER"]]), find_scheme([["S-LOC", "O"]]), find_scheme([["NOUN", "VERB"]])
         ('IOB2', 'BIOES', None)
     """
@@ -94,7 +94,7 @@ def guess_scheme(labels: Iterable[str]) -> Scheme:
 def find_problem(tags: Sequence[str], scheme: Scheme | None) -> tuple[int, str] | None:
     """Returns the first invalid tag of a sentence, as `find_problems` yields it, or None.
 
-    Example:
+    Examples:
         >>> find_problem(["O", "I-PER"], "IOB2")
         (1, 'B-PER, as no entity of this type comes right before (IOB2)')
     """
@@ -160,7 +160,7 @@ def find_spans(tags: Sequence[str]) -> list[Span]:
     A tag that should continue an entity but has none of its type before it opens one. This is `seqeval`'s default mode,
     except that L is read as E and U as S, which `seqeval` supports in its strict mode only. Other prefixes are outside.
 
-    Example:
+    Examples:
         >>> find_spans(["B-PER", "I-PER", "O", "I-LOC"])
         [Span(type='PER', start=0, end=2), Span(type='LOC', start=3, end=4)]
     """
@@ -182,7 +182,7 @@ def find_spans_strict(tags: Sequence[str], scheme: Scheme) -> list[Span]:
 
     As in `seqeval`, in IOB1 an I after a misplaced B opens an entity, and a B followed by a B of another type is none.
 
-    Example:
+    Examples:
         >>> find_spans_strict(["B-PER", "I-PER", "O", "I-LOC"], "IOB2")
         [Span(type='PER', start=0, end=2)]
     """
@@ -210,7 +210,7 @@ def find_spans_strict(tags: Sequence[str], scheme: Scheme) -> list[Span]:
 def write_tags(spans: Sequence[Span], num_words: int, scheme: Scheme) -> list[str]:
     """Returns the tags of a sentence, given its disjoint entities from left to right.
 
-    Example:
+    Examples:
         >>> write_tags([Span("PER", 0, 2), Span("LOC", 3, 4)], 4, "BILOU")
         ['B-PER', 'L-PER', 'O', 'U-LOC']
     """
@@ -230,7 +230,7 @@ def write_tags(spans: Sequence[Span], num_words: int, scheme: Scheme) -> list[st
 def convert_tags(tags: Sequence[str], source: Scheme, target: Scheme) -> list[str]:
     """Converts valid tags to another scheme; for predictions use ``write_tags(find_spans(tags), len(tags), target)``.
 
-    Example:
+    Examples:
         >>> convert_tags(["B-PER", "I-PER", "O"], "IOB2", "BIOES")
         ['B-PER', 'E-PER', 'O']
     """
@@ -248,7 +248,7 @@ def decode_tags(scores: npt.NDArray[np.floating], labels: Sequence[str], scheme:
         labels: the tag of each column, in any order.
         scheme: of the labels; plain tags are decoded by argmax.
 
-    Example:
+    Examples:
         >>> decode_tags(np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 4.0]]), ["O", "B-PER", "I-PER"], "IOB2")
         array([1, 2])
     """

@@ -51,7 +51,7 @@ def cut_windows(word_of_token: IntArray, size: int, stride: int) -> Windows:
         size: tokens per window, >= 1; no word may have more.
         stride: tokens that neighbours share, in [0, size).
 
-    Example:
+    Examples:
         >>> windows = cut_windows(np.arange(7), size=4, stride=2)
         >>> list(zip(windows.starts.tolist(), windows.ends.tolist(), windows.end_owned.tolist()))
         [(0, 4, 3), (2, 6, 5), (3, 7, 7)]

@@ -17,7 +17,7 @@ def split_text(text: str) -> list[tuple[str, int, int]]:
     marks (Unicode category M) and zero-width joiners that follow; a run continues after them. Each Kana or Han
     character is a word.
 
-    Example:
+    Examples:
         >>> split_text("Paris/London, $50")
         [('Paris', 0, 5), ('/', 5, 6), ('London', 6, 12), (',', 12, 13), ('$', 14, 15), ('50', 15, 17)]
     """
@@ -40,7 +40,7 @@ def split_text(text: str) -> list[tuple[str, int, int]]:
 def split_at_spaces(text: str) -> list[tuple[str, int, int]]:
     """Splits text at white space alone; returns the same as `split_text`.
 
-    Example:
+    Examples:
         >>> split_at_spaces("New York-based")
         [('New', 0, 3), ('York-based', 4, 14)]
     """
@@ -50,7 +50,7 @@ def split_at_spaces(text: str) -> list[tuple[str, int, int]]:
 def join_words(words: Sequence[str]) -> tuple[str, list[tuple[str, int, int]]]:
     """Joins words by spaces and returns the text, and the words with their positions as in `split_text`.
 
-    Example:
+    Examples:
         >>> join_words(["New", "York"])
         ('New York', [('New', 0, 3), ('York', 4, 8)])
     """
