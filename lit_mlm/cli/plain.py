@@ -12,16 +12,17 @@ from lit_mlm.errors import InputError, suggest
 class CommandParser(ArgumentParser):
     """argparse's parser; what it finds wrong is told without its usage."""
 
-    def error(self, message: str) -> NoReturn:
-        """Raises argparse's message, with the nearest option for one that there is not.
+    def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses a command line whose texts may be anywhere in it."""
+        options, rest = self.parse_known_intermixed_args(args, namespace)
+        if rest:
+            names = [option for action in self._actions for option in action.option_strings]
+            raise InputError(f"there is no option {rest[0]}{suggest(rest[0].partition('=')[0], names)}")
+        return options
 
-        Raises:
-            InputError: always.
-        """
-        kind, _, found = message.partition(": ")
-        options = [option for action in self._actions for option in action.option_strings]
-        near = suggest(found.partition(" ")[0].partition("=")[0], options) if kind == "unrecognized arguments" else ""
-        raise InputError(message + near)
+    def error(self, message: str) -> NoReturn:
+        """Raises argparse's message."""
+        raise InputError(message)
 
 
 def print_result(text: str) -> None:
