@@ -25,14 +25,15 @@ OURS = ("lightning", "lit_mlm.")
 
 
 def check_trainer_options(options: Any) -> None:
-    """Refuses options that the Trainer takes and then fails at, or makes something else of.
-
-    Args:
-        options: of the Trainer.
-
-    Raises:
-        InputError: names the option and its value.
-    """
+    """Refuses options that the Trainer takes and then fails at, or makes something else of."""
+    names = {
+        "strategy": ["auto", *StrategyRegistry.available_strategies()],
+        "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
+    }
+    for name, valid in names.items():
+        if isinstance(value := options[name], str) and value.lower() not in valid:
+            near = suggest(value, valid) or f"; there are {', '.join(valid)}"
+            raise InputError(f"trainer.{name}: there is no {name} {value}{near}")
     for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
         if options[name] is not None and options[name] < 1:
             raise InputError(f"trainer.{name} must be at least 1, got {options[name]}")
@@ -47,15 +48,7 @@ def check_trainer_options(options: Any) -> None:
 
 
 def check_device(accelerator: Any, precision: str) -> None:
-    """Refuses a GPU where there is none, and bfloat16 on one that only emulates it.
-
-    Args:
-        accelerator: of the Trainer.
-        precision: of the Trainer.
-
-    Raises:
-        InputError: names the option and what to give in its place.
-    """
+    """Refuses a GPU where there is none, and bfloat16 on one that only emulates it."""
     has_cuda = torch.cuda.is_available()
     has_gpu = has_cuda or (accelerator == "gpu" and torch.backends.mps.is_available())
     if accelerator in ("cuda", "gpu") and not has_gpu:
@@ -78,9 +71,6 @@ def check_port(trainer: Trainer) -> None:
 
     Only where `MASTER_PORT` was given and this process starts the others: Lightning finds a free port by itself, and
     launchers such as torchrun have the port in their own hands.
-
-    Raises:
-        InputError: names the port.
     """
     environment, port = getattr(trainer.strategy, "cluster_environment", None), os.environ.get("MASTER_PORT")
     if port is None or environment is None or environment.creates_processes_externally or environment.node_rank() != 0:
@@ -129,34 +119,16 @@ def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
     if any(not str(frame.f_globals.get("__name__")).startswith(OURS) for frame in hooked):
         return None
     complaint = " ".join(str(chain[-1]).split())
-    if any(frame.f_code is Trainer._run.__code__ for frame in frames):
-        if raised_in.startswith("lightning.pytorch.callbacks."):
-            return f"trainer.callbacks: {complaint}"
-        is_complaint = isinstance(chain[-1], MisconfigurationException | ValueError)
-        return name_option(complaint, {}, options) if is_complaint else None
+    named = [word for word in re.findall(r"(?:`|Trainer\()(\w+)(?=[=`])", complaint) if word in options]
+    is_running = any(frame.f_code is Trainer._run.__code__ for frame in frames)
+    if is_running and raised_in.startswith("lightning.pytorch.callbacks."):
+        return f"trainer.callbacks: {complaint}"
+    if not is_running:
+        words = re.findall(r"\w[\w-]*", complaint)
+        named += [name for name, value in options.items() if isinstance(value, str) and value in words]
     if twice := re.match(r"Found more than one stateful callback of type `(\w+)`", complaint):
         return f"trainer.callbacks has {twice[1]} twice; leave one out"
-    values = {value: name for name, value in options.items() if isinstance(value, str)}
-    return name_option(complaint, values, options) or complaint
-
-
-def name_option(complaint: str, values: dict[str, str], options: dict[str, Any]) -> str | None:
-    """A complaint of Lightning's after the option and the value that it is about; None if it is about none of them.
-
-    Args:
-        complaint: the message, on one line.
-        values: the option of each value that may stand for it, where the complaint names no option as code.
-        options: of the Trainer; the first that the complaint names is meant.
-    """
-    named = [word for word in re.findall(r"(?:`|Trainer\()(\w+)(?=[=`])", complaint) if word in options]
-    found = named or [values[word] for word in re.findall(r"\w[\w-]*", complaint) if word in values]
-    if not found:
-        return None
-    name, value = found[0], options[found[0]]
-    valid = {
-        "strategy": ["auto", *StrategyRegistry.available_strategies()],
-        "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
-    }
-    if str(value) not in valid.get(name, [str(value)]):
-        complaint = complaint.partition(". ")[0].rstrip(".") + suggest(str(value), valid[name])
-    return f"trainer.{name} is {value!r}: {complaint}"
+    if named:
+        complaint = f"trainer.{named[0]} is {options[named[0]]!r}: {complaint}"
+    is_told = not is_running or (named and isinstance(chain[-1], MisconfigurationException | ValueError))
+    return complaint if is_told else None
