@@ -53,9 +53,6 @@ def refuse_running(config: Any, typed: Sequence[str], trust: Trust) -> None:
         config: of a command, as it was parsed.
         typed: the command line.
         trust: what `take_trust` found.
-
-    Raises:
-        InputError: names the option, and what to type.
     """
     for key, (name, option) in RUNNING.items():
         values = config[key] if isinstance(config[key], list) else [config[key]]

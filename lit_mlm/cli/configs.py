@@ -18,9 +18,6 @@ def find_configs(args: Sequence[str]) -> list[str]:
 
     Args:
         args: the command line, the command first.
-
-    Raises:
-        InputError: if there is no such config; the message lists those that there are.
     """
     paths: list[Path] = []
     others = []
@@ -58,11 +55,7 @@ def find_value(args: Sequence[str], option: str) -> str | None:
 
 
 def find_config(name: str) -> Path:
-    """The path of a config: `name` itself, or that of the run in it, else the config of that name that comes along.
-
-    Raises:
-        InputError: if there is neither; the message lists the configs that there are.
-    """
+    """The path of a config: `name` itself, or that of the run in it, else the config of that name that comes along."""
     if not name:
         raise InputError("--config needs the name of a config")
     folder = get_config_folder()

@@ -36,9 +36,6 @@ def run_command(args: Sequence[str]) -> None:
 
     Args:
         args: the command line without the program.
-
-    Raises:
-        InputError: for a mistake of the user.
     """
     if not args or args[0] in ("-h", "--help"):
         print(format_help())

@@ -10,21 +10,13 @@ MAX_SEED = 2**32 - 1
 
 
 def check_seed(name: str, seed: int | bool | None) -> None:
-    """Refuses a seed that numpy doesn't take.
-
-    Raises:
-        InputError: names the option and its value.
-    """
+    """Refuses a seed that numpy doesn't take."""
     if not 0 <= int(seed or 0) <= MAX_SEED:
         raise InputError(f"{name} must be between 0 and {MAX_SEED}, got {seed}")
 
 
 def check_folder(name: str, folder: str) -> None:
-    """Refuses a folder that can't be made or written to; it makes none.
-
-    Raises:
-        InputError: names the option and what is in the way.
-    """
+    """Refuses a folder that can't be made or written to; it makes none."""
     if not folder:
         raise InputError(f"{name} is empty; give the path of a folder, or leave it out")
     path = Path(folder).expanduser().absolute()
