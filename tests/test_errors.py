@@ -89,7 +89,7 @@ def fail(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("--data.batchsize 3", "there is no option data.batchsize; did you mean data.batch_size?"),
+        ("--data.batchsize 3", "there is no option --data.batchsize; did you mean --data.batch_size?"),
         ("--batch_size 3", "there is no option --batch_size; did you mean --data.batch_size?"),
         ("--modell.lr 3", "there is no option --modell.lr; did you mean --model.lr?"),
         ("--trainer.max_epoch 3", "there is no option --trainer.max_epoch; did you mean --trainer.max_epochs?"),
@@ -103,36 +103,45 @@ def fail(
         ("--data IMDBDataModul", "did you mean IMDBDataModule?"),
         ("--trainer.logger CSVLoger", "trainer.logger: there is no class CSVLoger"),
         ("--model no_file.MyClass", "model: can't import no_file.MyClass: No module named 'no_file'"),
-        ("--data.overlap 3", "there is no option data.overlap; it is data.stride now"),
+        ("--data.overlap 3", "there is no option --data.overlap; it is --data.stride now"),
         (
             "--data.block_policy stream",
             "data.block_policy is 'stream', expected concatenate, document or line; it is concat",
         ),
         ("--model json.JSONDecoder", "model must be a TransformerModule, which json.JSONDecoder is not"),
         ("--trainer.logger.save_dir x", "trainer.logger needs a class before its options: --trainer.logger CLASS (CSV"),
-        ("--model.lr", "--model, or an option below it, has no value"),
-        ("--config key.yaml", "key.yaml: there is no option model.larning_rate; there are model, revision, "),
-        ("--config section.yaml", "section.yaml: there is no option modle; did you mean model?"),
+        ("--model.lr", "--model.lr has no value"),
+        ("--config key.yaml", "key.yaml, line 1: there is no option model.larning_rate; there are model, revision, "),
+        ("--config section.yaml", "section.yaml, line 1: there is no option modle; did you mean model?"),
         (
             "--config trainer.yaml",
-            "trainer.yaml: there is no option trainer.max_epoch; did you mean trainer.max_epochs?",
+            "trainer.yaml, line 2: there is no option trainer.max_epoch; did you mean trainer.max_epochs?",
         ),
-        ("--config class.yaml", "class.yaml: data: there is no class IMDBDataModul ("),
-        ("--config other_class.yaml", "other_class.yaml: data: there is no class MaskedLM ("),
-        ("--config beside.yaml", "beside.yaml: data: an option stands beside class_path; those of the class go below"),
-        ("--config callback.yaml", "callback.yaml: there is no option trainer.callbacks.monitr; did you mean trainer"),
-        ("--config type.yaml", "type.yaml: data.batch_size is 'many', expected int"),
+        ("--config class.yaml", "class.yaml, line 1: data: there is no class IMDBDataModul ("),
+        ("--config other_class.yaml", "other_class.yaml, line 1: data: there is no class MaskedLM ("),
+        (
+            "--config beside.yaml",
+            "beside.yaml, line 1: data: options of the class belong below init_args, not beside class",
+        ),
+        (
+            "--config callback.yaml",
+            "callback.yaml, line 1: there is no option trainer.callbacks.monitr; did you mean trainer",
+        ),
+        ("--config type.yaml", "type.yaml, line 1: data.batch_size is 'many', expected int"),
         (
             "--config list.yaml",
-            "list.yaml: data.train_splits is 'trian', expected train, test or unsupervised;",
+            "list.yaml, line 1: data.train_splits has 'trian', expected train, test or unsupervised;",
         ),
-        ("--config bracket.yaml", "bracket.yaml, line 3, column 8: this is no YAML: expected ',' or ']'"),
-        ("--config tab.yaml", "tab.yaml, line 2, column 1: this is no YAML: found character '\\t'"),
-        ("--config text.yaml", "text.yaml: a config has options, as in 'trainer: ...'; this one is 'just text'"),
-        ("--config latin.yaml", "latin.yaml: this is no YAML: 'utf-8' codec"),
+        ("--config bracket.yaml", "bracket.yaml, line 3, column 8: invalid YAML: expected ',' or ']'"),
+        ("--config tab.yaml", "tab.yaml, line 2, column 1: invalid YAML: found character '\\t'"),
+        (
+            "--config text.yaml",
+            "text.yaml, line 1: the config must have options such as 'trainer: ...', not 'just text'",
+        ),
+        ("--config latin.yaml", "latin.yaml: invalid YAML: 'utf-8' codec"),
         ("--config imbd.yaml", "there is no config imbd.yaml here, nor one that comes with lit-mlm"),
         ("--config imbd.yaml", "did you mean imdb.yaml?"),
-        ("--trainer.strategy dpp", "trainer.strategy is 'dpp': You selected an invalid strategy name: "),
+        ("--trainer.strategy dpp", "trainer.strategy: there is no strategy dpp; "),
         ("--trainer.strategy dpp", "did you mean ddp?"),
         ("--trainer.accelerator gpuu", "; did you mean gpu?"),
         ("--trainer.devices 0", "trainer.devices is '0': `Trainer(devices='0')` value is not a valid input"),
@@ -176,7 +185,7 @@ def fail(
             "every run has SaveCheckpoints already; leave it out",
         ),
         ("--data.mask_prob 3", "data.mask_prob must be above 0 and at most 1, got 3.0"),
-        ("--config empty.yaml", "empty.yaml is empty; give it options, or leave it out"),
+        ("--config empty.yaml", "empty.yaml, line 1: the config is empty; give it options, or leave it out"),
         ("--config empty_section.yaml", "empty_section.yaml, line 1: model is empty; give it options, or"),
         (
             "--config command.yaml",
@@ -184,31 +193,31 @@ def fail(
         ),
         (
             "--config trainer_list.yaml",
-            "trainer_list.yaml, line 1: trainer must be options, as in 'max_epochs: 3', not a",
+            "trainer_list.yaml, line 1: trainer must have options such as 'max_epochs: 3', not a",
         ),
         (
             "--config trainer_text.yaml",
-            "trainer_text.yaml, line 1: trainer must be options, as in 'max_epochs: 3', not 'f",
+            "trainer_text.yaml, line 1: trainer must have options such as 'max_epochs: 3', not 'f",
         ),
         (
             "--config data_list.yaml",
-            "data_list.yaml, line 1: data must be options, as in 'class_path: ...', not a list",
+            "data_list.yaml, line 1: data must have options such as 'class_path: ...', not a list",
         ),
-        ("--config number.yaml", "number.yaml, line 1: the name of an option must be text, which '1' is not"),
+        ("--config number.yaml", "number.yaml, line 1: the name of an option must be text, which 1 is not"),
         (
             "--config twice.yaml",
-            "twice.yaml, line 3: trainer stands here a second time; the first would have no effect",
+            "twice.yaml, line 3, column 1: invalid YAML: duplicate key trainer; remove one",
         ),
         ("--config class_path.yaml", "class_path.yaml, line 1: there is no data.clas_path; did you mean class_path?"),
         (
             "--config init_arg.yaml",
             "init_arg.yaml, line 1: there is no trainer.callbacks.init_arg; did you mean init_args?",
         ),
-        ("--config init_list.yaml", "trainer.callbacks.init_args must be options, as in 'patience: 3', not a list"),
+        ("--config init_list.yaml", "trainer.callbacks.init_args must have options such as 'patience: 3', not a list"),
         ("--config logger_option.yaml", "there is no option trainer.logger.nam; did you mean trainer.logger.name?"),
         ("--config logger_missing.yaml", "missing: --trainer.logger.save_dir"),
-        ("--config logger_type.yaml", "logger_type.yaml: trainer.logger.name is '[3]', expected str or null"),
-        ("--config logger_class.yaml", "logger_class.yaml: trainer.logger: there is no class CSVLoger"),
+        ("--config logger_type.yaml", "logger_type.yaml, line 1: trainer.logger.name is '[3]', expected str or null"),
+        ("--config logger_class.yaml", "logger_class.yaml, line 1: trainer.logger: there is no class CSVLoger"),
         (
             "--data abstract_data.Mine",
             "data: abstract_data.Mine is abstract: it lacks load_documents; take another (",
@@ -223,12 +232,12 @@ def fail(
         ("--data.train_files x", "is no option of IMDBDataModule; give --data CLASS before it (TextFilesDataModule)"),
         (
             "--trainer.callbacks.patience 3",
-            "trainer.callbacks.patience needs a class before it: --trainer.callbacks+ CLASS",
+            "trainer.callbacks needs a class before its options: --trainer.callbacks+ CLASS",
         ),
         ("--trainer.callbacks MaskedLM", "trainer.callbacks: there is no class MaskedLM"),
         ("--trainer.callbacks.help StopEarl", "trainer.callbacks: there is no class StopEarl; did you mean StopEarly?"),
         ("--model.help MaskedLMM", "model: there is no class MaskedLMM (MaskedLM"),
-        ("--data.new_words [3]", "data.new_words is '3', expected str or null"),
+        ("--data.new_words [3]", "data.new_words has '3', expected str"),
         ("--trainer.gradient_clip_val a", "trainer.gradient_clip_val is 'a', expected int, float or null"),
         ("--data.block_size 65", "65"),
         ("--ckpt_path nowhere.ckpt", "--ckpt_path: there is no checkpoint nowhere.ckpt"),
@@ -245,14 +254,14 @@ def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -
     ("args", "message"),
     [
         ("fti", "there is no command fti (but fit, validate, test, predict, show, audit, prepare, fill"),
-        ("fit", "missing: --data, --model; give a --config that has it, or type it"),
+        ("fit", "missing: --model, --data; give a --config that has it, or type it"),
         ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM"),
         (
             "fit --model MaskedLM --data.batch_size 3",
-            "data.batch_size is of another class; give --data CLASS before it (",
+            "data needs a class before its options: --data CLASS (",
         ),
         ("fill text", "the following arguments are required: --model"),
-        ("fill --model x --topk 3 text", "unrecognized arguments: --topk; did you mean --top_k?"),
+        ("fill --model x --topk 3 text", "there is no option --topk; did you mean --top_k?"),
         ("fill --model x --top_k many text", "argument --top_k: invalid int value: 'many'"),
         ("fill --model nosuch text", "nosuch is neither a folder here nor in the cache"),
     ],
@@ -277,7 +286,7 @@ def test_mistake_in_a_config_of_another_folder(fail: Fail) -> None:
     """Its folder is entered while it is parsed."""
     Path("configs").mkdir()
     Path("configs/gone.yaml").write_text("data: {init_args: {masking: {class_path: lit_mlm.text.gone.WordMasking}}}\n")
-    assert "configs/gone.yaml: data.masking: can't import lit_mlm.text.gone.WordMasking" in fail(
+    assert "configs/gone.yaml, line 1: data.masking: can't import lit_mlm.text.gone.WordMasking" in fail(
         "fit", "--config", "configs/gone.yaml"
     )
 

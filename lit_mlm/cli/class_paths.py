@@ -6,7 +6,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import Any, get_args
+from typing import Any
 
 
 def import_all(*packages: Any) -> None:
@@ -16,41 +16,26 @@ def import_all(*packages: Any) -> None:
             importlib.import_module(file.name)
 
 
-def locate(path: str) -> Any:
-    """The class of a class path, if its file can be imported and has it."""
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name, None)
-
-
-def try_import(path: str) -> str:
-    """Why there is no such class, if there is none.
+def locate(path: str) -> tuple[Any, str]:
+    """Imports the class or function of a dotted path; None, and the reason, where there is none.
 
     Raises:
         Exception: what its file raises when it is imported, such as a `ModuleNotFoundError` for another.
     """
     module, _, name = path.rpartition(".")
     try:
-        return "" if locate(path) is not None else f"{module} has no {name}"
+        found = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
-        if error.name and f"{path}.".startswith(f"{error.name}."):
-            return str(error)
-        raise error from None
-    except Exception as error:
-        raise error from None
-
-
-def find_types(hint: Any) -> Iterator[type]:
-    """The classes in a type annotation, without Python's own."""
-    for part in get_args(hint):
-        yield from find_types(part)
-    if isinstance(hint, type) and hint.__module__ != "builtins":
-        yield hint
+        if not error.name or not f"{path}.".startswith(f"{error.name}."):
+            raise
+        return None, str(error)
+    return found, "" if found is not None else f"{module} has no {name}"
 
 
 def find_names(path: str) -> set[str]:
     """The dotted paths of what has this one, which is imported: where it was written, and the packages around there."""
     try:
-        value = locate(path)
+        value, _ = locate(path)
         written = f"{value.__module__}.{value.__qualname__}"
     except (ImportError, RuntimeError, AttributeError):  # of a library that is not whole; no class or function
         return {path}

@@ -6,10 +6,11 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from lit_mlm.cli.given import split_args
 from lit_mlm.cli.option_checks import check_folder, check_seed
 from lit_mlm.cli.plain import CommandParser
 from lit_mlm.errors import InputError
@@ -70,19 +71,15 @@ def main(args: Sequence[str]) -> None:
 
 
 def check_rest(args: Sequence[str]) -> None:
-    """Refuses options of ``fit`` under which runs can't be compared.
-
-    Raises:
-        InputError: names the option.
-    """
-    typed = [tuple(arg.split("=", 1)) if "=" in arg else (arg, value) for arg, value in pairwise([*args, ""])]
-    for option, value in typed:
-        if option in ("--seed_everything", "--ckpt_path"):
-            raise InputError(f"{option} has no place in repeat: it gives each training its own seed, from the start")
-        if (option, value) == ("--trainer.enable_checkpointing", "false") or (
-            option == "--trainer.fast_dev_run" and value not in ("false", "0")
+    """Refuses options of ``fit`` under which runs can't be compared."""
+    for option, values in split_args(args):
+        value = " ".join(values)
+        if option in ("seed_everything", "ckpt_path"):
+            raise InputError(f"--{option} has no place in repeat: it gives each training its own seed, from the start")
+        if (option, value) == ("trainer.enable_checkpointing", "false") or (
+            option == "trainer.fast_dev_run" and value not in ("false", "0")
         ):
-            raise InputError(f"{option} {value} has no place in repeat: such a run leaves no figures to compare")
+            raise InputError(f"--{option} {value} has no place in repeat: such a run leaves no figures to compare")
 
 
 def find_folder(parent: Path) -> Path:
@@ -93,11 +90,10 @@ def find_folder(parent: Path) -> Path:
 def refuse_other_text(runs: dict[int, dict[str, Any]]) -> None:
     """Refuses runs that were not scored on the same masked text, which no mean would be of.
 
+    Where masks are drawn anew at each evaluation, it goes by the first.
+
     Args:
         runs: as for `summarise`.
-
-    Raises:
-        InputError: naming the seeds' fingerprints. Where masks are drawn anew at each evaluation, it goes by the first.
     """
     first = next(iter(runs.values()))
     masks = next((key for key in ("start/val/mask_fingerprint", "val/mask_fingerprint") if key in first), None)

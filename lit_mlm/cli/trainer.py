@@ -5,7 +5,6 @@ import os
 import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,13 +27,13 @@ from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
 from lit_mlm.cli.admitted import list_admitted, refuse_running
 from lit_mlm.cli.class_paths import import_all
-from lit_mlm.cli.config_files import check_yaml
+from lit_mlm.cli.mistakes import MistakeFinder
 from lit_mlm.cli.option_checks import check_folder, check_seed
 from lit_mlm.cli.parser import TrainerParser
 from lit_mlm.cli.save_config import SaveConfig, dump_config
 from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.cli.trainer_options import check_port, check_trainer_options, find_mistake
-from lit_mlm.cli.trust import check_trust, take_trust
+from lit_mlm.cli.trust import take_trust
 from lit_mlm.errors import InputError
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.runs.checkpoints import RECORD, name_run, read_checkpoint
@@ -61,9 +60,6 @@ class TrainerCLI(LightningCLI):
     Args:
         args: of LightningCLI.
         kwargs: of LightningCLI.
-
-    Raises:
-        InputError: for mistakes in options, Lightning's own complaints about them among them.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -85,7 +81,7 @@ class TrainerCLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the command line; a mistake in it is told from one in a config, and nothing untrusted is imported."""
+        """Parses the command line, once it has no mistakes that can be found before; imports nothing untrusted."""
         args, trust = take_trust(args, list_admitted())
         # It asks this before each import of what a value names, wherever that stands, and makes objects of classes only
         # where a class is expected.
@@ -94,13 +90,7 @@ class TrainerCLI(LightningCLI):
             import_path_allowlist=[*trust.packages, *trust.paths],
             instantiate_subclass_spec_in_any=False,
         )
-        command = cast(TrainerParser, self._subcommand_parsers[args[0]])
-        command.configs = [value for option, value in pairwise(args) if option == "--config"]
-        command.typed, command.trust, command.folder = args, trust, str(Path.cwd())
-        cast(TrainerParser, parser).command = command
-        for path in command.configs:
-            check_yaml(path)
-            check_trust(path, trust)
+        MistakeFinder(self._subcommand_parsers[args[0]], trust).check(args[1:])
         super().parse_arguments(parser, args)
         refuse_running(self.config[args[0]], args, trust)
         typed = any(arg.partition("=")[0] == "--model.trust_remote_code" for arg in args)

@@ -2,15 +2,14 @@
 
 import re
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from lit_mlm.cli.class_paths import find_names, locate
-from lit_mlm.cli.config_files import list_scalars, walk
+from lit_mlm.cli.given import list_texts, parse_text, split_args
 from lit_mlm.errors import InputError
 
 LIBRARIES = ("lit_mlm", "lightning", "torch", "torchmetrics", "transformers")
@@ -23,7 +22,7 @@ DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 """What can be imported: names joined by dots."""
 
 CLASS_OPTION = re.compile(
-    r"--((model|data|data\.(masking|segmenter)"
+    r"((model|data|data\.(masking|segmenter)"
     r"|trainer\.(callbacks|logger|strategy|accelerator|plugins|profiler))(\.help|\.class_path)?"
     r"|\S+\.class_path)\+?"
 )
@@ -32,12 +31,7 @@ CLASS_OPTION = re.compile(
 
 @dataclass(frozen=True)
 class Trust:
-    """What a config may name.
-
-    Attributes:
-        packages: packages and modules, with all that is in them.
-        paths: classes and functions, without what is in them.
-    """
+    """What a config may name: packages with all that is in them, and paths of single classes and functions."""
 
     packages: tuple[str, ...]
     paths: frozenset[str]
@@ -49,7 +43,8 @@ class Trust:
     @property
     def attributes(self) -> list[str]:
         """The dotted paths of what is in the classes and functions, such as methods, as far as they are imported."""
-        found = ((path, locate(path)) for path in self.paths if path.rpartition(".")[0] in sys.modules)
+        paths = [path for path in self.paths if path.rpartition(".")[0] in sys.modules]
+        found = ((path, locate(path)[0]) for path in paths)
         return [f"{path}.{name}" for path, value in found for name in {*dir(value), *dir(type(value))}]
 
 
@@ -63,21 +58,14 @@ def take_trust(args: Sequence[str], classes: Iterable[str]) -> tuple[list[str], 
     Returns:
         The others, and what is trusted: `PLAIN`, these packages, the classes, and what is typed: of a module that comes
         with Python or a library that alone, of the user's own the whole module of a class.
-
-    Raises:
-        InputError: if one is no package's name.
     """
-    rest, packages = [], [PLAIN]
-    iterator = iter(args)
-    for arg in iterator:
-        option, equals, value = arg.partition("=")
-        if option != "--trust":
-            rest.append(arg)
-            continue
-        package = value if equals else next(iterator, "")
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--trust", action="append", nargs="?", const="", default=[PLAIN])
+    options, rest = parser.parse_known_args(args)
+    packages: list[str] = options.trust
+    for package in packages:
         if not all(part.isidentifier() for part in package.split(".")) or is_within(package, ["jsonargparse"]):
             raise InputError(f"--trust needs the name of a package, as in --trust my_package, got {package!r}")
-        packages.append(package)
     paths = {path for path in classes if not is_within(path, packages)}
     for path, is_class in find_typed(rest):
         if is_within(path, (*LIBRARIES, *sys.stdlib_module_names)):
@@ -91,16 +79,11 @@ def take_trust(args: Sequence[str], classes: Iterable[str]) -> tuple[list[str], 
 
 def find_typed(args: Sequence[str]) -> Iterator[tuple[str, bool]]:
     """The dotted words of a command line, those in lists and mappings too, and whether a class stands there."""
-    pairs = zip(args, [*args[1:], ""], strict=True)
-    for option, value in (arg.split("=", 1) if "=" in arg else (arg, following) for arg, following in pairs):
-        if not option.startswith("--") or Path(value).is_file():
-            continue
-        with suppress(yaml.YAMLError):  # the parser tells what is wrong with it
-            root = yaml.compose(value, yaml.SafeLoader)
-            for name, node in list_scalars(root) if root else ():
-                if DOTTED.fullmatch(node.value) and not is_within(node.value, ["jsonargparse"]):
-                    is_class = name[-1:] == ("class_path",) or not name
-                    yield node.value, is_class and bool(CLASS_OPTION.fullmatch(option))
+    for option, values in split_args(args):
+        for names, _, text in list_texts([parse_text(value) for value in values] if option else []):
+            if DOTTED.fullmatch(text) and not is_within(text, ["jsonargparse"]) and not Path(text).is_file():
+                is_class = names[-1:] == ("class_path",) or not names
+                yield text, is_class and bool(CLASS_OPTION.fullmatch(option))
 
 
 def is_module(path: str) -> bool:
@@ -109,25 +92,12 @@ def is_module(path: str) -> bool:
     return any(place.is_dir() or any(place.parent.glob(f"{place.name}.*")) for place in places)
 
 
-def check_trust(config: str, trust: Trust) -> None:
-    """Refuses a config that would run code which was not asked for; it imports nothing.
-
-    Args:
-        config: the file.
-        trust: what `take_trust` found.
-
-    Raises:
-        InputError: names line and class or function, and what to type.
-    """
-    root = yaml.compose(Path(config).read_text(), yaml.SafeLoader)
-    for name, key, _ in walk(root) if root else ():
-        if name == ("trust",):
-            raise InputError(f"{config}, line {key.start_mark.line + 1}: a config can't trust: type --trust PACKAGE")
-    for name, node in list_scalars(root) if root else ():
-        path = node.value
-        is_named = name[-1] == "class_path" or name in (("model",), ("data",)) or is_within(path, LIBRARIES)
-        if is_named and DOTTED.fullmatch(path) and not trust.admits(path) and not Path(path).is_file():
-            raise InputError(f"{config}, line {node.start_mark.line + 1}: {refuse(path)}")
+def check_trust(path: str, content: Any, trust: Trust) -> None:
+    """Refuses a config that names what nobody asked for, in a class path or of a library; it imports nothing."""
+    for names, line, text in list_texts(content):
+        is_named = names[-1:] == ("class_path",) or is_within(text, LIBRARIES)
+        if is_named and DOTTED.fullmatch(text) and not trust.admits(text):
+            raise InputError(f"{path}, line {line}: {refuse(text)}")
 
 
 def is_within(path: str, packages: Iterable[str]) -> bool:

@@ -460,7 +460,7 @@ def test_commands_read_sources(args: list[str], run_cli: Run, capsys: pytest.Cap
     [
         (
             "--data.sources.bad.wieght 2",
-            "there is no option data.sources.bad.wieght; did you mean data.sources.bad.weight?",
+            "there is no option --data.sources.bad.wieght; did you mean --data.sources.bad.weight?",
         ),
         ("--data.sources.bad.weight two", "data.sources.bad.weight is 'two', expected float"),
         (

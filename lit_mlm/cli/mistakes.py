@@ -1,0 +1,289 @@
+"""Finds mistakes in what is given to a command before it is parsed: one walk along the options that there are."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser
+
+from lit_mlm.cli.class_paths import find_family, find_subclasses, locate
+from lit_mlm.cli.given import list_texts, nest, parse_text, read_config, split_args
+from lit_mlm.cli.signatures import (
+    Option,
+    describe_type,
+    find_classes,
+    find_culprit,
+    is_basic,
+    list_class_options,
+    list_entries,
+    list_options,
+    split_union,
+    takes,
+    takes_functions,
+)
+from lit_mlm.cli.suggestions import suggest_option, suggest_value
+from lit_mlm.cli.table import TRAINER_COMMANDS
+from lit_mlm.cli.trust import DOTTED, Trust, check_trust, refuse
+from lit_mlm.errors import InputError, suggest
+
+CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
+"""What a mapping has that stands for an object."""
+
+MAX_LISTED = 8
+"""So many classes are listed; of more, the nearest alone."""
+
+MAX_LENGTH = 400
+"""So long a list of options is given whole."""
+
+
+class MistakeFinder:
+    """Looks through configs, then through what is typed, each laid over the one before.
+
+    Args:
+        parser: of the command.
+        trust: what may be imported.
+    """
+
+    def __init__(self, parser: ArgumentParser, trust: Trust) -> None:
+        self.trust = trust
+        self.options = list_options(parser)
+        names = {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
+        self.flags = {"", *(name for name in names if name.partition(".")[0] not in self.options)}
+        self.given: set[str] = set()
+        self.classes: dict[str, type] = {}  # of the object that an option has so far; dict of a mapping of objects
+        self.files: list[str] = []  # the config that is looked through, after those in which it is named
+        self.line, self.typed = 1, ""
+
+    def check(self, args: Sequence[str]) -> None:
+        """Refuses the first mistake in what follows a command."""
+        typed = split_args(args)
+        for path in (path for option, values in typed if option == "config" for path in values[:1]):
+            self.check_file(path, lambda content: self.check_options("", self.options, content))
+        for option, values in typed:
+            self.check_typed(option, values)
+        required = [name for name, option in self.options.items() if find_classes(option.hint)]
+        for name, cls in self.classes.items():
+            required += [f"{name}.{key}" for key, option in list_class_options(cls).items() if option.is_required]
+        missing = [f"--{name}" for name in required if name not in self.given]
+        if missing and {"-h", "help", "print_config"}.isdisjoint(option.rpartition(".")[2] for option, _ in typed):
+            self.refuse(f"missing: {', '.join(missing)}; give a --config that has it, or type it")
+
+    def check_typed(self, option: str, values: list[str]) -> None:
+        """Checks an option of the command line, as if it were in a config."""
+        self.typed = option.removesuffix(".help")
+        is_list = option in self.options and bool(list_entries(self.options[option].hint))
+        extra = values if option == "" else [] if is_list else values[1:]
+        if extra:
+            self.refuse(f"{extra[0]!r} belongs to no option")
+        if option not in self.flags and (values or not option.endswith(".help")):
+            if not values:
+                self.refuse(f"--{option} has no value")
+            parsed = [parse_text(value) for value in values]
+            self.check_options("", self.options, nest(self.typed, parsed if is_list else parsed[0]))
+
+    def refuse(self, message: str) -> NoReturn:
+        """Raises a message with its place."""
+        raise InputError(f"{self.files[-1]}, line {self.line}: {message}" if self.files else message)
+
+    def check_file(self, path: str, check: Callable[[Any], None]) -> None:
+        """Checks a config, which must name nothing that nobody trusts."""
+        if path in self.files:
+            self.refuse(f"{path} names itself")
+        content = read_config(path)
+        check_trust(path, content, self.trust)
+        self.files.append(path)
+        self.line = 1
+        check(content)
+        self.files.pop()
+
+    def check_mapping(self, name: str, example: str, value: Any) -> None:
+        """Refuses what is not a mapping of options."""
+        if value is None:
+            self.refuse(f"{name} is empty; give it options, or leave it out")
+        if not isinstance(value, dict):
+            found = "a list (remove the '-')" if isinstance(value, list) else repr(value)
+            self.refuse(f"{name} must have options such as '{example}', not {found}")
+
+    def check_options(self, owner: str, options: dict[str, Option], values: Any) -> None:
+        """Checks the options of the command, a section or an object."""
+        self.check_mapping(owner or "the config", "max_epochs: 3" if owner else "trainer: ...", values)
+        for key, value in values.items():
+            self.line = getattr(values, "lines", {}).get(key, self.line)
+            if not isinstance(key, str):
+                self.refuse(f"the name of an option must be text, which {key!r} is not")
+            head, _, rest = key.partition(".")
+            name = head.removesuffix("+")
+            if name not in options:
+                self.refuse_option(owner, name, options)
+            full = f"{owner}.{name}" if owner else name
+            self.given.add(full)
+            self.check_option(full, options[name].hint, nest(rest, value) if rest else value)
+
+    def check_option(self, name: str, hint: Any, value: Any) -> None:
+        """Checks what an option is given."""
+        classes, is_section = find_classes(hint), isinstance(hint, dict)
+        table = next((cls for part in list_entries(hint, of_mappings=True) for cls in find_classes(part)), None)
+        if (classes or is_section) and (path := self.find_config(value)):
+            self.check_file(path, lambda content: self.check_option(name, hint, content))
+        elif is_section:
+            self.check_options(name, hint, value)
+        elif table and isinstance(value, dict):
+            self.check_table(name, table, value)
+        elif isinstance(value, list) and any(map(find_classes, list_entries(hint))):
+            for part in value:
+                self.check_option(name, hint, part)
+        elif isinstance(hint, type) and is_dataclass(hint) and not isinstance(value, dict):
+            self.refuse_part(name, value, hint)
+        elif classes and isinstance(value, dict):
+            self.check_object(name, hint, value)
+        elif classes and isinstance(value, str) and (cls := self.find_class(name, hint, value)):
+            self.classes[name] = cls
+        elif classes and "." not in name and not isinstance(value, str):
+            self.check_mapping(name, "class_path: ...", value)
+        else:
+            self.classes.pop(name, None)
+            self.given -= {name} if str(value) in ("None", "null") else set()
+            self.check_value(name, hint, value)
+
+    def find_config(self, value: Any) -> str:
+        """The config that a value names, beside the one that it is in."""
+        if not isinstance(value, str) or "." not in value or len(value) > 255:  # no file has a longer name
+            return ""
+        path = Path(self.files[-1] if self.files else "").parent / value
+        return str(path) if path.is_file() else ""
+
+    def check_table(self, name: str, cls: type, values: dict[Any, Any]) -> None:
+        """Checks a mapping of objects, which have names of the user's own."""
+        below = self.typed.removeprefix(f"{name}.")
+        if name not in self.classes and below != self.typed and "." in below:
+            self.refuse_part(self.typed, next((text for *_, text in list_texts(values)), ""), cls)
+        self.classes[name] = dict
+        for key, value in values.items():
+            self.check_option(f"{name}.{key}", cls, value)
+
+    def check_object(self, name: str, hint: Any, values: dict[Any, Any]) -> None:
+        """Checks an object: its class, or else the one that it has already, and its options."""
+        for key in [key for key in values if key not in CLASS_KEYS]:
+            if near := get_close_matches(str(key), CLASS_KEYS[:2], 1, 0.8):
+                self.refuse(f"there is no {name}.{key}; did you mean {near[0]}?")
+            if "class_path" in values:
+                self.refuse(f"{name}: options of the class belong below init_args, not beside class_path")
+        options = (values.get("init_args") or {}) if values.keys() & set(CLASS_KEYS) else values
+        self.check_mapping(f"{name}.init_args", "patience: 3", options)
+        cls = self.classes.get(name)
+        if "class_path" in values:
+            cls = self.find_class(name, hint, str(values["class_path"]))
+        elif cls is None:
+            bases = [base for base in find_classes(hint) if not inspect.isabstract(base)]
+            cls = next((b for b in bases if is_dataclass(b) or options.keys() <= list_class_options(b).keys()), None)
+        if cls:
+            self.classes[name] = cls
+            self.given |= {f"{name}.{key}" for key in values.get("dict_kwargs") or ()}
+            self.check_options(name, list_class_options(cls), options)
+        elif "class_path" not in values and not takes(hint, values):
+            typed = f"--{name}{'+' if list_entries(split_union(hint)[0]) else ''} CLASS"
+            self.refuse(f"{name} needs a class before its options: {typed}{format_names(list_names(hint))}")
+
+    def find_class(self, name: str, hint: Any, path: str) -> type | None:
+        """The class that a text names; None of text that names none, and of a function."""
+        families = (cls for base in find_classes(hint) for cls in find_family(base))
+        found: Any = next((cls for cls in families if cls.__name__ == path), None)
+        full = f"{found.__module__}.{found.__qualname__}" if found else path
+        is_text = str in split_union(hint)
+        if found is None and is_text and (split_union(hint)[0] is str or not self.trust.admits(path)):
+            return None
+        if found is None and not DOTTED.fullmatch(path):
+            if takes(hint, path):
+                return None
+            near = suggest(path, list_names(hint)) or "; one of yours goes by its full name, my_file.MyClass"
+            self.refuse(f"{name}: there is no class {path or repr('')}{format_names(list_names(hint))}{near}")
+        if not self.trust.admits(full):
+            self.refuse(refuse(full))
+        if found is None:
+            found, reason = locate(path)
+            if reason and not is_text:
+                self.refuse(f"{name}: can't import {path}: {reason}")
+        if not isinstance(found, type) or takes_functions(hint):
+            return None
+        self.check_class(name, hint, path, found)
+        return found
+
+    def check_class(self, name: str, hint: Any, path: str, cls: type) -> None:
+        """Checks that an option takes the objects of a class, and that they can be made."""
+        bases, options = find_classes(hint), list_class_options(cls)
+        if not issubclass(cls, bases):
+            self.refuse(f"{name} must be a {bases[0].__name__}, which {path} is not")
+        if lacks := ", ".join(sorted(getattr(cls, "__abstractmethods__", ()))):
+            self.refuse(f"{name}: {path} is abstract: it lacks {lacks}; take another{format_names(list_names(hint))}")
+        for key, option in options.items():
+            default = option.default.get("class_path") if isinstance(option.default, dict) else option.default
+            is_untrusted = DOTTED.fullmatch(str(default)) and not self.trust.admits(str(default))
+            if is_untrusted and not takes(option.hint, default):
+                self.refuse(f"{name}.{key}: {refuse(str(default))}")
+
+    def check_value(self, name: str, hint: Any, value: Any) -> None:
+        """Checks a value that no object is made of."""
+        if takes_functions(hint) and DOTTED.fullmatch(str(value)) and not self.trust.admits(str(value)):
+            self.refuse(refuse(str(value)))
+        is_typed_part = self.typed.startswith(f"{name}.") and not is_basic(hint)
+        is_part = isinstance(value, dict) and (takes_functions(hint) or is_typed_part)
+        if not is_part and not takes(hint, value):
+            if takes_functions(hint) and DOTTED.fullmatch(str(value)) and (reason := locate(value)[1]):
+                self.refuse(f"{name}: can't import {value}: {reason}")
+            part, found = find_culprit(hint, value)
+            choices, names = describe_type(part)
+            text = str(found) if len(str(found)) <= 80 else f"{str(found)[:80]}..."
+            *others, last = choices + names
+            expected = f"{', '.join(others)} or {last}" if others else last
+            near = suggest_value(name, text, choices)
+            self.refuse(f"{name} {'is' if part is hint else 'has'} {text!r}, expected {expected}{near}")
+
+    def refuse_option(self, owner: str, name: str, options: dict[str, Option]) -> NoReturn:
+        """Raises that there is no such option, with what may be meant."""
+        full = f"{owner}.{name}" if owner else name if self.files else self.typed
+        dashes = "" if self.files or full.startswith("-") else "--"
+        if self.files and name in TRAINER_COMMANDS and not owner:
+            self.refuse(f"a config is the same for all commands: lift what is below {name!r} up by one level")
+        if self.files and full == "trust":
+            self.refuse("a config can't trust: type --trust PACKAGE")
+        valid = list(self.options)
+        for section, option in self.options.items():
+            tables = {cls.__name__: list_class_options(cls) for cls in list_classes(option.hint)}
+            tables |= {"": option.hint} if isinstance(option.hint, dict) else {}
+            valid += [f"{section}.{key}" for table in tables.values() for key in table]
+            if owner == section in self.classes and (others := [cls for cls in tables if name in tables[cls]]):
+                advice = f"give --{section} CLASS before it{format_names(others)}"
+                self.refuse(f"{full} is no option of {self.classes[owner].__name__}; {advice}")
+        near = suggest_option(full, [f"{owner}.{option}" for option in options] if owner else [], dashes)
+        if not near and "." not in owner:
+            near = suggest_option(full, valid, dashes)
+        if not near and owner in self.classes:
+            listed = ", ".join(options)
+            cls = self.classes[owner].__name__
+            near = f"; there are {listed}" if len(listed) < MAX_LENGTH else f"; --{owner}.help {cls} lists them"
+        self.refuse(f"there is no option {dashes}{full}{near or '; --help lists them'}")
+
+    def refuse_part(self, name: str, value: Any, cls: type) -> NoReturn:
+        """Raises that an object of a mapping can't be given by a part of it alone."""
+        table, kind = ".".join(name.split(".")[:2]), cls.__name__.lower()
+        example = f"--{table} '{{NAME: {{{next(iter(list_class_options(cls)))}: ...}}}}'"
+        advice = f"a {kind} is given with all its options, in a config or as in {example}"
+        self.refuse(f"{name} is {str(value)!r}: {advice}")
+
+
+def list_classes(hint: Any) -> list[type]:
+    """The classes that a type takes by their name alone."""
+    return [cls for base in find_classes(hint) for cls in find_subclasses(base)]
+
+
+def list_names(hint: Any) -> list[str]:
+    """Their names."""
+    return sorted({cls.__name__ for cls in list_classes(hint)})
+
+
+def format_names(names: Sequence[str]) -> str:
+    """Names in brackets, unless there are none, or too many to read."""
+    return f" ({', '.join(names)})" if 0 < len(names) <= MAX_LISTED else ""

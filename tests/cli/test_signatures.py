@@ -1,0 +1,132 @@
+"""What is read from the signatures of classes, and from jsonargparse."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypedDict
+
+import pytest
+from jsonargparse import ArgumentParser
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
+
+from lit_mlm.cli.signatures import (
+    Option,
+    describe_type,
+    find_classes,
+    find_culprit,
+    list_class_options,
+    list_entries,
+    list_options,
+    takes,
+)
+from lit_mlm.options import Range
+
+Positive = Annotated[int, Range(least=1)]
+
+
+class Base:
+    def __init__(self, size: Positive | None = None, *, name: Literal["a", "b"] = "a") -> None:
+        pass
+
+
+class Leaf(Base):
+    def __init__(self, files: list[str], untyped=3, **kwargs: Any) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+
+
+@dataclass
+class Fields:
+    weight: float = 1.0
+
+
+class Shape(Protocol):
+    def area(self) -> float: ...
+
+
+class Row(NamedTuple):
+    text: str
+
+
+class Keys(TypedDict):
+    text: str
+
+
+class Colour(Enum):
+    RED = 1
+
+
+def test_options_of_a_class_are_those_of_its_bases_too() -> None:
+    """Types, names and defaults are read from attributes that jsonargparse and argparse keep to themselves."""
+    options = list_class_options(Leaf)
+    assert list(options) == ["files", "untyped", "size", "name"]
+    assert options["files"] == Option(list[str], is_required=True)
+    assert options["name"] == Option(Literal["a", "b"], default="a")
+    assert options["size"].hint == Positive | None
+    assert takes(options["untyped"].hint, {"anything": []})
+
+
+def test_options_of_a_command() -> None:
+    parser = ArgumentParser()
+    parser.add_class_arguments(Base, "section")
+    parser.add_subclass_arguments(Logger, "logger")
+    parser.add_argument("--splits", type=str, nargs="+")
+    parser.add_argument("--flag", action="store_true")
+    options = list_options(parser)
+    assert list(options) == ["section", "logger", "splits"]
+    assert list(options["section"].hint) == ["size", "name"]
+    assert find_classes(options["logger"].hint) == (Logger,)
+    assert options["splits"].hint == list[str]
+
+
+@pytest.mark.parametrize(
+    ("hint", "classes"),
+    [
+        (Logger | Iterable[Logger] | bool | None, (Logger, Logger)),
+        (str | Base, (Base,)),
+        (Fields, (Fields,)),
+        (dict[str, Base], ()),
+        (Callable[[str], Base], ()),
+        (Shape | Row | Keys | Colour | timedelta | None, ()),
+        (Literal["a"] | type[Base] | Any, ()),
+    ],
+)
+def test_classes_whose_objects_are_made_of_options(hint: Any, classes: tuple[type, ...]) -> None:
+    assert find_classes(hint) == classes
+
+
+def test_entries() -> None:
+    hint = list[int] | tuple[str, ...] | dict[str, Fields] | None
+    assert list_entries(hint) == [int, str]
+    assert list_entries(hint, of_mappings=True) == [Fields]
+
+
+@pytest.mark.parametrize(
+    ("hint", "good", "bad"),
+    [
+        (int, [3, "3"], ["3.5", "x", True, "null", [3], {"a": 3}]),
+        (float, [3, 3.5, "1e-3"], ["x", "true"]),
+        (bool | None, [True, "false", None, "null"], ["x", 1]),
+        (Literal["warn", 16], ["warn", "16", 16], ["17", "wran"]),
+        (list[str] | str | None, ["a", ["a"], None], [["a", 3]]),
+        (str | timedelta | dict[str, int], ["x", {"days": 1}], [{"days": "x"}, 3]),
+        (Positive, [3, "3"], ["x"]),
+        (Callback | bool, [True, "Timer"], [3, "Tmier"]),
+        (Colour, ["RED"], ["PINK"]),
+    ],
+)
+def test_values_that_types_take(hint: Any, good: list[Any], bad: list[Any]) -> None:
+    assert [value for value in good if not takes(hint, value)] == []
+    assert [value for value in bad if takes(hint, value)] == []
+
+
+def test_words_for_types() -> None:
+    assert describe_type(Literal["a", 1] | bool | None) == (["a", "1"], ["bool", "null"])
+    assert describe_type(list[Logger] | Logger | timedelta) == ([], ["list[Logger]", "Logger", "timedelta (h:m:s)"])
+    assert describe_type(list[Annotated[float, Range(above=0.5)]]) == ([], ["list[Annotated[float, above 0.5]]"])
+
+
+def test_entry_that_is_wrong() -> None:
+    assert find_culprit(list[int] | None, [1, "a", "b"]) == (int, "a")
+    assert find_culprit(list[int] | None, "a") == (list[int] | None, "a")
