@@ -14,7 +14,7 @@ RUN_CONFIG = "config.yaml"
 def find_configs(args: Sequence[str]) -> list[str]:
     """Finds the configs that a command line names, and puts them first, so that what is typed beside them holds.
 
-    A run's folder stands for its config, its config for the run, and ``--run_dir`` alone for both.
+    A run's folder implies its config, its config the run, and ``--run_dir`` alone both.
 
     Args:
         args: the command line, the command first.

@@ -92,6 +92,6 @@ def parse_text(text: str) -> Any:
 
 
 def nest(name: str, value: Any) -> Any:
-    """The mapping that a name with dots stands for."""
+    """The nested mapping of a name with dots."""
     head, _, rest = name.partition(".")
     return {head: nest(rest, value) if rest else value}

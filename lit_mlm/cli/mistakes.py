@@ -30,7 +30,7 @@ from lit_mlm.cli.trust import DOTTED, Trust, check_trust, refuse
 from lit_mlm.errors import InputError, suggest
 
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
-"""What a mapping has that stands for an object."""
+"""The keys of a mapping that describes an object."""
 
 MAX_LISTED = 8
 """So many classes are listed; of more, the nearest alone."""

@@ -38,7 +38,7 @@ class SaveConfig(SaveConfigCallback):
 
 
 def dump_config(parser: Any, config: Namespace) -> str:
-    """A configuration as YAML, without where the run lies and what it goes on from."""
+    """A configuration as YAML, without the run's folder and the checkpoint that it resumes from."""
     saved = config.clone()
     saved.ckpt_path = saved.run_dir = None
     return str(parser.dump(saved, skip_none=False))

@@ -18,7 +18,7 @@ def suggest_option(name: str, valid: Iterable[str], prefix: str = "") -> str:
     Args:
         name: what was found.
         valid: the full names of options.
-        prefix: what stands before them where they are typed.
+        prefix: before their names on the command line.
     """
     if name in RENAMED:
         return f"; it is {prefix}{RENAMED[name]} now"

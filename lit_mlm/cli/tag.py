@@ -76,7 +76,7 @@ def main(args: Sequence[str]) -> None:
 
 
 def make_record(found: TaggedText, is_text: bool, is_split: bool) -> dict[str, Any]:
-    """What stands in a JSON line: the text, if one was given, and its words, if these were.
+    """The content of a JSON line: the text, if one was given, and its words, if these were.
 
     Of words that were given, ``start`` and ``end`` count the characters of these with a space between two of them.
 
@@ -110,7 +110,7 @@ def format_text(text: str, entities: list[Entity], colours: dict[str, int] | Non
 
 
 def colour_text(text: str, entities: list[Entity], colours: dict[str, int]) -> str:
-    """A text with each entity in the colour of its type, which stands behind it, for a terminal."""
+    """A text with each entity in the colour of its type, followed by the type, for a terminal."""
     parts, end = [], 0
     for entity in entities:
         colour = colours.setdefault(entity["type"], COLOURS[len(colours) % len(COLOURS)])

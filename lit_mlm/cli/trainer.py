@@ -83,7 +83,7 @@ class TrainerCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line, once it has no mistakes that can be found before; imports nothing untrusted."""
         args, trust = take_trust(args, list_admitted())
-        # It asks this before each import of what a value names, wherever that stands, and makes objects of classes only
+        # It asks this before each import of what a value names, wherever that is, and makes objects of classes only
         # where a class is expected.
         set_parsing_settings(
             import_path_denylist=["*", *trust.attributes],

@@ -78,7 +78,7 @@ def take_trust(args: Sequence[str], classes: Iterable[str]) -> tuple[list[str], 
 
 
 def find_typed(args: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """The dotted words of a command line, those in lists and mappings too, and whether a class stands there."""
+    """The dotted words of a command line, those in lists and mappings too, and whether a class is meant."""
     for option, values in split_args(args):
         for names, _, text in list_texts([parse_text(value) for value in values] if option else []):
             if DOTTED.fullmatch(text) and not is_within(text, ["jsonargparse"]) and not Path(text).is_file():

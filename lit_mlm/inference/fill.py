@@ -131,7 +131,7 @@ def _fill_span(
     before, after = text[: span[0]], text[span[1] :]
     token = str(tokenizer.convert_ids_to_tokens(token_id))
     opens_word = token.startswith(("\u0120", "\u2581")) or token_str[:1].isspace()  # byte-level BPE, SentencePiece
-    # A mask token that strips the space before it stands for a token with a space.
+    # A mask token that strips the space before it replaces a token with a space.
     takes_space = tokenizer.added_tokens_decoder[tokenizer.mask_token_id].lstrip
     if token.startswith("##") or (takes_space and not opens_word):
         return before.rstrip() + token_str.removeprefix("##") + after

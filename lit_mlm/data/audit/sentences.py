@@ -77,14 +77,14 @@ def _measure_tokens(
     sentences: Sequence[TaggedSentence], tokenizer: PreTrainedTokenizerBase, limit: int | None, num_examples: int
 ) -> dict[str, Any]:
     encoded = encode_words(tokenizer, [sentence.words for sentence in sentences], sys.maxsize)
-    lengths = np.array([len(pieces.ids) for pieces in encoded], dtype=np.int64)
+    lengths = np.array([len(tokens.ids) for tokens in encoded], dtype=np.int64)
     num_words = num_split = num_unknown = 0
     unknown_words: Counter[str] = Counter()
-    for sentence, pieces in zip(sentences, encoded, strict=True):
+    for sentence, tokens in zip(sentences, encoded, strict=True):
         num_words += len(sentence.words)
-        num_split += int((np.bincount(pieces.word_of_token) > 1).sum())
+        num_split += int((np.bincount(tokens.word_of_token) > 1).sum())
         if tokenizer.unk_token_id is not None:
-            places = pieces.word_of_token[pieces.ids == tokenizer.unk_token_id]
+            places = tokens.word_of_token[tokens.ids == tokenizer.unk_token_id]
             num_unknown += len(places)
             unknown_words.update(sentence.words[i] for i in np.unique(places).tolist())
     words = Fertility(num_words, int(lengths.sum()), num_split, num_unknown, unknown_words)

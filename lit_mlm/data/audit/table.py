@@ -6,7 +6,7 @@ from typing import Any
 WIDTH = 14
 """Cells of a column of figures."""
 BAR = 8
-"""Cells of a bar of the histogram that stands for all texts of a split."""
+"""Cells of a histogram bar for all texts of a split."""
 
 TITLES = {"min": "tokens: least", "p5": "  5 %", "median": "  half", "p95": "  95 %", "max": "  most", "mean": "  mean"}
 """Of the lengths: so many texts have no more."""
@@ -71,7 +71,7 @@ def _list_rows(report: Report) -> Iterator[tuple[str, list[str]]]:
 def _list_duplicates(report: Report, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     found = {(overlap["first"], overlap["second"]): overlap for overlap in report["duplicates"]}
     for first in (None, *names[:-1]):
-        title = "repeat an earlier one" if first is None else f"stand in {first}"
+        title = "repeat an earlier one" if first is None else f"are in {first}"
         for key, words in (("num_exact", title), ("num_near", f"  nearly ({report['near_threshold']:g})")):
             cells = [found.get((first or second, second)) for second in names]
             if first is not None:
@@ -151,7 +151,7 @@ def _format_inconsistent(report: Report) -> Iterator[str]:
 def _format_pairs(report: Report) -> Iterator[str]:
     for overlap in report["duplicates"]:
         first, second = overlap["first"], overlap["second"]
-        title = f"{second} repeats itself" if first == second else f"{second} stands in {first}"
+        title = f"{second} repeats itself" if first == second else f"{second} overlaps {first}"
         if overlap["examples"]:
             yield f"{title}, for example"
         for pair in overlap["examples"]:

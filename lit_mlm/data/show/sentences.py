@@ -69,12 +69,12 @@ def describe_sentence(
         is_token = batch["attention_mask"][i] == 1
         ids, its_labels = (batch[name][i][is_token].tolist() for name in ("input_ids", "labels"))
         names = [str(label) if label == IGNORE_INDEX else labels[label] for label in its_labels]
-        yield from align_rows([[_format(_name_token(tokenizer, piece)) for piece in ids], names], width)
+        yield from align_rows([[_format(_name_token(tokenizer, token_id)) for token_id in ids], names], width)
 
 
-def _name_token(tokenizer: Any, piece: int) -> str:
+def _name_token(tokenizer: Any, token_id: int) -> str:
     """A token's name in the vocabulary, which marks word starts, or its text if the name shows bytes."""
-    name, text = str(tokenizer.convert_ids_to_tokens(piece)), str(tokenizer.decode([piece])).strip()
+    name, text = str(tokenizer.convert_ids_to_tokens(token_id)), str(tokenizer.decode([token_id])).strip()
     return name if text in name or "\ufffd" in text else text
 
 

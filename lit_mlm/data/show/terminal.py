@@ -19,11 +19,11 @@ def measure_cells(text: str) -> int:
 
 
 def align_rows(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    """Rows in columns, indented; what doesn't fit into a line goes on below, all rows of it together.
+    """Rows in columns, indented; what doesn't fit into a line is continued below, all rows together.
 
     Args:
         rows: texts, as many in each row.
-        width: cells of a line; a column that is wider stands by itself.
+        width: cells of a line; a wider column is by itself.
 
     Yields:
         The lines: for each part as many as there are rows, without white space at their ends.

@@ -90,11 +90,11 @@ def _train_wordpiece(texts: Iterator[str], vocab_size: int, lowercase: bool) -> 
     # breaks ties between merges by number. As special tokens they have fixed numbers; a second tokenizer then takes
     # the vocabulary without them being special.
     words = Counter(word for text in texts for word in tokenizer.normalizer.normalize_str(text).split())
-    pieces = sorted(
+    tokens = sorted(
         {f"##{c}" for w in words for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(w) for c in part[1:]}
     )
     trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=[*names.values(), *pieces], show_progress=False
+        vocab_size=vocab_size, special_tokens=[*names.values(), *tokens], show_progress=False
     )
     tokenizer.train_from_iterator(words.elements(), trainer)
     trained = Tokenizer(models.WordPiece(tokenizer.get_vocab(), unk_token="[UNK]"))

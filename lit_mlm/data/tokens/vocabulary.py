@@ -61,7 +61,7 @@ def measure_fertility(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) 
     for form, count in _count_forms(texts, backend).items():
         if not _read_form(form, backend):
             continue
-        ids = [piece.id for piece in backend.model.tokenize(form)]
+        ids = [token.id for token in backend.model.tokenize(form)]
         num_words += count
         num_tokens += count * len(ids)
         num_split_words += count * (len(ids) > 1)

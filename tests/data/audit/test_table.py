@@ -31,7 +31,7 @@ tokens: least                          2             1
   mean                               3.0           4.0
 repeat an earlier one                  1             0
   nearly (0.8)                         0             0
-stand in train                                       0
+are in train                                        0
   nearly (0.8)                                       1
 
 tokens, and documents with so many
@@ -48,7 +48,7 @@ words with unknown tokens, val: '!' 1
 
 train repeats itself, for example
   b.txt = a.txt
-val stands in train, for example
+val overlaps train, for example
   val 0 ~ (1.00) c.txt
 """
 
@@ -74,7 +74,7 @@ words unseen in train                  -         33.3%
 wrong tags                             1             0
 repeat an earlier one                  1             0
   nearly (0.8)                         0             0
-stand in train                                       0
+are in train                                        0
   nearly (0.8)                                       0
 entities                               4             1
   ORG                                  2             0
