@@ -31,7 +31,7 @@ tokens: least                          2             1
   mean                               3.0           4.0
 repeat an earlier one                  1             0
   nearly (0.8)                         0             0
-are in train                                        0
+are in train                                         0
   nearly (0.8)                                       1
 
 tokens, and documents with so many
@@ -74,7 +74,7 @@ words unseen in train                  -         33.3%
 wrong tags                             1             0
 repeat an earlier one                  1             0
   nearly (0.8)                         0             0
-are in train                                        0
+are in train                                         0
   nearly (0.8)                                       0
 entities                               4             1
   ORG                                  2             0
