@@ -1,6 +1,8 @@
 """The rules of the architecture."""
 
 import ast
+import importlib
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -99,6 +101,18 @@ def test_no_circles() -> None:
         ready = [name for name, below in rest.items() if not below & set(rest)]
         assert ready, f"circles among {sorted(rest)}"
         rest = {name: below for name, below in rest.items() if name not in ready}
+
+
+def measure_depth(cls: type) -> int:
+    """How many classes of ours are below each other, this one included."""
+    is_ours = cls.__module__.partition(".")[0] == "lit_mlm"
+    return is_ours + max(map(measure_depth, cls.__bases__), default=0)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
+def test_no_class_is_more_than_three_of_ours_deep(name: str) -> None:
+    classes = [value for value in vars(importlib.import_module(name)).values() if inspect.isclass(value)]
+    assert {cls.__qualname__ for cls in classes if measure_depth(cls) > 3} == set()
 
 
 def test_folders_have_few_loose_files() -> None:
