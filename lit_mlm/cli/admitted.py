@@ -32,11 +32,7 @@ RUNNING = {"trainer.logger": ("WandbLogger", "settings"), "trainer.strategy": ("
 
 
 def list_admitted() -> Iterator[str]:
-    """The dotted paths of the families of `BASES`, as far as they are imported.
-
-    Yields:
-        The path of the file that has a class, and those of the packages that export it.
-    """
+    """The dotted paths of the imported classes of `BASES`, also those under which packages export them."""
     classes = {cls for base in BASES for cls in find_family(base)}
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in LIBRARIES:
@@ -47,13 +43,7 @@ def list_admitted() -> Iterator[str]:
 
 
 def refuse_running(config: Any, typed: Sequence[str], trust: Trust) -> None:
-    """Refuses the options of `RUNNING` in a config.
-
-    Args:
-        config: of a command, as it was parsed.
-        typed: the command line.
-        trust: what `take_trust` found.
-    """
+    """Refuses the options of `RUNNING` in a parsed config, unless they were typed."""
     for key, (name, option) in RUNNING.items():
         values = config[key] if isinstance(config[key], list) else [config[key]]
         is_typed = any(arg.startswith(f"--{key}") and arg.partition("=")[0].endswith(f".{option}") for arg in typed)

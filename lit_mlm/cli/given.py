@@ -1,6 +1,7 @@
 """What is given to a command: the options in its configs, with their lines, and those that are typed."""
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ DATE = "tag:yaml.org,2002:timestamp"
 
 
 class Options(dict[Any, Any]):
-    """A mapping in a config, with the line of each key."""
+    """A mapping in a config, with the line of each key; its copy is a plain one, which jsonargparse needs."""
 
     lines: dict[Any, int]
+
+    def __deepcopy__(self, memo: Any) -> dict[Any, Any]:
+        return deepcopy(dict(self), memo)
 
 
 class Loader(yaml.SafeLoader):
@@ -87,8 +91,8 @@ def parse_text(text: str) -> Any:
         value = yaml.load(text, Loader)
     except yaml.YAMLError:
         return text
-    is_mapping = isinstance(value, dict) and any(part is not None for part in value.values())
-    return value if is_mapping or isinstance(value, list) else text
+    is_set = isinstance(value, dict) and {*map(str, value)} == {*text.strip(" {}").replace(" ", "").split(",")}
+    return value if isinstance(value, list | dict) and not is_set else text
 
 
 def nest(name: str, value: Any) -> Any:

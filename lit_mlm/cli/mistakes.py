@@ -13,9 +13,8 @@ from lit_mlm.cli.class_paths import find_family, find_subclasses, locate
 from lit_mlm.cli.given import list_texts, nest, parse_text, read_config, split_args
 from lit_mlm.cli.signatures import (
     Option,
-    describe_type,
     find_classes,
-    find_culprit,
+    find_fault,
     is_basic,
     list_class_options,
     list_entries,
@@ -24,7 +23,7 @@ from lit_mlm.cli.signatures import (
     takes,
     takes_functions,
 )
-from lit_mlm.cli.suggestions import suggest_option, suggest_value
+from lit_mlm.cli.suggestions import suggest_option
 from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.cli.trust import DOTTED, Trust, check_trust, refuse
 from lit_mlm.errors import InputError, suggest
@@ -230,16 +229,9 @@ class MistakeFinder:
             self.refuse(refuse(str(value)))
         is_typed_part = self.typed.startswith(f"{name}.") and not is_basic(hint)
         is_part = isinstance(value, dict) and (takes_functions(hint) or is_typed_part)
-        if not is_part and not takes(hint, value):
-            if takes_functions(hint) and DOTTED.fullmatch(str(value)) and (reason := locate(value)[1]):
-                self.refuse(f"{name}: can't import {value}: {reason}")
-            part, found = find_culprit(hint, value)
-            choices, names = describe_type(part)
-            text = str(found) if len(str(found)) <= 80 else f"{str(found)[:80]}..."
-            *others, last = choices + names
-            expected = f"{', '.join(others)} or {last}" if others else last
-            near = suggest_value(name, text, choices)
-            self.refuse(f"{name} {'is' if part is hint else 'has'} {text!r}, expected {expected}{near}")
+        if not is_part and (fault := find_fault(name, hint, value)):
+            reason = locate(value)[1] if takes_functions(hint) and DOTTED.fullmatch(str(value)) else ""
+            self.refuse(f"{name}: can't import {value}: {reason}" if reason else fault)
 
     def refuse_option(self, owner: str, name: str, options: dict[str, Option]) -> NoReturn:
         """Raises that there is no such option, with what may be meant."""
@@ -257,9 +249,8 @@ class MistakeFinder:
             if owner == section in self.classes and (others := [cls for cls in tables if name in tables[cls]]):
                 advice = f"give --{section} CLASS before it{format_names(others)}"
                 self.refuse(f"{full} is no option of {self.classes[owner].__name__}; {advice}")
-        near = suggest_option(full, [f"{owner}.{option}" for option in options] if owner else [], dashes)
-        if not near and "." not in owner:
-            near = suggest_option(full, valid, dashes)
+        siblings = [f"{owner}.{option}" for option in options] if owner else []
+        near = suggest_option(full, siblings, [] if "." in owner else valid, dashes)
         if not near and owner in self.classes:
             listed = ", ".join(options)
             cls = self.classes[owner].__name__

@@ -4,6 +4,7 @@ import re
 from argparse import ArgumentError
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -12,6 +13,11 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
 
 from jsonargparse import ArgumentParser
+
+from lit_mlm.cli.suggestions import suggest_value
+
+MAX_SHOWN = 80
+"""So many characters of a value are shown."""
 
 
 @dataclass(frozen=True)
@@ -91,31 +97,25 @@ def takes(hint: Any, value: Any) -> bool:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=hint)
     try:
-        parser.parse_object({"value": copy(value)})
+        parser.parse_object({"value": deepcopy(value)})
     except ArgumentError:
         return False
     return True
 
 
-def copy(value: Any) -> Any:
-    """A value in Python's own dicts and lists, which the parser may change."""
-    if isinstance(value, dict):
-        return {key: copy(part) for key, part in value.items()}
-    return [copy(part) for part in value] if isinstance(value, list) else value
-
-
-def find_culprit(hint: Any, value: Any) -> tuple[Any, Any]:
-    """The type and value of the first entry that a list can't have; of anything else that itself."""
-    entries = value if isinstance(value, list) else []
-    wrong = ((part, entry) for part in list_entries(hint) for entry in entries if not takes(part, entry))
-    return next(wrong, (hint, value))
-
-
-def describe_type(hint: Any) -> tuple[list[str], list[str]]:
-    """The choices that a type has, and the names of what else it takes."""
-    parts = split_union(hint)
-    choices = [str(choice) for part in parts if get_origin(part) is Literal for choice in get_args(part)]
-    others = [part for part in parts if get_origin(part) is not Literal and part is not NoneType]
-    names = [str(part) if get_origin(part) else getattr(part, "__name__", str(part)) for part in others]
+def find_fault(name: str, hint: Any, value: Any) -> str:
+    """What is wrong with the value of an option, or with an entry of its list; nothing if its type takes it."""
+    if takes(hint, value):
+        return ""
+    entries = [(part, entry) for part in list_entries(hint) for entry in (value if isinstance(value, list) else [])]
+    hint, found = next((pair for pair in entries if not takes(*pair)), (hint, value))
+    text = str(found) if len(str(found)) <= MAX_SHOWN else f"{str(found)[:MAX_SHOWN]}..."
+    choices = [str(choice) for part in split_union(hint) if get_origin(part) is Literal for choice in get_args(part)]
+    types = [part for part in split_union(hint) if get_origin(part) is not Literal]
+    names = [str(part) if get_origin(part) else getattr(part, "__name__", str(part)) for part in types]
     names = [re.sub(r"[^\W\d]\w*\.", "", name).replace("timedelta", "timedelta (h:m:s)") for name in names]
-    return choices, names + ["null"] * (NoneType in parts)
+    *others, last = choices + [name.replace("NoneType", "null") for name in names]
+    expected = f"{', '.join(others)} or {last}" if others else last
+    return (
+        f"{name} {'is' if found is value else 'has'} {text!r}, expected {expected}{suggest_value(name, text, choices)}"
+    )

@@ -90,12 +90,8 @@ def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
     """The user's mistake that an error tells of; None if it is a fault, which keeps its traceback.
 
     Lightning complains of options as it complains of code. Of options it does before anything runs; later on a
-    complaint is of an option only if it names one that was given, or if a callback of Lightning's own has it. Below
-    code of the user's own it is of that code.
-
-    Args:
-        error: what a run ended with. jsonargparse raises errors of its own from those of the classes that it makes.
-        options: those of the Trainer that are not the defaults.
+    complaint is of an option only if it names one that was given (of `options`, which are not the defaults), or if a
+    callback of Lightning's own has it. Below code of the user's own it is of that code.
     """
     chain = list(follow_causes(error))
     mistake = next((str(cause) for cause in chain if isinstance(cause, InputError)), None)

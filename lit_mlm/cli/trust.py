@@ -49,15 +49,10 @@ class Trust:
 
 
 def take_trust(args: Sequence[str], classes: Iterable[str]) -> tuple[list[str], Trust]:
-    """Takes every ``--trust PACKAGE`` out of a command line.
+    """Takes every ``--trust PACKAGE`` out of a command line; returns the rest, and what is trusted.
 
-    Args:
-        args: the command line.
-        classes: the dotted paths of the classes that any config may name.
-
-    Returns:
-        The others, and what is trusted: `PLAIN`, these packages, the classes, and what is typed: of a module that comes
-        with Python or a library that alone, of the user's own the whole module of a class.
+    That is `PLAIN`, these packages, the classes that any config may name (by their dotted paths), and what is typed: of
+    a module that comes with Python or a library that alone, of the user's own the whole module of a class.
     """
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--trust", action="append", nargs="?", const="", default=[PLAIN])

@@ -13,9 +13,8 @@ from lightning.pytorch.loggers import Logger
 
 from lit_mlm.cli.signatures import (
     Option,
-    describe_type,
     find_classes,
-    find_culprit,
+    find_fault,
     list_class_options,
     list_entries,
     list_options,
@@ -121,12 +120,18 @@ def test_values_that_types_take(hint: Any, good: list[Any], bad: list[Any]) -> N
     assert [value for value in bad if takes(hint, value)] == []
 
 
-def test_words_for_types() -> None:
-    assert describe_type(Literal["a", 1] | bool | None) == (["a", "1"], ["bool", "null"])
-    assert describe_type(list[Logger] | Logger | timedelta) == ([], ["list[Logger]", "Logger", "timedelta (h:m:s)"])
-    assert describe_type(list[Annotated[float, Range(above=0.5)]]) == ([], ["list[Annotated[float, above 0.5]]"])
-
-
-def test_entry_that_is_wrong() -> None:
-    assert find_culprit(list[int] | None, [1, "a", "b"]) == (int, "a")
-    assert find_culprit(list[int] | None, "a") == (list[int] | None, "a")
+@pytest.mark.parametrize(
+    ("hint", "value", "fault"),
+    [
+        (int, "3", ""),
+        (Literal["add", 1] | bool | None, "ad", "x is 'ad', expected add, 1, bool or null; did you mean add?"),
+        (timedelta, "PT30M", "x is 'PT30M', expected timedelta (h:m:s)"),
+        (list[Callback] | Callback, 3, "x is '3', expected list[Callback] or Callback"),
+        (list[int] | None, [1, "a", "b"], "x has 'a', expected int"),
+        (list[int] | None, "a", "x is 'a', expected list[int] or null"),
+        (list[Annotated[float, Range(above=0.5)]], 3, "x is '3', expected list[Annotated[float, above 0.5]]"),
+        (int, "a" * 99, f"x is '{'a' * 80}...', expected int"),
+    ],
+)
+def test_faults_of_values(hint: Any, value: Any, fault: str) -> None:
+    assert find_fault("x", hint, value) == fault

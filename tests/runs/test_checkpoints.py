@@ -104,7 +104,7 @@ def test_damaged_checkpoint_names_itself(damage: str, last: Path) -> None:
         other.replace(last)
     else:
         last.write_bytes({"cut off": bytes(content[:-100]), "empty": b"", "one bit": bytes(content)}[damage])
-    with pytest.raises(InputError, match=f"{last} is damaged: its SHA-256 is [0-9a-f]{{12}}.*; take another"):
+    with pytest.raises(InputError, match=f"{last} is damaged: its SHA-256 is [0-9a-f]{{12}}.*; use another"):
         read_checkpoint(last)
     assert find_checkpoint(last.parent)[0] is None
 
