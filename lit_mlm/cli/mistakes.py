@@ -271,8 +271,9 @@ def list_classes(hint: Any) -> list[type]:
 
 
 def list_names(hint: Any) -> list[str]:
-    """Their names."""
-    return sorted({cls.__name__ for cls in list_classes(hint)})
+    """The names of those of lit-mlm and of the base's package; others may be imported by now."""
+    packages = {"lit_mlm", *(base.__module__.partition(".")[0] for base in find_classes(hint))}
+    return sorted({cls.__name__ for cls in list_classes(hint) if cls.__module__.partition(".")[0] in packages})
 
 
 def format_names(names: Sequence[str]) -> str:
