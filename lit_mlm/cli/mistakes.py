@@ -246,7 +246,9 @@ class MistakeFinder:
             tables = {cls.__name__: list_class_options(cls) for cls in list_classes(option.hint)}
             tables |= {"": option.hint} if isinstance(option.hint, dict) else {}
             valid += [f"{section}.{key}" for table in tables.values() for key in table]
-            if owner == section in self.classes and (others := [cls for cls in tables if name in tables[cls]]):
+            if owner == section in self.classes and (
+                others := [cls for cls in list_names(option.hint) if name in tables[cls]]
+            ):
                 advice = f"give --{section} CLASS before it{format_names(others)}"
                 self.refuse(f"{full} is no option of {self.classes[owner].__name__}; {advice}")
         siblings = [f"{owner}.{option}" for option in options] if owner else []
