@@ -185,7 +185,7 @@ def run_snippets(
 
 @pytest.mark.parametrize("page", [page for page in PAGES if find_blocks(page, "python") and page != "README.md"])
 def test_snippets_run(page: str, run_snippets: Callable[[str], dict[str, Any]]) -> None:
-    run_snippets(page)
+    assert run_snippets(page).keys() > {"TINY", "__builtins__"}
 
 
 def test_readme_s_snippets_run(

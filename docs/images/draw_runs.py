@@ -1,5 +1,6 @@
 """Draws the terminals that the README shows, from real runs: python docs/images/draw_runs.py (about 5 minutes)."""
 
+import errno
 import os
 import pty
 import re
@@ -47,8 +48,9 @@ def run(command: str, folder: Path) -> str:
     try:
         while part := os.read(ours, 65536):
             output += part
-    except OSError:  # Linux: the other end is closed
-        pass
+    except OSError as error:
+        if error.errno != errno.EIO:  # what Linux says where the other end is closed
+            raise
     if process.wait():
         raise SystemExit(f"{program} ended with {process.returncode}")
     return output.decode().replace("\r\n", "\n")

@@ -36,8 +36,10 @@ NEWER_OPTIONS = {"warmup_fraction": None, "decay_fraction": None, "layer_decay":
 
 def require_source(data: Any) -> None:
     """Refuses a data module without the required parts of `TextSource`; None and data without a tokenizer pass."""
-    missing = [name for name in REQUIRED if not (hasattr(type(data), name) or name in vars(data))] if data else []
-    if missing and getattr(data, "tokenizer", None) is not None:
+    if getattr(data, "tokenizer", None) is None:
+        return
+    missing = [name for name in REQUIRED if not (hasattr(type(data), name) or name in vars(data))]
+    if missing:
         raise InputError(
             f"{type(data).__name__} lacks {' and '.join(missing)}, which lit_mlm.batch.TextSource asks of a data module"
         )

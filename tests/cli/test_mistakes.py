@@ -135,7 +135,10 @@ BELL = "--config imdb.yaml --trainer.callbacks own_classes.Bell --trainer.callba
     ],
 )
 def test_what_is_right(command: str, find: Find) -> None:
+    """And is gone through to its end, where an option that there is not is refused."""
     find(command)
+    with pytest.raises(InputError, match="there is no option --no_such_option"):
+        find(f"{command} --no_such_option 3")
 
 
 @pytest.mark.parametrize(
