@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class DocumentReader:
         words: options of words to add to its vocabulary.
         cache_dir: of the data module.
         num_proc: processes for tokenising; by default the threads of the tokenizer.
+        hashes: of texts that `load` has hashed, by split, until `tokenize` takes them.
     """
 
     load_documents: Callable[[Collection[str]], dict[str, Dataset]]
@@ -77,6 +78,7 @@ class DocumentReader:
     words: NewWordOptions
     cache_dir: Path
     num_proc: int | None
+    hashes: dict[str, str] = field(default_factory=dict)
 
     def read(self, splits: Collection[str]) -> dict[str, Dataset]:
         """The documents of splits, in alphabetical order of the splits."""
@@ -112,7 +114,9 @@ class DocumentReader:
         def iterate_train() -> Iterator[str]:
             return iterate_texts(documents["train"])
 
-        text_hash = hash_texts(iterate_train()) if self.tokenizer.vocab_size is not None else ""
+        text_hash = ""
+        if self.tokenizer.vocab_size is not None:
+            text_hash = self.hashes["train"] = hash_texts(iterate_train())
         tokenizer = self.tokenizer.load(model, iterate_train, text_hash, self.cache_dir)
         check_tokenizer(tokenizer)
         if has_words and model is not None:
@@ -138,7 +142,7 @@ class DocumentReader:
             finds_words: records which tokens begin a word.
             segmenter: as in `lit_mlm.text.masking.word_starts.find_word_starts`.
         """
-        text_hash = hash_texts(iterate_texts(documents))
+        text_hash = self.hashes.pop(split, "") or hash_texts(iterate_texts(documents))
         parts: list[Any] = [text_hash, hash_tokenizer(tokenizer), per_document]
         if finds_words:
             parts += ["word_starts", hash_code(segmenter)]

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.base import TextDataModule
-from lit_mlm.data.masked.blocks import BlockOptions, BlockPolicy
+from lit_mlm.data.masked.blocks import BlockCutter, BlockOptions, BlockPolicy
 from lit_mlm.data.masked.dataset import MaskedBlocks
 from lit_mlm.data.masked.documents import DocumentReader, TokenizedText
 from lit_mlm.data.masked.masks import MaskOptions
@@ -32,6 +32,7 @@ from lit_mlm.text.blocks import DropTail
 from lit_mlm.text.masking.schedule import MaskScheduleName
 from lit_mlm.text.masking.strategies import MaskingStrategy
 from lit_mlm.text.masking.word_starts import Segmenter
+from lit_mlm.text.special_tokens import find_pad_id
 
 
 class BlocksDataModule(TextDataModule):
@@ -207,7 +208,9 @@ class BlocksDataModule(TextDataModule):
 
     def make_splits(self, stage: str) -> None:
         """Cuts, chooses, masks and packs the blocks of a stage."""
-        maker, splits = self.split_maker, self.find_splits(stage)
+        masking, pad_id = self.masks.make_masking(self.tokenizer), find_pad_id(self.tokenizer)
+        maker = SplitMaker(self.cutter, self.samples, self.masks, masking, pad_id, self.train_seed, self.pack_length)
+        splits = self.find_splits(stage)
         sources = {split: self.samples.get_source(split) for split in splits}
         tables = {source: maker.cut(source, self.texts[source]) for source in sources.values()}
         for split, source in sources.items():
@@ -216,10 +219,9 @@ class BlocksDataModule(TextDataModule):
             self.stream.begin()
 
     @property
-    def split_maker(self) -> SplitMaker:
-        """Makes examples for the tokenizer and the model."""
-        cutter = self.blocks.fit(self.tokenizer, self.max_length)
-        return SplitMaker(self.tokenizer, cutter, self.samples, self.masks, self.train_seed, self.pack_length)
+    def cutter(self) -> BlockCutter:
+        """Cuts blocks for the tokenizer and the model."""
+        return self.blocks.fit(self.tokenizer, self.max_length)
 
     # From examples to batches
 
@@ -260,7 +262,7 @@ class BlocksDataModule(TextDataModule):
     @property
     def sequence_length(self) -> int:
         """The maximum sequence length in any batch, in tokens; of a stream the block size."""
-        streamed = [self.split_maker.cutter.block_size] if self._begun else []
+        streamed = [self.cutter.block_size] if self._begun else []
         return max([*streamed, *(examples.sequence_length for examples in self.examples.values())])
 
     @property
@@ -294,14 +296,14 @@ class BlocksDataModule(TextDataModule):
         parts: list[Any] = [
             {split: streamed if text is None else text.key for split, text in texts.items()},
             hash_tokenizer(self.tokenizer),
-            [asdict(self.split_maker.cutter.options), asdict(self.samples), self.masks.describe()],
+            [asdict(self.cutter.options), asdict(self.samples), self.masks.describe()],
             list(self.source_weights.items()) if "train" in splits else [],
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def describe(self) -> str:
         """Describes the number of blocks of each split, how they were cut, and notable options."""
-        parts = describe_splits(self.splits, self.split_maker.cutter.options, self.batch_size, self.eval_batch_size)
+        parts = describe_splits(self.splits, self.cutter.options, self.batch_size, self.eval_batch_size)
         if "train" in self.splits:
             parts += self._describe_small(len(self.splits["train"].deal()))
         parts += self.masks.list_notes()
@@ -320,7 +322,7 @@ class BlocksDataModule(TextDataModule):
             "data_fingerprint": self._fingerprint([split]),
             "mask_fingerprint": self._mask_fingerprints[split, draws],
             "masking": str(self.masks.strategy),
-            "block_size": self.split_maker.cutter.block_size,
+            "block_size": self.cutter.block_size,
             "block_policy": self.blocks.block_policy,
             **found.collect_metadata(),
             **self.corpus.collect_metadata(),

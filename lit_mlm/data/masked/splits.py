@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from transformers import PreTrainedTokenizerBase
-
 from lit_mlm.data.masked.blocks import BlockCutter, BlockOptions
 from lit_mlm.data.masked.dataset import MaskedBlocks
 from lit_mlm.data.masked.documents import TokenizedText
@@ -14,7 +12,7 @@ from lit_mlm.data.masked.samples import SampleOptions
 from lit_mlm.data.packed import PackedExamples, describe_packing, find_padding, pack_examples
 from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import BlockTable, IntArray, find_shared_documents
-from lit_mlm.text.special_tokens import find_pad_id
+from lit_mlm.text.masking.masking import Masking
 
 
 @dataclass(frozen=True)
@@ -22,18 +20,20 @@ class SplitMaker:
     """Makes the examples of splits.
 
     Attributes:
-        tokenizer: of the model.
         cutter: cuts documents into blocks.
         samples: chooses blocks.
-        masks: masks blocks.
+        masks: options of the masks.
+        masking: masks blocks; the same for all splits.
+        pad_id: of the tokenizer.
         train_seed: of the training masks.
         pack_length: tokens of a row, special tokens included; None without packing.
     """
 
-    tokenizer: PreTrainedTokenizerBase
     cutter: BlockCutter
     samples: SampleOptions
     masks: MaskOptions
+    masking: Masking
+    pad_id: int
     train_seed: int
     pack_length: int | None
 
@@ -79,9 +79,9 @@ class SplitMaker:
             table=table,
             chosen=self.samples.choose(split, len(table)),
             special_tokens=self.cutter.special_tokens,
-            masking=self.masks.make_masking(self.tokenizer),
+            masking=self.masking,
             seed=self.train_seed if is_training else self.masks.eval_seed,
-            pad_id=find_pad_id(self.tokenizer),
+            pad_id=self.pad_id,
             word_starts=text.tokens.word_starts,
             schedule=self.masks.schedule if is_training else None,
         )

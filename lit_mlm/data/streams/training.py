@@ -75,7 +75,7 @@ class TrainingStream:
 
     def begin(self) -> None:
         """Makes the first examples, so that a bad record is found here rather than in a worker."""
-        data, cutter = self._data, self._data.split_maker.cutter
+        data, cutter = self._data, self._data.cutter
         make_blocks = partial(
             MaskedBlocks,
             special_tokens=cutter.special_tokens,
