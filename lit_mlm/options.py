@@ -73,6 +73,13 @@ def _check_option(name: str, parts: tuple[Any, ...], value: Any) -> None:
                 raise InputError(f"{name} must be {found}, got {value}")
 
 
+class DataOptions:
+    """Base of frozen dataclasses of data options, whose values are checked against their types however they are set."""
+
+    def __post_init__(self) -> None:
+        check_options("data", type(self), vars(self))
+
+
 def refuse_without(owner: str, value: object, **dependents: object) -> None:
     """Rejects dependent options that are set while the option they depend on is None."""
     for name, dependent in dependents.items():

@@ -8,7 +8,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count
+from lit_mlm.options import Count, DataOptions
 from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, join_tables
 from lit_mlm.text.special_tokens import SpecialTokens, find_special_tokens
 
@@ -16,7 +16,7 @@ BlockPolicy = Literal["concatenate", "document", "line"]
 
 
 @dataclass(frozen=True)
-class BlockOptions:
+class BlockOptions(DataOptions):
     """Options of `BlocksDataModule` that define the blocks; all are part of the fingerprint."""
 
     block_size: Count | None = None
@@ -27,6 +27,7 @@ class BlockOptions:
     special_tokens: Literal["document", "block"] = "document"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.block_policy != "concatenate":
             if self.map_batch_size is not None:
                 raise InputError(

@@ -10,7 +10,7 @@ from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count, Rate, Share, describe_option
+from lit_mlm.options import Count, DataOptions, Rate, Share, describe_option
 from lit_mlm.text.masking.masking import Masking
 from lit_mlm.text.masking.schedule import MaskSchedule, MaskScheduleName
 from lit_mlm.text.masking.strategies import MaskingStrategy, TokenMasking
@@ -18,7 +18,7 @@ from lit_mlm.text.masking.word_starts import Segmenter
 
 
 @dataclass(frozen=True)
-class MaskOptions:
+class MaskOptions(DataOptions):
     """Options of `BlocksDataModule` that define the masks; all are part of the fingerprint."""
 
     masking: MaskingStrategy | None = None
@@ -33,6 +33,7 @@ class MaskOptions:
     segmenter: Segmenter | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.segmenter is not None and not self.strategy.needs_words:
             raise InputError(f"data.segmenter has no effect on {type(self.strategy).__name__}, which uses no words")
         self.schedule  # noqa: B018 (checks the rates)

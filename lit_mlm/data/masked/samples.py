@@ -6,12 +6,12 @@ from typing import Literal
 import numpy as np
 
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count
+from lit_mlm.options import Count, DataOptions
 from lit_mlm.text.blocks import IntArray
 
 
 @dataclass(frozen=True)
-class SampleOptions:
+class SampleOptions(DataOptions):
     """Options of `BlocksDataModule` that choose examples among blocks; all are part of the fingerprint.
 
     >>> options = SampleOptions(num_train_blocks=2, num_val_blocks=3, val_source="train_blocks")
@@ -26,6 +26,7 @@ class SampleOptions:
     split_seed: int = 42
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.val_source == "train_blocks" and self.num_val_blocks is None:
             raise InputError("data.val_source train_blocks needs data.num_val_blocks: how many blocks to hold out")
 

@@ -19,7 +19,7 @@ from lit_mlm.data.streams.dataset import StreamedBlocks
 from lit_mlm.data.streams.sampler import StreamLoader, StreamSampler
 from lit_mlm.data.streams.shards import Cursor, StreamSource, WorkerCursor, number_examples
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count
+from lit_mlm.options import Count, DataOptions
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.special_tokens import find_pad_id
 
@@ -27,13 +27,14 @@ CHUNK_DOCUMENTS = 1000  # by default
 
 
 @dataclass(frozen=True)
-class StreamOptions:
+class StreamOptions(DataOptions):
     """Streaming options of a data module."""
 
     streaming: bool = False
     chunk_documents: Count | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.chunk_documents is not None and not self.streaming:
             raise InputError(f"data.chunk_documents ({self.chunk_documents}) has no effect without data.streaming true")
 

@@ -23,7 +23,7 @@ from lit_mlm.data.tagged.sentences import TaggedSentence, hash_sentences, number
 from lit_mlm.data.tagged.windows import LengthOptions, Windowing, WindowOptions
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import hash_tokenizer
-from lit_mlm.options import Count, Size
+from lit_mlm.options import Count, DataOptions, Size
 from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.text.tagging.alignment import encode_words, make_inside_table
 from lit_mlm.text.tagging.schemes import Scheme, find_scheme
@@ -34,7 +34,7 @@ Facts = dict[str, float | int | str]
 
 
 @dataclass(frozen=True)
-class TagOptions:
+class TagOptions(DataOptions):
     """Options of `TaggedDataModule` that define the labels; all are part of the fingerprint."""
 
     scheme: Scheme | None = None
@@ -42,6 +42,7 @@ class TagOptions:
     label_later_pieces: Literal["inside", "ignore"] = "inside"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.labels is not None and (not self.labels or len(set(self.labels)) < len(self.labels)):
             raise InputError(f"data.labels must name at least one label, each once, got {self.labels}")
 

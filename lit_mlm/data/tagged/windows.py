@@ -6,12 +6,12 @@ from typing import Any
 
 from lit_mlm.data.batches import LengthSampler
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count, Size
+from lit_mlm.options import Count, DataOptions, Size
 from lit_mlm.text.tagging.rows import TaggedRows
 
 
 @dataclass(frozen=True)
-class WindowOptions:
+class WindowOptions(DataOptions):
     """Options of `TaggedDataModule` that define the windows; all are part of the fingerprint."""
 
     window: Count | None = None
@@ -55,7 +55,7 @@ class Windowing:
 
 
 @dataclass(frozen=True)
-class LengthOptions:
+class LengthOptions(DataOptions):
     """Options of `TaggedDataModule` that define the batches."""
 
     group_by_length: bool | None = None
@@ -63,6 +63,7 @@ class LengthOptions:
     pack_length: Count | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.pack_length is not None and self.max_tokens_per_batch is not None:
             raise InputError(
                 "data.pack_length and data.max_tokens_per_batch are mutually exclusive: use data.batch_size"

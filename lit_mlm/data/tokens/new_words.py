@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
@@ -12,19 +12,20 @@ from lit_mlm.data.reading.documents import iterate_texts
 from lit_mlm.data.reading.files import BadRecordError, decode_lines, read_bytes
 from lit_mlm.data.tokens.vocabulary import add_words, find_split_words, measure_fertility
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count, refuse_without
+from lit_mlm.options import Count, DataOptions, Range, refuse_without
 from lit_mlm.runs.changes import refuse_changes
 
 
 @dataclass(frozen=True)
-class NewWordOptions:
+class NewWordOptions(DataOptions):
     """Options of `BlocksDataModule` that choose the new words."""
 
     new_words: list[str] | str | None = None
     num_new_words: Count | None = None
-    min_pieces: int | None = None
+    min_pieces: Annotated[int, Range(least=2)] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         refuse_without("data.num_new_words", self.num_new_words, min_pieces=self.min_pieces)
         if self.new_words is not None and self.num_new_words is not None:
             raise InputError(

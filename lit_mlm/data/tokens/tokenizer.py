@@ -15,11 +15,11 @@ from lit_mlm.data.tokens.training import Algorithm, load_or_train_tokenizer
 from lit_mlm.data.tokens.vocabulary import require_same_vocabulary
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import load_tokenizer
-from lit_mlm.options import refuse_without
+from lit_mlm.options import DataOptions, refuse_without
 
 
 @dataclass(frozen=True)
-class TokenizerOptions:
+class TokenizerOptions(DataOptions):
     """Options of `TextDataModule` that choose the tokenizer."""
 
     tokenizer: str | None
@@ -29,6 +29,7 @@ class TokenizerOptions:
     lowercase: bool | None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.tokenizer is not None and self.vocab_size is not None:
             raise InputError(
                 f"data.tokenizer ({self.tokenizer}) and data.vocab_size ({self.vocab_size}) are mutually exclusive: "
