@@ -378,7 +378,7 @@ BAD_INPUTS: list[BadInput] = [
     BadInput("no validation documents", give("--data.val_fraction", 0), ("val", "data.val_fraction")),
     BadInput("one document", train_file("a.txt", "a b c"), ("1 documents are too few", "data.val_fraction")),
     BadInput(
-        "no validation blocks", give("--data.num_val_blocks", 0), ("data.num_val_blocks is 0", "a number from 1 to")
+        "no validation blocks", give("--data.num_val_blocks", 0), ("data.num_val_blocks must be at least 1, got 0",)
     ),
     BadInput(
         "no full validation block",
