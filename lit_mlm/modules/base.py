@@ -130,15 +130,15 @@ class TransformerModule(NetModule, ABC):
     def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
         """Adds a batch to the metrics of its split."""
 
-    def compute_figures(self, split: str) -> dict[str, Any]:
+    def compute_metrics(self, split: str) -> dict[str, Any]:
         """Returns the metrics of a whole split, by the last part of their key."""
         metrics = add_up(self._get_metrics(split)).compute()
         if not isinstance(metrics, dict):
             raise TypeError(f"compute() of the metrics must return a dict by name, got {type(metrics)}")
         return metrics
 
-    def describe_results(self, figures: dict[str, Any]) -> list[str]:
-        """Formats lines for the terminal, such as a table, from the result of `compute_figures`."""
+    def describe_results(self, metrics: dict[str, Any]) -> list[str]:
+        """Formats lines for the terminal, such as a table, from the result of `compute_metrics`."""
         return []
 
     # Training
@@ -263,7 +263,7 @@ class TransformerModule(NetModule, ABC):
         self.metrics[split] = nn.ModuleList([self.make_metrics().to(self.device)])
 
     def _finish(self, split: str, prefix: str) -> None:
-        metrics = self.compute_figures(split)
+        metrics = self.compute_metrics(split)
         self._reset_metrics(split)
         self.results[prefix] = metrics
         whole = {name for name in self.headline[:1] if name in metrics}

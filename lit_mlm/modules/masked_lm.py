@@ -53,13 +53,13 @@ class MaskedLM(TransformerModule):
         """Adds the masked positions of a batch."""
         metrics.update(*compute_scored_logits(self._net, batch))
 
-    def compute_figures(self, split: str) -> dict[str, Any]:
+    def compute_metrics(self, split: str) -> dict[str, Any]:
         """Adds the split's metadata, the interval over several mask draws, and bits per byte.
 
         Bits per byte are the loss spread over the bytes of the text; unlike perplexity they are comparable across
         tokenizers.
         """
-        metrics = super().compute_figures(split)
+        metrics = super().compute_metrics(split)
         losses = []
         for draw in self._get_metrics(split):
             with suppress(InputError):  # a draw of few blocks may score no token

@@ -154,25 +154,25 @@ class TokenClassification(TransformerModule):
             for index, found in decoded.items()
         }
 
-    def compute_figures(self, split: str) -> dict[str, Any]:
+    def compute_metrics(self, split: str) -> dict[str, Any]:
         """Adds the split's metadata, after checking that all its words and entities were scored."""
-        metrics = super().compute_figures(split)
+        metrics = super().compute_metrics(split)
         if self._scores_part(split):
             return metrics  # the metadata is of the whole split
-        facts = self._tags.facts(split)
+        metadata = self._tags.facts(split)
         for name in ("num_words", "num_gold_entities"):
-            if name in facts and facts[name] != metrics[name]:
-                raise RuntimeError(f"{split}/{name}: {facts[name]} in the data, but {metrics[name]} were scored")
-        return metrics | facts
+            if name in metadata and metadata[name] != metrics[name]:
+                raise RuntimeError(f"{split}/{name}: {metadata[name]} in the data, but {metrics[name]} were scored")
+        return metrics | metadata
 
-    def describe_results(self, figures: dict[str, Any]) -> list[str]:
+    def describe_results(self, metrics: dict[str, Any]) -> list[str]:
         """Formats a table of entity types or tags."""
-        kinds = [name.removeprefix("f1/") for name in figures if name.startswith("f1/")]
+        kinds = [name.removeprefix("f1/") for name in metrics if name.startswith("f1/")]
         columns = [f"{name}/" for name in ("precision", "recall", "f1")]
-        number = "num_gold/" if "num_gold_entities" in figures else "support/"
-        rows = [(kind, *(figures[name + kind] for name in columns), figures[number + kind]) for kind in kinds]
-        if "num_gold_entities" in figures:
-            rows.append(("all", *(figures[name[:-1]] for name in columns), figures["num_gold_entities"]))
+        number = "num_gold/" if "num_gold_entities" in metrics else "support/"
+        rows = [(kind, *(metrics[name + kind] for name in columns), metrics[number + kind]) for kind in kinds]
+        if "num_gold_entities" in metrics:
+            rows.append(("all", *(metrics[name[:-1]] for name in columns), metrics["num_gold_entities"]))
         width = max(len(str(kind)) for kind, *_ in [("type",), *rows])
         head = f"{'type':{width}}  precision  recall      F1  number"
         return [head] + [f"{kind:{width}}  {p:9.4f}  {r:6.4f}  {f1:6.4f}  {num:6,}" for kind, p, r, f1, num in rows]
