@@ -1,21 +1,24 @@
 """`python -m lit_mlm tag`: the entities of texts and of sentences of words, or the tags of a column file's words."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.style import Style
+
 from lit_mlm.cli.plain import CommandParser, format_json, print_result
 from lit_mlm.errors import InputError
 from lit_mlm.inference.tag import Entity, TaggedText, find_tags, load_tagger
+from lit_mlm.text.tables import format_table
 
 TEXTS_AT_A_TIME = 256
 """Few enough that the first results of a long input don't wait for its last text."""
 
-COLOURS = (32, 34, 35, 36, 33, 31)
-"""Of the types of entities, by the number that a terminal knows each by."""
+COLOURS = ("green", "blue", "magenta", "cyan", "yellow", "red")
+"""Of the entity types, in order of appearance."""
 
 Source = str | Sequence[str]
 """A text, or the words of a sentence."""
@@ -67,12 +70,13 @@ def main(args: Sequence[str]) -> None:
         raise InputError("no text to tag: give texts as arguments or on standard input, or a file as --file, --columns")
     net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
     as_json = options.json or not (options.text or sys.stdout.isatty())
-    colours: dict[str, int] | None = {} if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    console = Console()
+    styles: dict[str, Style] | None = {} if console.color_system and not console.no_color else None
     for first in range(0, len(texts), TEXTS_AT_A_TIME):
         batch = texts[first : first + TEXTS_AT_A_TIME]
         for text, found in zip(batch, find_tags(net, tokenizer, batch, is_split=options.words), strict=True):
             record = make_record(found, isinstance(text, str), options.words)
-            print_result(format_json(record) if as_json else format_text(found.text, found.entities, colours))
+            print_result(format_json(record) if as_json else format_text(found.text, found.entities, styles))
 
 
 def make_record(found: TaggedText, is_text: bool, is_split: bool) -> dict[str, Any]:
@@ -89,35 +93,26 @@ def make_record(found: TaggedText, is_text: bool, is_split: bool) -> dict[str, A
     return ({"text": found.text} if is_text else {}) | words | {"entities": found.entities}
 
 
-def format_text(text: str, entities: list[Entity], colours: dict[str, int] | None = None) -> str:
-    """A text and its entities, or tagged words, in aligned columns: type, score, characters, text.
+def format_text(text: str, entities: list[Entity], styles: dict[str, Style] | None = None) -> str:
+    """Formats a text or tagged words, and a table of its entities: type, score, characters, text.
 
     Args:
         text: any.
         entities: of the text.
-        colours: those of the types so far, to which new ones are added; the text has none without it.
+        styles: of the types so far, to which new ones are added; None for no colours.
     """
-    rows = [(entity["type"], f"{entity['start']}:{entity['end']}", entity) for entity in entities]
-    type_width = max((len(kind) for kind, _, _ in rows), default=0)
-    place_width = max((len(place) for _, place, _ in rows), default=0)
-    return "\n".join(
-        [text if colours is None else colour_text(text, entities, colours)]
-        + [
-            f"  {kind:{type_width}}  {entity['score']:.3f}  {place:>{place_width}}  {' '.join(entity['text'].split())}"
-            for kind, place, entity in rows
-        ]
-    )
+    rows = [("", e["type"], f"{e['score']:.3f}", f"{e['start']}:{e['end']}", e["text"]) for e in entities]
+    first = text if styles is None else colour_text(text, entities, styles)
+    return "\n".join([first, *format_table(rows, "<<>><")])
 
 
-def colour_text(text: str, entities: list[Entity], colours: dict[str, int]) -> str:
-    """A text with each entity in the colour of its type, followed by the type, for a terminal."""
+def colour_text(text: str, entities: list[Entity], styles: dict[str, Style]) -> str:
+    """Colours each entity by its type, and appends the type, for a terminal."""
     parts, end = [], 0
     for entity in entities:
-        colour = colours.setdefault(entity["type"], COLOURS[len(colours) % len(COLOURS)])
-        parts += [
-            text[end : entity["start"]],
-            f"\033[1;{colour}m{entity['text']}\033[0;{colour}m {entity['type']}\033[0m",
-        ]
+        style = styles.setdefault(entity["type"], Style(color=COLOURS[len(styles) % len(COLOURS)]))
+        entity_text = (style + Style(bold=True)).render(entity["text"])
+        parts += [text[end : entity["start"]], entity_text, style.render(f" {entity['type']}")]
         end = entity["end"]
     return "".join([*parts, text[end:]])
 

@@ -18,6 +18,7 @@ from lit_mlm.modules.base import TransformerModule
 from lit_mlm.modules.optim import find_depths
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.packing import run_net
+from lit_mlm.text.tables import format_table
 from lit_mlm.text.tagging.decoding import Decoding
 from lit_mlm.text.tagging.schemes import Scheme
 
@@ -168,14 +169,12 @@ class TokenClassification(TransformerModule):
     def describe_results(self, metrics: dict[str, Any]) -> list[str]:
         """Formats a table of entity types or tags."""
         kinds = [name.removeprefix("f1/") for name in metrics if name.startswith("f1/")]
-        columns = [f"{name}/" for name in ("precision", "recall", "f1")]
         number = "num_gold/" if "num_gold_entities" in metrics else "support/"
-        rows = [(kind, *(metrics[name + kind] for name in columns), metrics[number + kind]) for kind in kinds]
+        keys = [(kind, f"precision/{kind}", f"recall/{kind}", f"f1/{kind}", number + kind) for kind in kinds]
         if "num_gold_entities" in metrics:
-            rows.append(("all", *(metrics[name[:-1]] for name in columns), metrics["num_gold_entities"]))
-        width = max(len(str(kind)) for kind, *_ in [("type",), *rows])
-        head = f"{'type':{width}}  precision  recall      F1  number"
-        return [head] + [f"{kind:{width}}  {p:9.4f}  {r:6.4f}  {f1:6.4f}  {num:6,}" for kind, p, r, f1, num in rows]
+            keys.append(("all", "precision", "recall", "f1", "num_gold_entities"))
+        rows = [(kind, *(f"{metrics[key]:.4f}" for key in scores), f"{metrics[num]:,}") for kind, *scores, num in keys]
+        return format_table([("type", "precision", "recall", "F1", "number"), *rows], "<>>>>")
 
     @property
     def _tags(self) -> TaggedSource:

@@ -138,7 +138,7 @@ def test_audit_of_documents(
     args = imdb_args(tiny_bert, cache_dir)
     folder = run_cli("audit", *args)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"documents of IMDBDataModule, in tokens of {tiny_bert}"
+    assert lines[0] == f"documents of IMDBDataModule, tokenizer {tiny_bert}"
     assert lines[2].split() == ["train", "val", "test"]
     assert lines[3].split() == ["documents", "22", "2", "12"]
     run_cli("audit", *args, "--json", "--splits", "test", "train", "--near_threshold", 0.5, "--num_examples", 1)

@@ -1,35 +1,28 @@
-"""The report on data as tables for a terminal."""
+"""Formats an audit report as plain-text tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
-WIDTH = 14
-"""Cells of a column of figures."""
-BAR = 8
-"""Cells of a histogram bar for all texts of a split."""
+from lit_mlm.data.audit.documents import QUANTILES
+from lit_mlm.text.tables import format_table
 
-TITLES = {"min": "tokens: least", "p5": "  5 %", "median": "  half", "p95": "  95 %", "max": "  most", "mean": "  mean"}
-"""Of the lengths: so many texts have no more."""
+BAR = 8
+"""Width of a histogram bar for all texts of a split."""
 
 Report = Mapping[str, Any]
 
 
 def format_report(report: Report) -> Iterator[str]:
-    """A report of `audit` in lines.
-
-    Args:
-        report: with any splits.
-    """
-    noun = report["kind"]
-    yield f"{noun} of {report['data']}, in tokens of {report['tokenizer']}"
+    """Formats a report of `audit` as lines."""
+    splits: dict[str, Any] = report["splits"]
+    rows = chain(_make_rows(report), _make_duplicate_rows(report), _make_entity_rows(splits))
+    yield f"{report['kind']} of {report['data']}, tokenizer {report['tokenizer']}"
     yield from report["notes"]
     yield ""
-    splits: dict[str, Any] = report["splits"]
-    yield _format_row("", list(splits))
-    for title, values in _list_rows(report):
-        yield _format_row(title, values)
+    yield from format_table([["", *splits], *rows], "<" + ">" * len(splits))
     yield ""
-    yield from _format_histogram(splits, noun)
+    yield from _format_histogram(splits, report["kind"].removesuffix("s"))
     for section in (_format_unreadable, _format_words, _format_tags, _format_inconsistent, _format_pairs):
         lines = list(section(report))
         if lines:
@@ -37,127 +30,114 @@ def format_report(report: Report) -> Iterator[str]:
             yield from lines
 
 
-def _list_rows(report: Report) -> Iterator[tuple[str, list[str]]]:
-    """The titles and the cells of the table."""
-    splits, limit = report["splits"], report["limit"]
-
-    def pick(key: str, form: str = ",") -> list[str]:
-        values = [facts.get(key) for facts in splits.values()]
-        return ["-" if value is None else format(value, form) for value in values]
-
-    yield report["kind"], pick(f"num_{report['kind']}")
-    if report["kind"] == "sentences":
-        yield "without words", pick("num_empty")
-    yield "words", pick("num_words")
-    yield "tokens", pick("num_tokens")
-    yield "tokens a word (fertility)", pick("fertility", ".3f")
-    yield "words of several tokens", pick("split_fraction", ".1%")
-    yield "unknown tokens", pick("num_unknown_tokens")
-    yield "without tokens", pick("num_without_tokens")
-    if limit is not None:
-        yield f"longer than {limit:,} tokens", pick("num_long")
-    for name in TITLES:
-        yield (
-            TITLES[name],
-            [f"{facts['lengths'][name]:{',.1f' if name == 'mean' else ',.0f'}}" for facts in splits.values()],
-        )
-    if report["kind"] == "sentences":
-        yield "words unseen in train", pick("unseen_word_fraction", ".1%")
-        yield "wrong tags", [f"{facts['wrong_tags']['num']:,}" for facts in splits.values()]
-    yield from _list_duplicates(report, list(splits))
-    yield from _list_entities(splits)
+def _make_rows(report: Report) -> Iterator[list[str]]:
+    """Yields a title and one cell per split for each metric that any split has."""
+    kind, metrics = report["kind"], report["splits"].values()
+    columns = [found | found["lengths"] | {"wrong": found.get("wrong_tags", {}).get("num")} for found in metrics]
+    rows = [
+        (kind, f"num_{kind}", ","),
+        ("without words", "num_empty", ","),
+        ("words", "num_words", ","),
+        ("tokens", "num_tokens", ","),
+        ("tokens per word (fertility)", "fertility", ".3f"),
+        ("words of several tokens", "split_fraction", ".1%"),
+        ("unknown tokens", "num_unknown_tokens", ","),
+        ("without tokens", "num_without_tokens", ","),
+        (f"longer than {report['limit'] or 0:,} tokens", "num_long", ","),
+        *((f"{name} tokens per {kind.removesuffix('s')}", name, ",.0f") for name in QUANTILES),
+        (f"mean tokens per {kind.removesuffix('s')}", "mean", ",.1f"),
+        ("words unseen in train", "unseen_word_fraction", ".1%"),
+        ("wrong tags", "wrong", ","),
+    ]
+    for title, key, form in rows:
+        values = [column.get(key) for column in columns]
+        if any(value is not None for value in values):
+            yield [title, *("-" if value is None else format(value, form) for value in values)]
 
 
-def _list_duplicates(report: Report, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    found = {(overlap["first"], overlap["second"]): overlap for overlap in report["duplicates"]}
+def _make_duplicate_rows(report: Report) -> Iterator[list[str]]:
+    overlaps, names = {(o["first"], o["second"]): o for o in report["duplicates"]}, list(report["splits"])
     for first in (None, *names[:-1]):
-        title = "repeat an earlier one" if first is None else f"are in {first}"
-        for key, words in (("num_exact", title), ("num_near", f"  nearly ({report['near_threshold']:g})")):
-            cells = [found.get((first or second, second)) for second in names]
-            if first is not None:
-                cells = [cell if cell and cell["first"] != cell["second"] else None for cell in cells]
-            yield words, ["" if cell is None else f"{cell[key]:,}" for cell in cells]
+        of = "" if first is None else f" of {first}"
+        near = f"near-duplicates{of} ({report['near_threshold']:g})"
+        for title, key in ((f"exact duplicates{of}", "num_exact"), (near, "num_near")):
+            found = [None if first == second else overlaps.get((first or second, second)) for second in names]
+            yield [title, *("" if overlap is None else f"{overlap[key]:,}" for overlap in found)]
 
 
-def _list_entities(splits: Report) -> Iterator[tuple[str, list[str]]]:
-    counts = [facts.get("entities") for facts in splits.values()]
+def _make_entity_rows(splits: Report) -> Iterator[list[str]]:
+    counts = [metrics.get("entities") for metrics in splits.values()]
     if None in counts:
         return
-    yield "entities", [f"{sum(found.values()):,}" for found in counts]
-    for kind in dict.fromkeys(kind for found in counts for kind in found):
-        yield f"  {kind or 'without a type'}", [f"{found.get(kind, 0):,}" for found in counts]
+    yield ["entities", *(f"{sum(found.values()):,}" for found in counts)]
+    for kind in dict.fromkeys(chain(*counts)):
+        yield [f"  {kind or 'without a type'}", *(f"{found.get(kind, 0):,}" for found in counts)]
 
 
-def _format_row(title: str, cells: Sequence[str]) -> str:
-    cells = [cell if len(cell) < WIDTH else f"..{cell[3 - WIDTH :]}" for cell in cells]  # a source may have any name
-    return (f"{title:<26}" + "".join(f"{cell:>{WIDTH}}" for cell in cells)).rstrip()
-
-
-def _format_histogram(splits: Report, noun: str) -> Iterator[str]:
-    """For each range of lengths how many texts have one, with a bar for their share in their split."""
-    yield f"tokens, and {noun} with so many"
-    counts = {name: {(b["from"], b["to"]): b["num"] for b in facts["histogram"]} for name, facts in splits.items()}
-    for low, high in sorted({place for found in counts.values() for place in found}):
-        cells = []
-        for found in counts.values():
+def _format_histogram(splits: Report, unit: str) -> Iterator[str]:
+    """Formats the number of texts in each range of lengths, with bars for their fractions of the splits."""
+    counts = [{(b["from"], b["to"]): b["num"] for b in metrics["histogram"]} for metrics in splits.values()]
+    rows = [[f"tokens per {unit}", *chain(*((name, "") for name in splits))]]
+    for low, high in sorted(set(chain(*counts))):
+        row = [f"{low:,} to {high:,}"]
+        for found in counts:
             number = found.get((low, high), 0)
-            bar = "#" * round(BAR * number / max(1, sum(found.values())))
-            cells.append(f"  {number:>{WIDTH - BAR + 1},} {bar:<{BAR}}")
-        yield (f"{low:>9,} to {high:<9,}" + "".join(cells)).rstrip()
+            row += [f"{number:,}", "#" * round(BAR * number / max(1, sum(found.values())))]
+        rows.append(row)
+    yield from format_table(rows, "<" + "><" * len(counts))
 
 
 def _format_unreadable(report: Report) -> Iterator[str]:
     for source, kinds in report["unreadable"].items():
         counts = [f"{found['num']:,} {kind}" for kind, found in kinds.items() if found["num"]]
         if counts:
-            yield f"left out of {source}: {', '.join(counts)}"
+            yield f"skipped in {source}: {', '.join(counts)}"
         for found in kinds.values():
             yield from (f"  {message}" for message in found["examples"])
 
 
 def _format_words(report: Report) -> Iterator[str]:
     for title, key in (("words with unknown tokens", "unknown_words"), ("words unseen in train", "unseen_words")):
-        for split, facts in report["splits"].items():
-            words = [f"{found['word']!r} {found['num']:,}" for found in facts.get(key, ())]
+        for split, metrics in report["splits"].items():
+            words = [f"{found['word']!r} {found['num']:,}" for found in metrics.get(key, ())]
             if words:
-                yield f"{title}, {split}: {', '.join(words)}"
+                yield f"{title} ({split}): {', '.join(words)}"
 
 
 def _format_tags(report: Report) -> Iterator[str]:
-    for split, facts in report["splits"].items():
-        if facts.get("unseen_tags"):
-            tags = ", ".join(f"{tag} {number:,}" for tag, number in facts["unseen_tags"].items())
-            yield f"tags that {split} has and train has not: {tags}"
-        wrong = facts.get("wrong_tags", {"num": 0, "examples": []})
+    for split, metrics in report["splits"].items():
+        if metrics.get("unseen_tags"):
+            tags = ", ".join(f"{tag} {number:,}" for tag, number in metrics["unseen_tags"].items())
+            yield f"tags unseen in train ({split}): {tags}"
+        wrong = metrics.get("wrong_tags", {"num": 0, "examples": []})
         if wrong["num"]:
             misspelt, misplaced = wrong["num_misspelt"], wrong["num"] - wrong["num_misspelt"]
-            yield f"wrong tags of {split}: {misspelt:,} misspelt, {misplaced:,} out of place, read as conlleval does"
+            yield f"wrong tags ({split}): {misspelt:,} misspelt, {misplaced:,} out of place, read as conlleval does"
             yield from (f"  {message}" for message in wrong["examples"])
 
 
 def _format_inconsistent(report: Report) -> Iterator[str]:
     entities = report.get("inconsistent_entities") or {"num": 0, "examples": []}
     if entities["num"]:
-        yield f"entities of several types: {entities['num']:,}"
+        yield f"entities with several types: {entities['num']:,}"
     for found in entities["examples"]:
         types = ", ".join(f"{kind} {number:,}" for kind, number in found["types"].items())
         yield f"  {found['surface']!r}: {types}"
     sentences = report.get("inconsistent_sentences") or {"num": 0, "examples": []}
     if sentences["num"]:
-        yield f"sentences that stand earlier with other tags: {sentences['num']:,}"
+        yield f"repeated sentences with different tags: {sentences['num']:,}"
     yield from (f"  {found['second']} = {found['first']}" for found in sentences["examples"])
 
 
 def _format_pairs(report: Report) -> Iterator[str]:
     for overlap in report["duplicates"]:
         first, second = overlap["first"], overlap["second"]
-        title = f"{second} repeats itself" if first == second else f"{second} overlaps {first}"
         if overlap["examples"]:
-            yield f"{title}, for example"
+            yield f"duplicates in {second}" if first == second else f"duplicates of {first} in {second}"
         for pair in overlap["examples"]:
             sign = "=" if pair["kind"] == "exact" else f"~ ({pair['similarity']:.2f})"
-            yield f"  {_name(pair['second'])} {sign} {_name(pair['first'])}"
+            yield f"  {_format_place(pair['second'])} {sign} {_format_place(pair['first'])}"
 
 
-def _name(text: Report) -> str:
+def _format_place(text: Report) -> str:
     return f"{text['split']} {text['index']}" if text["place"] is None else str(text["place"])

@@ -1,35 +1,24 @@
-"""Rows of text over each other in aligned columns, as a terminal shows them."""
+"""Aligns rows of text over each other, as a terminal shows them."""
 
-import unicodedata
 from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len, set_cell_size
 
 INDENT = "  "
 
 
-def measure_cells(text: str) -> int:
-    """The cells of a terminal that a text takes.
-
-    East Asian wide and full-width characters take two (Unicode Standard Annex 11), combining marks and format
-    characters none, all others one.
-
-    Args:
-        text: without control characters.
-    """
-    return sum(_measure_character(character) for character in text)
-
-
 def align_rows(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    """Rows in columns, indented; what doesn't fit into a line is continued below, all rows together.
+    """Aligns rows in indented columns and wraps all rows together.
 
     Args:
-        rows: texts, as many in each row.
-        width: cells of a line; a wider column is by itself.
+        rows: texts without control characters, the same number in each row.
+        width: of a line, in terminal cells; a wider column gets lines of its own.
 
     Yields:
-        The lines: for each part as many as there are rows, without white space at their ends.
+        One line per row for each group of columns, without trailing white space.
     """
     columns = list(zip(*rows, strict=True))
-    sizes = [max(map(measure_cells, column)) for column in columns]
+    sizes = [max(map(cell_len, column)) for column in columns]
     start = 0
     while start < len(columns):
         end, used = start + 1, len(INDENT) + sizes[start]
@@ -37,12 +26,5 @@ def align_rows(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
             used += 1 + sizes[end]
             end += 1
         for row in rows:
-            cells = zip(row[start:end], sizes[start:end], strict=True)
-            yield (INDENT + " ".join(text + " " * (size - measure_cells(text)) for text, size in cells)).rstrip()
+            yield (INDENT + " ".join(map(set_cell_size, row[start:end], sizes[start:end]))).rstrip()
         start = end
-
-
-def _measure_character(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1

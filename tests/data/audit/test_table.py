@@ -1,4 +1,4 @@
-"""The tables, as they stand."""
+"""The tables of a report, word for word."""
 
 from typing import Any
 
@@ -11,93 +11,93 @@ from lit_mlm.text.tagging.schemes import find_scheme
 from tests.data.audit.test_sentences import make
 
 DOCUMENTS = """\
-documents of OwnDataModule, in tokens of own
+documents of OwnDataModule, tokenizer own
 no test split: there is none
 
-                                   train           val
-documents                              3             2
-words                                  7             6
-tokens                                 9             8
-tokens a word (fertility)          1.286         1.333
-words of several tokens            28.6%         33.3%
-unknown tokens                         2             1
-without tokens                         0             0
-longer than 6 tokens                   1             1
-tokens: least                          2             1
-  5 %                                  2             1
-  half                                 2             4
-  95 %                                 5             7
-  most                                 5             7
-  mean                               3.0           4.0
-repeat an earlier one                  1             0
-  nearly (0.8)                         0             0
-are in train                                         0
-  nearly (0.8)                                       1
+                                train    val
+documents                           3      2
+words                               7      6
+tokens                              9      8
+tokens per word (fertility)     1.286  1.333
+words of several tokens         28.6%  33.3%
+unknown tokens                      2      1
+without tokens                      0      0
+longer than 6 tokens                1      1
+min tokens per document             2      1
+p5 tokens per document              2      1
+median tokens per document          2      4
+p95 tokens per document             5      7
+max tokens per document             5      7
+mean tokens per document          3.0    4.0
+exact duplicates                    1      0
+near-duplicates (0.8)               0      0
+exact duplicates of train                  0
+near-duplicates of train (0.8)             1
 
-tokens, and documents with so many
-        1 to 1                0                 1 ####
-        2 to 3                2 #####           0
-        4 to 7                1 ###             1 ####
+tokens per document  train         val
+1 to 1                   0           1  ####
+2 to 3                   2  #####    0
+4 to 7                   1  ###      1  ####
 
-left out of train: 1 empty, 1 undecodable
+skipped in train: 1 empty, 1 undecodable
   a.txt is empty
   b.txt, line 1: byte 0xe9
 
-words with unknown tokens, train: 'zoo' 2
-words with unknown tokens, val: '!' 1
+words with unknown tokens (train): 'zoo' 2
+words with unknown tokens (val): '!' 1
 
-train repeats itself, for example
+duplicates in train
   b.txt = a.txt
-val overlaps train, for example
+duplicates of train in val
   val 0 ~ (1.00) c.txt
 """
 
 SENTENCES = """\
-sentences of OwnDataModule, in tokens of own
+sentences of OwnDataModule, tokenizer own
 
-                                   train           val
-sentences                              3             2
-without words                          0             0
-words                                  6             3
-tokens                                 8             4
-tokens a word (fertility)          1.333         1.333
-words of several tokens            33.3%         33.3%
-unknown tokens                         0             0
-without tokens                         0             0
-tokens: least                          2             1
-  5 %                                  2             1
-  half                                 3             2
-  95 %                                 3             3
-  most                                 3             3
-  mean                               2.7           2.0
-words unseen in train                  -         33.3%
-wrong tags                             1             0
-repeat an earlier one                  1             0
-  nearly (0.8)                         0             0
-are in train                                         0
-  nearly (0.8)                                       0
-entities                               4             1
-  ORG                                  2             0
-  LOC                                  1             0
-  PER                                  1             0
-  MISC                                 0             1
+                                train    val
+sentences                           3      2
+without words                       0      0
+words                               6      3
+tokens                              8      4
+tokens per word (fertility)     1.333  1.333
+words of several tokens         33.3%  33.3%
+unknown tokens                      0      0
+without tokens                      0      0
+min tokens per sentence             2      1
+p5 tokens per sentence              2      1
+median tokens per sentence          3      2
+p95 tokens per sentence             3      3
+max tokens per sentence             3      3
+mean tokens per sentence          2.7    2.0
+words unseen in train               -  33.3%
+wrong tags                          1      0
+exact duplicates                    1      0
+near-duplicates (0.8)               0      0
+exact duplicates of train                  0
+near-duplicates of train (0.8)             0
+entities                            4      1
+  ORG                               2      0
+  LOC                               1      0
+  PER                               1      0
+  MISC                              0      1
 
-tokens, and sentences with so many
-        1 to 1                0                 1 ####
-        2 to 3                3 ########        1 ####
+tokens per sentence  train            val
+1 to 1                   0              1  ####
+2 to 3                   3  ########    1  ####
 
-words unseen in train, val: 'lamb' 1
+words unseen in train (val): 'lamb' 1
 
-wrong tags of train: 0 misspelt, 1 out of place, read as conlleval does
+wrong tags (train): 0 misspelt, 1 out of place, read as conlleval does
   train.txt, line 5 ('call'): tag 'I-LOC', expected B-LOC, as no entity of this type comes right before (IOB2)
-tags that val has and train has not: B-MISC 1
+tags unseen in train (val): B-MISC 1
 
-entities of several types: 1
+entities with several types: 1
   'EU': ORG 1, PER 1
-sentences that stand earlier with other tags: 1
+repeated sentences with different tags: 1
   train.txt, line 7 = train.txt, line 1
 
-train repeats itself, for example
+duplicates in train
   train.txt, line 7 = train.txt, line 1
 """
 
