@@ -1,1 +1,1 @@
-"""Reports on the data before training."""
+"""Data reports before training."""

@@ -1,4 +1,4 @@
-"""The report on documents, and the parts it shares with the report on sentences."""
+"""Audits documents; the audit of sentences shares the metrics of tokens and duplicates."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +30,8 @@ def audit_documents(
 
     Args:
         splits: documents by split.
-        tokenizer: a fast one.
-        limit: maximum tokens of the model, special tokens included.
+        tokenizer: a fast tokenizer.
+        limit: maximum number of tokens, special tokens included; None for no limit.
         near_threshold: as in `audit`.
         num_examples: as in `audit`.
 
@@ -39,20 +39,21 @@ def audit_documents(
         ``splits`` and ``duplicates`` of the report.
     """
     finder = DuplicateFinder(near_threshold)
-    facts = {
-        split: _measure(split, documents, tokenizer, limit, finder, num_examples) for split, documents in splits.items()
+    metrics = {
+        split: _measure_split(split, documents, tokenizer, limit, finder, num_examples)
+        for split, documents in splits.items()
     }
 
-    def locate(split: str, number: int) -> str | None:
-        return splits[split][number][PLACE] if PLACE in splits[split].column_names else None
+    def get_place(split: str, index: int) -> str | None:
+        return splits[split][index][PLACE] if PLACE in splits[split].column_names else None
 
-    def read(split: str, number: int) -> str:
-        return str(splits[split][number][TEXT])
+    def get_text(split: str, index: int) -> str:
+        return str(splits[split][index][TEXT])
 
-    return {"splits": facts, "duplicates": list_duplicates(finder, read, locate, num_examples)}
+    return {"splits": metrics, "duplicates": list_duplicates(finder, get_text, get_place, num_examples)}
 
 
-def _measure(
+def _measure_split(
     split: str,
     documents: Dataset,
     tokenizer: PreTrainedTokenizerBase,
@@ -66,28 +67,28 @@ def _measure(
         finder.add(split, batch[TEXT])
         ids = tokenize_batch(batch, tokenizer, add_special_tokens=False)[INPUT_IDS]
         lengths.append(pc.list_value_length(ids).to_numpy())
-        found = measure_fertility(batch[TEXT], tokenizer)  # by batch, as it holds the distinct words
+        found = measure_fertility(batch[TEXT], tokenizer)  # keeps the distinct words of one batch only
         counts += (found.num_words, found.num_tokens, found.num_split_words, found.num_unknown)
         unknown_words.update(found.unknown_words)
     num_words, num_tokens, num_split, num_unknown = counts.tolist()
     words = Fertility(num_words, num_tokens, num_split, num_unknown, unknown_words)
-    options = np.concatenate(lengths, dtype=np.int64), words, tokenizer, limit, num_examples
-    return {"num_documents": len(documents)} | describe_tokens(*options)
+    token_metrics = measure_tokens(np.concatenate(lengths, dtype=np.int64), words, tokenizer, limit, num_examples)
+    return {"num_documents": len(documents)} | token_metrics
 
 
-def describe_tokens(
+def measure_tokens(
     lengths: IntArray, words: Fertility, tokenizer: PreTrainedTokenizerBase, limit: int | None, num_examples: int
 ) -> dict[str, Any]:
-    """The report on the words and tokens of a split.
+    """Computes the metrics of the words and tokens of a split.
 
     Args:
-        lengths: tokens of each text, without special tokens, shape (N,).
-        words: and their tokens.
-        tokenizer: of the tokens.
-        limit: maximum tokens of the model, special tokens included.
-        num_examples: words to list.
+        lengths: number of tokens of each text, without special tokens, shape (N,).
+        words: counts of words and of their tokens.
+        tokenizer: adds the special tokens.
+        limit: maximum number of tokens, special tokens included; None for no limit.
+        num_examples: maximum number of words to list.
     """
-    room = None if limit is None else limit - len(find_special_tokens(tokenizer))
+    max_length = None if limit is None else limit - len(find_special_tokens(tokenizer))
     common = sorted(words.unknown_words.items(), key=lambda item: (-item[1], item[0]))[:num_examples]
     return {
         "num_words": words.num_words,
@@ -95,9 +96,9 @@ def describe_tokens(
         "fertility": words.fertility,
         "split_fraction": words.split_fraction,
         "num_unknown_tokens": words.num_unknown,
-        "unknown_words": [{"word": word, "num": number} for word, number in common],
+        "unknown_words": [{"word": word, "num": num} for word, num in common],
         "num_without_tokens": int((lengths == 0).sum()),
-        "num_long": None if room is None else int((lengths > room).sum()),
+        "num_long": None if max_length is None else int((lengths > max_length).sum()),
         "lengths": {name: float(np.quantile(lengths, q)) for name, q in QUANTILES.items()}
         | {"mean": float(lengths.mean())},
         "histogram": count_lengths(lengths),
@@ -105,41 +106,41 @@ def describe_tokens(
 
 
 def count_lengths(lengths: IntArray) -> list[dict[str, int]]:
-    """A histogram of the lengths of N >= 1 texts; bins end before powers of two.
+    """Computes a histogram of the lengths of N >= 1 texts, with bins [2^i, 2^(i+1) - 1].
 
     >>> count_lengths(np.array([3, 4, 4]))
     [{'from': 2, 'to': 3, 'num': 1}, {'from': 4, 'to': 7, 'num': 2}]
     """
-    bins = np.frexp(lengths.astype(np.float64))[1]  # the number of binary digits
+    bins = np.frexp(lengths.astype(np.float64))[1]  # number of binary digits
     counts = np.bincount(bins)
     first = int(np.flatnonzero(counts)[0])
     return [
-        {"from": 2 ** (i - 1) if i else 0, "to": 2**i - 1, "num": int(number)}
-        for i, number in enumerate(counts)
+        {"from": 2 ** (i - 1) if i else 0, "to": 2**i - 1, "num": int(num)}
+        for i, num in enumerate(counts)
         if i >= first
     ]
 
 
 def list_duplicates(
     finder: DuplicateFinder,
-    read: Callable[[str, int], str],
-    locate: Callable[[str, int], str | None],
+    get_text: Callable[[str, int], str],
+    get_place: Callable[[str, int], str | None],
     num_examples: int,
-    numbers: Mapping[str, Sequence[int]] | None = None,
+    indices: Mapping[str, Sequence[int]] | None = None,
 ) -> list[dict[str, Any]]:
-    """The report on duplicates.
+    """Lists duplicates within and across splits.
 
     Args:
-        finder: with all texts.
-        read: returns the text of a split with a number.
-        locate: returns its place; None if unknown.
-        num_examples: pairs to list of each kind.
-        numbers: the number in the split of each text in the finder, if it does not have all texts.
+        finder: holds the texts.
+        get_text: returns a text by its split and index in the finder.
+        get_place: returns its file and line, or None if unknown.
+        num_examples: maximum number of pairs to list, of each kind.
+        indices: index in the split of each text in the finder, by split, if the finder lacks some texts.
     """
 
-    def name(split: str, number: int) -> dict[str, Any]:
-        index = number if numbers is None else numbers[split][number]
-        return {"split": split, "index": index, "place": locate(split, number)}
+    def describe_text(split: str, number: int) -> dict[str, Any]:
+        index = number if indices is None else indices[split][number]
+        return {"split": split, "index": index, "place": get_place(split, number)}
 
     return [
         {
@@ -151,12 +152,12 @@ def list_duplicates(
                 {
                     "kind": kind,
                     "similarity": round(pair.similarity, 4),
-                    "first": name(overlap.first, pair.first),
-                    "second": name(overlap.second, pair.second),
+                    "first": describe_text(overlap.first, pair.first),
+                    "second": describe_text(overlap.second, pair.second),
                 }
                 for kind, pairs in (("exact", overlap.exact), ("near", overlap.near))
                 for pair in pairs
             ],
         }
-        for overlap in finder.find(read, num_examples)
+        for overlap in finder.find(get_text, num_examples)
     ]

@@ -1,9 +1,10 @@
-"""Texts that stand twice, within a split and in two splits: the same text, and nearly the same."""
+"""Finds exact and near-duplicates within and across splits."""
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,12 @@ from lit_mlm.text.blocks import IntArray
 
 @dataclass(frozen=True)
 class Pair:
-    """Two texts.
+    """A pair of duplicates.
 
     Attributes:
-        first: the number of one in its split, from 0.
-        second: of the other; the later one, if both are of one split.
-        similarity: Jaccard similarity of their shingles; 1 of the same text.
+        first: index of one text in its split.
+        second: index of the other text; the higher one if both are in the same split.
+        similarity: Jaccard similarity of their shingles; 1 for exact duplicates.
     """
 
     first: int
@@ -35,15 +36,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many texts of a split stand in another, or stand earlier in the same one.
+    """The texts of a split with duplicates in another split, or earlier in the same split.
 
     Attributes:
-        first: the split that is looked in.
-        second: the split whose texts are counted; the same one for repetitions within it.
-        num_exact: texts that are there as they are, but for white space.
-        num_near: others that are there nearly as they are.
-        exact: examples of these pairs, in the order of the second split.
-        near: examples, the most similar ones first.
+        first: the split that is searched.
+        second: the split whose texts are counted; may be the same.
+        num_exact: texts with an exact duplicate, up to white space.
+        num_near: other texts with a near-duplicate.
+        exact: examples of exact duplicates, in the order of the second split.
+        near: examples of near-duplicates, by descending similarity.
     """
 
     first: str
@@ -55,14 +56,13 @@ class Overlap:
 
 
 class DuplicateFinder:
-    """Takes texts one by one, and keeps their hashes alone: 8 bytes and 8 for each band (21 bands at 0.8) a text.
+    """Finds duplicates from hashes: 8 bytes per text and 8 per band (21 bands at 0.8).
 
-    The same text means the same 64-bit hash: of ten million texts some pair is mistaken for one text with a
-    probability of 3e-6. Near-duplicates are as likely missed as `choose_banding` says, and never wrongly found, since
-    each proposed pair is compared.
+    Exact duplicates have equal 64-bit hashes; any collision among ten million texts has probability 3e-6. The recall of
+    near-duplicates is that of `choose_banding`; their precision is 1, since each candidate pair is compared.
 
     Args:
-        threshold: least Jaccard similarity of near-duplicates' shingles, above 0 and at most 1.
+        threshold: minimum Jaccard similarity of the shingles of near-duplicates, above 0 and at most 1.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -73,7 +73,7 @@ class DuplicateFinder:
         self._has_words = bytearray()
 
     def add(self, split: str, texts: Sequence[str]) -> None:
-        """Takes the next texts of a split; those of one split come one after the other."""
+        """Adds the next texts of a split; add all texts of a split before those of the next."""
         rows = np.zeros((len(texts), self._banding.num_bands), dtype=np.uint64)
         for row, text in zip(rows, texts, strict=True):
             content = " ".join(text.split()).encode("utf-8", "surrogatepass")
@@ -85,42 +85,41 @@ class DuplicateFinder:
         self._bands.append(rows)
 
     def find(self, get_text: Callable[[str, int], str], num_examples: int) -> list[Overlap]:
-        """Finds duplicates within each split and then between each two, in the order in which they were added.
+        """Finds duplicates within each split, then across each pair of splits, in the order in which they were added.
 
         Args:
-            get_text: the text of a split with a number, for comparison.
-            num_examples: of each kind, at least 0.
+            get_text: returns a text by its split and index, for comparison.
+            num_examples: maximum number of pairs to list, of each kind.
         """
-        parts = [np.frombuffer(hashes, dtype=np.uint64) for hashes in self._hashes.values()]
-        _, firsts, unique = np.unique(np.concatenate(parts), return_index=True, return_inverse=True)
-        ends = np.cumsum([len(part) for part in parts])
-        starts = ends - [len(part) for part in parts]
+        hashes = [np.frombuffer(split, dtype=np.uint64) for split in self._hashes.values()]
+        _, firsts, unique = np.unique(np.concatenate(hashes), return_index=True, return_inverse=True)
+        ends = np.cumsum([len(split) for split in hashes])
+        starts = ends - [len(split) for split in hashes]
         names = list(self._hashes)
 
         @lru_cache(maxsize=1024)
-        def read(text: int) -> HashArray:
-            place = int(np.searchsorted(ends, firsts[text], side="right"))
-            return hash_shingles(get_text(names[place], int(firsts[text] - starts[place])))
+        def get_shingles(text: int) -> HashArray:
+            split = int(np.searchsorted(ends, firsts[text], side="right"))
+            return hash_shingles(get_text(names[split], int(firsts[text] - starts[split])))
 
-        proposed = self._propose(firsts)
-        similarities = np.array([measure_similarity(read(a), read(b)) for a, b in proposed.tolist()])
+        candidates = self._propose_pairs(firsts)
+        similarities = np.array([measure_similarity(get_shingles(a), get_shingles(b)) for a, b in candidates.tolist()])
         is_near = similarities >= self._threshold
-        near = _NearPairs(proposed[is_near, 0], proposed[is_near, 1], similarities[is_near])
+        near = _NearPairs(candidates[is_near, 0], candidates[is_near, 1], similarities[is_near])
         texts = {name: unique[start:end] for name, start, end in zip(names, starts, ends, strict=True)}
-        members = {name: _Members.of(numbers, len(firsts)) for name, numbers in texts.items()}
-        couples = [(name, name) for name in names]
-        couples += [(first, second) for i, first in enumerate(names) for second in names[i + 1 :]]
+        members = {name: _Members.from_texts(split, len(firsts)) for name, split in texts.items()}
+        pairs = [*((name, name) for name in names), *combinations(names, 2)]
         return [
             _find_within(name, members[name], texts[name], near, num_examples)
             if name == other
             else _find_across((name, other), (members[name], members[other]), texts[other], near, num_examples)
-            for name, other in couples
+            for name, other in pairs
         ]
 
-    def _propose(self, firsts: IntArray) -> IntArray:
-        """Pairs of distinct texts that may be near-duplicates, each by its number among these, shape (P, 2)."""
+    def _propose_pairs(self, firsts: IntArray) -> IntArray:
+        """Returns candidate pairs of near-duplicates, as ids of distinct texts, shape (P, 2)."""
         has_words = np.frombuffer(self._has_words, dtype=np.uint8)[firsts] > 0
-        order = np.argsort(firsts)  # pairs are proposed among neighbours, which are to be of one split
+        order = np.argsort(firsts)  # candidates are neighbours: keep splits together
         order = order[has_words[order]]
         bands = np.concatenate(self._bands)[firsts[order]]
         return order[propose_pairs(list(bands.T))]
@@ -128,7 +127,7 @@ class DuplicateFinder:
 
 @dataclass(frozen=True)
 class _NearPairs:
-    """Pairs of distinct texts by their numbers among all distinct ones, shape (P,) each."""
+    """Pairs of near-duplicates as ids of distinct texts, shape (P,) each."""
 
     one: IntArray
     other: IntArray
@@ -140,15 +139,15 @@ class _Members:
     """The distinct texts of a split.
 
     Attributes:
-        first: index of the first occurrence of each distinct text in this split, -1 if there is none, shape (U,).
-        counts: how often, shape (U,).
+        first: index of the first occurrence of each distinct text in the split, -1 if missing, shape (U,).
+        counts: number of occurrences, shape (U,).
     """
 
     first: IntArray
     counts: IntArray
 
     @classmethod
-    def of(cls, texts: IntArray, num_distinct: int) -> "_Members":
+    def from_texts(cls, texts: IntArray, num_distinct: int) -> "_Members":
         first = np.full(num_distinct, -1)
         first[texts[::-1]] = np.arange(len(texts))[::-1]
         return cls(first, np.bincount(texts, minlength=num_distinct))
@@ -157,10 +156,10 @@ class _Members:
 def _find_within(name: str, split: _Members, texts: IntArray, near: _NearPairs, num_examples: int) -> Overlap:
     repeated = np.flatnonzero(split.first[texts] < np.arange(len(texts)))
     exact = [Pair(int(split.first[texts[i]]), int(i), 1.0) for i in repeated[:num_examples]]
-    places = np.stack([split.first[near.one], split.first[near.other]])
-    is_here = (places >= 0).all(axis=0)
-    earlier, later = np.sort(places[:, is_here], axis=0)
-    pairs = _choose_best(earlier, later, near.similarities[is_here])
+    indices = np.stack([split.first[near.one], split.first[near.other]])
+    is_within = (indices >= 0).all(axis=0)
+    earlier, later = np.sort(indices[:, is_within], axis=0)
+    pairs = _choose_best(earlier, later, near.similarities[is_within])
     return Overlap(name, name, len(repeated), len(pairs), exact, pairs[:num_examples])
 
 
@@ -171,18 +170,18 @@ def _find_across(
     shared = np.flatnonzero(first.counts[texts] > 0)
     exact = [Pair(int(first.first[texts[i]]), int(i), 1.0) for i in shared[:num_examples]]
     sources, targets = np.append(near.one, near.other), np.append(near.other, near.one)
-    # A text that is in the first split as it is counts as exact alone.
-    is_here = (first.counts[sources] > 0) & (second.counts[targets] > 0) & (first.counts[targets] == 0)
-    sources, targets = sources[is_here], targets[is_here]
-    similarities = np.append(near.similarities, near.similarities)[is_here]
+    # A text with an exact duplicate is not counted as a near-duplicate.
+    is_across = (first.counts[sources] > 0) & (second.counts[targets] > 0) & (first.counts[targets] == 0)
+    sources, targets = sources[is_across], targets[is_across]
+    similarities = np.append(near.similarities, near.similarities)[is_across]
     pairs = _choose_best(first.first[sources], second.first[targets], similarities)
     num_near = int(second.counts[np.unique(targets)].sum())
     return Overlap(*names, len(shared), num_near, exact, pairs[:num_examples])
 
 
 def _choose_best(firsts: IntArray, seconds: IntArray, similarities: npt.NDArray[np.float64]) -> list[Pair]:
-    """For each second text its most similar first one; the most similar pairs stand first."""
-    found: dict[int, Pair] = {}
+    """Returns the most similar first text for each second one, by descending similarity."""
+    best: dict[int, Pair] = {}
     for i in np.lexsort((firsts, seconds, -similarities)).tolist():
-        found.setdefault(int(seconds[i]), Pair(int(firsts[i]), int(seconds[i]), float(similarities[i])))
-    return list(found.values())
+        best.setdefault(int(seconds[i]), Pair(int(firsts[i]), int(seconds[i]), float(similarities[i])))
+    return list(best.values())

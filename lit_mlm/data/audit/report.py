@@ -1,8 +1,7 @@
-"""A report on data before training: counts, bad records, duplicates and tokens.
+"""Audits data before training: counts, bad records, duplicates and tokens.
 
-It keeps hashes of the texts (about 200 bytes each, `DuplicateFinder`), their lengths (8 bytes) and the words with
-unknown tokens; documents are read in batches of 1,000. The data module keeps all sentences in memory, and documents
-on disk. Time is linear in the number of texts.
+Time is linear in the number of texts. Memory holds hashes of the texts (about 200 bytes each, `DuplicateFinder`), their
+lengths (8 bytes each) and the words with unknown tokens. Documents are read from disk in batches of 1,000.
 """
 
 from collections import Counter
@@ -20,7 +19,7 @@ from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.errors import InputError
 
 FORMAT = 2
-"""Version of the report; it changes if a key is removed or changes its meaning, not if one is added."""
+"""Version of the report; raised if a key is removed or changes its meaning."""
 
 
 def audit(
@@ -30,19 +29,19 @@ def audit(
     near_threshold: float = 0.8,
     num_examples: int = 3,
 ) -> dict[str, Any]:
-    """Examines the texts of a data module without training.
+    """Audits the texts of a data module without training.
 
     Args:
-        data: of documents or tagged words.
-        model: with the default tokenizer, and the maximum length that sentences are compared to.
-        splits: of train, val and test; by default all that exist, at least train and val. Each source of mixed training
-            text is a split by its name.
+        data: a data module of documents or tagged sentences.
+        model: provides the default tokenizer and maximum length.
+        splits: of train, val and test; by default all that exist, at least train and val. Each source of a training
+            mixture is reported as a split of its own.
         near_threshold: minimum Jaccard similarity of near-duplicates, above 0 and at most 1.
-        num_examples: texts, words and places to list for each finding, at least 0.
+        num_examples: maximum number of examples to list for each finding, at least 0.
 
     Returns:
-        The report, as plain data for JSON. `FORMAT` is its version; ``kind`` is ``documents`` or ``sentences``, and the
-        latter has more keys.
+        The report, serialisable as JSON. ``format`` is `FORMAT`; ``kind`` is ``documents`` or ``sentences``, which have
+        more keys.
     """
     if not 0 < near_threshold <= 1:
         raise InputError(f"--near_threshold must be above 0 and at most 1, got {near_threshold}")
@@ -50,13 +49,13 @@ def audit(
         raise InputError(f"--num_examples must be at least 0, got {num_examples}")
     if not hasattr(data, "load_texts"):
         raise InputError(
-            f"audit needs a method load_texts, which gives the documents of splits (see BlocksDataModule), and "
-            f"{type(data).__name__} lacks it"
+            f"audit needs a method load_texts, which returns the documents of splits (see BlocksDataModule), but "
+            f"{type(data).__name__} has none"
         )
     data.attach(model)
     data.bad_records = {}
-    texts, notes = _load(data, splits)
-    texts = _part_train(texts, getattr(data, "source_weights", {}))
+    texts, notes = _load_splits(data, splits)
+    texts = _split_by_source(texts, getattr(data, "source_weights", {}))
     is_tagged = isinstance(data, TaggedDataModule)
     limit = data.windowing.window if isinstance(data, TaggedDataModule) else model.max_length
     if isinstance(data, BlocksDataModule):
@@ -69,31 +68,31 @@ def audit(
         "limit": limit,
         "near_threshold": near_threshold,
         "notes": notes,
-        "unreadable": {name: _summarize(found, num_examples) for name, found in data.bad_records.items()},
+        "unreadable": {name: _summarize_records(found, num_examples) for name, found in data.bad_records.items()},
     }
     if isinstance(data, TaggedDataModule):
         return head | audit_sentences(texts, data.tokenizer, data.find_scheme, limit, near_threshold, num_examples)
     return head | audit_documents(texts, data.tokenizer, limit, near_threshold, num_examples)
 
 
-def _load(data: Any, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
-    """The texts of each split, in order, and notes on splits without text."""
-    asked, notes = list(splits or STAGE_OF_SPLIT), []
+def _load_splits(data: Any, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
+    """Returns the texts by split, in order, and notes on splits without texts."""
+    requested, notes = list(splits or STAGE_OF_SPLIT), []
     try:
-        loaded: dict[str, Any] = dict(data.load_texts(asked))
+        loaded: dict[str, Any] = dict(data.load_texts(requested))
     except InputError as error:
         if splits is not None:
             raise
-        asked = ["train", "val"]
-        loaded = dict(data.load_texts(asked))  # raises again if one of these failed
+        requested = ["train", "val"]
+        loaded = dict(data.load_texts(requested))  # raises again if the error is not of the test split
         notes.append(f"no test split: {error}")
-    ordered = [split for split in STAGE_OF_SPLIT if split in asked]
-    notes += [f"{split}: made of the documents of train" for split in ordered if split not in loaded]
+    ordered = [split for split in STAGE_OF_SPLIT if split in requested]
+    notes += [f"{split}: held-out blocks of the train documents" for split in ordered if split not in loaded]
     return {split: loaded[split] for split in ordered if split in loaded}, notes
 
 
-def _part_train(texts: dict[str, Any], sources: Collection[str]) -> dict[str, Any]:
-    """Makes each training source a split, so that duplicates between sources are found."""
+def _split_by_source(texts: dict[str, Any], sources: Collection[str]) -> dict[str, Any]:
+    """Makes each training source a split, to find duplicates across sources."""
     if "train" not in texts or not sources:
         return texts
     parts = zip(sources, part_sources(texts["train"]), strict=False)  # trailing sources may have no documents
@@ -101,8 +100,8 @@ def _part_train(texts: dict[str, Any], sources: Collection[str]) -> dict[str, An
     return {name: part for name, part in parts if len(part)} | rest
 
 
-def _summarize(records: Sequence[BadRecordError], num_examples: int) -> dict[str, Any]:
-    """The number of bad records of each kind, and the first examples."""
+def _summarize_records(records: Sequence[BadRecordError], num_examples: int) -> dict[str, Any]:
+    """Returns the number of bad records of each kind, and the first ones."""
     counts = Counter(record.kind for record in records)
     first = {kind: [str(r) for r in records if r.kind == kind][:num_examples] for kind in get_args(BadKind)}
     return {kind: {"num": counts[kind], "examples": found} for kind, found in first.items()}

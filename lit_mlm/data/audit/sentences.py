@@ -1,4 +1,4 @@
-"""The report on tagged sentences."""
+"""Audits tagged sentences."""
 
 import sys
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.data.audit.documents import describe_tokens, list_duplicates
+from lit_mlm.data.audit.documents import list_duplicates, measure_tokens
 from lit_mlm.data.audit.duplicates import DuplicateFinder
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.data.tokens.vocabulary import Fertility
@@ -31,9 +31,9 @@ def audit_sentences(
 
     Args:
         splits: sentences by split, with the tags of the files.
-        tokenizer: of any kind.
-        find_scheme: finds the scheme of the tags.
-        limit: tokens per window, special tokens included.
+        tokenizer: fast or slow.
+        find_scheme: finds the tagging scheme.
+        limit: maximum tokens per window, special tokens included.
         near_threshold: as in `audit`.
         num_examples: as in `audit`.
 
@@ -41,35 +41,36 @@ def audit_sentences(
         ``scheme``, ``splits``, ``duplicates``, ``inconsistent_entities`` and ``inconsistent_sentences`` of the report.
     """
     scheme = find_scheme(splits.get("train") or list(chain(*splits.values())))
-    # `encode_words` and the finder take no sentences without words.
-    numbers = {split: [i for i, s in enumerate(sentences) if s.words] for split, sentences in splits.items()}
-    full = {split: [sentences[i] for i in numbers[split]] for split, sentences in splits.items()}
+    # `encode_words` and the finder need at least one word.
+    indices = {split: [i for i, s in enumerate(sentences) if s.words] for split, sentences in splits.items()}
+    full = {split: [sentences[i] for i in indices[split]] for split, sentences in splits.items()}
     finder = DuplicateFinder(near_threshold)
     for split, sentences in full.items():
         finder.add(split, [" ".join(sentence.words) for sentence in sentences])
-    facts = {}
+    metrics = {}
     for split, sentences in full.items():
-        facts[split] = {"num_sentences": len(splits[split]), "num_empty": len(splits[split]) - len(sentences)}
-        facts[split] |= _measure_tokens(sentences, tokenizer, limit, num_examples)
-        facts[split] |= _count_tags(sentences, scheme, num_examples)
+        metrics[split] = {"num_sentences": len(splits[split]), "num_empty": len(splits[split]) - len(sentences)}
+        metrics[split] |= _measure_tokens(sentences, tokenizer, limit, num_examples)
+        metrics[split] |= _count_tags(sentences, scheme, num_examples)
         if split != "train" and "train" in full:
-            facts[split] |= _find_unseen(sentences, full["train"], num_examples)
+            metrics[split] |= _count_unseen(sentences, full["train"], num_examples)
+    non_empty = list(chain(*full.values()))
     return {
         "scheme": scheme,
-        "splits": facts,
+        "splits": metrics,
         "duplicates": list_duplicates(
             finder,
-            lambda split, number: " ".join(full[split][number].words),
-            lambda split, number: _locate(full[split][number]),
+            lambda split, index: " ".join(full[split][index].words),
+            lambda split, index: _get_place(full[split][index]),
             num_examples,
-            numbers,
+            indices,
         ),
-        "inconsistent_entities": None if scheme is None else _find_inconsistent(chain(*full.values()), num_examples),
-        "inconsistent_sentences": _find_contradictions(chain(*full.values()), num_examples),
+        "inconsistent_entities": None if scheme is None else _find_inconsistent_entities(non_empty, num_examples),
+        "inconsistent_sentences": _find_inconsistent_sentences(non_empty, num_examples),
     }
 
 
-def _locate(sentence: TaggedSentence) -> str:
+def _get_place(sentence: TaggedSentence) -> str:
     return sentence.place if sentence.first_line is None else f"{sentence.place}, line {sentence.first_line}"
 
 
@@ -88,11 +89,11 @@ def _measure_tokens(
             num_unknown += len(places)
             unknown_words.update(sentence.words[i] for i in np.unique(places).tolist())
     words = Fertility(num_words, int(lengths.sum()), num_split, num_unknown, unknown_words)
-    return describe_tokens(lengths, words, tokenizer, limit, num_examples)
+    return measure_tokens(lengths, words, tokenizer, limit, num_examples)
 
 
 def _count_tags(sentences: Sequence[TaggedSentence], scheme: Scheme | None, num_examples: int) -> dict[str, Any]:
-    """Counts tags, entities by type, and tags that are misspelt or out of place."""
+    """Counts tags, entities by type, and wrong tags (misspelt or out of place)."""
     tags = Counter(tag for sentence in sentences for tag in sentence.tags)
     problems = [(s, i, expected) for s in sentences for i, expected in find_problems(s.tags, scheme)]
     wrong = {
@@ -102,30 +103,30 @@ def _count_tags(sentences: Sequence[TaggedSentence], scheme: Scheme | None, num_
     }
     entities = None
     if scheme is not None:
-        entities = _order(Counter(span.type for sentence in sentences for span in find_spans(sentence.tags)))
-    return {"tags": _order(tags), "entities": entities, "wrong_tags": wrong}
+        entities = _sort_counts(Counter(span.type for sentence in sentences for span in find_spans(sentence.tags)))
+    return {"tags": _sort_counts(tags), "entities": entities, "wrong_tags": wrong}
 
 
-def _find_unseen(
+def _count_unseen(
     sentences: Sequence[TaggedSentence], train: Sequence[TaggedSentence], num_examples: int
 ) -> dict[str, Any]:
-    """Words and tags of evaluation that are not in training."""
+    """Counts words and tags that the training split lacks."""
     known_words = {word for sentence in train for word in sentence.words}
     known_tags = {tag for sentence in train for tag in sentence.tags}
     words = Counter(word for sentence in sentences for word in sentence.words)
-    unseen = Counter({word: number for word, number in words.items() if word not in known_words})
+    unseen = Counter({word: num for word, num in words.items() if word not in known_words})
     tags = Counter(tag for sentence in sentences for tag in sentence.tags if tag not in known_tags)
-    common = list(_order(unseen).items())[:num_examples]
+    common = list(_sort_counts(unseen).items())[:num_examples]
     return {
         "num_unseen_words": unseen.total(),
         "unseen_word_fraction": unseen.total() / max(1, words.total()),
-        "unseen_words": [{"word": word, "num": number} for word, number in common],
-        "unseen_tags": _order(tags),
+        "unseen_words": [{"word": word, "num": num} for word, num in common],
+        "unseen_tags": _sort_counts(tags),
     }
 
 
-def _find_inconsistent(sentences: Iterable[TaggedSentence], num_examples: int) -> dict[str, Any]:
-    """Entities with the same words but several types, over all splits, sorted by the number of minority cases."""
+def _find_inconsistent_entities(sentences: Iterable[TaggedSentence], num_examples: int) -> dict[str, Any]:
+    """Finds entities with several types across all splits, sorted by the number of minority occurrences."""
     types: dict[str, Counter[str]] = {}
     for sentence in sentences:
         for span in find_spans(sentence.tags):
@@ -133,21 +134,21 @@ def _find_inconsistent(sentences: Iterable[TaggedSentence], num_examples: int) -
             types.setdefault(surface, Counter())[span.type] += 1
     found = [(surface, counts) for surface, counts in types.items() if len(counts) > 1]
     found.sort(key=lambda item: (max(item[1].values()) - item[1].total(), item[0]))
-    examples = [{"surface": surface, "types": _order(counts)} for surface, counts in found[:num_examples]]
+    examples = [{"surface": surface, "types": _sort_counts(counts)} for surface, counts in found[:num_examples]]
     return {"num": len(found), "examples": examples}
 
 
-def _find_contradictions(sentences: Iterable[TaggedSentence], num_examples: int) -> dict[str, Any]:
-    """Sentences that repeat the words of an earlier one, in any split, with other tags."""
+def _find_inconsistent_sentences(sentences: Iterable[TaggedSentence], num_examples: int) -> dict[str, Any]:
+    """Finds sentences that repeat the words of an earlier one, in any split, with different tags."""
     firsts: dict[tuple[str, ...], TaggedSentence] = {}
     found = []
     for sentence in sentences:
         first = firsts.setdefault(tuple(sentence.words), sentence)
         if list(first.tags) != list(sentence.tags):
-            found.append({"first": _locate(first), "second": _locate(sentence)})
+            found.append({"first": _get_place(first), "second": _get_place(sentence)})
     return {"num": len(found), "examples": found[:num_examples]}
 
 
-def _order(counts: Counter[str]) -> dict[str, int]:
-    """Sorts by decreasing frequency, then alphabetically."""
+def _sort_counts(counts: Counter[str]) -> dict[str, int]:
+    """Sorts by descending count, then alphabetically."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

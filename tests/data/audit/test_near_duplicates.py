@@ -72,7 +72,7 @@ def test_banding_reaches_its_recall_with_the_most_rows(threshold: float, rows: i
     banding = choose_banding(threshold)
     assert banding.num_rows == rows
     assert banding.num_bands * rows <= 128
-    assert banding.find_recall(threshold) >= 0.99
+    assert banding.compute_recall(threshold) >= 0.99
 
 
 def test_words_of_shingles() -> None:

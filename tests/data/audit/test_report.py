@@ -160,7 +160,7 @@ def test_validation_on_blocks_of_training_documents(tiny_bert: str, cache_dir: s
     options: dict[str, Any] = {"val_source": "train_blocks", "num_val_blocks": 2, "cache_dir": cache_dir}
     report = audit(IMDBDataModule(data_dir=str(FIXTURES / "aclImdb"), **options), make_model(tiny_bert))
     assert list(report["splits"]) == ["train", "test"]
-    assert report["notes"] == ["val: made of the documents of train"]
+    assert report["notes"] == ["val: held-out blocks of the train documents"]
     assert report["splits"]["train"]["num_documents"] == 24
 
 
@@ -211,7 +211,7 @@ def test_lines_of_columns_that_can_not_be_read(tmp_path: Path, cache_dir: str, t
 
 
 def test_other_data_is_refused(cache_dir: str, tiny_bert: str) -> None:
-    with pytest.raises(InputError, match=r"audit needs a method load_texts, .* and SimpleNamespace lacks it"):
+    with pytest.raises(InputError, match=r"audit needs a method load_texts, .* but SimpleNamespace has none"):
         audit(SimpleNamespace(), make_model(tiny_bert))  # type: ignore[arg-type]
 
 
