@@ -1,4 +1,4 @@
-"""`show`, `audit`, `prepare`: what a data module makes of its texts, reported or cached, without training."""
+"""`show`, `audit` and `prepare`: print or cache the data without training."""
 
 import json
 import time
@@ -20,35 +20,33 @@ from lit_mlm.errors import InputError
 
 
 class DataCLI(TrainerCLI):
-    """Takes the options of ``fit``, and prints something about the data in its place."""
+    """Takes the options of ``fit``, and prints lines about the data instead of training."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """That whose options are taken."""
+        """Returns ``fit``, whose options these commands take."""
         return {"fit": TrainerCLI.subcommands()["fit"]}
 
     def choose_folder(self, config: Any) -> None:
-        """There is none, as there is no run."""
+        """Does nothing: there is no run."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
-        """There is none."""
+        """Returns no Trainer: nothing is trained."""
         return None
 
     @abstractmethod
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
-        """What to print.
+        """Yields the lines to print.
 
         Args:
-            data: is not set up, and knows no model.
-            options: of the command line.
+            data: neither set up nor attached to the model.
+            options: command-line options.
         """
 
     def _run_subcommand(self, subcommand: str) -> None:
         data = self.datamodule
         if not isinstance(data, TextDataModule):
-            raise InputError(
-                f"show, audit and prepare read the texts of a TextDataModule, which {type(data).__name__} is not"
-            )
+            raise InputError(f"show, audit and prepare need a TextDataModule, but {type(data).__name__} is not one")
         for line in self.print_lines(data, self.config[subcommand]):
             print(line)
 
@@ -57,17 +55,17 @@ class ShowCLI(DataCLI):
     """Prints examples."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds what to print."""
+        """Adds the options of ``show``."""
         super().add_arguments_to_parser(parser)
         add = parser.add_argument
-        add("--split", type=Literal["train", "val", "test"], default="train", help="of the data")
-        add("--indices", type=int, nargs="+", default=None, help="numbers of the documents or sentences, from 0")
-        add("--num_examples", type=int | None, default=None, help="the first ones, in place of --indices; by default 3")
-        add("--compare_maskings", type=bool, default=False, help="mask each block by tokens, by words and by spans too")
-        add("--num_blocks", type=int | None, default=None, help="blocks of each document to write out; by default 2")
+        add("--split", type=Literal["train", "val", "test"], default="train", help="the split to show")
+        add("--indices", type=int, nargs="+", default=None, help="indices of the documents or sentences, from 0")
+        add("--num_examples", type=int | None, default=None, help="the first ones, instead of --indices; default 3")
+        add("--compare_maskings", type=bool, default=False, help="show each block masked by tokens, words and spans")
+        add("--num_blocks", type=int | None, default=None, help="blocks to show per document; default 2")
 
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
-        """Some texts of a split, and what is made of them."""
+        """Describes texts of a split and the examples built from them."""
         if options.compare_maskings:
             if not isinstance(data, BlocksDataModule):
                 raise InputError(f"--compare_maskings has no effect on {type(data).__name__}, which masks nothing")
@@ -78,30 +76,30 @@ class ShowCLI(DataCLI):
 
 
 class AuditCLI(DataCLI):
-    """Prints a report."""
+    """Prints an audit report."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds what to look at."""
+        """Adds the options of ``audit``."""
         super().add_arguments_to_parser(parser)
         add = parser.add_argument
-        add("--splits", type=Literal["train", "val", "test"], nargs="+", default=None, help="by default all there are")
-        add("--near_threshold", type=float, default=0.8, help="Jaccard similarity of near-duplicates' word 5-shingles")
-        add("--num_examples", type=int, default=3, help="texts, words and places to name of each finding")
-        add("--json", action="store_true", help="print JSON in place of tables")
+        add("--splits", type=Literal["train", "val", "test"], nargs="+", default=None, help="default: all that exist")
+        add("--near_threshold", type=float, default=0.8, help="minimum Jaccard similarity of near-duplicates")
+        add("--num_examples", type=int, default=3, help="examples to list for each finding")
+        add("--json", action="store_true", help="print JSON instead of tables")
 
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
-        """The report, in tables or as JSON."""
+        """Formats the report as tables or JSON."""
         report = audit(data, cast(Any, self.model), options.splits, options.near_threshold, options.num_examples)
         return iter([json.dumps(report, indent=2)]) if options.json else format_report(report)
 
 
 class PrepareCLI(DataCLI):
-    """Tokenises all splits, so that a run finds them in the cache."""
+    """Tokenises all splits into the cache."""
 
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
-        """What was made of each split, and where it is."""
+        """Sets up all splits and describes the cache."""
         if isinstance(data, TaggedDataModule):
-            raise InputError(f"prepare caches the tokens of documents, and {type(data).__name__} has no documents")
+            raise InputError(f"prepare caches the tokens of documents, but {type(data).__name__} has no documents")
         data.attach(cast(Any, self.model))
         start = time.perf_counter()
         data.setup("fit")

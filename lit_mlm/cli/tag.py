@@ -1,4 +1,4 @@
-"""`python -m lit_mlm tag`: the entities of texts and of sentences of words, or the tags of a column file's words."""
+"""`python -m lit_mlm tag`: tags texts, sentences of words, or the words of a column file."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from lit_mlm.inference.tag import Entity, TaggedText, find_tags, load_tagger
 from lit_mlm.text.tables import format_table
 
 TEXTS_AT_A_TIME = 256
-"""Few enough that the first results of a long input don't wait for its last text."""
+"""Results are printed after this many texts, not at the end of the input."""
 
 COLOURS = ("green", "blue", "magenta", "cyan", "yellow", "red")
 """Of the entity types, in order of appearance."""
@@ -25,7 +25,7 @@ Source = str | Sequence[str]
 
 
 def make_parser() -> CommandParser:
-    """The arguments of the command."""
+    """Makes the parser of the command."""
     parser = CommandParser(prog="python -m lit_mlm tag", description="Tag the words of texts or of a column file.")
     parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
     parser.add_argument("--revision", help="of a model on the Hub")
@@ -37,15 +37,15 @@ def make_parser() -> CommandParser:
         "--file",
         nargs="+",
         metavar="FILE",
-        help="tag each line of a .txt file, each record of a .jsonl file: its text, or its words if it has tokens",
+        help="tag each line of .txt files, and each record of .jsonl files: its text, or its tokens as words",
     )
-    parser.add_argument("--columns", metavar="FILE", help="add the tags of the words in a file's first column to it")
-    parser.add_argument("--encoding", default="utf-8", help="of files and of standard input; utf-8 by default")
-    parser.add_argument("--words", action="store_true", help="texts are words already, with white space between them")
+    parser.add_argument("--columns", metavar="FILE", help="append a column of tags for the words in the first column")
+    parser.add_argument("--encoding", default="utf-8", help="of files and standard input; default utf-8")
+    parser.add_argument("--words", action="store_true", help="split texts at white space only")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print one JSON object a text, as where there is no terminal")
-    form.add_argument("--text", action="store_true", help="print texts and their entities, as on a terminal")
-    parser.add_argument("texts", nargs="*", help="texts; by default the lines of standard input")
+    form.add_argument("--json", action="store_true", help="print one JSON object per text; default off a terminal")
+    form.add_argument("--text", action="store_true", help="print texts and their entities; default on a terminal")
+    parser.add_argument("texts", nargs="*", help="texts; default: the lines of standard input")
     return parser
 
 
@@ -53,21 +53,21 @@ def main(args: Sequence[str]) -> None:
     """Runs the command.
 
     Args:
-        args: what follows ``tag`` on the command line.
+        args: the command line after ``tag``.
     """
     options = make_parser().parse_intermixed_args(args)
     sources = {"--columns": options.columns, "--file": options.file and options.file[0], "--words": options.words}
     given = [name if value is True else f"{name} {value}" for name, value in sources.items() if value]
     if options.columns is not None and len(given) > 1:
-        raise InputError(f"{given[0]} and {given[1]} exclude each other")
+        raise InputError(f"{given[0]} and {given[1]} are mutually exclusive")
     if (options.columns or options.file) and options.texts:
-        raise InputError(f"{given[0]} and texts exclude each other, got {options.texts[0]!r}")
+        raise InputError(f"{given[0]} and texts are mutually exclusive, got {options.texts[0]!r}")
     if options.columns is not None:
         _tag_columns(options)
         return
     texts: list[Source] = list(options.texts or _read_inputs(options))
     if not texts:
-        raise InputError("no text to tag: give texts as arguments or on standard input, or a file as --file, --columns")
+        raise InputError("no text to tag: give texts as arguments, on standard input, or in --file or --columns")
     net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
     as_json = options.json or not (options.text or sys.stdout.isatty())
     console = Console()
@@ -80,14 +80,14 @@ def main(args: Sequence[str]) -> None:
 
 
 def make_record(found: TaggedText, is_text: bool, is_split: bool) -> dict[str, Any]:
-    """The content of a JSON line: the text, if one was given, and its words, if these were.
+    """Makes a JSON record: the text or words that were given, tags of given words, and entities.
 
-    Of words that were given, ``start`` and ``end`` count the characters of these with a space between two of them.
+    ``start`` and ``end`` of an entity are character offsets; words without a text are joined by single spaces.
 
     Args:
-        found: of a text or of words.
-        is_text: whether it was given as a text.
-        is_split: whether this was in words already.
+        found: tags of a text or of words.
+        is_text: whether a text was given.
+        is_split: whether the text was split at white space.
     """
     words = {"words": found.words, "tags": found.tags} if is_split or not is_text else {}
     return ({"text": found.text} if is_text else {}) | words | {"entities": found.entities}
@@ -118,8 +118,8 @@ def colour_text(text: str, entities: list[Entity], styles: dict[str, Style]) -> 
 
 
 def _read_inputs(options: Any) -> Iterator[Source]:
-    """The texts of the files, else those of standard input, a line each."""
-    # Imported here, as below: tagging an argument need not wait for what data sets are read with.
+    """Yields the texts of the files, or the lines of standard input."""
+    # Lazy, as below: tagging an argument needs no data readers.
     from lit_mlm.data.reading.files import check_encoding, decode_lines, find_files, get_kind
 
     check_encoding(options.encoding, "--encoding")
@@ -147,12 +147,12 @@ def _read_inputs(options: Any) -> Iterator[Source]:
 
 
 def _refuse(record: InputError) -> None:
-    """Raises a bad record, with the option of this command."""
+    """Raises a bad record, with the name of the option of this command."""
     raise InputError(str(record).replace("data.encoding", "--encoding")) from record
 
 
 def _tag_columns(options: Any) -> None:
-    """Prints a column file with one more column, the predicted tags."""
+    """Prints a column file with an additional column of predicted tags."""
     from lit_mlm.data.reading.files import check_encoding, read_bytes
     from lit_mlm.data.tagged.columns import append_column, parse_columns
     from lit_mlm.data.tagged.sentences import number_documents

@@ -103,7 +103,7 @@ def test_numbers_that_do_not_fit(
 def test_other_data_is_refused(run_cli: Callable[..., Path]) -> None:
     other = ("--data", "lightning.pytorch.demos.boring_classes.BoringDataModule")
     with pytest.raises(
-        InputError, match="show, audit and prepare read the texts of a TextDataModule, which BoringDataModule is not"
+        InputError, match="show, audit and prepare need a TextDataModule, but BoringDataModule is not one"
     ):
         run_cli("show", "--model", "TokenClassification", "--model.config.model_type", "bert", *other)
 
@@ -223,6 +223,6 @@ def test_prepare_says_that_there_is_no_test_split(
 def test_prepare_refuses_what_has_no_documents(cache_dir: str, run_cli: Callable[..., Path]) -> None:
     options = ("--config", "ner-sample.yaml", "--data.data_dir", FIXTURES / "conll", "--data.cache_dir", cache_dir)
     with pytest.raises(
-        InputError, match="prepare caches the tokens of documents, and CoNLLDataModule has no documents"
+        InputError, match="prepare caches the tokens of documents, but CoNLLDataModule has no documents"
     ):
         run_cli("prepare", *options)

@@ -211,10 +211,10 @@ def test_nothing_to_tag_and_two_sources_are_refused(type_in: Any) -> None:
     with pytest.raises(InputError, match="no text to tag"):
         run_command(["tag", "--model", "any"])
     for options, message in (
-        (["--columns", "a.txt", "one"], r"--columns a\.txt and texts exclude each other, got 'one'"),
-        (["one", "--file", "a.txt"], r"--file a\.txt and texts exclude each other, got 'one'"),
-        (["--columns", "a.txt", "--file", "b.txt"], r"--columns a\.txt and --file b\.txt exclude each other"),
-        (["--columns", "a.txt", "--words"], r"--columns a\.txt and --words exclude each other"),
+        (["--columns", "a.txt", "one"], r"--columns a\.txt and texts are mutually exclusive, got 'one'"),
+        (["one", "--file", "a.txt"], r"--file a\.txt and texts are mutually exclusive, got 'one'"),
+        (["--columns", "a.txt", "--file", "b.txt"], r"--columns a\.txt and --file b\.txt are mutually exclusive"),
+        (["--columns", "a.txt", "--words"], r"--columns a\.txt and --words are mutually exclusive"),
         (["--json", "--text", "one"], "argument --text: not allowed with argument --json"),
         (["--file", "none.txt"], r"--file: no file matches none\.txt"),
         (["--columns", "a.txt", "--encoding", "utf8x"], "--encoding utf8x is not a text encoding"),

@@ -1,4 +1,4 @@
-"""The choice of texts to show."""
+"""Chooses the texts to show."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from lit_mlm.errors import InputError
 def choose_examples(
     split: str, kind: str, num: int, indices: Sequence[int] | None, num_examples: int | None
 ) -> Sequence[int]:
-    """The indices of the texts to show.
+    """Returns the indices of the texts to show.
 
     Args:
-        split: for messages.
-        kind: of text, in the plural, for messages.
+        split: name of the split, for messages.
+        kind: ``documents`` or ``sentences``, for messages.
         num: number of texts.
-        indices: requested, in [0, num).
-        num_examples: in place of `indices`, the number of texts from the start, at least 1; 3 by default.
+        indices: requested indices, in [0, num).
+        num_examples: instead of `indices`, the number of texts from the start, at least 1; 3 by default.
     """
     if indices is not None and num_examples is not None:
         raise InputError(
-            f"--indices and --num_examples are mutually exclusive: the first picks {kind} by number, the second takes "
+            f"--indices and --num_examples are mutually exclusive: the first selects {kind} by index, the second "
             f"the first {num_examples}"
         )
     if num_examples is not None and num_examples < 1:

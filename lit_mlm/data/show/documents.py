@@ -1,4 +1,4 @@
-"""Shows documents, their blocks and masks in a terminal."""
+"""Formats documents, their blocks and masks for a terminal."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,10 +19,10 @@ from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking
 
-LEGEND = "{a -> b}: predict a, the model sees b; {a}: predict a, the model sees a; | : a document begins"
+LEGEND = "{a -> b}: predict a, the model sees b; {a}: predict a, the model sees a; |: start of a document"
 
-NUM_BLOCKS = 2  # to show of a document, by default
-NUM_CHARACTERS = 400  # to show of the raw text
+NUM_BLOCKS = 2  # shown per document by default
+NUM_CHARACTERS = 400  # shown of the raw text
 
 
 def describe_documents(
@@ -34,7 +34,7 @@ def describe_documents(
     """
     if num_blocks is not None and num_blocks < 0:
         raise InputError(f"--num_blocks must be at least 0, got {num_blocks}")
-    title, documents, lengths, examples = _find_shown(data, split)
+    title, documents, lengths, examples = _get_split(data, split)
     chosen = choose_examples(split, "documents", len(documents), indices, num_examples)
     yield f"{title}: {len(documents):,} documents, {int(lengths.sum()):,} tokens; {data.describe()}"
     yield LEGEND
@@ -44,8 +44,8 @@ def describe_documents(
         yield from describe_document(data.tokenizer, examples, lengths, number, text, num, data.compared)
 
 
-def _find_shown(data: BlocksDataModule, split: str) -> tuple[str, Dataset, IntArray, MaskedBlocks]:
-    """The title, documents, token counts and examples of a split; of a stream those of the first chunk."""
+def _get_split(data: BlocksDataModule, split: str) -> tuple[str, Dataset, IntArray, MaskedBlocks]:
+    """Returns title, documents, token counts and examples of a split, or of the first chunk of a stream."""
     if split == "train" and isinstance(data.stream, TrainingStream):
         return data.stream.find_shown()
     found = data.splits[split]
@@ -53,14 +53,14 @@ def _find_shown(data: BlocksDataModule, split: str) -> tuple[str, Dataset, IntAr
 
 
 def compare_maskings(data: BlocksDataModule) -> None:
-    """Shows each block under every masking strategy; call before the data is set up."""
+    """Adds every masking strategy to the comparison of each block; call before the data is set up."""
     strategies = {type(strategy): strategy for strategy in (TokenMasking(), WordMasking(), SpanMasking())}
     data.compared = list((strategies | {type(data.masks.strategy): data.masks.strategy}).values())
     data.finds_words = True
 
 
 def describe_cache(data: BlocksDataModule) -> Iterator[str]:
-    """Yields the result of tokenising each text, and the folder of the tokens."""
+    """Yields how each split was tokenised, and the folder of the token cache."""
     if data.stream is not None and data.stream.has_begun:
         yield f"train: {data.stream.describe()}, tokenised in the run"
     for source, text in data.texts.items():
@@ -79,16 +79,16 @@ def describe_document(
 ) -> Iterator[str]:
     """Yields the lengths of a document, its block boundaries, and its blocks with masks.
 
-    Masks are those of the first epoch, at its initial rate, or of the first evaluation.
+    Training masks are those of the first epoch at its initial rate, evaluation masks those of the first draw.
 
     Args:
-        tokenizer: of the tokens.
-        examples: of the document's split.
-        lengths: tokens of each document of the split, shape (num_documents,).
-        number: index of the document in its split.
-        text: of the document.
-        num_blocks: blocks to show, at least 0.
-        compared: strategies to show for each block; by default that of `examples`.
+        tokenizer: decodes the tokens.
+        examples: examples of the split.
+        lengths: number of tokens of each document of the split, shape (num_documents,).
+        number: index of the document in the split.
+        text: text of the document.
+        num_blocks: maximum number of blocks to show, at least 0.
+        compared: masking strategies to show for each block; by default that of `examples`.
     """
     ends = np.cumsum(lengths)
     start, end = int(ends[number] - lengths[number]), int(ends[number])
@@ -108,38 +108,36 @@ def describe_document(
 
 
 def _format_boundaries(blocks: IntArray, ends: IntArray) -> str:
-    """The blocks of a document, and the tokens of it at which blocks end."""
+    """Formats the blocks of a document and the tokens at which they end."""
     if not len(blocks):
         return "in no block"
     listed = ", ".join(map(str, ends[:-1][:12])) + (", ..." if len(ends) > 13 else "")
-    return f"in blocks {blocks[0]} to {blocks[-1]}" + (
-        f", with boundaries before its tokens {listed}" if listed else ""
-    )
+    return f"in blocks {blocks[0]} to {blocks[-1]}" + (f", with boundaries before tokens {listed}" if listed else "")
 
 
 def _format_block(tokenizer: Any, examples: MaskedBlocks, block: int, document_starts: IntArray) -> str:
-    """A block's tokens, with their masks if it is an example."""
-    places = np.flatnonzero(examples.chosen == block)
+    """Formats the tokens of a block, with their masks if the block is an example of the split."""
+    indices = np.flatnonzero(examples.chosen == block)
     start, end = int(examples.table.starts[block]), int(examples.table.ends[block])
     ids, offset = examples.stream[start:end].tolist(), 0
     labels = [IGNORE_INDEX] * len(ids)
-    if len(places):
-        batch, offset = examples[BatchKey(0, places)], len(examples.special_tokens.prefix)
+    if len(indices):
+        batch, offset = examples[BatchKey(0, indices)], len(examples.special_tokens.prefix)
         ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
     inside = document_starts[(document_starts >= start) & (document_starts < end)]
-    begins = set((inside - start + offset).tolist())
-    words = [] if len(places) else ["no example of this split:"]
-    for place, (shown, label) in enumerate(zip(ids, labels, strict=True)):
-        words += ["|"] if place in begins else []
-        token = _format_token(tokenizer, shown)
+    starts = set((inside - start + offset).tolist())
+    words = [] if len(indices) else ["not an example of this split:"]
+    for position, (token_id, label) in enumerate(zip(ids, labels, strict=True)):
+        words += ["|"] if position in starts else []
+        token = _format_token(tokenizer, token_id)
         if label != IGNORE_INDEX:
             original = _format_token(tokenizer, label)
-            token = f"{{{original}}}" if label == shown else f"{{{original} -> {token}}}"
+            token = f"{{{original}}}" if label == token_id else f"{{{original} -> {token}}}"
         words.append(token)
     return " ".join(words)
 
 
 def _format_token(tokenizer: Any, token_id: int) -> str:
-    """The text of a token, or its name in the vocabulary if it is part of a character."""
+    """Returns the text of a token, or its name in the vocabulary if it is an incomplete character."""
     text = str(tokenizer.decode([token_id])).strip()
     return text if text and "\ufffd" not in text else str(tokenizer.convert_ids_to_tokens(token_id))

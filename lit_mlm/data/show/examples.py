@@ -1,4 +1,4 @@
-"""Shows examples of any data module in a terminal."""
+"""Formats examples of any data module for a terminal."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,14 +17,14 @@ def describe_examples(
     num_examples: int | None = None,
     num_blocks: int | None = None,
 ) -> Iterator[str]:
-    """Yields lines that describe a split and the examples made of some of its texts.
+    """Yields lines that describe a split and the examples built from some of its texts.
 
     Args:
-        data: set up for the split's stage; a custom kind has a method of this name with the other arguments.
+        data: set up for the stage of the split; a custom kind needs a method of this name with the other arguments.
         split: train, val or test.
         indices: indices of the texts, in any order.
-        num_examples: in place of `indices`, the number of texts from the start; 3 by default.
-        num_blocks: blocks to show of each document; 2 by default.
+        num_examples: instead of `indices`, the number of texts from the start; 3 by default.
+        num_blocks: blocks to show per document; 2 by default.
     """
     options = (split, indices, num_examples, num_blocks)
     if isinstance(data, BlocksDataModule):

@@ -1,4 +1,4 @@
-"""Shows tagged sentences, their tokens and labels in a terminal."""
+"""Formats tagged sentences, their tokens and labels for a terminal."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
 from lit_mlm.text.tagging.alignment import NO_WORD
 
-LEGEND = f"words over their labels, then the model's tokens over theirs; {IGNORE_INDEX}: not scored"
+LEGEND = f"words above their labels, then tokens above their labels; {IGNORE_INDEX}: not scored"
 
 
 def describe_sentences(
     data: TaggedDataModule, split: str, indices: Sequence[int] | None, num_examples: int | None, num_blocks: int | None
 ) -> Iterator[str]:
-    """Yields sentences as words over labels and, for each window, tokens over labels, at the width of the terminal.
+    """Yields sentences as words above labels and, for each window, tokens above labels, at the width of the terminal.
 
     Arguments are those of `lit_mlm.data.show.examples.describe_examples`.
     """
@@ -42,42 +42,42 @@ def describe_sentences(
 def describe_sentence(
     tokenizer: Any, examples: TaggedDataset, labels: Sequence[str], number: int, sentence: TaggedSentence, width: int
 ) -> Iterator[str]:
-    """Yields the place of a sentence, its words over their labels, and the tokens of each window over theirs.
+    """Yields the source of a sentence, its words above labels, and for each window its tokens above labels.
 
     Args:
-        tokenizer: of the tokens.
-        examples: of the sentence's split.
-        labels: names, by id.
-        number: index of the sentence in its split.
+        tokenizer: names the tokens.
+        examples: examples of the split.
+        labels: names by id.
+        number: index of the sentence in the split.
         sentence: with tags in the scheme of `labels`.
-        width: of the terminal, in characters.
+        width: of the terminal, in cells.
     """
     windows = np.flatnonzero(examples.table.sentences == number)
     line = "" if sentence.first_line is None else f", line {sentence.first_line}"
     title = f"sentence {number} ({sentence.place}{line})"
     if not len(windows):
-        yield f"{title}: no words, in no window"
+        yield f"{title}: no words, no windows"
         return
     batch = examples[BatchKey(0, windows)]
     owned = [words[words != NO_WORD] for words in batch["words"].numpy()]
     num_windows = f", {len(windows)} windows" if len(windows) > 1 else ""
     yield f"{title}: {len(sentence.words):,} words, {sum(map(len, owned)):,} tokens{num_windows}"
-    yield from align_rows([[_format(word) for word in sentence.words], sentence.tags], width)
+    yield from align_rows([[_escape(word) for word in sentence.words], sentence.tags], width)
     for i, words in enumerate(owned):
         if num_windows:
-            yield f"  window {i + 1}, which owns the words {words[0] + 1} to {words[-1] + 1}:"
+            yield f"  window {i + 1}, which owns words {words[0] + 1} to {words[-1] + 1}:"
         is_token = batch["attention_mask"][i] == 1
-        ids, its_labels = (batch[name][i][is_token].tolist() for name in ("input_ids", "labels"))
-        names = [str(label) if label == IGNORE_INDEX else labels[label] for label in its_labels]
-        yield from align_rows([[_format(_name_token(tokenizer, token_id)) for token_id in ids], names], width)
+        ids, label_ids = (batch[name][i][is_token].tolist() for name in ("input_ids", "labels"))
+        names = [str(label) if label == IGNORE_INDEX else labels[label] for label in label_ids]
+        yield from align_rows([[_escape(_get_token_name(tokenizer, token_id)) for token_id in ids], names], width)
 
 
-def _name_token(tokenizer: Any, token_id: int) -> str:
-    """A token's name in the vocabulary, which marks word starts, or its text if the name shows bytes."""
+def _get_token_name(tokenizer: Any, token_id: int) -> str:
+    """Returns the name of a token in the vocabulary, which marks word starts, or its text if the name is bytes."""
     name, text = str(tokenizer.convert_ids_to_tokens(token_id)), str(tokenizer.decode([token_id])).strip()
     return name if text in name or "\ufffd" in text else text
 
 
-def _format(text: str) -> str:
-    """A text, quoted and escaped if it is not printable."""
+def _escape(text: str) -> str:
+    """Quotes and escapes a text that is not printable."""
     return text if text.isprintable() and text.strip() else repr(text)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from lit_mlm.data.masked.mixture import Mixture, find_sources, mix_examples, share_out
+from lit_mlm.data.masked.mixture import Mixture, apportion, find_sources, mix_examples
 from lit_mlm.errors import InputError
 from lit_mlm.text.masking.counter_hash import ORDER, draw_uniform, hash_examples
 
@@ -84,7 +84,7 @@ def test_passes_are_permutations_of_chance() -> None:
 @pytest.mark.parametrize("total", [1, 7, 100, 2436])
 @pytest.mark.parametrize("weights", [[3.0, 1.0], [1.0, 1.0, 1.0], [0.1, 0.2, 0.7], [1e308, 1e308, 1e-9], [5.0]])
 def test_shares_are_those_of_the_largest_remainder(total: int, weights: list[float]) -> None:
-    shares = share_out(total, weights)
+    shares = apportion(total, weights)
     exact = [total * Fraction(weight) / sum(map(Fraction, weights)) for weight in weights]
     assert sum(shares) == total
     rounded_up = [share > e for share, e in zip(shares, exact, strict=True)]
@@ -96,15 +96,15 @@ def test_shares_are_those_of_the_largest_remainder(total: int, weights: list[flo
 
 
 def test_first_of_equal_remainders_is_rounded_up() -> None:
-    assert share_out(7, [1.0, 1.0]) == [4, 3]
-    assert share_out(100, [1.0, 1.0, 1.0]) == [34, 33, 33]
+    assert apportion(7, [1.0, 1.0]) == [4, 3]
+    assert apportion(100, [1.0, 1.0, 1.0]) == [34, 33, 33]
 
 
 def test_description() -> None:
     mixture = Mixture({"reviews": 3.0, "news": 1.0, "speeches": 4.0}, np.repeat([0, 1, 2], [1000, 4000, 8]))
     assert str(mixture) == (
-        "mixed: reviews 37.5% (1,000 blocks, 1.9 passes per epoch), news 12.5% (4,000 blocks, 0.16 passes per epoch), "
-        "speeches 50.0% (8 blocks, 313 passes per epoch)"
+        "mixed: reviews 37.5% (1,000 blocks, 1.9 times per epoch), news 12.5% (4,000 blocks, 0.16 times per epoch), "
+        "speeches 50.0% (8 blocks, 313 times per epoch)"
     )
     assert np.bincount(mixture.sources[mixture.draw_epoch(1, 2)[0]]).tolist() == mixture.quotas == [1878, 626, 2504]
 

@@ -235,7 +235,7 @@ def test_shares_order_and_masks_are_equal_for_any_batches_workers_and_ranks(make
         )  # the last batch is empty
     assert go_through(data, 0) != go_through(data, 1)
     quota, size = data.splits["train"].mixture.quotas[0], data.splits["train"].mixture.sizes[0]
-    assert f"mixed: bad {quota / len(places):.1%} ({size} blocks, {quota / size:.2g} passes per epoch), hub " in (
+    assert f"mixed: bad {quota / len(places):.1%} ({size} blocks, {quota / size:.2g} times per epoch), hub " in (
         data.describe()
     )
 
@@ -416,7 +416,7 @@ def test_interrupted_run_goes_on_with_the_same_mixture(
 
     folder = run_cli("fit", *args, "--run_dir", "whole", "--save_every_n_steps", 1)
     printed = capsys.readouterr().out
-    assert "mixed: bad 76.1% (22 blocks, 1.6 passes per epoch), good 23.9% (24 blocks, " in printed
+    assert "mixed: bad 76.1% (22 blocks, 1.6 times per epoch), good 23.9% (24 blocks, " in printed
     figures = json.loads((folder / "whole" / "metrics.json").read_text())
     assert figures["val/perplexity"] < figures["start/val/perplexity"]
     num_steps = figures["last/step"]

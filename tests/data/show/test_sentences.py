@@ -40,7 +40,7 @@ sentence 1 (train.txt, line 13): 3 words, 5 tokens
   [CLS] Black ##burn rejects la ##mb [SEP]
   -100  B-PER I-PER  O       O  O    -100
 
-sentence 2 (train.txt, row 3): no words, in no window"""
+sentence 2 (train.txt, row 3): no words, no windows"""
 
 
 class OwnDataModule(TaggedDataModule):
@@ -97,10 +97,10 @@ def test_several_windows(show: Any) -> None:
         "sentence 0 (train.txt, line 3): 9 words, 10 tokens, 2 windows",
         "  EU    rejects German call to boycott British lamb .",
         "  B-ORG O       B-MISC O    O  O       B-MISC  O    O",
-        "  window 1, which owns the words 1 to 5:",
+        "  window 1, which owns words 1 to 5:",
         "  [CLS] EU    rejects German call to boycott British [SEP]",
         "  -100  B-ORG O       B-MISC O    O  -100    -100    -100",
-        "  window 2, which owns the words 6 to 9:",
+        "  window 2, which owns words 6 to 9:",
         "  [CLS] German call to   boycott British la ##mb . [SEP]",
         "  -100  -100   -100 -100 O       B-MISC  O  O    O -100",
     ]
