@@ -1,7 +1,17 @@
-"""Workarounds for other packages."""
+"""What lit-mlm knows of the insides of other packages: private names, faults, and warnings that do not apply here.
+
+Checked with the versions in constraints.txt; `tests/test_upstream.py` fails once a package no longer needs an entry.
+Packages are imported late, as every command imports this file.
+"""
 
 import logging
+import traceback
 import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from subprocess import Popen
+from threading import Thread
+from typing import Any
 
 ROUNDING = "MKL_CBWR"
 """Environment variable that makes MKL, torch's matrix products on x86, round independently of memory addresses.
@@ -14,11 +24,27 @@ FALSE_ALARMS = (
     r".*does not have many workers.*",  # masking is vectorised, so workers pay off on fast devices only
     r".*is smaller than the logging interval.*",  # short runs are fine
     r".*args parameter is intended to run.*",  # `lit_mlm.cli.main` handles commands before LightningCLI
-    r".*(exists and is not empty|your dataloader is not resumable).*",  # the samplers make it resumable
+    r".*exists and is not empty.*",  # a resumed run continues in its folder
+    r".*your dataloader is not resumable.*",  # the samplers make it resumable
     r".*-wrapped module .* returned a view tensor.*",  # logits are never changed in place
-    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning #21326: its own use of torch
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning's own use of torch, see FAULTS
 )
-"""Warnings of other packages that do not apply here, as regular expressions."""
+"""Warnings of Lightning and torch that do not apply here, as regular expressions."""
+
+FAULTS = {
+    "lit_mlm.data.batches.LazyDataLoader": "https://github.com/Lightning-AI/pytorch-lightning/issues/20550",
+    "lit_mlm.modules.base.TransformerModule.configure_gradient_clipping": (
+        "https://github.com/Lightning-AI/pytorch-lightning/issues/21435"
+    ),
+    "lit_mlm.runs.checkpoint_io.SafeCheckpointIO": "https://github.com/Lightning-AI/pytorch-lightning/issues/21253",
+    "lit_mlm.upstream.FALSE_ALARMS": "https://github.com/Lightning-AI/pytorch-lightning/issues/21326",
+    "lit_mlm.upstream.IgnoreCheckpointOptions": "https://github.com/Lightning-AI/pytorch-lightning/issues/21455",
+    "lit_mlm.upstream.JSONARGPARSE_WARNINGS": "https://github.com/Lightning-AI/pytorch-lightning/issues/21900",
+}
+"""Reported faults of Lightning, by what works around them."""
+
+JSONARGPARSE_WARNINGS = "JSONARGPARSE_DEPRECATION_WARNINGS"
+"""Environment variable that turns off warnings about Lightning's own use of jsonargparse."""
 
 
 def choose_messages() -> None:
@@ -29,3 +55,133 @@ def choose_messages() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lit_mlm").setLevel(logging.INFO)
+
+
+# Lightning's loops
+
+
+def find_trainer(module: Any) -> Any:
+    """Returns the trainer of a module, or None; the public property raises without one."""
+    return module._trainer
+
+
+def is_accumulating(trainer: Any) -> bool:
+    """Whether the current batch ends without an optimizer step."""
+    return bool(trainer.fit_loop.epoch_loop._should_accumulate())
+
+
+def is_validation_due(trainer: Any, is_at_the_end: bool) -> bool:
+    """Whether Lightning validates after the current batch, or, if training ends here, after its last epoch."""
+    loop = trainer.fit_loop.epoch_loop
+    is_last = is_at_the_end and loop._should_check_val_epoch()
+    return bool(is_last or loop._should_check_val_fx(trainer.fit_loop._data_fetcher))
+
+
+def begin_training(trainer: Any, is_validation_due: bool) -> None:
+    """Validates at the start of a resumed training, if that is due; ends an epoch that has all its batches.
+
+    Lightning would train on one more batch than `limit_train_batches` if the epoch has no validation.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    if is_validation_due:
+        trainer.validating = True
+        loop.val_loop.run()
+        trainer.training = True
+        loop.val_loop.restarting = loop.val_loop._has_run = False  # makes the loop restart
+    elif loop.batch_progress.current.ready >= trainer.num_training_batches:
+        trainer.fit_loop._data_fetcher.done = True
+
+
+def restore_logged_step(trainer: Any) -> None:
+    """Makes loggers count optimizer steps on after a resume, as Lightning's own count is of batches that it saw."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
+
+def settle_progress(fit_loop: dict[str, Any]) -> None:
+    """Normalises the state of Lightning's loops, in place, to "an optimizer step is done, nothing is pending".
+
+    Lightning saves in the middle of its bookkeeping, and loses a validation that was due. From this form it continues
+    with the next batch or the end of the epoch; `SaveCheckpoints` runs validations that are due.
+    """
+    for tracker in fit_loop["epoch_progress"].values():
+        tracker.update(started=tracker["ready"], processed=tracker["ready"] - 1, completed=tracker["ready"] - 1)
+    batches = fit_loop["epoch_loop.batch_progress"]
+    for name in ("total", "current"):
+        count = batches[name]["ready"]
+        batches[name].update(started=count, processed=count, completed=count)
+    validation = fit_loop["epoch_loop.val_loop.batch_progress"]
+    for name in ("total", "current"):
+        validation[name].update(ready=0, started=0, processed=0, completed=0)
+
+
+# Lightning's processes
+
+
+def watch_children(watch: Callable[[list[Popen[Any]]], None]) -> None:
+    """Lets `watch` observe, in a thread, the ranks that Lightning starts as children.
+
+    Lightning's own observer kills all ranks without a word when one fails, the first one included.
+    """
+    from lightning.pytorch.strategies.launchers import subprocess_script
+
+    def start(children: list[Popen[Any]]) -> None:
+        Thread(target=watch, args=(children,), daemon=True).start()
+
+    subprocess_script._launch_process_observer = start  # type: ignore[assignment,attr-defined]
+
+
+def end_forks(launcher: Any, number: int) -> None:
+    """Sends a signal to the processes that a launcher forked or spawned, if it does, and waits for them."""
+    from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
+
+    if isinstance(launcher, _MultiProcessingLauncher):
+        launcher.kill(number)
+        for process in launcher.procs:
+            process.join()
+
+
+# LightningCLI
+
+
+class IgnoreCheckpointOptions:
+    """Keeps what the user typed, where LightningCLI lays the options of the checkpoint over it."""
+
+    def _parse_ckpt_path(self) -> None:
+        pass
+
+
+# torchmetrics
+
+
+class KeepDtype:
+    """Keeps the dtype of a metric's states when its module is cast; torchmetrics does so unless by ``.to(dtype)``."""
+
+    def _apply(self, fn: Callable[[Any], Any], exclude_state: Sequence[str] = "") -> Any:
+        return super()._apply(lambda state: state.to(fn(state).device), exclude_state)  # type: ignore[misc]
+
+
+# transformers
+
+
+def get_attention(config: Any) -> str | None:
+    """Returns the attention implementation that a config asks for, or that its net uses."""
+    name: str | None = getattr(config, "_attn_implementation", None)
+    return name
+
+
+def is_plain(tokenizer: Any) -> bool:
+    """Whether texts go to the tokenizer's backend unchanged; a subclass may preprocess them."""
+    from transformers import PreTrainedTokenizerFast
+
+    own, usual = type(tokenizer), PreTrainedTokenizerFast
+    return getattr(own, "_encode_plus", None) is usual._encode_plus and own.__call__ is usual.__call__
+
+
+def find_unread_vocabulary(error: Exception) -> str | None:
+    """Returns the vocabulary file that `transformers` could not read for lack of a package, if that is the error.
+
+    Its message asks for tiktoken even where SentencePiece is missing.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    files = [f.f_locals.get("vocab_file") for f in frames if f.f_code.co_name == "_convert_from_tiktoken"]
+    return Path(str(files[-1])).name if files and "`tiktoken` is required" in str(error) else None

@@ -21,6 +21,12 @@ from lit_mlm.runs.progress import (
     describe_progress,
     restore_progress,
     set_random_state,
+)
+from lit_mlm.upstream import (
+    begin_training,
+    is_accumulating,
+    is_validation_due,
+    restore_logged_step,
     settle_progress,
 )
 
@@ -84,12 +90,7 @@ class SaveCheckpoints(Checkpoint):
         """Runs the validation that was due when the checkpoint was written."""
         self._validate_at_the_end(trainer)
         self._saved_at = time.monotonic()
-        if self._is_due:
-            loop = trainer.fit_loop.epoch_loop
-            trainer.validating = True
-            loop.val_loop.run()
-            trainer.training = True
-            loop.val_loop.restarting = loop.val_loop._has_run = False  # makes the loop restart
+        begin_training(trainer, self._is_due)
         if self._max_steps > 0:
             trainer.fit_loop.epoch_loop.max_steps, self._max_steps = self._max_steps, -1
 
@@ -102,14 +103,13 @@ class SaveCheckpoints(Checkpoint):
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None
-            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step  # the loggers' step
+            restore_logged_step(trainer)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
         """Writes a checkpoint if one is due; stops at the last batch, where Lightning then validates."""
         if _is_at_the_end(trainer):
             trainer.should_stop = True
-        is_step = not trainer.fit_loop.epoch_loop._should_accumulate()
-        if is_step and not trainer.fast_dev_run and self._is_time(trainer):
+        if not is_accumulating(trainer) and not trainer.fast_dev_run and self._is_time(trainer):
             self.save(trainer)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
@@ -139,7 +139,7 @@ class SaveCheckpoints(Checkpoint):
 
         `is_validated` tells that the validation due at this step, if any, is done.
         """
-        self._is_due = not is_validated and (trainer.validating or _is_validation_due(trainer))
+        self._is_due = not is_validated and (trainer.validating or is_validation_due(trainer, _is_at_the_end(trainer)))
         path = self._folder / "last.ckpt"
         self.last_model_path = str(path)
         trainer.save_checkpoint(path)
@@ -235,9 +235,3 @@ def check_writable(folder: Path) -> None:
 def _is_at_the_end(trainer: Any) -> bool:
     is_last_batch = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
     return bool(is_last_batch or trainer.global_step == trainer.max_steps)
-
-
-def _is_validation_due(trainer: Any) -> bool:
-    loop = trainer.fit_loop.epoch_loop
-    is_last = _is_at_the_end(trainer) and loop._should_check_val_epoch()
-    return bool(is_last or loop._should_check_val_fx(trainer.fit_loop._data_fetcher))

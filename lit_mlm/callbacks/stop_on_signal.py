@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback
-from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_results import get_run_folder
+from lit_mlm.upstream import end_forks, is_accumulating
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class StopOnSignal(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
         """Saves after an optimizer step; the next hook exits, once the step is logged."""
-        if not trainer.fit_loop.epoch_loop._should_accumulate():
+        if not is_accumulating(trainer):
             self._save_if_told(trainer)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, *args: Any) -> None:
@@ -80,11 +80,8 @@ class StopOnSignal(Callback):
 
         The terminal's SIGINT has reached them too; they count both signals as one.
         """
-        launcher = trainer.strategy.launcher
-        if isinstance(exception, SystemExit) and isinstance(launcher, _MultiProcessingLauncher):
-            launcher.kill(signal.SIGTERM)
-            for process in launcher.procs:
-                process.join()
+        if isinstance(exception, SystemExit):
+            end_forks(trainer.strategy.launcher, signal.SIGTERM)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received == signal.SIGINT == number:

@@ -40,7 +40,12 @@ from lit_mlm.runs.checkpoints import RECORD, name_run, read_checkpoint
 from lit_mlm.runs.folder import choose_evaluated, choose_run, hold_folder, release_folders
 from lit_mlm.runs.loggers import RunTrainer, fill_options, keep_curves, make_default_logger
 from lit_mlm.runs.ranks import end_children, leave_group, watch_ranks
-from lit_mlm.upstream import choose_messages
+from lit_mlm.upstream import (
+    JSONARGPARSE_WARNINGS,
+    IgnoreCheckpointOptions,
+    choose_messages,
+    watch_children,
+)
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -54,7 +59,7 @@ DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer._
 """What the Trainer's options are where nobody gives them."""
 
 
-class TrainerCLI(LightningCLI):
+class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
     """LightningCLI with a run folder, and with checkpoints that never override what the user typed.
 
     Args:
@@ -139,12 +144,6 @@ class TrainerCLI(LightningCLI):
         quiet = {"verbose": False} if subcommand in ("validate", "test") else {}
         quiet |= {"return_predictions": False} if subcommand == "predict" else {}  # `SavePredictions` keeps them
         return super()._prepare_subcommand_kwargs(subcommand) | quiet | {"weights_only": True}
-
-    def _parse_ckpt_path(self) -> None:
-        """Keeps what was typed, where LightningCLI would lay the checkpoint's options over it (Lightning #21455).
-
-        `TransformerModule.on_load_checkpoint` refuses those that the checkpoint would silently replace.
-        """
 
     def before_instantiate_classes(self) -> None:
         """Finds the checkpoint, and refuses a run folder that holds something else."""
@@ -247,10 +246,10 @@ def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
         cli_class: what runs it.
     """
     import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning #21900: its own use of jsonargparse
+    os.environ.setdefault(JSONARGPARSE_WARNINGS, "off")
     choose_messages()
     with handle_signals():
-        watch_ranks()
+        watch_children(watch_ranks)
         try:
             _call(cli_class, args)
         finally:

@@ -225,8 +225,8 @@ def round_up(lengths: IntArray) -> IntArray:
 class LazyDataLoader(DataLoader[Any]):
     """Starts an epoch only when its first batch is requested.
 
-    Lightning creates the iterator before it restores the epoch of a resumed run (Lightning #20550), and workers would
-    start at once.
+    Lightning creates the iterator before it restores the epoch of a resumed run (`lit_mlm.upstream.FAULTS`), and
+    workers would start at once.
     """
 
     seconds_waited: float = 0.0

@@ -4,15 +4,14 @@ Shapes: T tokens of a text, V vocabulary, M masks of a text.
 """
 
 import re
-from pathlib import Path
 from typing import TypedDict
 
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError
+from lit_mlm.inference.loading import load_model
 from lit_mlm.nets import pretrained
-from lit_mlm.nets.remote_code import load_code
 
 MASK_NOTATION = re.compile(r"\[MASK\]|<mask>", re.IGNORECASE)
 """Masks that a user may type, beside the tokenizer's own."""
@@ -39,28 +38,12 @@ def load_masked_lm(
     allow_pickle: bool = False,
     trust_remote_code: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Loads a masked language model and its tokenizer.
-
-    Args:
-        model: name on the Hub, a folder, or the folder of a run with an ``hf`` folder.
-        revision: of a model on the Hub.
-        allow_new_head: accepts a model that lacks weights, which are then random.
-        allow_pickle: reads pickled weights, as data only, if there are no safetensors.
-        trust_remote_code: runs the custom code of the model; on the Hub `revision` must be a commit.
-    """
-    exported = Path(model) / "hf"
-    name = str(exported) if exported.is_dir() else model
-    if trust_remote_code:
-        load_code(AutoModelForMaskedLM, name, revision)
-    net, missing = pretrained.load_net(AutoModelForMaskedLM, name, revision, allow_pickle=allow_pickle)
-    if missing and not allow_new_head:
-        raise InputError(
-            f"{name} lacks {len(missing)} weights of a masked language model, so it would fill masks at random: "
-            f"{', '.join(missing)}; use a model that was trained to fill masks, or pass --allow_new_head"
-        )
-    tokenizer = pretrained.load_tokenizer(name, revision)
+    """Loads a masked language model and its tokenizer, by the arguments of `load_model`."""
+    net, tokenizer = load_model(
+        AutoModelForMaskedLM, "fill masks", model, revision, allow_pickle, trust_remote_code, allow_new_head
+    )
     if tokenizer.mask_token_id is None:
-        raise InputError(f"the tokenizer of {name} has no mask token, so it can't fill masks")
+        raise InputError(f"the tokenizer of {model} has no mask token, so it can't fill masks")
     return net, tokenizer
 
 

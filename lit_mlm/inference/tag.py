@@ -7,7 +7,6 @@ config stores. Shapes: S sentences, W words of a sentence, L labels.
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, get_args
 
 import numpy as np
@@ -15,8 +14,8 @@ import torch
 from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError
+from lit_mlm.inference.loading import load_model
 from lit_mlm.nets import pretrained
-from lit_mlm.nets.remote_code import load_code
 from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.text.tagging.alignment import encode_words, find_first_tokens
 from lit_mlm.text.tagging.decoding import Decoding, FloatArray, decode_logits
@@ -71,30 +70,9 @@ class _Options:
 def load_tagger(
     model: str, revision: str | None = None, allow_pickle: bool = False, trust_remote_code: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Loads a token classifier and its tokenizer.
-
-    Args:
-        model: name on the Hub, a folder, or the folder of a run with an ``hf`` folder.
-        revision: of a model on the Hub.
-        allow_pickle: reads pickled weights, as data only, if there are no safetensors.
-        trust_remote_code: runs the custom code of the model; on the Hub `revision` must be a commit.
-    """
-    exported = Path(model) / "hf"
-    name = str(exported) if exported.is_dir() else model
-    advice = "use a model that was trained to tag words, such as the hf folder of a run with TokenClassification"
-    if trust_remote_code:
-        load_code(AutoModelForTokenClassification, name, revision)
-    architectures = pretrained.load_config(name, revision).architectures or []
-    # The head of a sequence classifier may have the same name and shape, and would load silently.
-    if architectures and not any(found.endswith("ForTokenClassification") for found in architectures):
-        raise InputError(f"{name} is a {', '.join(architectures)}, which has no head that tags words; {advice}")
-    net, missing = pretrained.load_net(AutoModelForTokenClassification, name, revision, allow_pickle=allow_pickle)
-    if missing:
-        raise InputError(
-            f"{name} lacks {len(missing)} weights of a token classifier, so it would tag words at random: "
-            f"{', '.join(missing)}; {advice}"
-        )
-    return net, pretrained.load_tokenizer(name, revision)
+    """Loads a token classifier and its tokenizer, by the arguments of `load_model`."""
+    options = (model, revision, allow_pickle, trust_remote_code)
+    return load_model(AutoModelForTokenClassification, "tag words", *options, head="ForTokenClassification")
 
 
 def find_tags(

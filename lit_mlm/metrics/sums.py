@@ -6,33 +6,34 @@ Shapes: N scored positions, V vocabulary.
 import copy
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from scipy.special import stdtrit
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
 from lit_mlm.errors import InputError
+from lit_mlm.upstream import KeepDtype
 
 TINY = 1e-12
 """Clamps a denominator that may be 0, so that 0 / 0 is 0; sums of weights are larger."""
 
 
-class SumMetric(Metric):
+class SumMetric(KeepDtype, Metric):
     """A metric whose states keep their dtype when the net is cast, and are not shared with spawned processes."""
 
     full_state_update = False
 
+    def __init__(self) -> None:
+        super().__init__(compute_with_cache=False)  # as `add_up` changes the states
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for name in self._defaults:
-            setattr(self, name, copy.deepcopy(getattr(self, name)))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
-        return super()._apply(lambda state: state.to(fn(state).device), exclude_state)
+        for name, value in self.metric_state.items():
+            setattr(self, name, copy.deepcopy(value))
 
 
 def add_up(metrics: Sequence[SumMetric]) -> SumMetric:
@@ -49,8 +50,7 @@ def add_up(metrics: Sequence[SumMetric]) -> SumMetric:
     for part, *others in zip(*(metric.modules() for metric in (total, *metrics[1:])), strict=True):
         if not isinstance(part, SumMetric):
             continue
-        part._computed = None  # drops a cached result of the first metric
-        for name in part._defaults:
+        for name in part.metric_state:
             for other in others:
                 setattr(part, name, getattr(part, name) + getattr(other, name))
     return total

@@ -160,8 +160,8 @@ class TransformerModule(NetModule, ABC):
     ) -> None:
         """Divides gradients by the scored tokens of the whole step, over accumulation and ranks, and clips them.
 
-        Clips by torch, as Lightning refuses fused optimizers under mixed precision (Lightning #21435). That is right
-        only for fp16, where `configure_optimizers` does not fuse.
+        Clips by torch, as Lightning refuses fused optimizers under mixed precision (`lit_mlm.upstream.FAULTS`). That is
+        right only for fp16, where `configure_optimizers` does not fuse.
         """
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         num_scored, nats = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")

@@ -21,6 +21,7 @@ from lit_mlm.nets.remote_code import load_code
 from lit_mlm.nets.sharding import shard_net
 from lit_mlm.runs.changes import refuse_changes
 from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
+from lit_mlm.upstream import find_trainer
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class NetModule(LightningModule):
     @property
     def num_steps(self) -> int:
         """Optimizer steps that the net was trained for."""
-        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+        if self._is_in(TrainerFn.FITTING):
             return self.trainer.global_step
         return 0 if self._record is None else int(self._record.get("num_steps", 0))
 
@@ -152,7 +153,7 @@ class NetModule(LightningModule):
 
         With packed rows, verifies that the net keeps sequences apart.
         """
-        if self._trainer is None:
+        if find_trainer(self) is None:
             return  # in load_from_checkpoint, `on_load_checkpoint` builds the net
         require_source(self._data_module)
         self.build(getattr(self._data_module, "tokenizer", None))
@@ -167,7 +168,7 @@ class NetModule(LightningModule):
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Adds the record in processes of `ddp_notebook`, `ddp_fork` and `ddp_spawn`, which return their net so."""
         state = super().state_dict(*args, **kwargs)
-        if parent_process() is not None and self._trainer is not None and self.net is not None:
+        if parent_process() is not None and find_trainer(self) is not None and self.net is not None:
             state[RECORD] = self._make_record()
         return state
 
@@ -205,15 +206,13 @@ class NetModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Builds the checkpoint's net; refuses options that the checkpoint would silently override."""
-        is_resumed = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-        names = self.hparams if is_resumed else NET_OPTIONS
+        names = self.hparams if self._is_in(TrainerFn.FITTING) else NET_OPTIONS
         saved = NEWER_OPTIONS | checkpoint[RECORD]["options"]
         self.restore_from(checkpoint[RECORD])
         refuse_changes("model", {name: self.hparams[name] for name in names}, saved)
         self.results = dict(checkpoint[RECORD]["results"])
         self.build()
-        if self._trainer is not None:
-            self._check_data()
+        self._check_data()
 
     @property
     def _net(self) -> PreTrainedModel:
@@ -223,7 +222,12 @@ class NetModule(LightningModule):
 
     @property
     def _data_module(self) -> TextSource | None:
-        return None if self._trainer is None else cast(TextSource | None, getattr(self.trainer, "datamodule", None))
+        return cast(TextSource | None, getattr(find_trainer(self), "datamodule", None))
+
+    def _is_in(self, *functions: TrainerFn) -> bool:
+        """Whether a trainer is attached that runs one of these."""
+        trainer = find_trainer(self)
+        return trainer is not None and trainer.state.fn in functions
 
     def _load_code(self) -> None:
         if self.hparams["trust_remote_code"]:
@@ -256,7 +260,7 @@ class NetModule(LightningModule):
     def _report_new_weights(self) -> None:
         if not self.new_weights or self.global_rank != 0:
             return
-        is_evaluated = self._trainer is not None and self.trainer.state.fn != TrainerFn.FITTING
+        is_evaluated = self._is_in(TrainerFn.VALIDATING, TrainerFn.TESTING, TrainerFn.PREDICTING)
         names = ", ".join(self.new_weights)
         message = (
             f"{len(self.new_weights)} weights are not in {self.hparams['model']} and are randomly initialised: {names}"

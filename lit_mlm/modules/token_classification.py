@@ -21,6 +21,7 @@ from lit_mlm.nets.packing import run_net
 from lit_mlm.text.tables import format_table
 from lit_mlm.text.tagging.decoding import Decoding
 from lit_mlm.text.tagging.schemes import Scheme
+from lit_mlm.upstream import find_trainer
 
 
 class TokenClassification(TransformerModule):
@@ -104,7 +105,7 @@ class TokenClassification(TransformerModule):
         """Builds and checks the net, and freezes parameters."""
         super().configure_model()
         num_layers = self.hparams["freeze_layers"]
-        if self._trainer is None or not (num_layers or self.hparams["freeze_embeddings"]):
+        if find_trainer(self) is None or not (num_layers or self.hparams["freeze_embeddings"]):
             return
         option = "model.freeze_layers" if num_layers else "model.freeze_embeddings"
         depths = find_depths(self, self._net.base_model, option)

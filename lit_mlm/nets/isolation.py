@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from lit_mlm.errors import InputError
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.packing import run_net
+from lit_mlm.upstream import get_attention
 
 TOLERANCE = 5e-5
 """The largest accepted difference between logits in packed rows and of single sequences, relative to the largest logit.
@@ -44,7 +45,7 @@ def require_isolation(net: PreTrainedModel) -> float:
     Raises:
         InputError: if it exceeds `TOLERANCE`, or the net does not take the arguments of packed rows.
     """
-    implementation = net.config._attn_implementation
+    implementation = get_attention(net.config)
     net_name = f"this net, {net.config.model_type} with the attention {implementation}"
     if implementation not in IMPLEMENTATIONS:
         raise InputError(

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.import_utils import is_protobuf_available, is_sentencepiece_available
 
 from lit_mlm.errors import InputError, follow_causes, shorten, suggest
+from lit_mlm.upstream import find_unread_vocabulary
 
 
 @contextmanager
@@ -96,15 +96,10 @@ def explain_files(folder: Path, error: Exception) -> str:
 
 
 def find_lacking_packages(error: Exception) -> str:
-    """Names the missing packages that a tokenizer's file needs; empty if an error has another cause.
-
-    `transformers` asks for tiktoken even where SentencePiece is missing.
-    """
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    files = [f.f_locals.get("vocab_file") for f in frames if f.f_code.co_name == "_convert_from_tiktoken"]
-    if not files or "`tiktoken` is required" not in str(error):
+    """Names the missing packages that a tokenizer's file needs; empty if an error has another cause."""
+    file, lacking = find_unread_vocabulary(error), []
+    if file is None:
         return ""
-    file, lacking = Path(str(files[-1])).name, []
     if file != "tiktoken.model":
         found = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
         lacking = [name for name, is_installed in found.items() if not is_installed]

@@ -10,6 +10,7 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from lit_mlm.errors import InputError
 from lit_mlm.nets.loading import loading
+from lit_mlm.upstream import get_attention
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """A full commit hash: unlike a branch, tag or abbreviation it always means the same code."""
@@ -51,7 +52,7 @@ def load_code(auto_class: Any, name: str, revision: str | None) -> None:
 
 def refuse_kernels(config: PretrainedConfig, options: dict[str, Any]) -> None:
     """Refuses attention implementations that `transformers` would download as code; options override the config."""
-    for name in (options.get("attn_implementation"), getattr(config, "_attn_implementation", None)):
+    for name in (options.get("attn_implementation"), get_attention(config)):
         if "/" in str(name):
             raise InputError(f"attn_implementation {name} is code on the Hub, which is not run; use sdpa or eager")
 

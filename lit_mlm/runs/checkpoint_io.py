@@ -12,8 +12,8 @@ from lit_mlm.runs.checkpoints import read_checkpoint, remove_checkpoint, write_c
 class SafeCheckpointIO(CheckpointIO):
     """Writes and reads as `lit_mlm.runs.checkpoints` does.
 
-    Lightning's own stages in another folder, destroys the old file when the disk is full (Lightning #21253), and loads
-    damaged files.
+    Lightning's own stages in another folder, destroys the old file when the disk is full, and loads damaged files
+    (`lit_mlm.upstream.FAULTS`).
     """
 
     def __init__(self) -> None:

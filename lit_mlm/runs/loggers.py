@@ -104,6 +104,6 @@ def describe_curves(loggers: Sequence[Logger]) -> Iterator[str]:
         elif isinstance(logger, WandbLogger):
             yield run.url or f"wandb sync {Path(run.dir).parent}"
         elif isinstance(logger, MLFlowLogger):
-            yield f"MLflow run {logger.run_id} at {logger._tracking_uri}"
+            yield f"MLflow run {logger.run_id} at {run.tracking_uri}"
         else:
             yield f"{type(logger).__name__}, {logger.version}"

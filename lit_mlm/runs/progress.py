@@ -24,30 +24,12 @@ STREAM = "stream_places"
 """The key below `PROGRESS` of each rank's stream cursor."""
 
 
-def settle_progress(fit_loop: dict[str, Any]) -> None:
-    """Normalises the state of Lightning's loops, in place, to "an optimizer step is done, nothing is pending".
-
-    Lightning saves in the middle of its bookkeeping and misreads some of these states; after an epoch's last step, for
-    one, it never validates. From this form it continues with the next batch or the end of the epoch; `SaveCheckpoints`
-    runs validations that are due.
-    """
-    for tracker in fit_loop["epoch_progress"].values():
-        tracker.update(started=tracker["ready"], processed=tracker["ready"] - 1, completed=tracker["ready"] - 1)
-    batches = fit_loop["epoch_loop.batch_progress"]
-    for name in ("total", "current"):
-        count = batches[name]["ready"]
-        batches[name].update(started=count, processed=count, completed=count)
-    validation = fit_loop["epoch_loop.val_loop.batch_progress"]
-    for name in ("total", "current"):
-        validation[name].update(ready=0, started=0, processed=0, completed=0)
-
-
 def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) -> dict[str, Any]:
     """Returns the order, stream cursors, loss sums and random states that a resumed run needs; a collective call.
 
     The trainer must be at the end of an optimizer step. `random_state` defaults to this process's current one.
     """
-    loss = {name: value.clone().cpu() for name, value in _get_loss_sums(trainer.lightning_module)}
+    loss = {name: value.clone().cpu() for name, value in _get_loss_sums(trainer.lightning_module).items()}
     stream = getattr(trainer.datamodule, "stream", None)
     return {
         **_describe_order(trainer),
@@ -189,19 +171,19 @@ def _begin_next_epoch(loops: dict[str, Any]) -> None:
     batches["current"].update(ready=0, started=0, processed=0, completed=0)
 
 
-def _get_loss_sums(module: Any) -> list[tuple[str, torch.Tensor]]:
+def _get_loss_sums(module: Any) -> dict[str, torch.Tensor]:
     """Returns the sums of the training loss since the start of the epoch."""
     metric = getattr(module, "train_loss", None)
-    return [] if metric is None else [(name, getattr(metric, name)) for name in metric._defaults]
+    return {} if metric is None else metric.metric_state
 
 
 def _restore_loss(losses: list[dict[str, torch.Tensor]], trainer: Any) -> None:
     """Restores each rank's sums; if the number of ranks changed, the first one gets the total."""
     rank, num_ranks = trainer.global_rank, trainer.world_size
     parts = [losses[rank]] if len(losses) == num_ranks else losses if rank == 0 else []
-    for name, value in _get_loss_sums(trainer.lightning_module):
-        value.fill_(sum(float(part[name]) for part in parts if name in part))
-        trainer.lightning_module.train_loss._update_count = 1  # else torchmetrics warns that it is empty
+    for part in parts:
+        if part:
+            trainer.lightning_module.train_loss.update(**part)
 
 
 def _gather(value: Any) -> list[Any]:

@@ -5,6 +5,7 @@ silently when a child fails. `torchrun` and SLURM end all ranks and report by th
 """
 
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -64,32 +65,19 @@ def describe_end(rank: int, code: int) -> str:
     return f"rank {rank} ended with the exit status {code}; see its error above"
 
 
-def watch_ranks() -> None:
-    """Replaces the observer of Lightning's launcher by one that reports the failed rank and exits with a status."""
-    from lightning.fabric.strategies.launchers import subprocess_script as launcher
-
-    class RankObserver(launcher._ChildProcessObserver):
-        """Ends all ranks of this machine once a child has failed."""
-
-        def __init__(self, main_pid: int, child_processes: list[subprocess.Popen[Any]]) -> None:
-            super().__init__(main_pid, child_processes, WATCH_SECONDS)  # type: ignore[arg-type]
-            self._is_asked_since: float | None = None
-
-        def _run(self) -> bool:
-            codes = [process.poll() for process in self._child_processes]
-            failed = [(rank, code) for rank, code in enumerate(codes, start=1) if code]
-            if failed and all(code > 128 for _, code in failed):
-                self._is_asked_since = self._is_asked_since or time.monotonic()
-                if time.monotonic() - self._is_asked_since < REQUEST_SECONDS:
-                    return False
-            if failed:
-                rank, code = min(failed, key=lambda end: end[1])  # signals first, as they cause errors elsewhere
-                print(f"error: {describe_end(rank, code)}; all ranks end", file=sys.stderr, flush=True)
-                kill_children(self._child_processes)
-                os._exit(2 if code == 2 else 1)  # 2 for a user error, which that rank has reported
-            return all(code == 0 for code in codes)
-
-    launcher._ChildProcessObserver = RankObserver  # type: ignore[assignment,misc]
+def watch_ranks(children: list[subprocess.Popen[Any]]) -> None:
+    """Polls the other ranks of this machine until all have ended; once one has failed, reports it and ends all."""
+    asked_since = math.inf
+    while any(codes := [process.poll() for process in children]) or None in codes:
+        failed = [(rank, code) for rank, code in enumerate(codes, start=1) if code]
+        asked_since = min(asked_since, time.monotonic()) if failed else math.inf
+        is_asked = all(code > 128 for _, code in failed) and time.monotonic() - asked_since < REQUEST_SECONDS
+        if failed and not is_asked:
+            rank, code = min(failed, key=lambda end: end[1])  # signals first, as they cause errors elsewhere
+            print(f"error: {describe_end(rank, code)}; all ranks end", file=sys.stderr, flush=True)
+            kill_children(children)
+            os._exit(2 if code == 2 else 1)  # 2 for a user error, which that rank has reported
+        time.sleep(WATCH_SECONDS)
 
 
 def end_children(trainer: Any, error: Exception) -> None:

@@ -25,6 +25,7 @@ TWO_EPOCHS: Options = ()
 STEPS: Options = ("--trainer.max_steps", 9)
 INTERVAL: Options = ("--trainer.max_epochs", 1, "--trainer.val_check_interval", 4)
 ACCUMULATED: Options = ("--data.batch_size", 4, "--trainer.accumulate_grad_batches", 2)
+LIMITED: Options = ("--trainer.limit_train_batches", 4, "--trainer.check_val_every_n_epoch", 2)
 PACKED: Options = ("--data.block_policy", "document", "--data.pack_length", 64, "--data.batch_size", 4)
 
 
@@ -72,6 +73,7 @@ def args(tiny_bert: str, cache_dir: str) -> list[str]:
         (ACCUMULATED, "04", ()),
         (ACCUMULATED, "06-before", ()),
         (PACKED, "03", ("--data.num_workers", 2)),
+        (LIMITED, "04", ()),  # the end of an epoch without a validation
     ],
 )
 def test_resumed_run_is_the_whole_one(

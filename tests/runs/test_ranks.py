@@ -19,14 +19,11 @@ from tests.ranks import FORKS
 
 def observe(codes: list[str], log: Path) -> None:
     """The first rank, whose children run `codes`, waits for them forever."""
-    from lightning.fabric.strategies.launchers.subprocess_script import _launch_process_observer
-
     os.dup2(os.open(log, os.O_CREAT | os.O_WRONLY), sys.stderr.fileno())
     ranks.REQUEST_SECONDS = 1.0
-    ranks.watch_ranks()
     children = [subprocess.Popen([sys.executable, "-c", code]) for code in codes]
     log.with_suffix(".pids").write_text(" ".join(str(child.pid) for child in children))
-    _launch_process_observer(children)
+    ranks.watch_ranks(children)
     time.sleep(60)
 
 

@@ -18,7 +18,7 @@ import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.reading.cache_lock import lock
 from lit_mlm.data.reading.documents import TEXT, iterate_texts, measure_texts
@@ -27,6 +27,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.text.blocks import IntArray
 from lit_mlm.text.masking.word_starts import NO_WORD, Segmenter, find_word_starts
 from lit_mlm.text.special_tokens import find_special_tokens
+from lit_mlm.upstream import is_plain
 
 INPUT_IDS, WORD_STARTS = "input_ids", "word_starts"
 
@@ -109,7 +110,7 @@ def _encode(
 ) -> Sequence[Any]:
     """Encodes texts by the backend where possible, since the tokenizer's copies into lists cost a tenth of the time."""
     kwargs: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-    if not _is_plain(tokenizer):
+    if not is_plain(tokenizer):
         encoded = tokenizer(texts, add_special_tokens=add_special_tokens, **kwargs)
         return encoded.encodings or [_Ids(ids) for ids in encoded[INPUT_IDS]]
     tokenizer([""], **kwargs)  # turns off truncation and padding of the tokenizer's file
@@ -122,12 +123,6 @@ def _encode(
 def _parts_at_punctuation(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the tokenizer itself makes each punctuation mark a word, so that offsets add nothing."""
     return type(tokenizer.backend_tokenizer.pre_tokenizer).__name__ == "BertPreTokenizer"
-
-
-def _is_plain(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether texts go to the backend unchanged; a subclass may preprocess them."""
-    own, usual = type(tokenizer), PreTrainedTokenizerFast
-    return getattr(own, "_encode_plus", None) is usual._encode_plus and own.__call__ is usual.__call__
 
 
 def tokenize_documents(
@@ -236,7 +231,7 @@ def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None,
     sizes = measure_texts(iterate_texts(documents))
     batches = _Batches(documents.select_columns(TEXT), sizes, find_boundaries(sizes), options)
     parts: Iterable[Arrays | InputError] = _work_ahead(batches)
-    if num_proc is not None or options.get("segmenter") is not None or not _is_plain(options["tokenizer"]):
+    if num_proc is not None or options.get("segmenter") is not None or not is_plain(options["tokenizer"]):
         parts = DataLoader(  # custom code may not be thread-safe
             batches, batch_size=None, num_workers=num_proc or 0, collate_fn=_keep, generator=torch.Generator()
         )
