@@ -11,8 +11,7 @@ windows of a sentence are in one batch, in order, and each word is owned by one 
 
 - ``labels``: ids into `TaggedSource.labels`. The first token of a word has the word's label, later ones its inside
   label or `IGNORE_INDEX`, as have tokens that the row does not own;
-- ``words``: the index in the sentence of each owned token's word, elsewhere `NO_WORD` of
-  `lit_mlm.text.tagging.alignment`;
+- ``words``: the index in the sentence of each owned token's word, elsewhere `NO_WORD`;
 - ``sentences``: the index of each row's sentence in its split, shape (B,); -1 in rows that only keep ranks in step.
 
 **Packed rows.** A row holds several sequences that must not attend to each other. In place of ``words`` and
@@ -28,6 +27,9 @@ from typing import Any, Protocol
 
 IGNORE_INDEX = -100
 """The label of positions that are not scored, as ignored by `torch.nn.functional.cross_entropy`."""
+
+NO_WORD = -1
+"""The word index of special tokens and padding."""
 
 BATCH_KEYS = ("input_ids", "attention_mask", "labels")
 
@@ -78,7 +80,7 @@ class TextSource(Protocol):
     def describe(self) -> str:
         """Describes the data in the first line of a run."""
 
-    def facts(self, split: str) -> dict[str, float | int | str]:
+    def describe_split(self, split: str) -> dict[str, float | int | str]:
         """Returns metadata of a split ("val" or "test") for its results, by the last part of the key."""
 
     @property
@@ -95,7 +97,7 @@ class TextSource(Protocol):
 class TaggedSource(TextSource, Protocol):
     """What `TokenClassification` needs of its data module; labels and scheme are known after setup.
 
-    `facts` has ``num_words`` and, with a scheme, ``num_gold_entities`` of the split, counted in its files.
+    `describe_split` has ``num_words`` and, with a scheme, ``num_gold_entities`` of the split, counted in its files.
     """
 
     labels: list[str]

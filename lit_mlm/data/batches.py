@@ -11,8 +11,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
-from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.masking.counter_hash import FloatArray
+from lit_mlm.text.arrays import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from lit_mlm.batch import BATCH_KEYS, IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.packing import PackedRows, join_rows, pack_rows
 
 

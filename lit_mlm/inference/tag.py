@@ -16,9 +16,10 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTr
 from lit_mlm.errors import InputError
 from lit_mlm.inference.loading import load_model
 from lit_mlm.nets import pretrained
+from lit_mlm.text.arrays import Float32Array
 from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.text.tagging.alignment import encode_words, find_first_tokens
-from lit_mlm.text.tagging.decoding import Decoding, FloatArray, decode_logits
+from lit_mlm.text.tagging.decoding import Decoding, decode_logits
 from lit_mlm.text.tagging.rows import TaggedRows
 from lit_mlm.text.tagging.schemes import Scheme, Span, find_scheme, find_spans, guess_scheme
 from lit_mlm.text.tagging.words import join_words, split_at_spaces, split_text
@@ -115,7 +116,7 @@ def tag_words(
     return [tags for tags, _ in _tag(net, tokenizer, sentences, documents)]
 
 
-def group_words(words: Sequence[str], tags: Sequence[str], scores: FloatArray, is_plain: bool) -> TaggedText:
+def group_words(words: Sequence[str], tags: Sequence[str], scores: Float32Array, is_plain: bool) -> TaggedText:
     """Groups the tagged words of a sentence, with scores of shape (W,), into entities; plain tags have no scheme.
 
     Examples:
@@ -127,7 +128,7 @@ def group_words(words: Sequence[str], tags: Sequence[str], scores: FloatArray, i
 
 
 def _group(
-    text: str, places: Sequence[tuple[str, int, int]], tags: Sequence[str], scores: FloatArray, is_plain: bool
+    text: str, places: Sequence[tuple[str, int, int]], tags: Sequence[str], scores: Float32Array, is_plain: bool
 ) -> TaggedText:
     spans = [Span(tag, i, i + 1) for i, tag in enumerate(tags)] if is_plain else find_spans(tags)
     entities = []
@@ -173,7 +174,7 @@ def _tag(
     tokenizer: PreTrainedTokenizerBase,
     sentences: Sequence[Sequence[str]],
     documents: Sequence[int] | None = None,
-) -> Iterator[tuple[list[str], FloatArray]]:
+) -> Iterator[tuple[list[str], Float32Array]]:
     """Yields the labels of each sentence's words and their probabilities, shape (W,)."""
     options, labels = _get_options(net), pretrained.get_labels(net.config)
     num_special = len(find_special_tokens(tokenizer))
@@ -191,7 +192,7 @@ def _tag(
         yield [labels[i] for i in best.tolist()], scores
 
 
-def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_sentences: int) -> list[FloatArray]:
+def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_sentences: int) -> list[Float32Array]:
     """Returns the logits of each sentence's words, shape (W, L): of the first token, in the row that owns the word."""
     order, was_training = np.argsort(rows.lengths, kind="stable"), net.training
     num_labels = len(pretrained.get_labels(net.config))

@@ -6,15 +6,12 @@ Shapes: C entity types, L labels, S sentences, W words of a sentence.
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lit_mlm.metrics.sums import SumMetric
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import FloatArray, IntArray
 from lit_mlm.text.tagging.schemes import Scheme, Span, find_spans, find_spans_strict, split_tag
-
-FloatArray = npt.NDArray[np.float64]
 
 RATES = ("precision", "recall", "f1")
 

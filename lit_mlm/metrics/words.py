@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.metrics.entities import EntityMetrics, TagMetrics
 from lit_mlm.metrics.sums import MeanLoss, SumMetric
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import Float32Array, IntArray
 from lit_mlm.text.tagging.alignment import find_first_tokens
-from lit_mlm.text.tagging.decoding import Decoding, FloatArray, decode_logits
+from lit_mlm.text.tagging.decoding import Decoding, decode_logits
 from lit_mlm.text.tagging.schemes import Scheme
 from lit_mlm.text.tagging.windows import find_owned_tokens
 
@@ -34,7 +34,7 @@ class DecodedSentence(NamedTuple):
     tokens: IntArray
     first_tokens: IntArray
     labels: IntArray
-    scores: FloatArray
+    scores: Float32Array
 
 
 def decode_batch(

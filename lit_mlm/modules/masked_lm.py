@@ -68,9 +68,9 @@ class MaskedLM(TransformerModule):
             low, high = estimate_interval(losses)
             metrics |= {"perplexity_low": exponential(low), "perplexity_high": exponential(high)}
             metrics["num_mask_draws"] = len(losses)
-        facts = getattr(self._data_module, "facts", None)
-        if facts is not None:
-            metrics |= facts(split)
+        describe_split = getattr(self._data_module, "describe_split", None)
+        if describe_split is not None:
+            metrics |= describe_split(split)
             metrics["bits_per_byte"] = metrics["loss"] / math.log(2) * metrics.pop("tokens_per_byte")
             if self._scores_part(split):  # these describe the whole split
                 for name in ("mask_fingerprint", "data_fingerprint", "num_blocks", "num_blocks_shared_with_train"):

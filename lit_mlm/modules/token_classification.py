@@ -161,7 +161,7 @@ class TokenClassification(TransformerModule):
         metrics = super().compute_metrics(split)
         if self._scores_part(split):
             return metrics  # the metadata is of the whole split
-        metadata = self._tags.facts(split)
+        metadata = self._tags.describe_split(split)
         for name in ("num_words", "num_gold_entities"):
             if name in metadata and metadata[name] != metrics[name]:
                 raise RuntimeError(f"{split}/{name}: {metadata[name]} in the data, but {metrics[name]} were scored")

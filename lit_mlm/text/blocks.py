@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from lit_mlm.errors import InputError
+from lit_mlm.text.arrays import IntArray
 
-IntArray = npt.NDArray[np.int64]
 DropTail = bool | Literal["unless_alone"]
 
 

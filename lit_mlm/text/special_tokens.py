@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from torch.utils.data import Dataset
 
 from lit_mlm.data.batches import BatchKey, LazyDataLoader, LengthSampler, ShuffleSampler, round_up
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 
 
 def deal(

@@ -55,7 +55,7 @@ def collect(loader: Any) -> list[tuple[list[int], ...]]:
 @pytest.mark.parametrize("masking", [TokenMasking(), WordMasking(), SpanMasking("exact")])
 def test_masks_are_those_without_packing(make_data: Any, masking: Any) -> None:
     data, packed = make_data(masking=masking), make_data(masking=masking, pack_length=64)
-    assert packed.facts("val")["mask_fingerprint"] == data.facts("val")["mask_fingerprint"]
+    assert packed.describe_split("val")["mask_fingerprint"] == data.describe_split("val")["mask_fingerprint"]
     assert collect(packed.val_dataloader()) == collect(data.val_dataloader())
     loaders = packed.train_dataloader(), data.train_dataloader()
     for epoch in (0, 3):
@@ -136,11 +136,11 @@ def test_facts_and_options(make_data: Any) -> None:
     data, packed = make_data(), make_data(pack_length=64)
     assert packed.fingerprint == data.fingerprint  # the examples are the same, and what they are fed in is an order
     assert (data.order_options, packed.order_options) == ({"pack_length": None}, {"pack_length": 64})
-    facts = packed.facts("val")
+    facts = packed.describe_split("val")
     num_tokens = int(packed.examples["val"].lengths.sum())
-    assert facts["num_blocks"] == data.facts("val")["num_blocks"]
+    assert facts["num_blocks"] == data.describe_split("val")["num_blocks"]
     assert facts["padding_fraction"] == pytest.approx(1 - num_tokens / (64 * facts["num_rows"]))
-    assert "padding_fraction" not in data.facts("val")
+    assert "padding_fraction" not in data.describe_split("val")
     assert "packed" not in data.describe()
     rows, lengths = len(packed.splits["train"].packed), packed.examples["train"].lengths
     assert f"packed into {rows} rows of 64 ({1 - lengths.sum() / (64 * rows):.1%} padding, " in packed.describe()
@@ -184,7 +184,7 @@ def test_windows_of_training_are_packed(make_news: Any) -> None:
     for ours, theirs in zip(packed.val_dataloader(), news.val_dataloader(), strict=True):
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert packed.fingerprint == news.fingerprint
-    assert packed.facts("val") == news.facts("val")
+    assert packed.describe_split("val") == news.describe_split("val")
     assert packed.order_options == {"max_tokens_per_batch": None, "pack_length": 64}
     by_chance: dict[str, Any] = {"max_tokens_per_batch": None, "pack_length": None, "group_by_length": False}
     assert news.order_options == by_chance | {"batch_size": 4}

@@ -8,9 +8,9 @@ from seqeval.metrics import accuracy_score, classification_report, f1_score, pre
 from sklearn.metrics import precision_recall_fscore_support
 
 from lit_mlm.errors import InputError
-from lit_mlm.metrics.entities import EntityMetrics, FloatArray, TagMetrics, bootstrap_f1, compute_rates
+from lit_mlm.metrics.entities import EntityMetrics, TagMetrics, bootstrap_f1, compute_rates
 from lit_mlm.metrics.sums import add_up
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import FloatArray, IntArray
 from lit_mlm.text.tagging.schemes import Scheme
 from tests.text.tagging.test_schemes import REFERENCES, SCHEMES, list_labels
 

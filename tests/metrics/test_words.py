@@ -106,7 +106,7 @@ def test_words_and_pieces_of_windows_equal_seqeval_s(data: TaggedData, inside: b
             assert figures[name + suffix] == pytest.approx(reference(*pair))
     assert 0.2 < figures["f1"] < 0.9
     assert figures["f1"] != figures["f1_pieces"]
-    assert figures["num_words"] == data.facts("val")["num_words"]
+    assert figures["num_words"] == data.describe_split("val")["num_words"]
     whole = (
         torch.cat([s.flatten(0, 1) for s in logits]),
         torch.cat([b["labels"].flatten() for b in data.make_batches()]),

@@ -8,8 +8,8 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lit_mlm.batch import IGNORE_INDEX
-from lit_mlm.text.tagging.alignment import NO_WORD, align_labels, encode_words, make_inside_table
+from lit_mlm.batch import IGNORE_INDEX, NO_WORD
+from lit_mlm.text.tagging.alignment import align_labels, encode_words, make_inside_table
 from lit_mlm.text.tagging.schemes import Scheme, find_spans
 from lit_mlm.text.tagging.windows import cut_windows
 
@@ -124,7 +124,7 @@ class TaggedData(LightningDataModule):
     def describe(self) -> str:
         return "tagged sentences"
 
-    def facts(self, split: str) -> dict[str, Any]:
+    def describe_split(self, split: str) -> dict[str, Any]:
         facts: dict[str, Any] = {
             "num_sentences": len(self.sentences),
             "num_words": sum(len(words) for words, _ in self.sentences),

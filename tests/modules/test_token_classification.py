@@ -96,7 +96,7 @@ def test_a_masked_language_model_becomes_a_tagger(
     assert metrics["start/val/f1"] < 0.5
     assert 0.7 < metrics["val/f1"] <= 1
     assert metrics["val/f1/PER"] > 0.6
-    for name, fact in data.facts("val").items():
+    for name, fact in data.describe_split("val").items():
         assert metrics[f"val/{name}"] == fact
     assert metrics["val/num_words_lost_by_truncation"] > 0
     assert "val/f1" in trainer.callback_metrics
@@ -412,7 +412,7 @@ def test_words_that_were_not_scored_are_a_fault(tagger: Any, make_data: Any, mak
             make_trainer().validate(TokenClassification(folder), data, verbose=False)
         module = TokenClassification(folder)
         make_trainer(limit_val_batches=1).validate(module, data, verbose=False)
-        assert module.results["val"]["num_words"] < data.facts("val")["num_sentences"] * 40
+        assert module.results["val"]["num_words"] < data.describe_split("val")["num_sentences"] * 40
         assert not {"data_fingerprint", "num_sentences"} & set(module.results["val"])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.packing import PackedRows, join_rows, pack_rows
 
 

@@ -13,7 +13,7 @@ from lit_mlm.data.audit.duplicates import DuplicateFinder
 from lit_mlm.data.reading.documents import PLACE, TEXT
 from lit_mlm.data.tokens.tokenize import INPUT_IDS, tokenize_batch
 from lit_mlm.data.tokens.vocabulary import Fertility, measure_fertility
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.special_tokens import find_special_tokens
 
 QUANTILES = {"min": 0.0, "p5": 0.05, "median": 0.5, "p95": 0.95, "max": 1.0}

@@ -9,14 +9,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from lit_mlm.data.audit.near_duplicates import (
-    HashArray,
-    choose_banding,
-    hash_shingles,
-    measure_similarity,
-    propose_pairs,
-)
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.data.audit.near_duplicates import choose_banding, hash_shingles, measure_similarity, propose_pairs
+from lit_mlm.text.arrays import IntArray, UInt64Array
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class DuplicateFinder:
         self._threshold = threshold
         self._banding = choose_banding(threshold)
         self._hashes: dict[str, bytearray] = {}
-        self._bands: list[HashArray] = []
+        self._bands: list[UInt64Array] = []
         self._has_words = bytearray()
 
     def add(self, split: str, texts: Sequence[str]) -> None:
@@ -98,7 +92,7 @@ class DuplicateFinder:
         names = list(self._hashes)
 
         @lru_cache(maxsize=1024)
-        def get_shingles(text: int) -> HashArray:
+        def get_shingles(text: int) -> UInt64Array:
             split = int(np.searchsorted(ends, firsts[text], side="right"))
             return hash_shingles(get_text(names[split], int(firsts[text] - starts[split])))
 

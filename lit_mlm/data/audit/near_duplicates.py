@@ -14,12 +14,9 @@ from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray, UInt64Array
 from lit_mlm.text.tagging.words import UNSPACED
-
-HashArray = npt.NDArray[np.uint64]
 
 NUM_HASHES = 128
 """Maximum number of min-hashes per text; 128 gives a recall of 99 % at any threshold of at least 0.3."""
@@ -48,7 +45,7 @@ class Banding:
         """Returns the probability that two texts of a similarity share a band."""
         return 1 - (1 - float(similarity) ** self.num_rows) ** self.num_bands
 
-    def hash_bands(self, shingles: HashArray) -> HashArray:
+    def hash_bands(self, shingles: UInt64Array) -> UInt64Array:
         """Hashes each band of min-hashes of a text, shape (B,).
 
         Args:
@@ -74,7 +71,7 @@ def choose_banding(threshold: float, recall: float = 0.99, num_hashes: int = NUM
     return next((banding for banding in bandings if banding.compute_recall(threshold) >= recall), bandings[-1])
 
 
-def hash_shingles(text: str, size: int = 5) -> HashArray:
+def hash_shingles(text: str, size: int = 5) -> UInt64Array:
     """Hashes the shingles of a text (its n-grams of `size` words) to 64 bits.
 
     Words are sequences of letters and digits, lower-cased; each kana or Han character is a word; punctuation is
@@ -90,7 +87,7 @@ def hash_shingles(text: str, size: int = 5) -> HashArray:
     return np.unique(_hash_rows(np.lib.stride_tricks.sliding_window_view(codes, min(size, len(codes)))))
 
 
-def measure_similarity(first: HashArray, second: HashArray) -> float:
+def measure_similarity(first: UInt64Array, second: UInt64Array) -> float:
     """Returns the Jaccard similarity of two sets of shingles, in [0, 1]; 0 if both are empty.
 
     Args:
@@ -101,7 +98,7 @@ def measure_similarity(first: HashArray, second: HashArray) -> float:
     return num_shared / max(1, len(first) + len(second) - num_shared)
 
 
-def propose_pairs(bands: Sequence[HashArray]) -> IntArray:
+def propose_pairs(bands: Sequence[UInt64Array]) -> IntArray:
     """Returns pairs of texts that share a band.
 
     Linear in N: in each bucket (equal hashes of a band), a text is paired only with the `MAX_COMPARED` first texts and
@@ -126,13 +123,13 @@ def propose_pairs(bands: Sequence[HashArray]) -> IntArray:
     return np.unique(np.concatenate(pairs), axis=0)
 
 
-def _draw_functions(num: int) -> tuple[HashArray, HashArray]:
+def _draw_functions(num: int) -> tuple[UInt64Array, UInt64Array]:
     rng = np.random.default_rng(1997)
     draws = rng.integers(0, 2**64, (2, num), dtype=np.uint64)
     return draws[0] | np.uint64(1), draws[1]
 
 
-def _hash_rows(rows: HashArray) -> HashArray:
+def _hash_rows(rows: UInt64Array) -> UInt64Array:
     """Hashes each row to one number, with the finaliser of splitmix64 (Steele et al. 2014, OOPSLA)."""
     hashes = np.zeros(len(rows), dtype=np.uint64)
     for column in rows.T:

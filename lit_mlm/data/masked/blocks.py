@@ -9,7 +9,8 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count, DataOptions
-from lit_mlm.text.blocks import BlockTable, DropTail, IntArray, cut_blocks, join_tables
+from lit_mlm.text.arrays import IntArray
+from lit_mlm.text.blocks import BlockTable, DropTail, cut_blocks, join_tables
 from lit_mlm.text.special_tokens import SpecialTokens, find_special_tokens
 
 BlockPolicy = Literal["concatenate", "document", "line"]

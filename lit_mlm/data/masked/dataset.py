@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
-from lit_mlm.text.blocks import BlockTable, IntArray
+from lit_mlm.text.arrays import BoolArray, IntArray
+from lit_mlm.text.blocks import BlockTable
 from lit_mlm.text.masking.masking import Masking, fingerprint_masks, mask_tokens
 from lit_mlm.text.masking.schedule import MaskSchedule
-from lit_mlm.text.masking.units import BoolArray
 from lit_mlm.text.special_tokens import Rows, SpecialTokens, lay_out
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.masking.counter_hash import ORDER, draw_uniform, hash_examples
 
 

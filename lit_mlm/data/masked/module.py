@@ -274,7 +274,7 @@ class BlocksDataModule(TextDataModule):
         if self._begun is not None:
             return self._begun.order_options
         changes = self.masks.schedule is not None and self.masks.schedule.changes
-        lengths = {"mask_schedule over so many epochs:": self._count_epochs()} if changes else {}
+        lengths = {"mask_schedule (epochs)": self._count_epochs()} if changes else {}
         return lengths | {"pack_length": self.pack_length}
 
     @property
@@ -311,7 +311,7 @@ class BlocksDataModule(TextDataModule):
         parts += [f"train {self._begun.describe()}"] if self._begun is not None else []
         return ", ".join(parts)
 
-    def facts(self, split: str) -> dict[str, float | int | str]:
+    def describe_split(self, split: str) -> dict[str, float | int | str]:
         """Metadata of a split that belongs to its metrics: its text, blocks and masks."""
         found, draws = self.splits[split], self._get_draws()
         if (split, draws) not in self._mask_fingerprints:

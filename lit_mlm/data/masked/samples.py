@@ -7,7 +7,7 @@ import numpy as np
 
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count, DataOptions
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from lit_mlm.data.masked.mixture import Mixture, find_sources
 from lit_mlm.data.masked.samples import SampleOptions
 from lit_mlm.data.packed import PackedExamples, describe_packing, find_padding, pack_examples
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import BlockTable, IntArray, find_shared_documents
+from lit_mlm.text.arrays import IntArray
+from lit_mlm.text.blocks import BlockTable, find_shared_documents
 from lit_mlm.text.masking.masking import Masking
 
 

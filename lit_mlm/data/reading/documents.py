@@ -8,7 +8,7 @@ from datasets import Dataset, concatenate_datasets
 
 from lit_mlm.data.reading.readers import PlacedText
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 
 TEXT = "text"
 """The text column of a data set of documents, one document per row."""

@@ -16,7 +16,7 @@ from lit_mlm.data.reading.documents import TEXT
 from lit_mlm.data.show.choice import choose_examples
 from lit_mlm.data.streams.training import TrainingStream
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.masking.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking
 
 LEGEND = "{a -> b}: predict a, the model sees b; {a}: predict a, the model sees a; |: start of a document"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.batch import IGNORE_INDEX, NO_WORD
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.show.choice import choose_examples
 from lit_mlm.data.show.terminal import align_rows
@@ -14,7 +14,6 @@ from lit_mlm.data.tagged.dataset import TaggedDataset
 from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
-from lit_mlm.text.tagging.alignment import NO_WORD
 
 LEGEND = f"words above their labels, then tokens above their labels; {IGNORE_INDEX}: not scored"
 

@@ -19,8 +19,8 @@ from lit_mlm.data.tokens.tokenize import (
     flatten_tokens,
     tokenize_batch,
 )
-from lit_mlm.text.blocks import BlockTable, IntArray
-from lit_mlm.text.masking.units import BoolArray
+from lit_mlm.text.arrays import BoolArray, IntArray
+from lit_mlm.text.blocks import BlockTable
 from lit_mlm.text.masking.word_starts import Segmenter
 
 NOTHING: Arrays = {INPUT_IDS: np.empty(0, np.int32), LENGTHS: np.empty(0, np.int64), WORD_STARTS: np.empty(0, np.bool_)}

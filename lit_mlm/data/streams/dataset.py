@@ -28,8 +28,8 @@ from lit_mlm.data.streams.shards import (
     shuffle_chunk,
 )
 from lit_mlm.errors import InputError
+from lit_mlm.text.arrays import BoolArray
 from lit_mlm.text.blocks import BlockTable
-from lit_mlm.text.masking.units import BoolArray
 
 log = logging.getLogger(__name__)
 

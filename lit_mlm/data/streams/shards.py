@@ -12,7 +12,7 @@ import numpy as np
 
 from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.masking.counter_hash import SOURCE, draw_uniform, hash_examples
 
 

@@ -20,7 +20,7 @@ from lit_mlm.data.streams.sampler import StreamLoader, StreamSampler
 from lit_mlm.data.streams.shards import Cursor, StreamSource, WorkerCursor, number_examples
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count, DataOptions
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.special_tokens import find_pad_id
 
 CHUNK_DOCUMENTS = 1000  # by default
@@ -113,8 +113,8 @@ class TrainingStream:
         return {
             "num_workers": data.num_workers,
             "batch_size": data.batch_size,
-            "streaming over so many devices:": data.rank[1],
-        } | ({"mask_schedule over so many batches:": self._num_batches} if changes else {})
+            "streaming (devices)": data.rank[1],
+        } | ({"mask_schedule (batches)": self._num_batches} if changes else {})
 
     def make_loader(self) -> DataLoader[Any]:
         """Builds a loader of the whole training."""

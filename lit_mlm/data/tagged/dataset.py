@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.batch import IGNORE_INDEX, NO_WORD
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.tagged.sentences import TaggedSentence
-from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords
+from lit_mlm.text.tagging.alignment import EncodedWords
 from lit_mlm.text.tagging.rows import TaggedRows, count_words
 from lit_mlm.text.tagging.schemes import find_spans
 

@@ -30,7 +30,7 @@ from lit_mlm.text.tagging.schemes import Scheme, find_scheme
 
 log = logging.getLogger(__name__)
 
-Facts = dict[str, float | int | str]
+Metadata = dict[str, float | int | str]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class TaggedDataModule(TextDataModule):
         self.examples: dict[str, TaggedDataset] = {}
         self.packed: PackedExamples | None = None
         self._read: dict[str, list[TaggedSentence]] = {}
-        self._counts: dict[str, Facts] = {}
+        self._counts: dict[str, Metadata] = {}
         self._hashes: dict[str, str] = {}
 
     @abstractmethod
@@ -212,9 +212,9 @@ class TaggedDataModule(TextDataModule):
         """Describes the number of sentences, words and entities of each split, the labels and the windows."""
         counts = []
         for split in self.examples:
-            facts = self._counts[split]
-            entities = f", {facts['num_gold_entities']:,} entities" if "num_gold_entities" in facts else ""
-            counts.append(f"{facts['num_sentences']:,} {split} sentences ({facts['num_words']:,} words{entities})")
+            found = self._counts[split]
+            entities = f", {found['num_gold_entities']:,} entities" if "num_gold_entities" in found else ""
+            counts.append(f"{found['num_sentences']:,} {split} sentences ({found['num_words']:,} words{entities})")
         parts = [", ".join(counts), f"{len(self.labels)} labels ({self.scheme or 'plain tags'})"]
         if self.windowing.window is not None:
             num_long = sum(int((np.bincount(e.table.sentences) > 1).sum()) for e in self.examples.values())
@@ -229,8 +229,8 @@ class TaggedDataModule(TextDataModule):
                 parts += self._describe_small(len(self.packed or self.examples["train"]))
         return ", ".join(parts)
 
-    def facts(self, split: str) -> Facts:
-        """Metadata of a split that belongs to its metrics: counts as in `count_texts`, windows and padding."""
+    def describe_split(self, split: str) -> Metadata:
+        """Returns metadata of a split for its results: counts as in `count_texts`, windows and padding."""
         return self._counts[split] | {
             "data_fingerprint": self._fingerprint([split]),
             "num_windows": len(self.examples[split]),

@@ -14,7 +14,7 @@ from lit_mlm.data.reading.files import BadRecordError, OnBad, map_records, refus
 from lit_mlm.data.reading.hub import load_split
 from lit_mlm.data.reading.readers import Row, describe_missing, read_rows
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from lit_mlm.batch import NO_WORD
 from lit_mlm.data.reading.cache_lock import lock
 from lit_mlm.data.reading.documents import TEXT, iterate_texts, measure_texts
 from lit_mlm.data.reading.flat_arrays import Arrays, map_arrays, write_arrays
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.masking.word_starts import NO_WORD, Segmenter, find_word_starts
+from lit_mlm.text.arrays import IntArray
+from lit_mlm.text.masking.word_starts import Segmenter, find_word_starts
 from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.upstream import is_plain
 
@@ -80,7 +81,7 @@ def tokenize_batch(
         words = chain.from_iterable(encoding.word_ids for encoding in encodings)
         word_ids = np.fromiter((NO_WORD if word is None else word for word in words), np.int64, total)
         offsets = None
-        if segmenter is not None or not _parts_at_punctuation(tokenizer):
+        if segmenter is not None or not _splits_punctuation(tokenizer):
             places = chain.from_iterable(chain.from_iterable(encoding.offsets for encoding in encodings))
             offsets = np.fromiter(places, np.int64, 2 * total).reshape(-1, 2)
         starts = find_word_starts(texts, num_tokens, word_ids, offsets, segmenter)
@@ -120,7 +121,7 @@ def _encode(
     return encodings
 
 
-def _parts_at_punctuation(tokenizer: PreTrainedTokenizerBase) -> bool:
+def _splits_punctuation(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the tokenizer itself makes each punctuation mark a word, so that offsets add nothing."""
     return type(tokenizer.backend_tokenizer.pre_tokenizer).__name__ == "BertPreTokenizer"
 

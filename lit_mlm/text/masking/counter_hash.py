@@ -12,10 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lit_mlm.text.blocks import IntArray
-
-UIntArray = npt.NDArray[np.uint64]
-FloatArray = npt.NDArray[np.float64]
+from lit_mlm.text.arrays import FloatArray, IntArray, UInt64Array
 
 SELECT, REPLACE, DRAW, LENGTH, ORDER, SOURCE = 1, 2, 3, 4, 5, 6
 """Purposes in use: which positions are masked, the kind of replacement, the random token; span lengths; the order of
@@ -24,7 +21,7 @@ examples; the source corpus of a streamed example."""
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def hash_examples(seed: int, epoch: int | IntArray, example_ids: IntArray) -> UIntArray:
+def hash_examples(seed: int, epoch: int | IntArray, example_ids: IntArray) -> UInt64Array:
     """Returns one 64-bit key per example, shape (B,).
 
     Args:
@@ -37,11 +34,11 @@ def hash_examples(seed: int, epoch: int | IntArray, example_ids: IntArray) -> UI
 
 
 @lru_cache
-def _hash_seed(seed: int) -> UIntArray:
+def _hash_seed(seed: int) -> UInt64Array:
     return _mix(np.array([seed & (2**64 - 1)], dtype=np.uint64))
 
 
-def draw_uniform(keys: UIntArray, positions: npt.NDArray[Any], purpose: int) -> FloatArray:
+def draw_uniform(keys: UInt64Array, positions: npt.NDArray[Any], purpose: int) -> FloatArray:
     """Draws numbers in [0, 1) with 53 random bits, one per pair of key and position.
 
     Args:
@@ -53,7 +50,7 @@ def draw_uniform(keys: UIntArray, positions: npt.NDArray[Any], purpose: int) -> 
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _mix(values: UIntArray) -> UIntArray:
+def _mix(values: UInt64Array) -> UInt64Array:
     """Applies the step and finaliser of SplitMix64, a bijection on 64-bit integers; overflow is intended."""
     z = values + _GOLDEN
     shifted = z >> np.uint64(30)

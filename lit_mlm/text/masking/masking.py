@@ -14,10 +14,10 @@ import numpy as np
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.masking.counter_hash import DRAW, REPLACE, FloatArray, UIntArray, draw_uniform, hash_examples
+from lit_mlm.text.arrays import BoolArray, FloatArray, IntArray, UInt64Array
+from lit_mlm.text.masking.counter_hash import DRAW, REPLACE, draw_uniform, hash_examples
 from lit_mlm.text.masking.strategies import MaskingStrategy, TokenMasking, Unit
-from lit_mlm.text.masking.units import BoolArray, find_firsts
+from lit_mlm.text.masking.units import find_firsts
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def mask_tokens(
 
 
 def _replace_others(
-    masked_ids: IntArray, input_ids: IntArray, scored: BoolArray, starts: BoolArray, masking: Masking, keys: UIntArray
+    masked_ids: IntArray, input_ids: IntArray, scored: BoolArray, starts: BoolArray, masking: Masking, keys: UInt64Array
 ) -> None:
     """Replaces some of the mask tokens by random tokens or by the original ones."""
     rows, columns = np.nonzero(scored)

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from lit_mlm.errors import InputError
-from lit_mlm.text.masking.counter_hash import FloatArray
+from lit_mlm.text.arrays import FloatArray
 
 MaskScheduleName = Literal["constant", "linear", "steps"]
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count, Rate, check_options, name_class
-from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.masking.counter_hash import LENGTH, SELECT, FloatArray, draw_uniform, hash_examples
-from lit_mlm.text.masking.units import BoolArray, MaskBudget, choose_units, draw_at, find_units
+from lit_mlm.text.arrays import BoolArray, FloatArray, IntArray
+from lit_mlm.text.masking.counter_hash import LENGTH, SELECT, draw_uniform, hash_examples
+from lit_mlm.text.masking.units import MaskBudget, choose_units, draw_at, find_units
 
 Unit = Literal["token", "word", "span"]
 

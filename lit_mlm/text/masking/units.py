@@ -8,10 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.masking.counter_hash import SELECT, FloatArray, UIntArray, draw_uniform
+from lit_mlm.text.arrays import BoolArray, FloatArray, IntArray, UInt64Array
+from lit_mlm.text.masking.counter_hash import SELECT, draw_uniform
 
-BoolArray = npt.NDArray[np.bool_]
 MaskBudget = Literal["expected", "exact"]
 
 
@@ -25,7 +24,7 @@ def find_firsts(starts: BoolArray) -> IntArray:
     return np.maximum.accumulate(np.where(starts, np.arange(starts.shape[1]), 0), axis=1)
 
 
-def draw_at(starts: BoolArray, keys: UIntArray) -> FloatArray:
+def draw_at(starts: BoolArray, keys: UInt64Array) -> FloatArray:
     """Draws a number in [0, 1) for each unit, shape (U,): that of its first token, by the keys of `hash_examples`."""
     flat = np.flatnonzero(starts)
     rows = flat // starts.shape[1]

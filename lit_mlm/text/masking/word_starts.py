@@ -21,15 +21,12 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from lit_mlm.batch import NO_WORD
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.masking.units import BoolArray
+from lit_mlm.text.arrays import BoolArray, IntArray
 
 Segmenter = Callable[[str], Sequence[tuple[int, int]]]
 """Returns the words of a text as spans ``text[start:end]``, sorted and disjoint; they need not cover the text."""
-
-NO_WORD = -1
-"""The word id of special tokens."""
 
 
 def find_word_starts(

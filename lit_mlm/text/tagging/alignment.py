@@ -9,12 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.batch import IGNORE_INDEX, NO_WORD
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
-
-NO_WORD = -1
-"""The word index of special tokens and padding."""
+from lit_mlm.text.arrays import IntArray
 
 _OPENING_OR_CLOSING = ("B-", "E-", "S-", "L-", "U-")
 

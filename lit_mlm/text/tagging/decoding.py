@@ -7,20 +7,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import Float32Array, IntArray
 from lit_mlm.text.tagging.schemes import Scheme, decode_tags
 
 Decoding = Literal["argmax", "viterbi"]
 
-FloatArray = npt.NDArray[np.float32]
-
 
 def decode_logits(
-    logits: FloatArray, labels: Sequence[str], scheme: Scheme | None, decoding: Decoding
-) -> tuple[IntArray, FloatArray]:
+    logits: Float32Array, labels: Sequence[str], scheme: Scheme | None, decoding: Decoding
+) -> tuple[IntArray, Float32Array]:
     """Returns the label ids of the words of a sentence and their softmax probabilities, both of shape (W,).
 
     Args:
@@ -29,6 +26,6 @@ def decode_logits(
         scheme: of the labels; None for plain tags.
         decoding: ``argmax`` for each word by itself, ``viterbi`` for the best sequence that the scheme allows.
     """
-    scores: FloatArray = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
+    scores: Float32Array = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
     best = decode_tags(scores, labels, scheme) if decoding == "viterbi" else logits.argmax(axis=-1)
     return best, np.exp(scores[np.arange(len(best)), best])

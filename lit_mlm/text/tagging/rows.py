@@ -11,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.batch import IGNORE_INDEX
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.batch import IGNORE_INDEX, NO_WORD
+from lit_mlm.text.arrays import Int32Array, IntArray
 from lit_mlm.text.special_tokens import SpecialTokens, find_pad_id, find_special_tokens, lay_out
-from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords, align_labels, find_first_tokens
+from lit_mlm.text.tagging.alignment import EncodedWords, align_labels, find_first_tokens
 from lit_mlm.text.tagging.windows import add_context, cut_windows
-
-Int32Array = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)

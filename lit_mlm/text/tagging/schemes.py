@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 
 Scheme = Literal["IOB1", "IOB2", "BIOES", "BILOU"]
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lit_mlm.batch import NO_WORD
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
-from lit_mlm.text.tagging.alignment import NO_WORD, find_first_tokens
+from lit_mlm.text.arrays import IntArray
+from lit_mlm.text.tagging.alignment import find_first_tokens
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from lit_mlm.data.sets.text_files import TextFilesDataModule
 from lit_mlm.data.tokens import tokenize
 from lit_mlm.errors import InputError
 from lit_mlm.runs.checkpoints import read_checkpoint
+from lit_mlm.text.arrays import BoolArray
 from lit_mlm.text.masking.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking
-from lit_mlm.text.masking.units import BoolArray
 from tests.conftest import FIXTURES, imdb_args
 
 
@@ -87,7 +87,7 @@ def test_tokens_are_masked_as_ever(make_data: Any) -> None:
 def test_results_of_any_batching_workers_and_processes_are_equal(make_data: Any, tmp_path: Path) -> None:
     data = make_data(masking=SpanMasking("exact"))
     other = make_data(masking=SpanMasking("exact"), num_proc=2, cache_dir=str(tmp_path), num_workers=2, batch_size=3)
-    assert data.facts("val")["mask_fingerprint"] == other.facts("val")["mask_fingerprint"]
+    assert data.describe_split("val")["mask_fingerprint"] == other.describe_split("val")["mask_fingerprint"]
     rows = [[[i for i in row if i != IGNORE_INDEX] for _, row in collect(d, "train")] for d in (data, other)]
     assert rows[0] == rows[1]
 
@@ -141,10 +141,10 @@ def test_fingerprint_and_facts_name_the_strategy(make_data: Any) -> None:
     data = [make_data(**chosen) for chosen in options]
     assert len({d.fingerprint for d in data}) == len(data)
     assert make_data(masking=TokenMasking()).fingerprint == data[0].fingerprint
-    assert data[1].facts("val")["masking"] == "TokenMasking(mask_budget='exact')"
+    assert data[1].describe_split("val")["masking"] == "TokenMasking(mask_budget='exact')"
     assert "masked by WordMasking" in data[2].describe()
     assert "mask_prob in training 0.3 -> 0.1 (linear)" in data[5].describe()
-    assert len({d.facts("val")["mask_fingerprint"] for d in (data[0], *data[5:])}) == 1  # not of training
+    assert len({d.describe_split("val")["mask_fingerprint"] for d in (data[0], *data[5:])}) == 1  # not of training
 
 
 def test_hyper_parameters_are_plain_data(make_data: Any) -> None:
@@ -269,7 +269,7 @@ def test_epochs_of_a_schedule(make_data: Any) -> None:
     assert data._count_epochs() == 2
     data.trainer = make_trainer(-1, max_steps=num_batches, accumulate_grad_batches=num_batches)
     assert data._count_epochs() == num_batches
-    assert data.order_options == {"mask_schedule over so many epochs:": num_batches, "pack_length": None}
+    assert data.order_options == {"mask_schedule (epochs)": num_batches, "pack_length": None}
     data.trainer = make_trainer(-1)
     with pytest.raises(InputError, match=r"needs an end: give trainer.max_epochs or trainer.max_steps"):
         data._count_epochs()
@@ -328,7 +328,7 @@ def test_interrupted_run_goes_on_with_the_same_masks(
         run_cli("fit", *args, "--run_dir", "parts")
     monkeypatch.setattr(MaskedLM, "training_step", training_step)
     started = ("--run_dir", "other", "--ckpt_path", "parts/checkpoints/last.ckpt")
-    with pytest.raises(InputError, match=r"data.mask_schedule over so many epochs: 2.0, not 3.0"):
+    with pytest.raises(InputError, match=r"data.mask_schedule \(epochs\) 2.0, not 3.0"):
         run_cli("fit", *args, *started, "--trainer.max_epochs", 3)
     with pytest.raises(InputError, match=r"data.masking"):
         run_cli("fit", *args, *started, "--data.masking", "SpanMasking")

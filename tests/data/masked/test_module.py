@@ -131,7 +131,7 @@ def test_result_does_not_depend_on_processes_or_the_cache(
 ) -> None:
     one = make_data(cache_dir=str(tmp_path / "one"))
     two = make_data(cache_dir=str(tmp_path / "two"), num_proc=2)
-    assert one.facts("val") == two.facts("val")
+    assert one.describe_split("val") == two.describe_split("val")
     assert one.fingerprint == two.fingerprint
     assert len({make_data(**o).fingerprint for o in ({}, {"mask_prob": 0.3}, {"eval_seed": 7}, {"block_size": 8})}) == 4
     np.testing.assert_array_equal(one.examples["train"].stream, two.examples["train"].stream)
@@ -202,7 +202,7 @@ def test_recipe_of_the_course_gives_its_blocks_and_samples(tiny_bert: str, cache
     trained_on = data.examples["train"]
     starts, ends = (edges[trained_on.chosen] for edges in (trained_on.table.starts, trained_on.table.ends))
     assert [trained_on.stream[start:end].tolist() for start, end in zip(starts, ends, strict=True)] == train
-    facts = data.facts("val")
+    facts = data.describe_split("val")
     num_tokens = len(trained_on.stream)
     assert facts["num_dropped_tokens"] == num_tokens - num_blocks * 32 > 0
     assert 0 < facts["num_blocks_shared_with_train"] <= 90  # type: ignore[operator]
@@ -229,7 +229,7 @@ def test_lines_are_examples_cut_or_truncated(make_data: Any, monkeypatch: pytest
     assert rows == [line[i : i + 8] for line in ids for i in range(0, len(line), 8)]
     data = make_data(block_policy="line", block_size=8, truncate=True)
     assert [row for batch in data.val_dataloader() for row in restore_ids(batch)] == [line[:8] for line in ids]
-    assert data.facts("val")["num_dropped_tokens"] == sum(len(line) - len(line[:8]) for line in ids) > 0
+    assert data.describe_split("val")["num_dropped_tokens"] == sum(len(line) - len(line[:8]) for line in ids) > 0
 
 
 def test_mask_draws_are_independent_and_the_first_is_that_of_one_draw(make_data: Any) -> None:
@@ -243,7 +243,7 @@ def test_mask_draws_are_independent_and_the_first_is_that_of_one_draw(make_data:
     for a, b in itertools.combinations(labels, 2):
         scored = (a != IGNORE_INDEX).float(), (b != IGNORE_INDEX).float()
         assert abs(float(torch.corrcoef(torch.stack(scored))[0, 1])) < 0.2
-    facts = [make_data(num_mask_draws=k).facts("val")["mask_fingerprint"] for k in (1, 3)]
+    facts = [make_data(num_mask_draws=k).describe_split("val")["mask_fingerprint"] for k in (1, 3)]
     assert facts[0] != facts[1]
 
 
@@ -254,7 +254,7 @@ def test_redrawn_masks_follow_the_step_of_the_evaluation(make_data: Any) -> None
         data.attach(SimpleNamespace(num_steps=step, max_length=None))
         loaders = data.val_dataloader()
         labels = [b"".join(batch["labels"].numpy().tobytes() for batch in loader) for loader in loaders]
-        return labels, data.facts("val")["mask_fingerprint"]
+        return labels, data.describe_split("val")["mask_fingerprint"]
 
     first, again, later = collect(0), collect(0), collect(5)
     assert first == again
@@ -264,10 +264,10 @@ def test_redrawn_masks_follow_the_step_of_the_evaluation(make_data: Any) -> None
 
 def test_fingerprint_of_a_split_is_that_of_its_own_text(make_data: Any) -> None:
     data = make_data()
-    alone, whole, val = make_data("validate"), data.fingerprint, data.facts("val")["data_fingerprint"]
-    assert alone.facts("val")["data_fingerprint"] == val != whole
+    alone, whole, val = make_data("validate"), data.fingerprint, data.describe_split("val")["data_fingerprint"]
+    assert alone.describe_split("val")["data_fingerprint"] == val != whole
     data.setup("test")  # a second stage leaves the first one's facts
-    assert data.facts("val")["data_fingerprint"] == val != data.facts("test")["data_fingerprint"]
+    assert data.describe_split("val")["data_fingerprint"] == val != data.describe_split("test")["data_fingerprint"]
 
 
 def test_batch_without_examples_scores_nothing(make_data: Any) -> None:
@@ -280,7 +280,7 @@ def test_batch_without_examples_scores_nothing(make_data: Any) -> None:
 
 def test_facts(make_data: Any) -> None:
     data = make_data(drop_tail=True)
-    facts = data.facts("val")
+    facts = data.describe_split("val")
     texts = read_reviews()[:6]
     tokens = sum(len(data.tokenizer(text)["input_ids"]) for text in texts)
     assert facts["num_blocks"] == tokens // 16
@@ -289,7 +289,8 @@ def test_facts(make_data: Any) -> None:
     assert facts["tokens_per_byte"] == words / sum(len(text.encode()) for text in texts)
     assert data.describe() == (
         f"{len(data.examples['train'])} train / {tokens // 16} val blocks of 16 (concatenate), "
-        f"{data.facts('train')['num_dropped_tokens']} tokens of train dropped, {tokens % 16} tokens of val dropped"
+        f"{data.describe_split('train')['num_dropped_tokens']} tokens of train dropped, "
+        f"{tokens % 16} tokens of val dropped"
     )
 
 

@@ -48,7 +48,7 @@ def convert(source: Path, target: Path, change: Any) -> str:
 def test_both_layouts_give_the_same_examples(make_data: Any, task: str) -> None:
     old, new = make_data(data_dir=IOB1, task=task), make_data(task=task)
     assert (old.labels, old.fingerprint) == (new.labels, new.fingerprint)
-    assert old.facts("val") == new.facts("val")
+    assert old.describe_split("val") == new.describe_split("val")
     for batches in zip(old.train_dataloader(), new.train_dataloader(), strict=True):
         assert all(batches[0][name].equal(batches[1][name]) for name in batches[0])
     assert {find_scheme(s.tags for s in load(data_dir=folder, task=task)) for folder in (IOB1, IOB2)} == (
@@ -70,7 +70,7 @@ def test_counts_are_those_of_the_files(make_data: Any, folder: str) -> None:
     for split, names in FILES.items():
         lines = next(Path(folder, name) for name in names if Path(folder, name).is_file()).read_text().splitlines()
         words = [line for line in lines if line and not line.startswith("-DOCSTART-")]
-        facts = data.facts(split)
+        facts = data.describe_split(split)
         assert facts["num_words"] == len(words)
         assert facts["num_sentences"] == NEWS_COUNTS["valid" if split == "val" else split]
         if folder == IOB2:
@@ -139,8 +139,8 @@ def test_the_original_layout(make_data: Any, tmp_path: Path, end: str, tail: str
         for split in ("train", "val"):
             assert [" ".join(sentence.tags) for sentence in data.sentences[split]] == expected
             assert [sentence.document for sentence in data.sentences[split]] == [1, 2, 2]
-        assert data.facts("val")["num_words"] == 24
-        assert data.facts("val")["num_gold_entities"] == sum(tags.count("B-") for tags in expected)
+        assert data.describe_split("val")["num_words"] == 24
+        assert data.describe_split("val")["num_gold_entities"] == sum(tags.count("B-") for tags in expected)
     assert entities.labels == ["O", *(f"{prefix}-{kind}" for kind in TYPES for prefix in "BI")]
 
 
@@ -173,8 +173,9 @@ def test_the_published_file_is_read_as_its_iob2_edition(
     ]
     assert f"{tmp_path / 'published' / 'eng.train'}, line 4 ('Aldra'): tag 'B-MISC', expected I-MISC" in caplog.text
     assert [" ".join(s.tags) for s in found[0].sentences["train"]] == ["O B-MISC I-MISC B-PER I-PER", "B-MISC B-MISC"]
-    assert (found[0].fingerprint, found[0].facts("val")) == (found[1].fingerprint, found[1].facts("val"))
-    assert found[0].facts("val")["num_gold_entities"] == 4
+    assert found[0].fingerprint == found[1].fingerprint
+    assert found[0].describe_split("val") == found[1].describe_split("val")
+    assert found[0].describe_split("val")["num_gold_entities"] == 4
 
 
 def test_documents_are_kept(make_data: Any) -> None:
@@ -183,7 +184,7 @@ def test_documents_are_kept(make_data: Any) -> None:
     assert all("-DOCSTART-" not in sentence.words for sentence in load(data_dir=IOB2))
     plain, wide = make_data(), make_data(context_tokens=10)
     assert wide.sequence_length >= plain.sequence_length
-    assert wide.facts("val")["num_words"] == plain.facts("val")["num_words"]
+    assert wide.describe_split("val")["num_words"] == plain.describe_split("val")["num_words"]
 
 
 @pytest.mark.parametrize("separator", [" ", "\t"])
@@ -192,7 +193,10 @@ def test_two_columns(make_data: Any, tmp_path: Path, separator: str) -> None:
         return "" if line.startswith("-DOCSTART-") else separator.join(line.split()[::3])
 
     folder = convert(Path(IOB2), tmp_path / "two", change)
-    assert make_data(data_dir=folder).facts("val")["num_gold_entities"] == make_data().facts("val")["num_gold_entities"]
+    assert (
+        make_data(data_dir=folder).describe_split("val")["num_gold_entities"]
+        == make_data().describe_split("val")["num_gold_entities"]
+    )
     with pytest.raises(InputError, match=r"data.task is pos, but most tags are of entities \(IOB2\), as in ner"):
         make_data(data_dir=folder, task="pos")
     with pytest.raises(InputError, match=r"train.txt, line 3: 2 columns .*expected at least 3"):
@@ -213,7 +217,7 @@ def test_json_lines(make_data: Any, tmp_path: Path, suffix: str) -> None:
         content = "\n".join(rows).encode()
         (tmp_path / f"{names[2]}{suffix}").write_bytes(gzip.compress(content) if suffix else content)
     data = make_data(data_dir=str(tmp_path), words_column="words", tags_column="tags")
-    facts = [{k: v for k, v in d.facts("val").items() if k != "data_fingerprint"} for d in (data, make_data())]
+    facts = [{k: v for k, v in d.describe_split("val").items() if k != "data_fingerprint"} for d in (data, make_data())]
     assert (data.labels, facts[0]) == (make_data().labels, facts[1])
     with pytest.raises(InputError, match=r"train.jsonl.*, line 1: no column 'tokens', only 'words', 'tags'"):
         make_data(data_dir=str(tmp_path))

@@ -93,7 +93,7 @@ def test_skipped_rows_are_counted_and_reported(
         train_files=[str(tmp_path)], skip_bad=True, tokenizer=tiny_bert, block_size=8, cache_dir=cache_dir
     )
     data.setup("fit")
-    assert data.facts("val")["num_skipped"] == 3
+    assert data.describe_split("val")["num_skipped"] == 3
     assert "train: bad records skipped: 3, the first: " in caplog.text
     assert "a.jsonl, line 2: not a JSON object" in caplog.text
 
@@ -324,10 +324,11 @@ def test_fingerprints_know_sources_and_weights(make_data: Make) -> None:
     assert len({other.fingerprint for other in [data, *others]}) == 5
     assert make_data({"bad": 5, "hub": 1, "good": 2}).fingerprint == data.fingerprint
     plain = make_data(train_files=PLACES["bad"]["files"], val_files=VAL)
-    facts = [other.facts("val") for other in (data, *others, plain)]
+    facts = [other.describe_split("val") for other in (data, *others, plain)]
     assert len({str(fact["data_fingerprint"]) for fact in facts}) == 1  # of its own text
     assert len({str(fact["mask_fingerprint"]) for fact in facts}) == 1
-    split = [make_data(weights, val_fraction=0.3).facts("val") for weights in (WEIGHTS, WEIGHTS | {"bad": 6.0})]
+    mixtures = [make_data(weights, val_fraction=0.3) for weights in (WEIGHTS, WEIGHTS | {"bad": 6.0})]
+    split = [mixture.describe_split("val") for mixture in mixtures]
     assert split[0] == split[1]
 
 

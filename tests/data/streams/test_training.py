@@ -94,7 +94,7 @@ def test_two_processes_go_on_bit_for_bit(config: str, tmp_path: Path) -> None:
         "03/checkpoints/last.ckpt",
     )
     found = run_ranks(tmp_path, [*one, "--run_dir", "one"], [{}], status=2)
-    assert "streaming over so many devices: 2, not 1" in found
+    assert "streaming (devices) 2, not 1" in found
 
 
 def test_another_order_is_refused_with_both_values(config: str, run_cli: Run, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_description_and_figures(make_data: Any, make_trainer: Any) -> None:
     data.setup("fit")
     assert data.describe().endswith("val blocks of 16 (concatenate), train streamed: 3 shards, chunks of 3 documents")
     assert data.sequence_length == 16
-    assert data.facts("val")["num_blocks"] == len(data.examples["val"])
+    assert data.describe_split("val")["num_blocks"] == len(data.examples["val"])
     assert next(iter(describe_cache(data))).startswith("train: streamed: 3 shards")
     assert data.stream.cursors == {}
 
@@ -237,7 +237,7 @@ def test_schedule_of_masks_ends_with_the_steps(make_data: Any, make_trainer: Any
     shares = [float((b["labels"] != IGNORE_INDEX).sum() / b["attention_mask"].sum()) for b in data.train_dataloader()]
     assert len(shares) == 12
     assert max(shares[:6]) < 0.5 < min(shares[6:])
-    assert data.order_options["mask_schedule over so many batches:"] == 12
+    assert data.order_options["mask_schedule (batches)"] == 12
 
 
 # Commands beside fit

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.batch import IGNORE_INDEX, NO_WORD
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.text.special_tokens import SpecialTokens
-from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords
+from lit_mlm.text.tagging.alignment import EncodedWords
 from lit_mlm.text.tagging.rows import cut_sentences, join_tokens
 
 ENCODED = [EncodedWords(np.arange(5), np.array([0, 1, 1, 2, 2])), EncodedWords(np.arange(3), np.arange(3))]

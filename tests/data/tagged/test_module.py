@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.batch import IGNORE_INDEX, NO_WORD
 from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
-from lit_mlm.text.tagging.alignment import NO_WORD
 from lit_mlm.text.tagging.schemes import Scheme, find_spans, write_tags
 from tests.families import FAMILIES, SPACED, draw_sentence, encode_slowly, is_surrogate
 
@@ -194,7 +193,7 @@ def test_every_scheme_gives_the_same_batches(make_data: Any, scheme: Scheme) -> 
     expected = make_data()
     data = make_data({split: [write(sentence) for sentence in make_sentences(CoNLL)] for split in ("train", "val")})
     assert (data.labels, data.scheme, data.fingerprint) == (expected.labels, "IOB2", expected.fingerprint)
-    assert data.facts("val") == expected.facts("val")
+    assert data.describe_split("val") == expected.describe_split("val")
     assert collect(data) == collect(expected)
 
 
@@ -212,7 +211,7 @@ def test_plain_tags(make_data: Any) -> None:
     data = make_data({"train": sentences, "val": sentences})
     assert (data.labels, data.scheme) == (["NN", "NNP", "VBZ"], None)
     assert collect(data)[0, 1][1] == [1, 1]
-    assert "num_gold_entities" not in data.facts("val")
+    assert "num_gold_entities" not in data.describe_split("val")
     with pytest.raises(InputError, match=r"data.scheme IOB2 has no effect: the tags are plain"):
         make_data({"train": sentences, "val": sentences}, scheme="IOB2")
 
@@ -273,7 +272,7 @@ def test_tags_out_of_place_are_told_once_and_refused_on_request(
         "val: tags out of place, read as in conlleval: 3, the first: valid.txt, line 2 ('b'): tag 'I-PER', expected "
         "B-PER, as no entity of this type comes right before (IOB2); data.strict_tags true rejects them"
     ]
-    assert (data.fingerprint, data.facts("val")) == (expected.fingerprint, expected.facts("val"))
+    assert (data.fingerprint, data.describe_split("val")) == (expected.fingerprint, expected.describe_split("val"))
     assert collect(data) == collect(expected)
     with pytest.raises(InputError, match=r"valid.txt, line 2 \('b'\): tag 'I-PER', expected B-PER.*data.strict_tags"):
         make_data(splits, strict_tags=True)
@@ -288,7 +287,7 @@ def test_every_word_of_long_sentences_is_there_once(make_data: Any, window: int 
     assert collect(data) == collect(whole)
     assert len(collect(data)) == sum(len(sentence.words) for sentence in LONG["val"])
     assert data.sequence_length <= (window or 10**6)
-    assert data.facts("val")["num_words"] == len(collect(whole))
+    assert data.describe_split("val")["num_words"] == len(collect(whole))
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 64}, {"eval_batch_size": 7}])
@@ -305,7 +304,7 @@ def test_evaluation_does_not_depend_on_batches(make_data: Any, options: dict[str
     expected = make_data(LONG, window=16, max_tokens_per_batch=200)
     data = make_data(LONG, window=16, num_workers=num_workers, **options)
     assert read(data) == read(expected)
-    facts = [{k: v for k, v in d.facts("val").items() if k != "padding_fraction"} for d in (data, expected)]
+    facts = [{k: v for k, v in d.describe_split("val").items() if k != "padding_fraction"} for d in (data, expected)]
     assert facts[0] == facts[1]
 
 
@@ -313,7 +312,7 @@ def test_windows_of_a_sentence_share_a_batch(make_data: Any) -> None:
     data = make_data(LONG, window=12, batch_size=3)
     batches = [set(batch["sentences"].tolist()) for batch in data.val_dataloader()]
     assert sum(map(len, batches)) == len(LONG["val"])
-    assert data.facts("val")["num_windows"] > len(LONG["val"])
+    assert data.describe_split("val")["num_windows"] > len(LONG["val"])
 
 
 def test_training_order_follows_seed_and_epoch(make_data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +343,7 @@ def test_training_batches_go_by_length_on_request_and_where_tokens_size_them(mak
     assert len(read(**tokens)[0]) > 2
     assert read(**alike)[0] <= {4, 3, 2, 1}
     assert read(**tokens)[2] <= 64 >= read(**alike)[2]
-    assert make_data(LONG).facts("val") == make_data(LONG, group_by_length=True).facts("val")
+    assert make_data(LONG).describe_split("val") == make_data(LONG, group_by_length=True).describe_split("val")
 
 
 def test_context(make_data: Any) -> None:
@@ -359,13 +358,13 @@ def test_context(make_data: Any) -> None:
 
 def test_facts(make_data: Any) -> None:
     data = make_data(model={"max_length": 7})
-    facts = data.facts("val")
+    facts = data.describe_split("val")
     # Five pieces are kept: "EU rejects German call to", "Peter Black ##burn" and "BRUSSELS 1996 - 08 -".
     assert (facts["num_sentences"], facts["num_words"], facts["num_gold_entities"]) == (3, 13, 5)
     assert (facts["num_words_lost_by_truncation"], facts["num_entities_lost_by_truncation"]) == (4, 1)
     assert 0 <= facts["padding_fraction"] < 1
-    assert make_data(stage="validate").facts("val")["num_words_lost_by_truncation"] == 0
-    assert make_data(model={"max_length": 7}, window=5).facts("val")["num_words_lost_by_truncation"] == 4
+    assert make_data(stage="validate").describe_split("val")["num_words_lost_by_truncation"] == 0
+    assert make_data(model={"max_length": 7}, window=5).describe_split("val")["num_words_lost_by_truncation"] == 4
 
 
 def test_options_for_taggers(make_data: Any) -> None:
@@ -389,10 +388,8 @@ def test_fingerprint_sees_all_that_shapes_examples(make_data: Any) -> None:
     ]
     assert len({make_data(**options).fingerprint for options in variants}) == len(variants)
     assert make_data(batch_size=7).fingerprint == make_data().fingerprint
-    facts = make_data().facts("val")["data_fingerprint"]
-    assert (
-        facts == make_data(stage="validate", model={"label_names": make_data().labels}).facts("val")["data_fingerprint"]
-    )
+    named = make_data(stage="validate", model={"label_names": make_data().labels})
+    assert make_data().describe_split("val")["data_fingerprint"] == named.describe_split("val")["data_fingerprint"]
 
 
 def test_description(make_data: Any) -> None:
@@ -433,7 +430,7 @@ def test_splits_without_words(make_data: Any) -> None:
     with pytest.raises(InputError, match="the val split has no words"):
         make_data({"train": make_sentences(CoNLL), "val": nothing})
     data = make_data({split: [*nothing, *make_sentences(CoNLL)] for split in ("train", "val")})
-    assert data.facts("val")["num_sentences"] == 4
+    assert data.describe_split("val")["num_sentences"] == 4
     assert {sentence for sentence, _ in collect(data)} == {1, 2, 3}
 
 

@@ -45,7 +45,7 @@ def test_frequent_words_come_from_the_training_text_at_every_stage(make_data: An
 
 def test_fertility_is_reported_before_and_after(make_data: Any) -> None:
     data, old = make_data(num_new_words=5, min_pieces=2), make_data()
-    facts = data.facts("val")
+    facts = data.describe_split("val")
     assert facts["num_new_words"] == 5
     assert facts["fertility"] < facts["fertility_before"]
     assert facts["split_fraction"] < facts["split_fraction_before"] < 1
@@ -53,7 +53,7 @@ def test_fertility_is_reported_before_and_after(make_data: Any) -> None:
     words = sum(len(old.tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)) for text in texts)
     assert facts["fertility_before"] == sum(len(old.tokenizer.tokenize(text)) for text in texts) / words
     assert "5 words added: " in data.describe()
-    assert "fertility" not in old.facts("val")
+    assert "fertility" not in old.describe_split("val")
     assert data.fingerprint != old.fingerprint
 
 

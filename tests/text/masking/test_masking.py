@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from lit_mlm.batch import IGNORE_INDEX
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import BoolArray, IntArray
 from lit_mlm.text.masking.masking import Masking, fingerprint_masks, mask_tokens
-from lit_mlm.text.masking.units import BoolArray
 
 VOCAB_SIZE, NUM_SPECIAL, MASK_ID = 1000, 5, 4
 

@@ -9,10 +9,9 @@ import pytest
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.errors import InputError
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import BoolArray, IntArray
 from lit_mlm.text.masking.masking import Masking, mask_tokens
 from lit_mlm.text.masking.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking, find_span_starts
-from lit_mlm.text.masking.units import BoolArray
 from tests.text.masking.test_masking import MASK_ID, NUM_SPECIAL, VOCAB_SIZE, hash_reference, make_batch
 
 STRATEGIES: list[MaskingStrategy] = [

@@ -92,15 +92,15 @@ def test_equal_to_reference_on_any_text(family: str, families: dict[str, PreTrai
     assert sum(not start for row in find_starts(tokenizer, texts) for start in row) > 100
 
 
-def test_places_add_nothing_where_the_tokenizer_parts_at_punctuation(
+def test_places_add_nothing_where_the_tokenizer_splits_punctuation(
     wordpiece: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For each punctuation mark, symbol and separator of Unicode: BERT's pre-tokenizer knows the same punctuation."""
     found = [c for c in map(chr, range(0x110000)) if unicodedata.category(c)[0] not in "LMNC"]
     texts = [f"film{c}the {c}{c} {c}was story{c} 1{c}2" for c in found]
     starts = find_starts(wordpiece, texts)
-    assert tokenize._parts_at_punctuation(wordpiece)
-    monkeypatch.setattr(tokenize, "_parts_at_punctuation", lambda tokenizer: False)
+    assert tokenize._splits_punctuation(wordpiece)
+    monkeypatch.setattr(tokenize, "_splits_punctuation", lambda tokenizer: False)
     assert starts == find_starts(wordpiece, texts)
     assert len(found) > 8000
 

@@ -8,15 +8,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lit_mlm.batch import IGNORE_INDEX
-from lit_mlm.text.tagging.alignment import (
-    NO_WORD,
-    align_labels,
-    encode_words,
-    find_first_tokens,
-    make_inside_table,
-    needs_space,
-)
+from lit_mlm.batch import IGNORE_INDEX, NO_WORD
+from lit_mlm.text.tagging.alignment import align_labels, encode_words, find_first_tokens, make_inside_table, needs_space
 from lit_mlm.text.tagging.windows import cut_windows
 from lit_mlm.text.tagging.words import split_text
 from tests.families import FAMILIES, SPACED, draw_sentence, is_surrogate

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lit_mlm.batch import IGNORE_INDEX
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.batch import IGNORE_INDEX, NO_WORD
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.special_tokens import SpecialTokens
-from lit_mlm.text.tagging.alignment import NO_WORD, EncodedWords
+from lit_mlm.text.tagging.alignment import EncodedWords
 from lit_mlm.text.tagging.rows import TaggedRows, cut_sentences, join_tokens, widen
 
 INSIDE = np.array([0, 2, 2])

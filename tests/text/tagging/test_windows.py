@@ -5,7 +5,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from lit_mlm.text.blocks import IntArray
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.tagging.windows import add_context, cut_windows, find_owned_tokens
 
 
