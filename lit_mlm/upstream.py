@@ -150,6 +150,16 @@ class IgnoreCheckpointOptions:
         pass
 
 
+# torch
+
+
+def multiply_in_place(tensors: list[Any], factor: Any) -> None:
+    """Multiplies tensors, at least one, by a scalar tensor in one pass; there is no public function for it."""
+    import torch
+
+    torch._foreach_mul_(tensors, factor)
+
+
 # torchmetrics
 
 

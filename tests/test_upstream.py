@@ -253,6 +253,10 @@ def test_launchers() -> None:
     assert not hasattr(multiprocessing, "MultiProcessingLauncher")
 
 
+def test_torch_has_no_public_name_for_foreach() -> None:
+    assert not hasattr(torch, "foreach_mul_")
+
+
 def test_torchmetrics_casts_states() -> None:
     metric = torch.nn.ModuleList([MeanMetric().set_dtype(torch.float64)])
     assert metric.to(torch.bfloat16)[0].mean_value.dtype == torch.bfloat16

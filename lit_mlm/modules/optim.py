@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Optimizer
@@ -13,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_scheduler
 
 from lit_mlm.errors import InputError
+from lit_mlm.upstream import multiply_in_place
 
 Schedule = Literal["linear", "cosine", "constant", "warmup_stable_decay"]
 
@@ -186,4 +186,4 @@ def rescale_gradients(parameters: Iterable[nn.Parameter], factor: Tensor) -> Non
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     gradients = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
     if gradients:
-        torch._foreach_mul_(gradients, factor)
+        multiply_in_place(gradients, factor)
