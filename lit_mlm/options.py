@@ -35,7 +35,7 @@ class Range:
     def __repr__(self) -> str:
         """The range in words, for help and errors."""
         bounds = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
-        return " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None)
+        return " and ".join(f"{words} {bound:.10g}" for words, bound in bounds.items() if bound is not None)
 
 
 Count = Annotated[int, Range(least=1)]
@@ -55,18 +55,26 @@ def check_options(section: str, cls: type, options: Mapping[str, Any]) -> None:
     """
     for base in cls.__mro__:
         for name, parameter in inspect.signature(base.__init__).parameters.items():  # type: ignore[misc]
-            hint = parameter.annotation
-            parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-            value = options.get(name)
-            if name in options and not (value is None and NoneType in parts):
-                _check_option(f"{section}.{name}", parts, value)
+            if name in options:
+                check_option(f"{section}.{name}", parameter.annotation, options[name])
 
 
-def _check_option(name: str, parts: tuple[Any, ...], value: Any) -> None:
+def check_option(name: str, hint: Any, value: Any) -> None:
+    """Checks one value against the `Literal` and `Range` annotations of its type.
+
+    >>> check_option("data.batch_size", Count, 0)
+    Traceback (most recent call last):
+    lit_mlm.errors.InputError: data.batch_size must be at least 1, got 0
+    """
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if value is None and NoneType in parts:
+        return
     valid = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
     is_closed = valid and all(part is NoneType or get_origin(part) is Literal for part in parts)
     if is_closed and value not in valid:
-        raise InputError(f"{name} must be one of {', '.join(valid)}, got {value!r}{suggest(str(value), valid)}")
+        raise InputError(
+            f"{name} must be one of {', '.join(map(str, valid))}, got {value!r}{suggest(str(value), valid)}"
+        )
     for part in parts:
         for found in getattr(part, "__metadata__", ()):
             if isinstance(found, Range) and isinstance(value, int | float) and value not in found:

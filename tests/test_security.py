@@ -20,7 +20,7 @@ from lightning.pytorch.strategies import Strategy
 from transformers import AutoModelForMaskedLM
 
 import lit_mlm.callbacks
-from lit_mlm.cli.class_paths import find_subclasses, import_all
+from lit_mlm.cli.class_paths import import_all, list_subclasses
 from lit_mlm.cli.main import main
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import load_masked_lm
@@ -88,7 +88,7 @@ def list_callables() -> list[tuple[str, str]]:
     import_all(lit_mlm.callbacks)
     found = set()
     for base in (Callback, Logger, Profiler, Strategy, Accelerator, CheckpointIO, Precision):
-        for cls in find_subclasses(base):
+        for cls in list_subclasses(base):
             if cls.__module__.startswith("lightning."):
                 parameters = inspect.signature(inspect.getattr_static(cls, "__init__")).parameters.values()
                 found |= {(cls.__name__, p.name) for p in parameters if "Callable" in str(p.annotation)}

@@ -1,4 +1,4 @@
-"""Classes by their names, and what there is of a kind."""
+"""Finds classes by their import paths and by their bases."""
 
 import importlib
 import inspect
@@ -10,17 +10,17 @@ from typing import Any
 
 
 def import_all(*packages: Any) -> None:
-    """Imports every file of a package, so that the classes in it have short names on the command line."""
+    """Imports every module of packages, so that their classes have short names on the command line."""
     for package in packages:
-        for file in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(file.name)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
 
 
-def locate(path: str) -> tuple[Any, str]:
-    """Imports the class or function of a dotted path; None, and the reason, where there is none.
+def import_object(path: str) -> tuple[Any, str]:
+    """Imports the class or function of an import path; returns None and the reason if there is none.
 
     Raises:
-        Exception: what its file raises when it is imported, such as a `ModuleNotFoundError` for another.
+        Exception: raised by the imported module itself, such as a `ModuleNotFoundError` for another module.
     """
     module, _, name = path.rpartition(".")
     try:
@@ -32,28 +32,28 @@ def locate(path: str) -> tuple[Any, str]:
     return found, "" if found is not None else f"{module} has no {name}"
 
 
-def find_names(path: str) -> set[str]:
-    """The dotted paths of what has this one, which is imported: where it was written, and the packages around there."""
+def list_aliases(path: str) -> set[str]:
+    """All import paths of an object, which is imported: the given one, its definition, and exports of its packages."""
     try:
-        value, _ = locate(path)
-        written = f"{value.__module__}.{value.__qualname__}"
-    except (ImportError, RuntimeError, AttributeError):  # of a library that is not whole; no class or function
+        value, _ = import_object(path)
+        definition = f"{value.__module__}.{value.__qualname__}"
+    except (ImportError, RuntimeError, AttributeError):  # an incomplete installation; neither class nor function
         return {path}
-    around = accumulate(value.__module__.split("."), "{}.{}".format)
-    exports = (package for package in around if getattr(sys.modules.get(package), value.__name__, None) is value)
-    return {path, written, *(f"{package}.{value.__name__}" for package in exports)}
+    packages = accumulate(value.__module__.split("."), "{}.{}".format)
+    exports = (package for package in packages if getattr(sys.modules.get(package), value.__name__, None) is value)
+    return {path, definition, *(f"{package}.{value.__name__}" for package in exports)}
 
 
-def find_subclasses(base: type) -> Iterator[type]:
-    """The classes below a class that objects can be made of."""
-    for cls in find_family(base):
+def list_subclasses(base: type) -> Iterator[type]:
+    """The concrete public subclasses of a class, direct and indirect."""
+    for cls in list_family(base):
         if cls is not base and not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
             yield cls
 
 
-def find_family(base: type) -> Iterator[type]:
-    """A class and all below it."""
+def list_family(base: type) -> Iterator[type]:
+    """A class and all its subclasses, direct and indirect."""
     yield base
     subclasses: list[type] = type.__subclasses__(base)
     for cls in subclasses:
-        yield from find_family(cls)
+        yield from list_family(cls)

@@ -1,4 +1,4 @@
-"""Finds the configs that a command line names: files, those of runs, and those that come with lit-mlm."""
+"""Finds the configs of a command line: files, those of runs, and those that come with lit-mlm."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,13 +8,13 @@ from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.errors import InputError, suggest
 
 RUN_CONFIG = "config.yaml"
-"""What the config of a run is called."""
+"""File name of a run's config."""
 
 
 def find_configs(args: Sequence[str]) -> list[str]:
-    """Finds the configs that a command line names, and puts them first, so that what is typed beside them holds.
+    """Replaces names of configs by their paths and moves them to the front, so that typed options override them.
 
-    A run's folder implies its config, its config the run, and ``--run_dir`` alone both.
+    ``--run_dir`` alone implies the config of that run; the config of a run implies its ``--run_dir``.
 
     Args:
         args: the command line, the command first.
@@ -38,7 +38,7 @@ def find_configs(args: Sequence[str]) -> list[str]:
 
 
 def find_run(configs: Sequence[Path], ckpt_path: str | None) -> Path | None:
-    """The run whose config is given, unless the checkpoint is that of another one."""
+    """The folder of the run whose config is given, unless the checkpoint belongs to another run."""
     for config in configs:
         checkpoints = config.parent / "checkpoints"
         is_own = ckpt_path in (None, "best", "last") or Path(ckpt_path).resolve().parent == checkpoints.resolve()
@@ -48,14 +48,14 @@ def find_run(configs: Sequence[Path], ckpt_path: str | None) -> Path | None:
 
 
 def find_value(args: Sequence[str], option: str) -> str | None:
-    """What was typed last for an option; None if it was not."""
+    """The last typed value of an option; None if there is none."""
     found = [(arg.partition("="), value) for arg, value in pairwise([*args, ""])]
     values = [own if equals else value for (name, equals, own), value in found if name == option]
     return values[-1] if values else None
 
 
 def find_config(name: str) -> Path:
-    """The path of a config: `name` itself, or that of the run in it, else the config of that name that comes along."""
+    """The path of a config: the file or run folder of this name, else the config of lit-mlm with this name."""
     if not name:
         raise InputError("--config needs the name of a config")
     folder = get_config_folder()
@@ -71,7 +71,7 @@ def find_config(name: str) -> Path:
 
 
 def get_config_folder() -> Path:
-    """Where the configs are: in the package once it is installed from a wheel, beside it in a checkout."""
+    """The folder of lit-mlm's configs: in the package if installed from a wheel, beside it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"

@@ -1,4 +1,4 @@
-"""`python -m lit_mlm fill`: the most probable tokens for the masks of a text."""
+"""`python -m lit_mlm fill`: prints the most probable tokens for the masks of texts."""
 
 import sys
 from collections.abc import Sequence
@@ -9,16 +9,14 @@ from lit_mlm.inference.fill import Candidate, fill_masks, load_masked_lm
 
 
 def make_parser() -> CommandParser:
-    """The arguments of the command."""
+    """Makes the parser of the command."""
     parser = CommandParser(prog="python -m lit_mlm fill", description="Fill the masks of texts.")
     parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
     parser.add_argument("--revision", help="of a model on the Hub")
-    parser.add_argument("--top_k", type=int, default=5, help="candidates a mask")
-    parser.add_argument(
-        "--allow_pickle", action="store_true", help="read pickled weights where there are no safetensors"
-    )
+    parser.add_argument("--top_k", type=int, default=5, help="candidates per mask")
+    parser.add_argument("--allow_pickle", action="store_true", help="read pickled weights if there are no safetensors")
     parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a text")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per text")
     parser.add_argument("--allow_new_head", action="store_true", help="accept a model that lacks weights")
     parser.add_argument("texts", nargs="*", help="texts with [MASK] or <mask>; by default the lines of standard input")
     return parser
@@ -37,13 +35,13 @@ def main(args: Sequence[str]) -> None:
     net, tokenizer = load_masked_lm(
         options.model, options.revision, options.allow_new_head, options.allow_pickle, options.trust_remote_code
     )
-    for text in texts:  # one by one, so that a bad one doesn't take the others along
+    for text in texts:  # one by one, so that those before an invalid text are printed
         (masks,) = fill_masks(net, tokenizer, [text], options.top_k)
         print_result(format_json({"text": text, "masks": masks}) if options.json else format_text(text, masks))
 
 
 def format_text(text: str, masks: list[list[Candidate]]) -> str:
-    """A text and the candidates of each of its masks, with their probabilities, for a terminal."""
+    """Formats a text and the candidates for its masks with their probabilities, one line each."""
     lines = [text]
     for number, candidates in enumerate(masks, start=1):
         if len(masks) > 1:

@@ -1,4 +1,4 @@
-"""The command line: it imports what a command needs, no more."""
+"""Runs a command, and imports only what it needs."""
 
 import importlib
 import sys
@@ -12,10 +12,10 @@ from lit_mlm.runs.ranks import end_with_launcher, wait_for_first_rank
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs `python -m lit_mlm`; a mistake of the user ends it with its message alone and the exit status 2.
+    """Runs `python -m lit_mlm`; prints user errors without a traceback, and exits with 2.
 
     Args:
-        args: the command line without the program; by default `sys.argv`'s.
+        args: the command line without the program; by default that of `sys.argv`.
     """
     end_with_launcher()
     try:
@@ -28,7 +28,7 @@ def main(args: Sequence[str] | None = None) -> None:
         wait_for_first_rank()
         raise
     except KeyboardInterrupt:
-        sys.exit(130)  # as shells do: 128 and the number of the signal
+        sys.exit(130)  # 128 + SIGINT
 
 
 def run_command(args: Sequence[str]) -> None:
@@ -43,19 +43,17 @@ def run_command(args: Sequence[str]) -> None:
         print(f"lit-mlm {__version__}")
     elif args[0] in OTHER_COMMANDS:
         if args[0] == "repeat":
-            find_configs(args)  # before the first training starts
+            find_configs(args)  # fails before the first run starts
         importlib.import_module(OTHER_COMMANDS[args[0]][0]).main(args[1:])
     elif args[0] in TRAINER_COMMANDS:
-        # Imported here, so that help and version cost nothing.
-        from lit_mlm.cli.trainer import run
+        from lit_mlm.cli.trainer import run  # slow to import
 
         run(find_configs(args))
     elif args[0] in SHOW_COMMANDS:
         from lit_mlm.cli.show import AuditCLI, PrepareCLI, ShowCLI
         from lit_mlm.cli.trainer import run
 
-        cli = {"show": ShowCLI, "audit": AuditCLI, "prepare": PrepareCLI}[args[0]]
-        run(["fit", *find_configs(args)[1:]], cli)
+        run(find_configs(args), {"show": ShowCLI, "audit": AuditCLI, "prepare": PrepareCLI}[args[0]])
     else:
         commands = [*TRAINER_COMMANDS, *SHOW_COMMANDS, *OTHER_COMMANDS]
         raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")

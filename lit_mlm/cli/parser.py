@@ -1,17 +1,55 @@
-"""The parser of the Trainer's commands: Lightning's, whose errors are one line in place of a page."""
+"""The parser of the Trainer's commands: Lightning's, with help for the command line and errors of one line."""
 
-from typing import NoReturn
+import re
+from argparse import Action
+from typing import Any, NoReturn
 
+from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.errors import InputError
+
+TITLES = {
+    "trainer": "options of Lightning's Trainer (devices, precision, length of training, loggers, callbacks)",
+    "model": "options of the model (task, pretrained model, optimizer)",
+    "data": "options of the data (data set, tokenizer, masking, batches)",
+} | dict.fromkeys(TRAINER_COMMANDS, "checkpoint")
+"""Titles of the groups of options."""
+
+HELP = {
+    "config": "a file, a config of lit-mlm, or the folder of a run; of several, later ones override earlier ones",
+    "model": "class of the task, or a file with class_path and init_args; --model.help CLASS lists its options",
+    "data": "class of the data set, or a file with class_path and init_args; --data.help CLASS lists its options",
+    "ckpt_path": "a checkpoint, or best or last for those of the run; fit resumes from it, other commands score it",
+}
+"""Descriptions of options that Lightning and jsonargparse describe for Python."""
+
+
+class HelpFormatter(DefaultHelpFormatter):
+    """jsonargparse's formatter, with types and ranges in words: ``int at least 1``."""
+
+    def _expand_help(self, action: Action) -> str:
+        return re.sub(r"Annotated\[(\w+), ([^]]+)\]", r"\1 \2", super()._expand_help(action))
 
 
 class TrainerParser(LightningArgumentParser):
-    """Lightning's parser, which raises an `InputError` for what `find_mistakes` can't judge."""
+    """Lightning's parser; it also prints the options of one class (``--model.help MaskedLM``)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("prog", "python -m lit_mlm")
+        kwargs.setdefault("usage", "python -m lit_mlm COMMAND [options]")
+        super().__init__(*args, formatter_class=HelpFormatter, allow_abbrev=False, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises the message as it is, on one line."""
-        if not self.exit_on_error:  # the parser of a class: a union may still take another
+        """Raises a message on one line, for errors that `OptionChecker` can't find."""
+        if not self.exit_on_error:  # the parser of a class in a union: another class may fit
             super().error(message, ex)
         raise InputError(" ".join(message.split())) from ex
+
+    def rewrite_help(self) -> None:
+        """Replaces the texts of Lightning and jsonargparse by `TITLES` and `HELP`."""
+        for name, group in (self.groups or {}).items():
+            group.title = TITLES.get(name, group.title)
+        for action in self._actions:
+            action.help = HELP.get(action.dest, action.help)

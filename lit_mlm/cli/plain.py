@@ -1,4 +1,4 @@
-"""Commands that need no Trainer: each parses its arguments and calls a function of `inference` or `data`."""
+"""Parses the arguments and prints the results of commands without a Trainer."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from lit_mlm.errors import InputError, suggest
 
 
 class CommandParser(ArgumentParser):
-    """argparse's parser; what it finds wrong is told without its usage."""
+    """argparse's parser, whose errors are `InputError`s without usage."""
 
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parses a command line whose texts may be anywhere in it."""
+        """Parses a command line with texts before, between or after options."""
         options, rest = self.parse_known_intermixed_args(args, namespace)
         if rest:
             names = [option for action in self._actions for option in action.option_strings]
@@ -26,20 +26,20 @@ class CommandParser(ArgumentParser):
 
 
 def print_result(text: str) -> None:
-    """Prints text at once; characters that standard output can't take become escapes.
+    """Prints and flushes text, with escapes for characters that standard output can't encode.
 
-    Where the reader has gone (``| head``) it ends the program with the status that shells give for it.
+    Exits with 141, as shells report a broken pipe, if the reader has gone (``| head``).
     """
     encoding = sys.stdout.encoding or "utf-8"
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
-        sys.exit(141)  # as shells do: 128 and the number of the signal
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again at exit
+        sys.exit(141)  # 128 + SIGPIPE
 
 
 def format_json(record: dict[str, Any]) -> str:
-    """A JSON object on one line, in ASCII where standard output can't take what is in it."""
+    """Formats a JSON object on one line, in ASCII if standard output can't encode it."""
     text = json.dumps(record, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")

@@ -1,4 +1,4 @@
-"""`python -m lit_mlm repeat`: one training for each of several seeds, and the mean and deviation of their figures."""
+"""`python -m lit_mlm repeat`: trains once per seed, and reports mean and standard deviation of the metrics."""
 
 import json
 import re
@@ -10,8 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lit_mlm.cli.given import split_args
-from lit_mlm.cli.option_checks import check_folder, check_seed
+from lit_mlm.cli.inputs import SEEDS, check_folder, split_args
 from lit_mlm.cli.plain import CommandParser
 from lit_mlm.errors import InputError
 from lit_mlm.runs.atomic import write_json
@@ -19,7 +18,7 @@ from lit_mlm.runs.checkpoints import name_run
 
 
 def make_parser() -> CommandParser:
-    """The arguments of the command; all others are those of ``fit``."""
+    """Makes the parser of the command; all other arguments go to ``fit``."""
     parser = CommandParser(
         prog="python -m lit_mlm repeat",
         description="Train once for each seed, one after another. All other options are those of fit.",
@@ -41,7 +40,8 @@ def main(args: Sequence[str]) -> None:
     if len(set(options.seeds)) < len(options.seeds) or len(options.seeds) < 2:
         raise InputError(f"--seeds must be two or more different numbers, got {' '.join(map(str, options.seeds))}")
     for seed in options.seeds:
-        check_seed("--seeds", seed)
+        if seed not in SEEDS:
+            raise InputError(f"--seeds must be {SEEDS}, got {seed}")
     check_rest(rest)
     if options.run_dir is not None:
         check_folder("--run_dir", options.run_dir)
@@ -49,48 +49,46 @@ def main(args: Sequence[str]) -> None:
     others = [path.name for path in folder.glob("*") if not re.fullmatch(r"seed_\d+|repeat\.json", path.name)]
     if others:
         raise InputError(
-            f"--run_dir {folder} holds {sorted(others)[0]}, which is none of repeat's; give another folder"
+            f"--run_dir {folder} holds {sorted(others)[0]}, which repeat didn't write; give another folder"
         )
     configs = [part for config in options.config for part in ("--config", config)]
     runs: dict[int, dict[str, Any]] = {}
     for seed in options.seeds:
-        place = folder / f"seed_{seed}"
-        command = ["fit", *configs, *rest, "--seed_everything", str(seed), "--run_dir", str(place)]
+        run_dir = folder / f"seed_{seed}"
+        command = ["fit", *configs, *rest, "--seed_everything", str(seed), "--run_dir", str(run_dir)]
         print(f"python -m lit_mlm {' '.join(command)}", flush=True)
         status = subprocess.run([sys.executable, "-m", "lit_mlm", *command], check=False).returncode
         if status:
             finished = f"; finished runs are in {folder}" if runs else ""
             print(f"seed {seed} ended with exit status {status}{finished}", file=sys.stderr)
             sys.exit(status)
-        runs[seed] = json.loads((place / "metrics.json").read_text())
-        refuse_other_text(runs)
+        runs[seed] = json.loads((run_dir / "metrics.json").read_text())
+        check_comparable(runs)
     summary = summarise(runs)
     write_json(folder / "repeat.json", summary)
     print("\n".join(format_table(summary)))
-    print(f"figures: {folder / 'repeat.json'}")
+    print(f"metrics: {folder / 'repeat.json'}")
 
 
 def check_rest(args: Sequence[str]) -> None:
-    """Refuses options of ``fit`` under which runs can't be compared."""
+    """Refuses options of ``fit`` with which runs can't be compared."""
     for option, values in split_args(args):
         value = " ".join(values)
         if option in ("seed_everything", "ckpt_path"):
-            raise InputError(f"--{option} has no place in repeat: it gives each training its own seed, from the start")
+            raise InputError(f"--{option} can't be given to repeat: each of its runs starts anew with its own seed")
         if (option, value) == ("trainer.enable_checkpointing", "false") or (
             option == "trainer.fast_dev_run" and value not in ("false", "0")
         ):
-            raise InputError(f"--{option} {value} has no place in repeat: such a run leaves no figures to compare")
+            raise InputError(f"--{option} {value} can't be given to repeat: such a run writes no metrics to compare")
 
 
 def find_folder(parent: Path) -> Path:
-    """The first ``repeat_<N>`` in a folder that is not there yet."""
+    """The first ``repeat_<N>`` in a folder that doesn't exist yet."""
     return next(folder for number in count() if not (folder := parent / f"repeat_{number}").exists())
 
 
-def refuse_other_text(runs: dict[int, dict[str, Any]]) -> None:
-    """Refuses runs that were not scored on the same masked text, which no mean would be of.
-
-    Where masks are drawn anew at each evaluation, it goes by the first.
+def check_comparable(runs: dict[int, dict[str, Any]]) -> None:
+    """Refuses runs that were scored on different masked texts, by the first evaluation of each.
 
     Args:
         runs: as for `summarise`.
@@ -105,14 +103,14 @@ def refuse_other_text(runs: dict[int, dict[str, Any]]) -> None:
 
 
 def summarise(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """Mean and deviation of every figure that all runs have, and each run's.
+    """Summarises every metric that all runs have.
 
     Args:
         runs: the content of ``metrics.json`` by seed, of at least two runs.
 
     Returns:
-        ``seeds``, and for each figure ``mean``, ``deviation`` (of a sample: divided by one less than the runs) and
-        ``runs``, in the order of the seeds.
+        ``seeds``, and for each metric ``mean``, ``deviation`` (sample standard deviation) and ``runs``, the values in
+        the order of the seeds.
     """
     summary: dict[str, Any] = {"seeds": list(runs)}
     for key in next(iter(runs.values())):
@@ -124,13 +122,13 @@ def summarise(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
 
 
 def format_table(summary: dict[str, Any]) -> list[str]:
-    """The figures that differ between runs, a line each."""
-    names = [key for key, figure in summary.items() if key != "seeds" and figure["deviation"] > 0]
+    """A table of the metrics that differ between runs, one line each."""
+    names = [key for key, metric in summary.items() if key != "seeds" and metric["deviation"] > 0]
     columns = ["mean", "deviation", *(f"seed {seed}" for seed in summary["seeds"])]
     width = max(map(len, names), default=0)
     lines = [f"{'':{width}}" + "".join(f"{column:>14}" for column in columns)]
     for name in names:
-        figure = summary[name]
-        values = [figure["mean"], figure["deviation"], *figure["runs"]]
+        metric = summary[name]
+        values = [metric["mean"], metric["deviation"], *metric["runs"]]
         lines.append(f"{name:{width}}" + "".join(f"{value:>14,.6g}" for value in values))
     return lines

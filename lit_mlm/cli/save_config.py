@@ -1,4 +1,4 @@
-"""What lies in a run's folder before its first step: its configuration, and which curves are its own."""
+"""Writes the config of a run, and the ids of its loggers, before the first step."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from lit_mlm.runs.loggers import write_ids
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the configuration of a run, whole, and the ids of its loggers, before the first step.
+    """Writes the complete config of a run and the ids of its loggers to the run folder before the first step.
 
     Args:
-        parser: of Lightning's own.
-        config: of Lightning's own.
-        config_filename: in the run's folder.
-        content: of `dump_config`.
+        parser: of `SaveConfigCallback`.
+        config: of `SaveConfigCallback`.
+        config_filename: name of the file in the run folder.
+        content: result of `dump_config`.
     """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, config_filename: str, content: str) -> None:
@@ -26,7 +26,7 @@ class SaveConfig(SaveConfigCallback):
         self._content = content
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Saves on the first rank."""
+        """Writes on the first rank."""
         self._folder = get_run_folder(trainer)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.save_config(trainer, pl_module, stage)
@@ -38,7 +38,7 @@ class SaveConfig(SaveConfigCallback):
 
 
 def dump_config(parser: Any, config: Namespace) -> str:
-    """A configuration as YAML, without the run's folder and the checkpoint that it resumes from."""
+    """Formats a config as YAML, without the run folder and the checkpoint to resume from."""
     saved = config.clone()
     saved.ckpt_path = saved.run_dir = None
     return str(parser.dump(saved, skip_none=False))

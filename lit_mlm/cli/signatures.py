@@ -1,4 +1,4 @@
-"""The options that a command or a class has, and the values that their types take."""
+"""Reads the options of commands and classes, and checks values against their types."""
 
 import re
 from argparse import ArgumentError
@@ -14,15 +14,19 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_type
 
 from jsonargparse import ArgumentParser
 
-from lit_mlm.cli.suggestions import suggest_value
+from lit_mlm.errors import InputError, suggest
+from lit_mlm.options import check_option
 
 MAX_SHOWN = 80
-"""So many characters of a value are shown."""
+"""How many characters of a value messages show."""
+
+RENAMED_VALUES = {("data.block_policy", "stream"): "concatenate"}
+"""New names of values, by option and old name."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option: its type (of a section, such as the Trainer's, its options), whether it must be given, its default."""
+    """An option. The type of a section, such as the Trainer's, is the mapping of its options."""
 
     hint: Any
     is_required: bool = False
@@ -32,90 +36,115 @@ class Option:
 def list_options(parser: ArgumentParser) -> dict[str, Option]:
     """The options of a parser by name."""
     options: dict[str, Option] = {}
-    for action in parser._actions:  # argparse has no public list of them, jsonargparse no public place of their types
+    for action in parser._actions:  # neither argparse nor jsonargparse has public access to options and their types
         hint = getattr(action, "_typehint", None)
         if hint is not None and not action.dest.endswith(".help"):
             *sections, name = action.dest.split(".")
             table = options
             for section in sections:
                 table = table.setdefault(section, Option({})).hint
-            several: Any = list  # mypy takes what is in brackets for a type
-            table[name] = Option(several[hint] if action.nargs == "+" else hint, action.required, action.default)
+            list_type: Any = list  # mypy would read `list[hint]` as a type
+            table[name] = Option(list_type[hint] if action.nargs == "+" else hint, action.required, action.default)
     return options
 
 
 @cache
 def list_class_options(cls: type) -> dict[str, Option]:
-    """The options of a class by name, with those that it hands on to others as ``**kwargs``."""
+    """The options of a class by name, those that it passes on as ``**kwargs`` included."""
     parser = ArgumentParser(exit_on_error=False)
-    with suppress(ValueError, TypeError):  # of a class whose signature Python doesn't know
+    with suppress(ValueError, TypeError):  # a class without a Python signature
         parser.add_class_arguments(cls, fail_untyped=False)
     return list_options(parser)
 
 
 def split_union(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, or the one that there is; of an annotated one that itself."""
+    """The members of a union, or the type itself, without annotations."""
     if get_origin(hint) is Annotated:
         return split_union(get_args(hint)[0])
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
-    return tuple(part for union in parts for part in split_union(union)) or (hint,)
+    return tuple(member for part in parts for member in split_union(part)) or (hint,)
 
 
 def list_entries(hint: Any, of_mappings: bool = False) -> list[Any]:
-    """The types of the entries of the lists, or of the mappings, that a type takes."""
+    """The entry types of the lists, or the value types of the mappings, in a type."""
     parts = [(get_origin(part), get_args(part)) for part in split_union(hint)]
     parts = [(origin, args) for origin, args in parts if isinstance(origin, type) and issubclass(origin, Iterable)]
     return [args[of_mappings] for origin, args in parts if issubclass(origin, Mapping) is of_mappings]
 
 
 def find_classes(hint: Any) -> tuple[type, ...]:
-    """The classes whose objects a type takes, alone or in a list."""
+    """The classes whose objects a type accepts, alone or in a list."""
     return tuple(part for part in (*split_union(hint), *list_entries(hint)) if is_class(part))
 
 
 def is_class(hint: Any) -> bool:
-    """Whether a type is a class whose objects are made of options: neither one of Python's own nor a form of data."""
+    """Whether a type is a class that is built from options: not of the standard library, and no plain data."""
     if not isinstance(hint, type) or hint.__module__.partition(".")[0] in stdlib_module_names:
         return False
     return not (is_typeddict(hint) or issubclass(hint, Enum | tuple) or getattr(hint, "_is_protocol", False))
 
 
 def is_basic(hint: Any) -> bool:
-    """Whether what a type takes has no parts."""
+    """Whether a type accepts scalars only."""
     return all(part in (bool, int, float, str, NoneType) or get_origin(part) is Literal for part in split_union(hint))
 
 
-def takes_functions(hint: Any) -> bool:
-    """Whether a type takes functions."""
+def accepts_functions(hint: Any) -> bool:
+    """Whether a type accepts functions."""
     return any(Callable in (part, get_origin(part)) for part in split_union(hint))
 
 
-def takes(hint: Any, value: Any) -> bool:
-    """Whether a type takes a value, by the rules of jsonargparse."""
+def parse_value(hint: Any, value: Any) -> Any:
+    """Parses a value of a type by the rules of jsonargparse, which would accept null everywhere.
+
+    Raises:
+        ArgumentError: if the type doesn't accept it.
+    """
+    if value is None and not any(part in (NoneType, Any, object) for part in split_union(hint)):
+        raise ArgumentError(None, "null")
     if type(value) in split_union(hint):
-        return True
+        return value
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=hint)
+    return parser.parse_object({"value": deepcopy(value)}).value
+
+
+def accepts(hint: Any, value: Any) -> bool:
+    """Whether a type accepts a value."""
     try:
-        parser.parse_object({"value": deepcopy(value)})
+        parse_value(hint, value)
     except ArgumentError:
         return False
     return True
 
 
-def find_fault(name: str, hint: Any, value: Any) -> str:
-    """What is wrong with the value of an option, or with an entry of its list; nothing if its type takes it."""
-    if takes(hint, value):
+def explain_value(name: str, hint: Any, value: Any) -> str:
+    """The message for a value, or an entry of a list, that an option doesn't accept; empty if it does."""
+    try:
+        check_option(name, hint, parse_value(hint, value))
+    except InputError as error:
+        return str(error)
+    except ArgumentError:
+        pass
+    else:
         return ""
     entries = [(part, entry) for part in list_entries(hint) for entry in (value if isinstance(value, list) else [])]
-    hint, found = next((pair for pair in entries if not takes(*pair)), (hint, value))
-    text = str(found) if len(str(found)) <= MAX_SHOWN else f"{str(found)[:MAX_SHOWN]}..."
+    hint, found = next((pair for pair in entries if not accepts(*pair)), (hint, value))
+    text = "null" if found is None else str(found)
+    shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
     choices = [str(choice) for part in split_union(hint) if get_origin(part) is Literal for choice in get_args(part)]
+    new = RENAMED_VALUES.get((name, text))
+    advice = f"; it is {new} now" if new else suggest(text, choices)
+    if str in split_union(hint) and isinstance(found, int | float):
+        advice = "; put it in quotes"
+    verb = "is" if found is value else "has"
+    return f"{name} {verb} {shown!r}, expected {describe_type(hint, choices)}{advice}"
+
+
+def describe_type(hint: Any, choices: list[str]) -> str:
+    """The types and choices that a type accepts, in words."""
     types = [part for part in split_union(hint) if get_origin(part) is not Literal]
     names = [str(part) if get_origin(part) else getattr(part, "__name__", str(part)) for part in types]
     names = [re.sub(r"[^\W\d]\w*\.", "", name).replace("timedelta", "timedelta (h:m:s)") for name in names]
     *others, last = choices + [name.replace("NoneType", "null") for name in names]
-    expected = f"{', '.join(others)} or {last}" if others else last
-    return (
-        f"{name} {'is' if found is value else 'has'} {text!r}, expected {expected}{suggest_value(name, text, choices)}"
-    )
+    return f"{', '.join(others)} or {last}" if others else last

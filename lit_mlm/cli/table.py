@@ -1,4 +1,4 @@
-"""The names of the commands; it imports nothing, so that any file of the command line may import it."""
+"""The commands; imports nothing, so that help is fast and every file of the command line may import it."""
 
 TRAINER_COMMANDS = {
     "fit": "train a model",
@@ -8,8 +8,8 @@ TRAINER_COMMANDS = {
 }
 SHOW_COMMANDS = {
     "show": "print documents with their masks, or sentences with their labels, without training",
-    "audit": "report on the texts: lengths, unknown words, duplicates, what can't be read, without training",
-    "prepare": "tokenise all texts into the cache, so that a run starts at once",
+    "audit": "report on the texts: lengths, unknown tokens, duplicates, unreadable records, without training",
+    "prepare": "read, tokenise and cut all splits into the cache, so that a run starts at once",
 }
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.cli.fill", "fill the masks of texts"),
@@ -19,7 +19,7 @@ OTHER_COMMANDS = {
 
 
 def format_help() -> str:
-    """The commands and what they do."""
+    """Formats the list of commands."""
     commands = TRAINER_COMMANDS | SHOW_COMMANDS | {name: text for name, (_, text) in OTHER_COMMANDS.items()}
     rows = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
     return (

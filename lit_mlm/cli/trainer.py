@@ -1,4 +1,4 @@
-"""`fit`, `validate`, `test` and `predict`: one LightningCLI, the only place that knows data and modules."""
+"""`fit`, `validate`, `test` and `predict`: a LightningCLI that connects data, modules and runs."""
 
 import inspect
 import os
@@ -6,7 +6,7 @@ import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
@@ -25,42 +25,37 @@ from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
-from lit_mlm.cli.admitted import list_admitted, refuse_running
 from lit_mlm.cli.class_paths import import_all
-from lit_mlm.cli.mistakes import MistakeFinder
-from lit_mlm.cli.option_checks import check_folder, check_seed
+from lit_mlm.cli.inputs import SEEDS, check_folder
+from lit_mlm.cli.option_checker import OptionChecker
 from lit_mlm.cli.parser import TrainerParser
 from lit_mlm.cli.save_config import SaveConfig, dump_config
-from lit_mlm.cli.table import TRAINER_COMMANDS
-from lit_mlm.cli.trainer_options import check_port, check_trainer_options, find_mistake
-from lit_mlm.cli.trust import take_trust
+from lit_mlm.cli.table import SHOW_COMMANDS, TRAINER_COMMANDS
+from lit_mlm.cli.trainer_options import check_device, check_port, explain_error
+from lit_mlm.cli.trust import check_executables, take_trust
 from lit_mlm.errors import InputError
 from lit_mlm.modules.base import TransformerModule
+from lit_mlm.options import Count, Range
 from lit_mlm.runs.checkpoints import RECORD, name_run, read_checkpoint
 from lit_mlm.runs.folder import choose_evaluated, choose_run, hold_folder, release_folders
 from lit_mlm.runs.loggers import RunTrainer, fill_options, keep_curves, make_default_logger
 from lit_mlm.runs.ranks import end_children, leave_group, watch_ranks
-from lit_mlm.upstream import (
-    JSONARGPARSE_WARNINGS,
-    IgnoreCheckpointOptions,
-    choose_messages,
-    watch_children,
-)
+from lit_mlm.upstream import JSONARGPARSE_WARNINGS, IgnoreCheckpointOptions, choose_messages, watch_children
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
     "log_every_n_steps": 10,
-    "num_sanity_val_steps": -1,  # the figures before the first step, on the full set
+    "num_sanity_val_steps": -1,  # metrics before the first step, on the whole validation split
 }
 
 DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer.__init__).parameters.items()} | (
     TRAINER_DEFAULTS
 )
-"""What the Trainer's options are where nobody gives them."""
+"""Default values of the Trainer's options."""
 
 
 class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
-    """LightningCLI with a run folder, and with checkpoints that never override what the user typed.
+    """LightningCLI with run folders, in which checkpoints never override typed options.
 
     Args:
         args: of LightningCLI.
@@ -73,160 +68,145 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
         except Exception as error:
             end_children(getattr(self, "trainer", None), error)
             options = self.config[self.subcommand].trainer.as_dict() if hasattr(self, "subcommand") else {}
-            mistake = find_mistake(error, {key: v for key, v in options.items() if v != DEFAULTS.get(key)})
-            if mistake is None:
+            message = explain_error(error, {key: v for key, v in options.items() if v != DEFAULTS.get(key)})
+            if message is None:
                 raise
-            raise InputError(mistake) from error
+            raise InputError(message) from error
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        """Adds to ``predict`` which split it is of."""
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser = cast(TrainerParser, super()._prepare_subcommand_parser(klass, subcommand, **kwargs))
         if subcommand == "predict":
             parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="to predict")
+        parser.rewrite_help()
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the command line, once it has no mistakes that can be found before; imports nothing untrusted."""
-        args, trust = take_trust(args, list_admitted())
-        # It asks this before each import of what a value names, wherever that is, and makes objects of classes only
-        # where a class is expected.
+        """Parses the command line after `OptionChecker` has checked it; imports nothing untrusted."""
+        args, trust = take_trust(args)
+        # jsonargparse consults these lists before each import that a value causes, anywhere in a config.
         set_parsing_settings(
             import_path_denylist=["*", *trust.attributes],
             import_path_allowlist=[*trust.packages, *trust.paths],
             instantiate_subclass_spec_in_any=False,
         )
-        MistakeFinder(self._subcommand_parsers[args[0]], trust).check(args[1:])
+        OptionChecker(self._subcommand_parsers[args[0]], trust).check(args[1:])
         super().parse_arguments(parser, args)
-        refuse_running(self.config[args[0]], args, trust)
-        typed = any(arg.partition("=")[0] == "--model.trust_remote_code" for arg in args)
-        if self.config[args[0]].get("model.init_args.trust_remote_code") and not typed:
-            raise InputError("a config can't trust a model's code: type --model.trust_remote_code true")
-        check_seed("--seed_everything", self.config[args[0]].seed_everything)
+        check_executables(self.config[args[0]], args, trust)
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the seed."""
+        parser.add_argument(
+            "--seed_everything",
+            type=Annotated[int, SEEDS] | bool,
+            default=42,
+            help="seed of weights, order, dropout and training masks; true draws one, false sets none",
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds ``--run_dir``, and ``--trust`` for its help: `parse_arguments` takes it out, so no config saves it."""
-        parser.add_argument(
-            "--run_dir",
-            type=str | None,
-            default=None,
-            help="folder of the run; by default a new runs/<name of the first config>/version_<N>",
-        )
-        parser.add_argument(
-            "--save_every_n_steps", type=int | None, default=None, help="optimizer steps between checkpoints of fit"
-        )
-        parser.add_argument(
-            "--save_every_n_minutes", type=float | None, default=30.0, help="minutes between checkpoints of fit"
-        )
-        parser.add_argument(
-            "--allow_changes",
-            type=bool,
-            default=False,
-            help="go on with other data, batches or trainer options than the checkpoint's, from the next epoch",
-        )
-        parser.add_argument(
-            "--trust",
-            default=SUPPRESS,
-            metavar="PACKAGE",
-            help="let configs name all that is in this package, which is imported; may be given several times",
-        )
+        """Adds options of the run; ``--trust`` for its help only, as `take_trust` removes it from the arguments."""
+        add = parser.add_argument
+        folder = "folder of the run; by default a new runs/<name of the first config>/version_<N>"
+        add("--run_dir", type=str | None, default=None, help=folder)
+        add("--save_every_n_steps", type=Count | None, default=None, help="optimizer steps between checkpoints of fit")
+        minutes: Any = Annotated[float, Range(above=0)] | None
+        add("--save_every_n_minutes", type=minutes, default=30.0, help="minutes between checkpoints of fit")
+        changes = "resume from the next epoch although data, batches or trainer options have changed"
+        add("--allow_changes", type=bool, default=False, help=changes)
+        trust = "let configs name everything in this package, which is imported; may be given several times"
+        add("--trust", default=SUPPRESS, metavar="PACKAGE", help=trust)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """The Trainer's methods that are commands."""
+        """The Trainer's methods that are commands, each with the parameters that are no options."""
         methods = LightningCLI.subcommands()
         return {name: methods[name] | {"verbose", "return_predictions", "weights_only"} for name in TRAINER_COMMANDS}
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Leaves out Lightning's table of figures, which has a column a loader; `PrintProgress` has them all.
-
-        A checkpoint's pickle is read as data alone, whatever TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD says.
-        """
-        quiet = {"verbose": False} if subcommand in ("validate", "test") else {}
+        quiet = {"verbose": False} if subcommand in ("validate", "test") else {}  # `PrintProgress` prints the metrics
         quiet |= {"return_predictions": False} if subcommand == "predict" else {}  # `SavePredictions` keeps them
+        # Explicit, as TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD would let checkpoints run code.
         return super()._prepare_subcommand_kwargs(subcommand) | quiet | {"weights_only": True}
 
     def before_instantiate_classes(self) -> None:
-        """Finds the checkpoint, and refuses a run folder that holds something else."""
+        """Selects checkpoint and run folder, and refuses a folder that holds something else."""
         config = self.config[self.subcommand]
         run_dir, root = config.run_dir, config.trainer.default_root_dir
-        check_trainer_options(config.trainer)
+        check_device(config.trainer.accelerator, str(config.trainer.precision))
         if run_dir is not None and root is not None:
             raise InputError(f"--run_dir {run_dir} and trainer.default_root_dir {root} exclude each other")
         if run_dir is not None:
             check_folder("--run_dir", run_dir)
         cache_dir = config.get("data.init_args.cache_dir")
-        if cache_dir is not None and not Path(cache_dir).expanduser().is_dir():  # one that is full may be read-only
+        if cache_dir is not None and not Path(cache_dir).expanduser().is_dir():  # an existing one may be read-only
             check_folder("data.cache_dir", cache_dir)
         self.choose_folder(config)
 
     def choose_folder(self, config: Namespace) -> None:
-        """Chooses the run's folder, and fills in what follows from it.
+        """Selects the run folder, and sets the options that depend on it.
 
         Args:
             config: of the command.
         """
         content = dump_config(self._parser(self.subcommand), config)
         name = name_run(Path(str(config.config[0]))) if config.config else "run"
+        self._resumed_step: int | None = None
         if self.subcommand == "fit":
             choose_run(config, name, yaml.safe_load(content))
+            if config.ckpt_path is not None:
+                self._resumed_step = int(read_checkpoint(config.ckpt_path)["global_step"])
         else:
             choose_evaluated(config, name)
         filename = "config.yaml" if self.subcommand == "fit" else f"{self.subcommand}.yaml"
         self.save_config_kwargs = {"config_filename": filename, "content": content}
         if config.run_dir is not None:
-            fill_options(config.trainer.logger, Path(config.run_dir), self._find_resumed_step(config))
-
-    def _find_resumed_step(self, config: Namespace) -> int | None:
-        """The step of the checkpoint that a training is resumed from."""
-        if self.subcommand != "fit" or config.ckpt_path is None:
-            return None
-        return int(read_checkpoint(config.ckpt_path)["global_step"])
+            fill_options(config.trainer.logger, Path(config.run_dir), self._resumed_step)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Puts the run in its folder, with TensorBoard's curves unless other loggers are asked for.
+        """Makes the Trainer of the run folder, by default with a TensorBoard logger.
 
-        A run that is refused leaves none.
+        Creates no folder for a run that is refused.
         """
         config = self.config[self.subcommand]
-        folder, step = Path(config.run_dir or "."), self._find_resumed_step(config)
+        folder = Path(config.run_dir or ".")
         if config.run_dir is not None:
             kwargs["default_root_dir"] = config.run_dir
         if config.trainer.logger in (None, True) and config.run_dir is not None:
-            kwargs["logger"] = make_default_logger(folder, step)
-        if self.subcommand == "fit" and config.ckpt_path is not None:
-            kwargs["num_sanity_val_steps"] = 0  # the figures of the start are in the checkpoint
+            kwargs["logger"] = make_default_logger(folder, self._resumed_step)
+        if self._resumed_step is not None:
+            kwargs["num_sanity_val_steps"] = 0  # the checkpoint has the metrics before the first step
         trainer = super().instantiate_trainer(**kwargs, enable_progress_bar=self._add_callbacks())
         check_port(trainer)
         if trainer.is_global_zero and config.run_dir is not None and not config.trainer.fast_dev_run:
             hold_folder(folder)
             cast(Any, trainer).callbacks.append(CleanUpFailedRun(folder))
-            keep_curves(trainer.loggers, folder, step)
+            keep_curves(trainer.loggers, folder, self._resumed_step)
         return trainer
 
     def _add_callbacks(self) -> bool:
-        """Adds what saves and prints to the callbacks that are asked for; returns whether there is a progress bar."""
+        """Adds the callbacks of every run to those of the config; returns whether there is a progress bar."""
         config = self.config_init[self.subcommand]
         options = config.trainer
-        saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
-        writers = [SavePredictions()] if self.subcommand == "predict" else []
-        always: list[Callback] = [MeasureSpeed(), PrintProgress(), StopOnSignal(), ExplainOutOfMemory(), *writers]
-        has_checkpoints = options.enable_checkpointing is not False
-        added = [SaveResults(), saver, *always] if has_checkpoints else always
-        self.trainer_defaults["callbacks"] = added
-        asked = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
-        for callback in asked:
+        added: list[Callback] = [MeasureSpeed(), PrintProgress(), StopOnSignal(), ExplainOutOfMemory()]
+        if self.subcommand == "predict":
+            added.append(SavePredictions())
+        if options.enable_checkpointing is not False:
+            saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
+            added = [SaveResults(), saver, *added]
+        own = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
+        for callback in own:
             if type(callback) in map(type, added):
                 raise InputError(f"trainer.callbacks: every run has {type(callback).__name__} already; leave it out")
-        has_own_bar = any(isinstance(callback, ProgressBar) for callback in asked)
-        # A log file has the lines alone. Lightning's choice of a bar, where rich is installed, draws over them.
+        has_own_bar = any(isinstance(callback, ProgressBar) for callback in own)
         shows_bar: bool | None = options.enable_progress_bar
-        shows_bar = has_own_bar or sys.stderr.isatty() if shows_bar is None else shows_bar
+        if shows_bar is None:
+            shows_bar = has_own_bar or sys.stderr.isatty()  # log files get the lines of `PrintProgress` only
         if shows_bar and not has_own_bar:
-            self.trainer_defaults["callbacks"].append(TQDMProgressBar())
+            added.append(TQDMProgressBar())  # the rich bar, which Lightning prefers, overwrites those lines
+        self.trainer_defaults["callbacks"] = added
         return shows_bar
 
     def after_instantiate_classes(self) -> None:
-        """Gives the module what it takes to build the checkpoint's net without its first model."""
+        """Restores the checkpoint's config and tokenizer, so that its net is built without its first model."""
         ckpt_path = self.config_init[self.subcommand].ckpt_path
         if ckpt_path is not None:
             self.model.restore_from(read_checkpoint(ckpt_path)[RECORD])
@@ -239,11 +219,11 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
 
 
 def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
-    """Runs a command of the Trainer.
+    """Runs a command that takes the Trainer's options.
 
     Args:
         args: the command line, the command first.
-        cli_class: what runs it.
+        cli_class: the CLI of the command.
     """
     import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
     os.environ.setdefault(JSONARGPARSE_WARNINGS, "off")
@@ -251,12 +231,17 @@ def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
     with handle_signals():
         watch_children(watch_ranks)
         try:
-            _call(cli_class, args)
+            build_cli(args, cli_class)
+            leave_group()
         finally:
             release_folders()
 
 
-def _call(cli_class: type[TrainerCLI], args: Sequence[str]) -> None:
+def build_cli(args: Sequence[str], cli_class: type[TrainerCLI]) -> None:
+    """Builds the CLI, which runs the command; `show` and its like parse as `fit`."""
+    commands = TRAINER_COMMANDS | SHOW_COMMANDS
+    subcommand = args[0] if args[0] in TRAINER_COMMANDS else "fit"
+    help_texts = {"usage": f"python -m lit_mlm {args[0]} [options]", "description": commands[args[0]]}
     cli_class(
         TransformerModule,
         LightningDataModule,
@@ -265,10 +250,8 @@ def _call(cli_class: type[TrainerCLI], args: Sequence[str]) -> None:
         save_config_callback=SaveConfig,
         trainer_class=RunTrainer,
         trainer_defaults=dict(TRAINER_DEFAULTS),
-        seed_everything_default=42,
         parser_class=TrainerParser,
-        parser_kwargs={"prog": "python -m lit_mlm", "allow_abbrev": False},
+        parser_kwargs={subcommand: help_texts},
         auto_configure_optimizers=False,
-        args=list(args),
+        args=[subcommand, *args[1:]],
     )
-    leave_group()

@@ -1,11 +1,12 @@
-"""Mistakes in the options of Lightning's Trainer: those that it complains of, and those that it lets pass."""
+"""Refuses options that Lightning's Trainer doesn't check, and explains the errors that it raises for others."""
 
 import math
 import os
 import re
 import socket
 import traceback
-from typing import Any
+from types import FrameType
+from typing import Annotated, Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -15,40 +16,45 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import StrategyRegistry
 from torch.multiprocessing.spawn import ProcessRaisedException
 
+from lit_mlm.cli.signatures import accepts, explain_value
 from lit_mlm.errors import InputError, follow_causes, is_out_of_memory, shorten, suggest
+from lit_mlm.options import Count, Range
 
-TOLD_ERRORS = (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException, ProcessRaisedException)
-"""The errors that may stand for a mistake of the user; any other is a fault, unless a logger's service raised it."""
+USER_ERRORS = (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException, ProcessRaisedException)
+"""The errors that may be user errors; others are bugs, unless the service of a logger raised them."""
 
-OURS = ("lightning", "lit_mlm.")
-"""What the names of modules begin with whose code is not the user's."""
+RANGES: dict[str, Any] = {
+    "trainer.accumulate_grad_batches": Count,
+    "trainer.check_val_every_n_epoch": Count,
+    "trainer.gradient_clip_val": Annotated[float, Range(least=0, below=math.inf)],
+    "trainer.val_check_interval": Annotated[float, Range(above=0)],
+}
+"""Ranges of numbers that the Trainer doesn't check."""
+
+NOT_USER_CODE = ("lightning", "lit_mlm.")
+"""Prefixes of modules that are not the user's."""
 
 
-def check_trainer_options(options: Any) -> None:
-    """Refuses options that the Trainer takes and then fails at, or makes something else of."""
-    names = {
-        "strategy": ["auto", *StrategyRegistry.available_strategies()],
-        "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
-    }
-    for name, valid in names.items():
-        if isinstance(value := options[name], str) and value.lower() not in valid:
-            near = suggest(value, valid) or f"; there are {', '.join(valid)}"
-            raise InputError(f"trainer.{name}: there is no {name} {value}{near}")
-    for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
-        if options[name] is not None and options[name] < 1:
-            raise InputError(f"trainer.{name} must be at least 1, got {options[name]}")
-    clip, interval = options.gradient_clip_val, options.val_check_interval
-    if clip is not None and not 0 <= clip < math.inf:
-        raise InputError(f"trainer.gradient_clip_val must be at least 0, got {clip}: a negative one turns gradients")
-    if isinstance(interval, int | float) and not interval > 0:
-        raise InputError(f"trainer.val_check_interval must be above 0, got {interval}")
-    if options.barebones:
-        raise InputError("trainer.barebones leaves out all that a run keeps, its checkpoints too: leave it out")
-    check_device(options.accelerator, str(options.precision))
+def explain_trainer_value(name: str, value: Any) -> str:
+    """The message for a value that the Trainer would accept, then fail at or reinterpret; empty if there is none."""
+    names = {"trainer.strategy": StrategyRegistry.available_strategies, "trainer.accelerator": list_accelerators}
+    if name in RANGES and accepts(float, value):
+        return explain_value(name, RANGES[name], value)
+    if name in names and isinstance(value, str) and value.lower() not in (valid := ["auto", *names[name]()]):
+        near = suggest(value, valid) or f"; there are {', '.join(valid)}"
+        return f"{name}: there is no {name.removeprefix('trainer.')} {value}{near}"
+    if name == "trainer.barebones" and str(value).lower() == "true":
+        return f"{name} disables checkpoints and logging, which every run needs; leave it out"
+    return ""
+
+
+def list_accelerators() -> list[str]:
+    """The names of accelerators."""
+    return ["gpu", *AcceleratorRegistry.available_accelerators()]
 
 
 def check_device(accelerator: Any, precision: str) -> None:
-    """Refuses a GPU where there is none, and bfloat16 on one that only emulates it."""
+    """Refuses a GPU if there is none, and bfloat16 on a GPU that only emulates it."""
     has_cuda = torch.cuda.is_available()
     has_gpu = has_cuda or (accelerator == "gpu" and torch.backends.mps.is_available())
     if accelerator in ("cuda", "gpu") and not has_gpu:
@@ -58,7 +64,7 @@ def check_device(accelerator: Any, precision: str) -> None:
             "--config overlays/cpu.yaml trains on the CPU"
         )
     takes_cuda = has_cuda and accelerator in ("auto", "cuda", "gpu")
-    # Asked otherwise torch says yes for a GPU such as a T4, too.
+    # With emulation, torch reports support for GPUs such as the T4, too.
     if takes_cuda and "bf16" in precision and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise InputError(
             f"trainer.precision is {precision!r}, which {torch.cuda.get_device_name()} only emulates, slowly; take "
@@ -67,10 +73,10 @@ def check_device(accelerator: Any, precision: str) -> None:
 
 
 def check_port(trainer: Trainer) -> None:
-    """Refuses a port that something else listens on, before the processes are started that would wait at it.
+    """Refuses a `MASTER_PORT` that is in use, before processes start that would wait for it.
 
-    Only where `MASTER_PORT` was given and this process starts the others: Lightning finds a free port by itself, and
-    launchers such as torchrun have the port in their own hands.
+    Checked only if this process starts the others: launchers such as torchrun own the port themselves, and without
+    `MASTER_PORT` Lightning finds a free one.
     """
     environment, port = getattr(trainer.strategy, "cluster_environment", None), os.environ.get("MASTER_PORT")
     if port is None or environment is None or environment.creates_processes_externally or environment.node_rank() != 0:
@@ -79,52 +85,61 @@ def check_port(trainer: Trainer) -> None:
     if not port.isdigit() or int(port) > 65535:
         raise InputError(f"MASTER_PORT={port} is no port; {advice}")
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as torch does: an ended run holds none
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like torch: ports of finished runs are free
         try:
             probe.bind(("", int(port)))
         except OSError as error:
             raise InputError(f"MASTER_PORT={port} can't be listened on ({error.strerror}); {advice}") from error
 
 
-def find_mistake(error: Exception, options: dict[str, Any]) -> str | None:
-    """The user's mistake that an error tells of; None if it is a fault, which keeps its traceback.
+def explain_error(error: Exception, options: dict[str, Any]) -> str | None:
+    """The message of the user error behind an error; None for a bug, which keeps its traceback.
 
-    Lightning complains of options as it complains of code. Of options it does before anything runs; later on a
-    complaint is of an option only if it names one that was given (of `options`, which are not the defaults), or if a
-    callback of Lightning's own has it. Below code of the user's own it is of that code.
+    Args:
+        error: raised by Lightning, by lit-mlm or by the user's code.
+        options: the Trainer's options that differ from their defaults.
     """
     chain = list(follow_causes(error))
-    mistake = next((str(cause) for cause in chain if isinstance(cause, InputError)), None)
-    if isinstance(error, ProcessRaisedException):  # of `ddp_fork` and its like, which gives the traceback as text
-        _, found, told = str(error).rpartition(f"{InputError.__module__}.{InputError.__name__}: ")
-        return told.strip() if found else None
-    if mistake is None and is_out_of_memory(chain[-1]):
-        # The answer is other options, and the same command would fail again: a mistake rather than a fault.
+    if isinstance(error, ProcessRaisedException):  # of strategies such as `ddp_fork`, with the traceback as text
+        _, found, message = str(error).rpartition(f"{InputError.__module__}.{InputError.__name__}: ")
+        return message.strip() if found else None
+    user_error = next((str(cause) for cause in chain if isinstance(cause, InputError)), None)
+    if user_error is None and is_out_of_memory(chain[-1]):  # the same command would fail again; other options help
         return ": ".join([shorten(chain[-1]), *getattr(chain[-1], "__notes__", [])])
     frames = [frame for cause in chain for frame, _ in traceback.walk_tb(cause.__traceback__)]
     raised_in = str(frames[-1].f_globals.get("__name__"))
     loggers = {type(frame.f_locals["self"]) for frame in frames if isinstance(frame.f_locals.get("self"), Logger)}
     for logger in loggers:
-        if logger.__module__.startswith("lightning.") and not raised_in.startswith((*OURS, "torch", "tensorboard")):
+        is_service = not raised_in.startswith((*NOT_USER_CODE, "torch", "tensorboard"))
+        if logger.__module__.startswith("lightning.") and is_service:
             return f"trainer.logger {logger.__name__}: {shorten(chain[-1])}"
-    if not isinstance(error, TOLD_ERRORS):
+    if not isinstance(error, USER_ERRORS):
         return None
-    if mistake is not None or not raised_in.startswith("lightning"):
-        return mistake
-    hooked = [f for f in frames if isinstance(f.f_locals.get("self"), LightningModule | LightningDataModule | Callback)]
-    if any(not str(frame.f_globals.get("__name__")).startswith(OURS) for frame in hooked):
+    if user_error is not None or not raised_in.startswith("lightning"):
+        return user_error
+    return explain_lightning_error(chain[-1], frames, options)
+
+
+def explain_lightning_error(error: BaseException, frames: list[FrameType], options: dict[str, Any]) -> str | None:
+    """The message of a user error that Lightning raised; None for an error in the user's code.
+
+    Lightning raises the same errors for options and for code. Before anything runs they are about options; later only
+    if they name an option that was given, or if one of Lightning's own callbacks raises them.
+    """
+    owners = (LightningModule, LightningDataModule, Callback)
+    hooks = [frame for frame in frames if isinstance(frame.f_locals.get("self"), owners)]
+    if any(not str(frame.f_globals.get("__name__")).startswith(NOT_USER_CODE) for frame in hooks):
         return None
-    complaint = " ".join(str(chain[-1]).split())
-    named = [word for word in re.findall(r"(?:`|Trainer\()(\w+)(?=[=`])", complaint) if word in options]
+    message = " ".join(str(error).split())
     is_running = any(frame.f_code is Trainer._run.__code__ for frame in frames)
-    if is_running and raised_in.startswith("lightning.pytorch.callbacks."):
-        return f"trainer.callbacks: {complaint}"
-    if not is_running:
-        words = re.findall(r"\w[\w-]*", complaint)
-        named += [name for name, value in options.items() if isinstance(value, str) and value in words]
-    if twice := re.match(r"Found more than one stateful callback of type `(\w+)`", complaint):
+    if is_running and str(frames[-1].f_globals.get("__name__")).startswith("lightning.pytorch.callbacks."):
+        return f"trainer.callbacks: {message}"
+    if twice := re.match(r"Found more than one stateful callback of type `(\w+)`", message):
         return f"trainer.callbacks has {twice[1]} twice; leave one out"
-    if named:
-        complaint = f"trainer.{named[0]} is {options[named[0]]!r}: {complaint}"
-    is_told = not is_running or (named and isinstance(chain[-1], MisconfigurationException | ValueError))
-    return complaint if is_told else None
+    named = [word for word in re.findall(r"(?:`|Trainer\()(\w+)(?=[=`])", message) if word in options]
+    if not is_running:
+        words = re.findall(r"\w[\w-]*", message)
+        named += [name for name, value in options.items() if isinstance(value, str) and value in words]
+    if is_running and not (named and isinstance(error, MisconfigurationException | ValueError)):
+        return None
+    return f"trainer.{named[0]} is {options[named[0]]!r}: {message}" if named else message

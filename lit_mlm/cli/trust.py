@@ -1,4 +1,4 @@
-"""Whose code a command of the Trainer runs: a config may be anybody's, what is typed is the user's own word."""
+"""Decides what configs may import: a config may come from anybody, what is typed comes from the user."""
 
 import re
 import sys
@@ -8,18 +8,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lit_mlm.cli.class_paths import find_names, locate
-from lit_mlm.cli.given import list_texts, parse_text, split_args
+import lightning.pytorch.plugins.environments  # noqa: F401 (its subclasses are imported nowhere else)
+from lightning.fabric.plugins import ClusterEnvironment
+from lightning.pytorch import Callback, LightningDataModule
+from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import CheckpointIO, LayerSync, Precision
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy
+from torch.amp import GradScaler
+
+from lit_mlm.cli.class_paths import import_object, list_aliases, list_family
+from lit_mlm.cli.inputs import list_texts, parse_text, split_args
+from lit_mlm.data.reading.sources import Source
 from lit_mlm.errors import InputError
+from lit_mlm.modules.base import TransformerModule
+
+BASES: tuple[type, ...] = (
+    *(TransformerModule, LightningDataModule, Source),
+    *(Callback, Logger, Profiler, Accelerator, Strategy),
+    *(Precision, GradScaler, ClusterEnvironment, CheckpointIO, LayerSync),
+)
+"""The types of options: configs may name these classes and their subclasses."""
 
 LIBRARIES = ("lit_mlm", "lightning", "torch", "torchmetrics", "transformers")
-"""The packages of which a config may name nothing but the classes that options take."""
+"""The packages of which configs may name the subclasses of `BASES` only."""
 
-PLAIN = "lit_mlm.text"
-"""The package whose functions a config may name: they compute, and load nothing."""
+PURE = "lit_mlm.text"
+"""The package whose functions configs may name: they compute, and load nothing."""
+
+EXECUTABLES = {"trainer.logger": ("WandbLogger", "settings"), "trainer.strategy": ("DeepSpeedStrategy", "config")}
+"""Options that make another library run something: `settings` names an executable, `config` names functions."""
 
 DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
-"""What can be imported: names joined by dots."""
+"""An import path: identifiers joined by dots."""
 
 CLASS_OPTION = re.compile(
     r"((model|data|data\.(masking|segmenter)"
@@ -31,40 +53,40 @@ CLASS_OPTION = re.compile(
 
 @dataclass(frozen=True)
 class Trust:
-    """What a config may name: packages with all that is in them, and paths of single classes and functions."""
+    """What configs may name: everything in `packages`, and the classes and functions of `paths`."""
 
     packages: tuple[str, ...]
     paths: frozenset[str]
 
-    def admits(self, path: str) -> bool:
-        """Whether a config may name what has this dotted path."""
+    def allows(self, path: str) -> bool:
+        """Whether configs may name this import path."""
         return path in self.paths or is_within(path, self.packages)
 
     @property
     def attributes(self) -> list[str]:
-        """The dotted paths of what is in the classes and functions, such as methods, as far as they are imported."""
+        """The import paths of the attributes, such as methods, of the imported `paths`."""
         paths = [path for path in self.paths if path.rpartition(".")[0] in sys.modules]
-        found = ((path, locate(path)[0]) for path in paths)
+        found = ((path, import_object(path)[0]) for path in paths)
         return [f"{path}.{name}" for path, value in found for name in {*dir(value), *dir(type(value))}]
 
 
-def take_trust(args: Sequence[str], classes: Iterable[str]) -> tuple[list[str], Trust]:
-    """Takes every ``--trust PACKAGE`` out of a command line; returns the rest, and what is trusted.
+def take_trust(args: Sequence[str]) -> tuple[list[str], Trust]:
+    """Removes every ``--trust PACKAGE`` from a command line; returns the other arguments, and what is trusted.
 
-    That is `PLAIN`, these packages, the classes that any config may name (by their dotted paths), and what is typed: of
-    a module that comes with Python or a library that alone, of the user's own the whole module of a class.
+    Trusted are the subclasses of `BASES`, the functions of `PURE`, the packages of ``--trust``, and what is typed: the
+    named object alone if it is of Python or of `LIBRARIES`, the whole module of a class of the user's own.
     """
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--trust", action="append", nargs="?", const="", default=[PLAIN])
+    parser.add_argument("--trust", action="append", nargs="?", const="", default=[PURE])
     options, rest = parser.parse_known_args(args)
     packages: list[str] = options.trust
     for package in packages:
         if not all(part.isidentifier() for part in package.split(".")) or is_within(package, ["jsonargparse"]):
             raise InputError(f"--trust needs the name of a package, as in --trust my_package, got {package!r}")
-    paths = {path for path in classes if not is_within(path, packages)}
-    for path, is_class in find_typed(rest):
+    paths = {path for path in list_library_classes() if not is_within(path, packages)}
+    for path, is_class in list_typed_paths(rest):
         if is_within(path, (*LIBRARIES, *sys.stdlib_module_names)):
-            paths |= find_names(path) if is_class or is_within(path, LIBRARIES) else {path}
+            paths |= list_aliases(path) if is_class or is_within(path, LIBRARIES) else {path}
         elif is_class:
             packages.append(path.rpartition(".")[0])
         elif not is_module(path):
@@ -72,8 +94,19 @@ def take_trust(args: Sequence[str], classes: Iterable[str]) -> tuple[list[str], 
     return rest, Trust(tuple(dict.fromkeys(packages)), frozenset(paths))
 
 
-def find_typed(args: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """The dotted words of a command line, those in lists and mappings too, and whether a class is meant."""
+def list_library_classes() -> Iterator[str]:
+    """The import paths of the imported subclasses of `BASES` in `LIBRARIES`, those of packages' exports included."""
+    classes = {cls for base in BASES for cls in list_family(base)}
+    for name, module in list(sys.modules.items()):
+        if is_within(name, LIBRARIES):
+            is_package = "__path__" in getattr(module, "__dict__", {})
+            for cls in classes:
+                if (is_package or name == cls.__module__) and getattr(module, cls.__name__, None) is cls:
+                    yield f"{name}.{cls.__name__}"
+
+
+def list_typed_paths(args: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """The import paths on a command line, also in lists and mappings, and whether a class is expected there."""
     for option, values in split_args(args):
         for names, _, text in list_texts([parse_text(value) for value in values] if option else []):
             if DOTTED.fullmatch(text) and not is_within(text, ["jsonargparse"]) and not Path(text).is_file():
@@ -82,31 +115,46 @@ def find_typed(args: Sequence[str]) -> Iterator[tuple[str, bool]]:
 
 
 def is_module(path: str) -> bool:
-    """Whether there is a file or folder of a module with this dotted path, which is then no class or function."""
-    places = [Path(folder, *path.split(".")) for folder in sys.path]
-    return any(place.is_dir() or any(place.parent.glob(f"{place.name}.*")) for place in places)
-
-
-def check_trust(path: str, content: Any, trust: Trust) -> None:
-    """Refuses a config that names what nobody asked for, in a class path or of a library; it imports nothing."""
-    for names, line, text in list_texts(content):
-        is_named = names[-1:] == ("class_path",) or is_within(text, LIBRARIES)
-        if is_named and DOTTED.fullmatch(text) and not trust.admits(text):
-            raise InputError(f"{path}, line {line}: {refuse(text)}")
+    """Whether an import path is that of a module's file or folder, not of a class or function."""
+    files = [Path(folder, *path.split(".")) for folder in sys.path]
+    return any(file.is_dir() or any(file.parent.glob(f"{file.name}.*")) for file in files)
 
 
 def is_within(path: str, packages: Iterable[str]) -> bool:
-    """Whether a dotted path is that of a package or module, or of something in it."""
+    """Whether an import path is one of these packages or in one."""
     return any(f"{path}.".startswith(f"{package}.") for package in packages)
 
 
-def refuse(path: str) -> str:
-    """The message about what nobody trusts; Python's own modules are nothing to trust a config with."""
+def check_trust(config: str, content: Any, trust: Trust) -> None:
+    """Refuses untrusted class paths, and other untrusted objects of `LIBRARIES`, in a config; imports nothing."""
+    for names, line, text in list_texts(content):
+        is_named = names[-1:] == ("class_path",) or is_within(text, LIBRARIES)
+        if is_named and DOTTED.fullmatch(text) and not trust.allows(text):
+            raise InputError(f"{config}, line {line}: {explain_distrust(text)}")
+
+
+def check_executables(config: Any, args: Sequence[str], trust: Trust) -> None:
+    """Refuses parsed options that make other code run, `EXECUTABLES` and a model's own code, unless they are typed."""
+    for key, (name, option) in EXECUTABLES.items():
+        values = config[key] if isinstance(config[key], list) else [config[key]]
+        is_typed = any(arg.startswith(f"--{key}") and arg.partition("=")[0].endswith(f".{option}") for arg in args)
+        for value in () if is_typed or "lightning" in trust.packages else values:
+            parts = [value.get(part) or {} for part in ("init_args", "dict_kwargs")] if hasattr(value, "get") else []
+            if parts and value.class_path.endswith(f".{name}") and any(part.get(option) is not None for part in parts):
+                raise InputError(
+                    f"{key}: a config can't give {option} of {name}, which says what is run; type "
+                    f"--{key}.{option}, or add --trust lightning"
+                )
+    is_typed = any(arg.partition("=")[0] == "--model.trust_remote_code" for arg in args)
+    if config.get("model.init_args.trust_remote_code") and not is_typed:
+        raise InputError("a config can't trust a model's code: type --model.trust_remote_code true")
+
+
+def explain_distrust(path: str) -> str:
+    """The message for an untrusted import path; Python's own modules can't be trusted."""
     package = path.partition(".")[0]
-    advice = (
-        "" if package in sys.stdlib_module_names else f"; if you trust the code of {package}, add --trust {package}"
-    )
+    advice = f"; if you trust the code of {package}, add --trust {package}"
     return (
         "a config may name the classes of lit_mlm, lightning and torch that options take, and functions of "
-        f"{PLAIN}, not {path}{advice}"
+        f"{PURE}, not {path}{'' if package in sys.stdlib_module_names else advice}"
     )

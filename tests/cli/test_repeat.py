@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lit_mlm.cli.main import main
-from lit_mlm.cli.repeat import refuse_other_text
+from lit_mlm.cli.repeat import check_comparable
 from tests.conftest import imdb_args
 
 
@@ -74,23 +74,23 @@ def test_failing_run_ends_it_with_its_status(run_cli: Callable[..., Path], capsy
         (["--seeds", "1", "1", "--config", "imdb.yaml"], "--seeds must be two or more different numbers, got 1 1"),
         (
             ["--seeds", "1", "2", "--config", "imdb.yaml", "--seed_everything=3"],
-            "--seed_everything has no place in repeat",
+            "--seed_everything can.t be given to repeat",
         ),
         (
             ["--seeds", "1", "2", "--config", "imdb.yaml", "--run_dir", "full"],
-            "--run_dir full holds notes.txt, which is none",
+            "--run_dir full holds notes.txt, which repeat didn.t",
         ),
-        (["--seeds", "-1", "2", "--config", "imdb.yaml"], "--seeds must be between 0 and 4294967295, got -1"),
+        (["--seeds", "-1", "2", "--config", "imdb.yaml"], "--seeds must be at least 0 and at most 4294967295, got -1"),
         (["--seeds", "1", "2", "--config", "imbd.yaml"], "there is no config imbd.yaml here"),
         (["--seeds", "1", "2", "--config", "imdb.yaml", "--run_dir", "file/x"], "file is a file, not a folder"),
         (["--seeds", "1", "2", "--config", "imdb.yaml", "--run_dir="], "--run_dir is empty; give the path of a"),
         (
             ["--seeds", "1", "2", "--config", "imdb.yaml", "--trainer.fast_dev_run", "true"],
-            "--trainer.fast_dev_run true has no place in repeat",
+            "--trainer.fast_dev_run true can.t be given to repeat",
         ),
         (
             ["--seeds", "1", "2", "--config", "imdb.yaml", "--trainer.enable_checkpointing=false"],
-            "--trainer.enable_checkpointing false has no place in repeat",
+            "--trainer.enable_checkpointing false can.t be given to repeat",
         ),
     ],
 )
@@ -107,8 +107,8 @@ def test_arguments_that_do_not_fit_are_refused(
 def test_runs_on_different_text_are_not_summed_up() -> None:
     runs: dict[int, dict[str, Any]] = {1: {"data_fingerprint": "a"}, 2: {"data_fingerprint": "b"}}
     with pytest.raises(ValueError, match=r"their data_fingerprint differs: seed 1 a, seed 2 b"):
-        refuse_other_text(runs)
+        check_comparable(runs)
     runs = {seed: {"val/mask_fingerprint": str(seed)} for seed in (1, 2)}
     with pytest.raises(ValueError, match=r"their val/mask_fingerprint differs: seed 1 1, seed 2 2"):
-        refuse_other_text(runs)
-    refuse_other_text({seed: run | {"start/val/mask_fingerprint": "x"} for seed, run in runs.items()})
+        check_comparable(runs)
+    check_comparable({seed: run | {"start/val/mask_fingerprint": "x"} for seed, run in runs.items()})

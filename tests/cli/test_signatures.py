@@ -13,12 +13,12 @@ from lightning.pytorch.loggers import Logger
 
 from lit_mlm.cli.signatures import (
     Option,
+    accepts,
+    explain_value,
     find_classes,
-    find_fault,
     list_class_options,
     list_entries,
     list_options,
-    takes,
 )
 from lit_mlm.options import Range
 
@@ -63,7 +63,7 @@ def test_options_of_a_class_are_those_of_its_bases_too() -> None:
     assert options["files"] == Option(list[str], is_required=True)
     assert options["name"] == Option(Literal["a", "b"], default="a")
     assert options["size"].hint == Positive | None
-    assert takes(options["untyped"].hint, {"anything": []})
+    assert accepts(options["untyped"].hint, {"anything": []})
 
 
 def test_options_of_a_command() -> None:
@@ -115,15 +115,20 @@ def test_entries() -> None:
         (Colour, ["RED"], ["PINK"]),
     ],
 )
-def test_values_that_types_take(hint: Any, good: list[Any], bad: list[Any]) -> None:
-    assert [value for value in good if not takes(hint, value)] == []
-    assert [value for value in bad if takes(hint, value)] == []
+def test_values_that_types_accept(hint: Any, good: list[Any], bad: list[Any]) -> None:
+    assert [value for value in good if not accepts(hint, value)] == []
+    assert [value for value in bad if accepts(hint, value)] == []
 
 
 @pytest.mark.parametrize(
     ("hint", "value", "fault"),
     [
         (int, "3", ""),
+        (int, None, "x is 'null', expected int"),
+        (int | None, None, ""),
+        (str, 3, "x is '3', expected str; put it in quotes"),
+        (Positive, 0, "x must be at least 1, got 0"),
+        (Positive | None, "0", "x must be at least 1, got 0"),
         (Literal["add", 1] | bool | None, "ad", "x is 'ad', expected add, 1, bool or null; did you mean add?"),
         (timedelta, "PT30M", "x is 'PT30M', expected timedelta (h:m:s)"),
         (list[Callback] | Callback, 3, "x is '3', expected list[Callback] or Callback"),
@@ -134,4 +139,4 @@ def test_values_that_types_take(hint: Any, good: list[Any], bad: list[Any]) -> N
     ],
 )
 def test_faults_of_values(hint: Any, value: Any, fault: str) -> None:
-    assert find_fault("x", hint, value) == fault
+    assert explain_value("x", hint, value) == fault

@@ -1,19 +1,23 @@
-"""What is given to a command: the options in its configs, with their lines, and those that are typed."""
+"""Reads configs with line numbers and command lines option by option; checks folders and seeds."""
 
+import os
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse._loaders_dumpers import get_yaml_default_loader  # there is no public access to its resolvers
 
 from lit_mlm.errors import InputError, shorten
+from lit_mlm.options import Range
 
-DATE = "tag:yaml.org,2002:timestamp"
+SEEDS = Range(least=0, most=2**32 - 1)
+"""The seeds that numpy accepts."""
 
 
 class Options(dict[Any, Any]):
-    """A mapping in a config, with the line of each key; its copy is a plain one, which jsonargparse needs."""
+    """A mapping in a config, with the line of each key. Its copy is a plain dict, as jsonargparse expects."""
 
     lines: dict[Any, int]
 
@@ -22,10 +26,12 @@ class Options(dict[Any, Any]):
 
 
 class Loader(yaml.SafeLoader):
-    """Reads plain data, with lines; a duplicate key is an error."""
+    """Loads plain data, mappings as `Options`; a duplicate key is an error. Scalars are those of jsonargparse."""
+
+    yaml_implicit_resolvers = get_yaml_default_loader().yaml_implicit_resolvers  # type: ignore[no-untyped-call]
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Composes a mapping."""
+        """Composes a mapping without duplicate keys."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
@@ -37,32 +43,29 @@ class Loader(yaml.SafeLoader):
         return node
 
     def construct_options(self, node: yaml.MappingNode) -> Options:
-        """Constructs a mapping."""
+        """Constructs a mapping with its lines."""
         options = Options(self.construct_mapping(node, deep=True))
         options.lines = {self.construct_object(key, deep=True): key.start_mark.line + 1 for key, _ in node.value}
         return options
 
 
 Loader.add_constructor("tag:yaml.org,2002:map", Loader.construct_options)
-# For jsonargparse, too, a date is text.
-RESOLVERS = yaml.SafeLoader.yaml_implicit_resolvers.items()
-Loader.yaml_implicit_resolvers = {key: [rule for rule in rules if rule[0] != DATE] for key, rules in RESOLVERS}
 
 
 def read_config(path: str) -> Any:
-    """The content of a file of YAML."""
+    """Reads a YAML file."""
     try:
         return yaml.load(Path(path).read_text(), Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path}{place}: invalid YAML: {error.problem or error.context}") from error
+        position = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{path}{position}: invalid YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: invalid YAML: {shorten(error)}") from error
 
 
 def list_texts(value: Any, names: tuple[str, ...] = (), line: int = 1) -> Iterator[tuple[tuple[str, ...], int, str]]:
-    """All text below a value, with the names of the options that it is in and its line."""
+    """All strings in a value, each after the names of the enclosing options and the line."""
     if isinstance(value, dict):
         for key, part in value.items():
             yield from list_texts(part, (*names, str(key)), getattr(value, "lines", {}).get(key, line))
@@ -74,11 +77,11 @@ def list_texts(value: Any, names: tuple[str, ...] = (), line: int = 1) -> Iterat
 
 
 def split_args(args: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """The options of a command line, without their dashes, and the values after each; the first are those of none."""
+    """The options of a command line without dashes, each with its values; values before any option have the name ""."""
     found: list[tuple[str, list[str]]] = [("", [])]
     for arg in args:
         name, equals, value = arg.partition("=")
-        if name.startswith("-") and name[1:2] not in ".0123456789" and " " not in name:  # by argparse's rules
+        if name.startswith("-") and name[1:2] not in ".0123456789" and " " not in name:  # argparse's rules
             found.append((name.removeprefix("--"), [value] if equals else []))
         else:
             found[-1][1].append(arg)
@@ -86,7 +89,7 @@ def split_args(args: Sequence[str]) -> list[tuple[str, list[str]]]:
 
 
 def parse_text(text: str) -> Any:
-    """The list or mapping that a text is in YAML; the text where it is none, as {a:1} is not without a space."""
+    """Parses a YAML list or mapping; returns any other text unchanged, such as {a:1}, which lacks a space."""
     try:
         value = yaml.load(text, Loader)
     except yaml.YAMLError:
@@ -96,6 +99,18 @@ def parse_text(text: str) -> Any:
 
 
 def nest(name: str, value: Any) -> Any:
-    """The nested mapping of a name with dots."""
+    """Nests a value in one mapping for each part of a dotted name."""
     head, _, rest = name.partition(".")
     return {head: nest(rest, value) if rest else value}
+
+
+def check_folder(name: str, folder: str) -> None:
+    """Refuses the path of a folder that can't be created or written to; creates none."""
+    if not folder:
+        raise InputError(f"{name} is empty; give the path of a folder, or leave it out")
+    path = Path(folder).expanduser().absolute()
+    existing = next(parent for parent in (path, *path.parents) if parent.exists() or parent.is_symlink())
+    if not existing.is_dir():
+        raise InputError(f"{name} {folder}: {existing} is a file, not a folder; give another path")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{name} {folder}: {existing} is not writable; give another path")

@@ -1,7 +1,7 @@
-"""Finds mistakes in what is given to a command before it is parsed: one walk along the options that there are."""
+"""Checks configs and typed options before jsonargparse parses them, so that messages name file, line and option."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,40 +9,43 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-from lit_mlm.cli.class_paths import find_family, find_subclasses, locate
-from lit_mlm.cli.given import list_texts, nest, parse_text, read_config, split_args
+from lit_mlm.cli.class_paths import import_object, list_family, list_subclasses
+from lit_mlm.cli.inputs import list_texts, nest, parse_text, read_config, split_args
 from lit_mlm.cli.signatures import (
     Option,
+    accepts,
+    accepts_functions,
+    explain_value,
     find_classes,
-    find_fault,
     is_basic,
     list_class_options,
     list_entries,
     list_options,
     split_union,
-    takes,
-    takes_functions,
 )
-from lit_mlm.cli.suggestions import suggest_option
 from lit_mlm.cli.table import TRAINER_COMMANDS
-from lit_mlm.cli.trust import DOTTED, Trust, check_trust, refuse
+from lit_mlm.cli.trainer_options import explain_trainer_value
+from lit_mlm.cli.trust import DOTTED, Trust, check_trust, explain_distrust
 from lit_mlm.errors import InputError, suggest
 
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 """The keys of a mapping that describes an object."""
 
+RENAMED = {"data.overlap": "data.stride", "data.context_pieces": "data.context_tokens"}
+"""New names of options by old name."""
+
 MAX_LISTED = 8
-"""So many classes are listed; of more, the nearest alone."""
+"""How many classes a message lists."""
 
 MAX_LENGTH = 400
-"""So long a list of options is given whole."""
+"""How many characters of options a message lists."""
 
 
-class MistakeFinder:
-    """Looks through configs, then through what is typed, each laid over the one before.
+class OptionChecker:
+    """Walks over configs and then typed options, each overriding the ones before, along the options that exist.
 
     Args:
-        parser: of the command.
+        parser: parser of the command.
         trust: what may be imported.
     """
 
@@ -52,12 +55,12 @@ class MistakeFinder:
         names = {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
         self.flags = {"", *(name for name in names if name.partition(".")[0] not in self.options)}
         self.given: set[str] = set()
-        self.classes: dict[str, type] = {}  # of the object that an option has so far; dict of a mapping of objects
-        self.files: list[str] = []  # the config that is looked through, after those in which it is named
+        self.classes: dict[str, type] = {}  # class of each option's current object; dict for a mapping of objects
+        self.files: list[str] = []  # the config being checked, last, after the ones that name it
         self.line, self.typed = 1, ""
 
     def check(self, args: Sequence[str]) -> None:
-        """Refuses the first mistake in what follows a command."""
+        """Raises the first user error in the arguments of a command."""
         typed = split_args(args)
         for path in (path for option, values in typed if option == "config" for path in values[:1]):
             self.check_file(path, lambda content: self.check_options("", self.options, content))
@@ -71,7 +74,7 @@ class MistakeFinder:
             self.refuse(f"missing: {', '.join(missing)}; give a --config that has it, or type it")
 
     def check_typed(self, option: str, values: list[str]) -> None:
-        """Checks an option of the command line, as if it were in a config."""
+        """Checks a typed option like one in a config."""
         self.typed = option.removesuffix(".help")
         is_list = option in self.options and bool(list_entries(self.options[option].hint))
         extra = values if option == "" else [] if is_list else values[1:]
@@ -84,11 +87,11 @@ class MistakeFinder:
             self.check_options("", self.options, nest(self.typed, parsed if is_list else parsed[0]))
 
     def refuse(self, message: str) -> NoReturn:
-        """Raises a message with its place."""
+        """Raises a message with file and line."""
         raise InputError(f"{self.files[-1]}, line {self.line}: {message}" if self.files else message)
 
     def check_file(self, path: str, check: Callable[[Any], None]) -> None:
-        """Checks a config, which must name nothing that nobody trusts."""
+        """Checks a config, first for what it may import."""
         if path in self.files:
             self.refuse(f"{path} names itself")
         content = read_config(path)
@@ -99,7 +102,7 @@ class MistakeFinder:
         self.files.pop()
 
     def check_mapping(self, name: str, example: str, value: Any) -> None:
-        """Refuses what is not a mapping of options."""
+        """Refuses anything but a mapping of options."""
         if value is None:
             self.refuse(f"{name} is empty; give it options, or leave it out")
         if not isinstance(value, dict):
@@ -107,7 +110,7 @@ class MistakeFinder:
             self.refuse(f"{name} must have options such as '{example}', not {found}")
 
     def check_options(self, owner: str, options: dict[str, Option], values: Any) -> None:
-        """Checks the options of the command, a section or an object."""
+        """Checks options of the command, of a section or of an object."""
         self.check_mapping(owner or "the config", "max_epochs: 3" if owner else "trainer: ...", values)
         for key, value in values.items():
             self.line = getattr(values, "lines", {}).get(key, self.line)
@@ -122,7 +125,7 @@ class MistakeFinder:
             self.check_option(full, options[name].hint, nest(rest, value) if rest else value)
 
     def check_option(self, name: str, hint: Any, value: Any) -> None:
-        """Checks what an option is given."""
+        """Checks an option, whatever its type."""
         classes, is_section = find_classes(hint), isinstance(hint, dict)
         table = next((cls for part in list_entries(hint, of_mappings=True) for cls in find_classes(part)), None)
         if (classes or is_section) and (path := self.find_config(value)):
@@ -135,7 +138,7 @@ class MistakeFinder:
             for part in value:
                 self.check_option(name, hint, part)
         elif isinstance(hint, type) and is_dataclass(hint) and not isinstance(value, dict):
-            self.refuse_part(name, value, hint)
+            self.refuse_partial(name, value, hint)
         elif classes and isinstance(value, dict):
             self.check_object(name, hint, value)
         elif classes and isinstance(value, str) and (cls := self.find_class(name, hint, value)):
@@ -148,23 +151,23 @@ class MistakeFinder:
             self.check_value(name, hint, value)
 
     def find_config(self, value: Any) -> str:
-        """The config that a value names, beside the one that it is in."""
-        if not isinstance(value, str) or "." not in value or len(value) > 255:  # no file has a longer name
+        """The path of the config that a value names, relative to the current config; empty if it names none."""
+        if not isinstance(value, str) or "." not in value or len(value) > 255:  # the limit of file names
             return ""
         path = Path(self.files[-1] if self.files else "").parent / value
         return str(path) if path.is_file() else ""
 
     def check_table(self, name: str, cls: type, values: dict[Any, Any]) -> None:
-        """Checks a mapping of objects, which have names of the user's own."""
+        """Checks a mapping of objects by names that the user chooses."""
         below = self.typed.removeprefix(f"{name}.")
         if name not in self.classes and below != self.typed and "." in below:
-            self.refuse_part(self.typed, next((text for *_, text in list_texts(values)), ""), cls)
+            self.refuse_partial(self.typed, next((text for *_, text in list_texts(values)), ""), cls)
         self.classes[name] = dict
         for key, value in values.items():
             self.check_option(f"{name}.{key}", cls, value)
 
     def check_object(self, name: str, hint: Any, values: dict[Any, Any]) -> None:
-        """Checks an object: its class, or else the one that it has already, and its options."""
+        """Checks the class of an object, by default its current one, and its options."""
         for key in [key for key in values if key not in CLASS_KEYS]:
             if near := get_close_matches(str(key), CLASS_KEYS[:2], 1, 0.8):
                 self.refuse(f"there is no {name}.{key}; did you mean {near[0]}?")
@@ -182,36 +185,36 @@ class MistakeFinder:
             self.classes[name] = cls
             self.given |= {f"{name}.{key}" for key in values.get("dict_kwargs") or ()}
             self.check_options(name, list_class_options(cls), options)
-        elif "class_path" not in values and not takes(hint, values):
+        elif "class_path" not in values and not accepts(hint, values):
             typed = f"--{name}{'+' if list_entries(split_union(hint)[0]) else ''} CLASS"
             self.refuse(f"{name} needs a class before its options: {typed}{format_names(list_names(hint))}")
 
     def find_class(self, name: str, hint: Any, path: str) -> type | None:
-        """The class that a text names; None of text that names none, and of a function."""
-        families = (cls for base in find_classes(hint) for cls in find_family(base))
+        """The class that a text names; None for a function, and for other text where the type accepts it."""
+        families = (cls for base in find_classes(hint) for cls in list_family(base))
         found: Any = next((cls for cls in families if cls.__name__ == path), None)
         full = f"{found.__module__}.{found.__qualname__}" if found else path
         is_text = str in split_union(hint)
-        if found is None and is_text and (split_union(hint)[0] is str or not self.trust.admits(path)):
+        if found is None and is_text and (split_union(hint)[0] is str or not self.trust.allows(path)):
             return None
         if found is None and not DOTTED.fullmatch(path):
-            if takes(hint, path):
+            if accepts(hint, path):
                 return None
-            near = suggest(path, list_names(hint)) or "; one of yours goes by its full name, my_file.MyClass"
+            near = suggest(path, list_names(hint)) or "; for a class of your own give its import path, my_file.MyClass"
             self.refuse(f"{name}: there is no class {path or repr('')}{format_names(list_names(hint))}{near}")
-        if not self.trust.admits(full):
-            self.refuse(refuse(full))
+        if not self.trust.allows(full):
+            self.refuse(explain_distrust(full))
         if found is None:
-            found, reason = locate(path)
+            found, reason = import_object(path)
             if reason and not is_text:
                 self.refuse(f"{name}: can't import {path}: {reason}")
-        if not isinstance(found, type) or takes_functions(hint):
+        if not isinstance(found, type) or accepts_functions(hint):
             return None
         self.check_class(name, hint, path, found)
         return found
 
     def check_class(self, name: str, hint: Any, path: str, cls: type) -> None:
-        """Checks that an option takes the objects of a class, and that they can be made."""
+        """Checks that a class fits an option and can be instantiated."""
         bases, options = find_classes(hint), list_class_options(cls)
         if not issubclass(cls, bases):
             self.refuse(f"{name} must be a {bases[0].__name__}, which {path} is not")
@@ -219,22 +222,26 @@ class MistakeFinder:
             self.refuse(f"{name}: {path} is abstract: it lacks {lacks}; take another{format_names(list_names(hint))}")
         for key, option in options.items():
             default = option.default.get("class_path") if isinstance(option.default, dict) else option.default
-            is_untrusted = DOTTED.fullmatch(str(default)) and not self.trust.admits(str(default))
-            if is_untrusted and not takes(option.hint, default):
-                self.refuse(f"{name}.{key}: {refuse(str(default))}")
+            is_untrusted = DOTTED.fullmatch(str(default)) and not self.trust.allows(str(default))
+            if is_untrusted and not accepts(option.hint, default):
+                self.refuse(f"{name}.{key}: {explain_distrust(str(default))}")
 
     def check_value(self, name: str, hint: Any, value: Any) -> None:
-        """Checks a value that no object is made of."""
-        if takes_functions(hint) and DOTTED.fullmatch(str(value)) and not self.trust.admits(str(value)):
-            self.refuse(refuse(str(value)))
+        """Checks a value other than an object."""
+        is_path = accepts_functions(hint) and bool(DOTTED.fullmatch(str(value)))
+        if is_path and not self.trust.allows(str(value)):
+            self.refuse(explain_distrust(str(value)))
         is_typed_part = self.typed.startswith(f"{name}.") and not is_basic(hint)
-        is_part = isinstance(value, dict) and (takes_functions(hint) or is_typed_part)
-        if not is_part and (fault := find_fault(name, hint, value)):
-            reason = locate(value)[1] if takes_functions(hint) and DOTTED.fullmatch(str(value)) else ""
-            self.refuse(f"{name}: can't import {value}: {reason}" if reason else fault)
+        if isinstance(value, dict) and (accepts_functions(hint) or is_typed_part):
+            return
+        fault = explain_value(name, hint, value)
+        if fault and is_path and (reason := import_object(value)[1]):
+            fault = f"{name}: can't import {value}: {reason}"
+        if fault := fault or explain_trainer_value(name, value):
+            self.refuse(fault)
 
     def refuse_option(self, owner: str, name: str, options: dict[str, Option]) -> NoReturn:
-        """Raises that there is no such option, with what may be meant."""
+        """Raises that an option doesn't exist, with the likely one."""
         full = f"{owner}.{name}" if owner else name if self.files else self.typed
         dashes = "" if self.files or full.startswith("-") else "--"
         if self.files and name in TRAINER_COMMANDS and not owner:
@@ -259,8 +266,8 @@ class MistakeFinder:
             near = f"; there are {listed}" if len(listed) < MAX_LENGTH else f"; --{owner}.help {cls} lists them"
         self.refuse(f"there is no option {dashes}{full}{near or '; --help lists them'}")
 
-    def refuse_part(self, name: str, value: Any, cls: type) -> NoReturn:
-        """Raises that an object of a mapping can't be given by a part of it alone."""
+    def refuse_partial(self, name: str, value: Any, cls: type) -> NoReturn:
+        """Raises that an object of a mapping must be given as a whole."""
         table, kind = ".".join(name.split(".")[:2]), cls.__name__.lower()
         example = f"--{table} '{{NAME: {{{next(iter(list_class_options(cls)))}: ...}}}}'"
         advice = f"a {kind} is given with all its options, in a config or as in {example}"
@@ -268,16 +275,39 @@ class MistakeFinder:
 
 
 def list_classes(hint: Any) -> list[type]:
-    """The classes that a type takes by their name alone."""
-    return [cls for base in find_classes(hint) for cls in find_subclasses(base)]
+    """The classes that a type accepts by short name."""
+    return [cls for base in find_classes(hint) for cls in list_subclasses(base)]
 
 
 def list_names(hint: Any) -> list[str]:
-    """The names of those of lit-mlm and of the base's package; others may be imported by now."""
+    """The short names of lit-mlm's classes and of those of the base's package, whatever else is imported."""
     packages = {"lit_mlm", *(base.__module__.partition(".")[0] for base in find_classes(hint))}
     return sorted({cls.__name__ for cls in list_classes(hint) if cls.__module__.partition(".")[0] in packages})
 
 
 def format_names(names: Sequence[str]) -> str:
-    """Names in brackets, unless there are none, or too many to read."""
+    """Names in brackets; empty if there are none, or too many to read."""
     return f" ({', '.join(names)})" if 0 < len(names) <= MAX_LISTED else ""
+
+
+def suggest_option(name: str, siblings: Iterable[str], valid: Collection[str], dashes: str) -> str:
+    """Returns the likely option for an unknown one, preferably of the same section; empty if none is close.
+
+    Args:
+        name: the unknown option.
+        siblings: full names of the options of its section; empty if the section is unknown, too.
+        valid: full names of all options.
+        dashes: prefix of names on the command line.
+    """
+    if name in RENAMED:
+        return f"; it is {dashes}{RENAMED[name]} now"
+    last = name.rpartition(".")[2]
+    own = {full.rpartition(".")[2]: full for full in siblings}
+    by_last = {full.rpartition(".")[2]: full for full in sorted(valid, key=len, reverse=True)}
+    # Full names of one section would be close for the section alone.
+    first = (last, own, 0.6) if own else (name, {full: full for full in valid}, 0.6)
+    # If the section is right, an option of another section must have exactly this name.
+    for part, table, cutoff in (first, (last, by_last, 1.0 if own else 0.6)):
+        if near := [match for match in get_close_matches(part, table, 1, cutoff) if table[match] != name]:
+            return f"; did you mean {dashes}{table[near[0]]}?"
+    return ""

@@ -1,4 +1,4 @@
-"""Mistakes in configs and on command lines, found before anything is parsed; `tests/test_errors.py` has most."""
+"""User errors in configs and on command lines, found before anything is parsed; `tests/test_errors.py` has most."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +11,14 @@ import lit_mlm.callbacks
 import lit_mlm.data
 import lit_mlm.modules
 from lit_mlm.cli import trainer
-from lit_mlm.cli.admitted import list_admitted
 from lit_mlm.cli.class_paths import import_all
 from lit_mlm.cli.configs import find_configs
-from lit_mlm.cli.mistakes import MistakeFinder
+from lit_mlm.cli.option_checker import OptionChecker
 from lit_mlm.cli.trainer import TrainerCLI
 from lit_mlm.cli.trust import take_trust
 from lit_mlm.errors import InputError
 
-Find = Callable[[str], None]
+Check = Callable[[str], None]
 
 OWN = """
 from collections.abc import Callable, Iterable
@@ -62,6 +61,13 @@ FILES = {
     "wrong_data.yaml": "class_path: IMDBDataModule\n\ninit_args:\n  batch_sizes: 3\n",
     "itself.yaml": "class_path: IMDBDataModule\ninit_args: {masking: itself.yaml}\n",
     "values.yaml": "trainer: {max_time: {days: 1}, devices: [0, 1], deterministic: warn, callbacks: [Timer, Timer]}",
+    "range.yaml": "data:\n  init_args:\n    mask_prob: 0.2\n    batch_size: 0\n",
+    "no_value.yaml": "data:\n  init_args:\n    batch_size: null\n",
+    "number.yaml": "model:\n  init_args:\n    revision: 1e3\n",
+    "clip.yaml": "trainer:\n  max_epochs: 3\n  gradient_clip_val: -1\n",
+    "strategy.yaml": "trainer:\n  strategy: dpp\n",
+    "barebones.yaml": "trainer:\n  barebones: true\n",
+    "seed.yaml": "data: IMDBDataModule\nseed_everything: -4\n",
     "null.yaml": "trainer:\n  callbacks:\n  - EarlyStopping\n  - 3\n",
 }
 
@@ -80,13 +86,13 @@ def parser() -> Any:
 
     import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
     with pytest.raises(_Parsers) as caught:
-        trainer._call(CLI, ["fit"])
+        trainer.build_cli(["fit"], CLI)
     return caught.value.args[0]
 
 
 @pytest.fixture
-def find(parser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Find:
-    """Looks through a command line, in a folder with `FILES` and `OWN`."""
+def check(parser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Checks a command line, in a folder with `FILES` and `OWN`."""
     for name, text in (FILES | {"own_classes.py": OWN}).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -94,9 +100,9 @@ def find(parser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Find:
     monkeypatch.syspath_prepend(tmp_path)
 
     def run(command: str) -> None:
-        args, trust = take_trust(find_configs(["fit", *command.split()]), list_admitted())
+        args, trust = take_trust(find_configs(["fit", *command.split()]))
         set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*trust.packages, *trust.paths])
-        MistakeFinder(parser, trust).check(args[1:])
+        OptionChecker(parser, trust).check(args[1:])
 
     return run
 
@@ -134,11 +140,11 @@ BELL = "--config imdb.yaml --trainer.callbacks own_classes.Bell --trainer.callba
         "--config imdb.yaml --trust torch --trainer.callbacks own_classes.Trained --trainer.callbacks.optimizer.lr 3",
     ],
 )
-def test_what_is_right(command: str, find: Find) -> None:
-    """And is gone through to its end, where an option that there is not is refused."""
-    find(command)
+def test_what_is_right(command: str, check: Check) -> None:
+    """And is checked to its end, where an unknown option is refused."""
+    check(command)
     with pytest.raises(InputError, match="there is no option --no_such_option"):
-        find(f"{command} --no_such_option 3")
+        check(f"{command} --no_such_option 3")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +159,31 @@ def test_what_is_right(command: str, find: Find) -> None:
             "--config imdb.yaml --config null.yaml",
             "null.yaml, line 2: trainer.callbacks is '3', expected list[Callback]",
         ),
+        ("--config imdb.yaml --config range.yaml", "range.yaml, line 4: data.batch_size must be at least 1, got 0"),
+        (
+            "--config imdb.yaml --data.masking SpanMasking --data.masking.length_prob 3",
+            "length_prob must be above 0 and",
+        ),
+        ("--config imdb.yaml --config no_value.yaml", "no_value.yaml, line 3: data.batch_size is 'null', expected int"),
+        ("--config imdb.yaml --data.batch_size null", "data.batch_size is 'null', expected int"),
+        (
+            "--config imdb.yaml --config number.yaml",
+            "line 3: model.revision is '1000.0', expected str or null; put it in",
+        ),
+        (
+            "--config imdb.yaml --config clip.yaml",
+            "clip.yaml, line 3: trainer.gradient_clip_val must be at least 0 and",
+        ),
+        (
+            "--config imdb.yaml --config strategy.yaml",
+            "strategy.yaml, line 2: trainer.strategy: there is no strategy dp",
+        ),
+        (
+            "--config imdb.yaml --config barebones.yaml",
+            "barebones.yaml, line 2: trainer.barebones disables checkpoints",
+        ),
+        ("--config imdb.yaml --config seed.yaml", "seed.yaml, line 2: seed_everything must be at least 0 and at most"),
+        ("--config imdb.yaml --save_every_n_steps 0", "save_every_n_steps must be at least 1, got 0"),
         ("--config imdb.yaml x", "'x' belongs to no option"),
         ("--config imdb.yaml --run_dir x y", "'y' belongs to no option"),
         ("--config imdb.yaml -x 3", "there is no option -x; --help"),
@@ -209,7 +240,7 @@ def test_what_is_right(command: str, find: Find) -> None:
         ),
     ],
 )
-def test_what_is_wrong(command: str, message: str, find: Find) -> None:
+def test_what_is_wrong(command: str, message: str, check: Check) -> None:
     with pytest.raises(InputError) as caught:
-        find(command)
+        check(command)
     assert message in str(caught.value)

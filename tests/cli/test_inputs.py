@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lit_mlm.cli.given import list_texts, nest, parse_text, read_config, split_args
+from lit_mlm.cli.inputs import list_texts, nest, parse_text, read_config, split_args
 from lit_mlm.errors import InputError
 
 
@@ -26,10 +26,12 @@ def test_lines_of_options_and_texts(tmp_path: Path) -> None:
     ]
 
 
-def test_merged_mappings_and_dates(tmp_path: Path) -> None:
-    content = read(tmp_path, "a: &a {x: 1, y: 2}\nb: &b {z: 3}\nc:\n  <<: *a\n  <<: *b\n  y: 4\nd: 2024-01-31\n")
+def test_merged_mappings_and_scalars(tmp_path: Path) -> None:
+    content = read(
+        tmp_path, "a: &a {x: 1, y: 2}\nb: &b {z: 3}\nc:\n  <<: *a\n  <<: *b\n  y: 4\nd: [2024-01-31, 1e-3]\n"
+    )
     assert content["c"] == {"x": 1, "y": 4, "z": 3}
-    assert content["d"] == "2024-01-31"
+    assert content["d"] == ["2024-01-31", 0.001]
 
 
 @pytest.mark.parametrize(
