@@ -23,11 +23,7 @@ def make_parser() -> CommandParser:
 
 
 def main(args: Sequence[str]) -> None:
-    """Runs the command.
-
-    Args:
-        args: what follows ``fill`` on the command line.
-    """
+    """Runs the command with the arguments after its name."""
     options = make_parser().parse_intermixed_args(args)
     texts = options.texts or [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
     if not texts:

@@ -32,11 +32,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run_command(args: Sequence[str]) -> None:
-    """Runs a command.
-
-    Args:
-        args: the command line without the program.
-    """
+    """Runs the command of a command line."""
     if not args or args[0] in ("-h", "--help"):
         print(format_help())
     elif args[0] == "--version":

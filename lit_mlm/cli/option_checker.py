@@ -128,7 +128,7 @@ class OptionChecker:
         """Checks an option, whatever its type."""
         classes, is_section = find_classes(hint), isinstance(hint, dict)
         table = next((cls for part in list_entries(hint, of_mappings=True) for cls in find_classes(part)), None)
-        if (classes or is_section) and (path := self.find_config(value)):
+        if (classes or is_section) and (path := self.find_nested_config(value)):
             self.check_file(path, lambda content: self.check_option(name, hint, content))
         elif is_section:
             self.check_options(name, hint, value)
@@ -150,7 +150,7 @@ class OptionChecker:
             self.given -= {name} if str(value) in ("None", "null") else set()
             self.check_value(name, hint, value)
 
-    def find_config(self, value: Any) -> str:
+    def find_nested_config(self, value: Any) -> str:
         """The path of the config that a value names, relative to the current config; empty if it names none."""
         if not isinstance(value, str) or "." not in value or len(value) > 255:  # the limit of file names
             return ""
@@ -234,11 +234,11 @@ class OptionChecker:
         is_typed_part = self.typed.startswith(f"{name}.") and not is_basic(hint)
         if isinstance(value, dict) and (accepts_functions(hint) or is_typed_part):
             return
-        fault = explain_value(name, hint, value)
-        if fault and is_path and (reason := import_object(value)[1]):
-            fault = f"{name}: can't import {value}: {reason}"
-        if fault := fault or explain_trainer_value(name, value):
-            self.refuse(fault)
+        message = explain_value(name, hint, value)
+        if message and is_path and (reason := import_object(value)[1]):
+            message = f"{name}: can't import {value}: {reason}"
+        if message := message or explain_trainer_value(name, value):
+            self.refuse(message)
 
     def refuse_option(self, owner: str, name: str, options: dict[str, Option]) -> NoReturn:
         """Raises that an option doesn't exist, with the likely one."""

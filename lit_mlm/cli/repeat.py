@@ -31,11 +31,7 @@ def make_parser() -> CommandParser:
 
 
 def main(args: Sequence[str]) -> None:
-    """Runs the command.
-
-    Args:
-        args: what follows ``repeat`` on the command line.
-    """
+    """Runs the command with the arguments after its name."""
     options, rest = make_parser().parse_known_args(args)
     if len(set(options.seeds)) < len(options.seeds) or len(options.seeds) < 2:
         raise InputError(f"--seeds must be two or more different numbers, got {' '.join(map(str, options.seeds))}")
@@ -45,7 +41,9 @@ def main(args: Sequence[str]) -> None:
     check_rest(rest)
     if options.run_dir is not None:
         check_folder("--run_dir", options.run_dir)
-    folder = Path(options.run_dir) if options.run_dir else find_folder(Path("runs") / name_run(Path(options.config[0])))
+    parent = Path("runs") / name_run(Path(options.config[0]))
+    default = next(folder for number in count() if not (folder := parent / f"repeat_{number}").exists())
+    folder = Path(options.run_dir or default)
     others = [path.name for path in folder.glob("*") if not re.fullmatch(r"seed_\d+|repeat\.json", path.name)]
     if others:
         raise InputError(
@@ -80,11 +78,6 @@ def check_rest(args: Sequence[str]) -> None:
             option == "trainer.fast_dev_run" and value not in ("false", "0")
         ):
             raise InputError(f"--{option} {value} can't be given to repeat: such a run writes no metrics to compare")
-
-
-def find_folder(parent: Path) -> Path:
-    """The first ``repeat_<N>`` in a folder that doesn't exist yet."""
-    return next(folder for number in count() if not (folder := parent / f"repeat_{number}").exists())
 
 
 def check_comparable(runs: dict[int, dict[str, Any]]) -> None:

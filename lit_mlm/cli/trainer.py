@@ -22,6 +22,7 @@ from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
+from lit_mlm.callbacks.save_config import SaveConfig
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
@@ -29,7 +30,6 @@ from lit_mlm.cli.class_paths import import_all
 from lit_mlm.cli.inputs import SEEDS, check_folder
 from lit_mlm.cli.option_checker import OptionChecker
 from lit_mlm.cli.parser import TrainerParser
-from lit_mlm.cli.save_config import SaveConfig, dump_config
 from lit_mlm.cli.table import SHOW_COMMANDS, TRAINER_COMMANDS
 from lit_mlm.cli.trainer_options import check_device, check_port, explain_error
 from lit_mlm.cli.trust import check_executables, take_trust
@@ -55,12 +55,7 @@ DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer._
 
 
 class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
-    """LightningCLI with run folders, in which checkpoints never override typed options.
-
-    Args:
-        args: of LightningCLI.
-        kwargs: of LightningCLI.
-    """
+    """LightningCLI with run folders, in which checkpoints never override typed options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         try:
@@ -83,7 +78,7 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line after `OptionChecker` has checked it; imports nothing untrusted."""
         args, trust = take_trust(args)
-        # jsonargparse consults these lists before each import that a value causes, anywhere in a config.
+        # jsonargparse consults these lists before each import that a value causes, and makes no objects for Any.
         set_parsing_settings(
             import_path_denylist=["*", *trust.attributes],
             import_path_allowlist=[*trust.packages, *trust.paths],
@@ -142,12 +137,10 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
         self.choose_folder(config)
 
     def choose_folder(self, config: Namespace) -> None:
-        """Selects the run folder, and sets the options that depend on it.
-
-        Args:
-            config: of the command.
-        """
-        content = dump_config(self._parser(self.subcommand), config)
+        """Selects the run folder, and sets the options that depend on it."""
+        saved = config.clone()
+        saved.ckpt_path = saved.run_dir = None  # the saved config makes the same run anywhere
+        content = str(self._parser(self.subcommand).dump(saved, skip_none=False))
         name = name_run(Path(str(config.config[0]))) if config.config else "run"
         self._resumed_step: int | None = None
         if self.subcommand == "fit":
@@ -157,7 +150,7 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
         else:
             choose_evaluated(config, name)
         filename = "config.yaml" if self.subcommand == "fit" else f"{self.subcommand}.yaml"
-        self.save_config_kwargs = {"config_filename": filename, "content": content}
+        self._save_config = SaveConfig(filename, content)
         if config.run_dir is not None:
             fill_options(config.trainer.logger, Path(config.run_dir), self._resumed_step)
 
@@ -192,6 +185,7 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
         if options.enable_checkpointing is not False:
             saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
             added = [SaveResults(), saver, *added]
+        added.append(self._save_config)
         own = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         for callback in own:
             if type(callback) in map(type, added):
@@ -247,7 +241,7 @@ def build_cli(args: Sequence[str], cli_class: type[TrainerCLI]) -> None:
         LightningDataModule,
         subclass_mode_model=True,
         subclass_mode_data=True,
-        save_config_callback=SaveConfig,
+        save_config_callback=None,  # `_add_callbacks` adds ours
         trainer_class=RunTrainer,
         trainer_defaults=dict(TRAINER_DEFAULTS),
         parser_class=TrainerParser,

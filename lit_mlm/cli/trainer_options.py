@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import StrategyRegistry
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from lit_mlm.cli.signatures import accepts, explain_value
+from lit_mlm.cli.signatures import accepts, explain_value, parse_value
 from lit_mlm.errors import InputError, follow_causes, is_out_of_memory, shorten, suggest
 from lit_mlm.options import Count, Range
 
@@ -37,20 +37,18 @@ NOT_USER_CODE = ("lightning", "lit_mlm.")
 
 def explain_trainer_value(name: str, value: Any) -> str:
     """The message for a value that the Trainer would accept, then fail at or reinterpret; empty if there is none."""
-    names = {"trainer.strategy": StrategyRegistry.available_strategies, "trainer.accelerator": list_accelerators}
+    names = {
+        "trainer.strategy": ["auto", *StrategyRegistry.available_strategies()],
+        "trainer.accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
+    }
     if name in RANGES and accepts(float, value):
         return explain_value(name, RANGES[name], value)
-    if name in names and isinstance(value, str) and value.lower() not in (valid := ["auto", *names[name]()]):
+    if isinstance(value, str) and value.lower() not in (valid := names.get(name, [value.lower()])):
         near = suggest(value, valid) or f"; there are {', '.join(valid)}"
         return f"{name}: there is no {name.removeprefix('trainer.')} {value}{near}"
-    if name == "trainer.barebones" and str(value).lower() == "true":
+    if name == "trainer.barebones" and parse_value(bool, value):
         return f"{name} disables checkpoints and logging, which every run needs; leave it out"
     return ""
-
-
-def list_accelerators() -> list[str]:
-    """The names of accelerators."""
-    return ["gpu", *AcceleratorRegistry.available_accelerators()]
 
 
 def check_device(accelerator: Any, precision: str) -> None:
