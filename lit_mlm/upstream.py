@@ -114,6 +114,18 @@ def settle_progress(fit_loop: dict[str, Any]) -> None:
         validation[name].update(ready=0, started=0, processed=0, completed=0)
 
 
+def get_owner(frame: Any) -> Any:
+    """Returns the object whose method a frame runs, or None."""
+    return frame.f_locals.get("self")
+
+
+def is_trainer_running(frames: Sequence[Any]) -> bool:
+    """Whether frames are of a Trainer that runs already, rather than of one that is built."""
+    from lightning.pytorch import Trainer
+
+    return any(frame.f_code is Trainer._run.__code__ for frame in frames)
+
+
 # Lightning's processes
 
 
@@ -140,7 +152,23 @@ def end_forks(launcher: Any, number: int) -> None:
             process.join()
 
 
-# LightningCLI
+# jsonargparse and LightningCLI
+
+
+def list_actions(parser: Any) -> list[Any]:
+    """Returns the options of a parser; neither argparse nor jsonargparse has a public list."""
+    return list(parser._actions)
+
+
+def get_hint(action: Any) -> Any:
+    """Returns the type of an option, or None for one without a value."""
+    return getattr(action, "_typehint", None)
+
+
+def get_command_parsers(cli: Any) -> dict[str, Any]:
+    """Returns the parsers of a LightningCLI by command."""
+    parsers: dict[str, Any] = cli._subcommand_parsers
+    return parsers
 
 
 class IgnoreCheckpointOptions:

@@ -27,6 +27,7 @@ from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.cli.trainer_options import explain_trainer_value
 from lit_mlm.cli.trust import DOTTED, Trust, check_trust, explain_distrust
 from lit_mlm.errors import InputError, suggest
+from lit_mlm.upstream import list_actions
 
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 """The keys of a mapping that describes an object."""
@@ -52,7 +53,7 @@ class OptionChecker:
     def __init__(self, parser: ArgumentParser, trust: Trust) -> None:
         self.trust = trust
         self.options = list_options(parser)
-        names = {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
+        names = {name.removeprefix("--") for action in list_actions(parser) for name in action.option_strings}
         self.flags = {"", *(name for name in names if name.partition(".")[0] not in self.options)}
         self.given: set[str] = set()
         self.classes: dict[str, type] = {}  # class of each option's current object; dict for a mapping of objects

@@ -1,14 +1,13 @@
 """The parser of the Trainer's commands: Lightning's, with help for the command line and errors of one line."""
 
 import re
-from argparse import Action
 from typing import Any, NoReturn
 
-from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.errors import InputError
+from lit_mlm.upstream import list_actions
 
 TITLES = {
     "trainer": "options of Lightning's Trainer (devices, precision, length of training, loggers, callbacks)",
@@ -26,20 +25,13 @@ HELP = {
 """Descriptions of options that Lightning and jsonargparse describe for Python."""
 
 
-class HelpFormatter(DefaultHelpFormatter):
-    """jsonargparse's formatter, with types and ranges in words: ``int at least 1``."""
-
-    def _expand_help(self, action: Action) -> str:
-        return re.sub(r"Annotated\[(\w+), ([^]]+)\]", r"\1 \2", super()._expand_help(action))
-
-
 class TrainerParser(LightningArgumentParser):
     """Lightning's parser; it also prints the options of one class (``--model.help MaskedLM``)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("prog", "python -m lit_mlm")
         kwargs.setdefault("usage", "python -m lit_mlm COMMAND [options]")
-        super().__init__(*args, formatter_class=HelpFormatter, allow_abbrev=False, **kwargs)
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises a message on one line, for errors that `OptionChecker` can't find."""
@@ -51,5 +43,9 @@ class TrainerParser(LightningArgumentParser):
         """Replaces the texts of Lightning and jsonargparse by `TITLES` and `HELP`."""
         for name, group in (self.groups or {}).items():
             group.title = TITLES.get(name, group.title)
-        for action in self._actions:
+        for action in list_actions(self):
             action.help = HELP.get(action.dest, action.help)
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        """Formats the help, with ranges in words: ``int at least 1``."""
+        return re.sub(r"Annotated\[(\w+),(\s+[^]]+)\]", r"\1\2", super().format_help(*args, **kwargs))

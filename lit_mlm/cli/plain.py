@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from typing import Any, NoReturn
 
 from lit_mlm.errors import InputError, suggest
+from lit_mlm.upstream import list_actions
 
 
 class CommandParser(ArgumentParser):
@@ -16,7 +17,7 @@ class CommandParser(ArgumentParser):
         """Parses a command line with texts before, between or after options."""
         options, rest = self.parse_known_intermixed_args(args, namespace)
         if rest:
-            names = [option for action in self._actions for option in action.option_strings]
+            names = [option for action in list_actions(self) for option in action.option_strings]
             raise InputError(f"there is no option {rest[0]}{suggest(rest[0].partition('=')[0], names)}")
         return options
 

@@ -16,6 +16,7 @@ from jsonargparse import ArgumentParser
 
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.options import check_option
+from lit_mlm.upstream import get_hint, list_actions
 
 MAX_SHOWN = 80
 """How many characters of a value messages show."""
@@ -36,8 +37,8 @@ class Option:
 def list_options(parser: ArgumentParser) -> dict[str, Option]:
     """The options of a parser by name."""
     options: dict[str, Option] = {}
-    for action in parser._actions:  # neither argparse nor jsonargparse has public access to options and their types
-        hint = getattr(action, "_typehint", None)
+    for action in list_actions(parser):
+        hint = get_hint(action)
         if hint is not None and not action.dest.endswith(".help"):
             *sections, name = action.dest.split(".")
             table = options
@@ -81,7 +82,8 @@ def is_class(hint: Any) -> bool:
     """Whether a type is a class that is built from options: not of the standard library, and no plain data."""
     if not isinstance(hint, type) or hint.__module__.partition(".")[0] in stdlib_module_names:
         return False
-    return not (is_typeddict(hint) or issubclass(hint, Enum | tuple) or getattr(hint, "_is_protocol", False))
+    is_protocol = any(base.__name__ == "Protocol" for base in hint.__bases__)
+    return not (is_typeddict(hint) or issubclass(hint, Enum | tuple) or is_protocol)
 
 
 def is_basic(hint: Any) -> bool:

@@ -40,7 +40,13 @@ from lit_mlm.runs.checkpoints import RECORD, name_run, read_checkpoint
 from lit_mlm.runs.folder import choose_evaluated, choose_run, hold_folder, release_folders
 from lit_mlm.runs.loggers import RunTrainer, fill_options, keep_curves, make_default_logger
 from lit_mlm.runs.ranks import end_children, leave_group, watch_ranks
-from lit_mlm.upstream import JSONARGPARSE_WARNINGS, IgnoreCheckpointOptions, choose_messages, watch_children
+from lit_mlm.upstream import (
+    JSONARGPARSE_WARNINGS,
+    IgnoreCheckpointOptions,
+    choose_messages,
+    get_command_parsers,
+    watch_children,
+)
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,
@@ -68,12 +74,13 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
                 raise
             raise InputError(message) from error
 
-    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        parser = cast(TrainerParser, super()._prepare_subcommand_parser(klass, subcommand, **kwargs))
-        if subcommand == "predict":
-            parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="to predict")
-        parser.rewrite_help()
-        return parser
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        """Adds what only one command takes, and rewrites the help of all."""
+        super().setup_parser(*args, **kwargs)
+        for command, parser in get_command_parsers(self).items():
+            if command == "predict":
+                parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="to predict")
+            parser.rewrite_help()
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line after `OptionChecker` has checked it; imports nothing untrusted."""
@@ -84,7 +91,7 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
             import_path_allowlist=[*trust.packages, *trust.paths],
             instantiate_subclass_spec_in_any=False,
         )
-        OptionChecker(self._subcommand_parsers[args[0]], trust).check(args[1:])
+        OptionChecker(get_command_parsers(self)[args[0]], trust).check(args[1:])
         super().parse_arguments(parser, args)
         check_executables(self.config[args[0]], args, trust)
 
@@ -116,11 +123,24 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
         methods = LightningCLI.subcommands()
         return {name: methods[name] | {"verbose", "return_predictions", "weights_only"} for name in TRAINER_COMMANDS}
 
-    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        quiet = {"verbose": False} if subcommand in ("validate", "test") else {}  # `PrintProgress` prints the metrics
-        quiet |= {"return_predictions": False} if subcommand == "predict" else {}  # `SavePredictions` keeps them
-        # Explicit, as TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD would let checkpoints run code.
-        return super()._prepare_subcommand_kwargs(subcommand) | quiet | {"weights_only": True}
+    # LightningCLI calls these in place of the Trainer's methods. `weights_only` is given, as otherwise
+    # TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD would let checkpoints run code.
+
+    def fit(self, **options: Any) -> None:
+        """Trains."""
+        self.trainer.fit(**options, weights_only=True)
+
+    def validate(self, **options: Any) -> None:
+        """Scores the validation split; `PrintProgress` prints the metrics."""
+        self.trainer.validate(**options, verbose=False, weights_only=True)
+
+    def test(self, **options: Any) -> None:
+        """Scores the test split."""
+        self.trainer.test(**options, verbose=False, weights_only=True)
+
+    def predict(self, **options: Any) -> None:
+        """Predicts a split; `SavePredictions` writes the predictions."""
+        self.trainer.predict(**options, return_predictions=False, weights_only=True)
 
     def before_instantiate_classes(self) -> None:
         """Selects checkpoint and run folder, and refuses a folder that holds something else."""
@@ -140,7 +160,7 @@ class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
         """Selects the run folder, and sets the options that depend on it."""
         saved = config.clone()
         saved.ckpt_path = saved.run_dir = None  # the saved config makes the same run anywhere
-        content = str(self._parser(self.subcommand).dump(saved, skip_none=False))
+        content = str(get_command_parsers(self)[str(self.subcommand)].dump(saved, skip_none=False))
         name = name_run(Path(str(config.config[0]))) if config.config else "run"
         self._resumed_step: int | None = None
         if self.subcommand == "fit":

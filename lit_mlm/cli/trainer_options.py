@@ -19,6 +19,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from lit_mlm.cli.signatures import accepts, explain_value, parse_value
 from lit_mlm.errors import InputError, follow_causes, is_out_of_memory, shorten, suggest
 from lit_mlm.options import Count, Range
+from lit_mlm.upstream import get_owner, is_trainer_running
 
 USER_ERRORS = (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException, ProcessRaisedException)
 """The errors that may be user errors; others are bugs, unless the service of a logger raised them."""
@@ -106,7 +107,7 @@ def explain_error(error: Exception, options: dict[str, Any]) -> str | None:
         return ": ".join([shorten(chain[-1]), *getattr(chain[-1], "__notes__", [])])
     frames = [frame for cause in chain for frame, _ in traceback.walk_tb(cause.__traceback__)]
     raised_in = str(frames[-1].f_globals.get("__name__"))
-    loggers = {type(frame.f_locals["self"]) for frame in frames if isinstance(frame.f_locals.get("self"), Logger)}
+    loggers = {type(owner) for owner in map(get_owner, frames) if isinstance(owner, Logger)}
     for logger in loggers:
         is_service = not raised_in.startswith((*NOT_USER_CODE, "torch", "tensorboard"))
         if logger.__module__.startswith("lightning.") and is_service:
@@ -125,11 +126,11 @@ def explain_lightning_error(error: BaseException, frames: list[FrameType], optio
     if they name an option that was given, or if one of Lightning's own callbacks raises them.
     """
     owners = (LightningModule, LightningDataModule, Callback)
-    hooks = [frame for frame in frames if isinstance(frame.f_locals.get("self"), owners)]
+    hooks = [frame for frame in frames if isinstance(get_owner(frame), owners)]
     if any(not str(frame.f_globals.get("__name__")).startswith(NOT_USER_CODE) for frame in hooks):
         return None
     message = " ".join(str(error).split())
-    is_running = any(frame.f_code is Trainer._run.__code__ for frame in frames)
+    is_running = is_trainer_running(frames)
     if is_running and str(frames[-1].f_globals.get("__name__")).startswith("lightning.pytorch.callbacks."):
         return f"trainer.callbacks: {message}"
     if twice := re.match(r"Found more than one stateful callback of type `(\w+)`", message):

@@ -17,6 +17,7 @@ from lit_mlm.cli.option_checker import OptionChecker
 from lit_mlm.cli.trainer import TrainerCLI
 from lit_mlm.cli.trust import take_trust
 from lit_mlm.errors import InputError
+from lit_mlm.upstream import get_command_parsers
 
 Check = Callable[[str], None]
 
@@ -82,7 +83,7 @@ def parser() -> Any:
 
     class CLI(TrainerCLI):
         def parse_arguments(self, parser: Any, args: Any) -> None:
-            raise _Parsers(self._subcommand_parsers["fit"])
+            raise _Parsers(get_command_parsers(self)["fit"])
 
     import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
     with pytest.raises(_Parsers) as caught:
