@@ -1,6 +1,7 @@
 """Typed options: ranges and choices, checked in Python as on the command line, and their values as plain data."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from types import NoneType, UnionType
@@ -35,11 +36,13 @@ class Range:
     def __repr__(self) -> str:
         """The range in words, for help and errors."""
         bounds = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
-        return " and ".join(f"{words} {bound:.10g}" for words, bound in bounds.items() if bound is not None)
+        words = [f"{words} {bound:.10g}" for words, bound in bounds.items() if bound is not None]
+        return " and ".join("finite" if word == "below inf" else word for word in words)
 
 
 Count = Annotated[int, Range(least=1)]
 Size = Annotated[int, Range(least=0)]
+Amount = Annotated[float, Range(least=0, below=math.inf)]
 Rate = Annotated[float, Range(above=0, most=1)]
 Share = Annotated[float, Range(least=0, most=1)]
 Part = Annotated[float, Range(least=0, below=1)]
@@ -60,7 +63,7 @@ def check_options(section: str, cls: type, options: Mapping[str, Any]) -> None:
 
 
 def check_option(name: str, hint: Any, value: Any) -> None:
-    """Checks one value against the `Literal` and `Range` annotations of its type.
+    """Checks one value, or the entries of a collection, against the `Literal` and `Range` annotations of its type.
 
     >>> check_option("data.batch_size", Count, 0)
     Traceback (most recent call last):
@@ -76,6 +79,9 @@ def check_option(name: str, hint: Any, value: Any) -> None:
             f"{name} must be one of {', '.join(map(str, valid))}, got {value!r}{suggest(str(value), valid)}"
         )
     for part in parts:
+        if get_origin(part) in (list, tuple, dict) and isinstance(value, list | tuple | dict):
+            for entry in value.values() if isinstance(value, dict) else value:
+                check_option(name, get_args(part)[-1], entry)
         for found in getattr(part, "__metadata__", ()):
             if isinstance(found, Range) and isinstance(value, int | float) and value not in found:
                 raise InputError(f"{name} must be {found}, got {value}")

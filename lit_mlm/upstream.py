@@ -38,7 +38,7 @@ FAULTS = {
     ),
     "lit_mlm.runs.checkpoint_io.SafeCheckpointIO": "https://github.com/Lightning-AI/pytorch-lightning/issues/21253",
     "lit_mlm.upstream.FALSE_ALARMS": "https://github.com/Lightning-AI/pytorch-lightning/issues/21326",
-    "lit_mlm.upstream.IgnoreCheckpointOptions": "https://github.com/Lightning-AI/pytorch-lightning/issues/21455",
+    "lit_mlm.upstream.ignore_checkpoint_options": "https://github.com/Lightning-AI/pytorch-lightning/issues/21455",
     "lit_mlm.upstream.JSONARGPARSE_WARNINGS": "https://github.com/Lightning-AI/pytorch-lightning/issues/21900",
 }
 """Reported faults of Lightning, by what works around them."""
@@ -171,11 +171,18 @@ def get_command_parsers(cli: Any) -> dict[str, Any]:
     return parsers
 
 
-class IgnoreCheckpointOptions:
-    """Keeps what the user typed, where LightningCLI lays the options of the checkpoint over it."""
+def ignore_checkpoint_options(cli_class: type[Any]) -> type[Any]:
+    """Decorates a LightningCLI to keep what the user typed, where it lays the options of the checkpoint over it."""
+    cli_class._parse_ckpt_path = lambda self: None
+    return cli_class
 
-    def _parse_ckpt_path(self) -> None:
-        pass
+
+def get_yaml_resolvers() -> dict[str, Any]:
+    """Returns how jsonargparse's YAML loader tells numbers, booleans and null from text."""
+    from jsonargparse._loaders_dumpers import get_yaml_default_loader
+
+    resolvers: dict[str, Any] = get_yaml_default_loader().yaml_implicit_resolvers  # type: ignore[no-untyped-call]
+    return resolvers
 
 
 # torch

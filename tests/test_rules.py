@@ -31,8 +31,8 @@ DATA_LAYERS = ("reading", "tokens", "batches", "base packed", "masked tagged", "
 FENCES = {
     "datasets": {"data"},
     "seqeval": set(),  # the reference of the tests
-    "jsonargparse": {"cli"},
-    "lightning": {"data", "modules", "callbacks", "runs", "cli"},
+    "jsonargparse": {"cli", "upstream"},
+    "lightning": {"data", "modules", "callbacks", "runs", "cli", "upstream"},
 }
 """Which parts may import a library."""
 

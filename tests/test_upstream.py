@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from functools import reduce
@@ -14,7 +15,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from jsonargparse import _deprecated
+from jsonargparse import ArgumentParser, _deprecated
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.strategies.launchers import subprocess_script
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -177,13 +178,37 @@ def test_lightning_cli_takes_the_options_of_a_checkpoint(
         def instantiate_classes(self) -> None:
             raise RuntimeError(str(self.config.validate.model.width))
 
-    class OurCli(upstream.IgnoreCheckpointOptions, Cli):
+    @upstream.ignore_checkpoint_options
+    class OurCli(Cli):
         pass
 
     options = ["validate", "--ckpt_path", str(tmp_path / "a.ckpt"), "--model.width", "3", "--trainer.logger", "false"]
     for cli, width in ((Cli, "2"), (OurCli, "3")):
         with pytest.raises(RuntimeError, match=width):
             cli(Width, BoringDataModule, args=options)
+
+
+def test_parsers_have_no_public_lists() -> None:
+    parser = ArgumentParser()
+    parser.add_argument("--number", type=int)
+    assert [upstream.get_hint(action) for action in upstream.list_actions(parser) if action.dest == "number"] == [int]
+    assert not hasattr(parser, "actions")
+    assert not hasattr(upstream.list_actions(parser)[-1], "typehint")
+    assert not hasattr(LightningCLI, "subcommand_parsers")
+    assert upstream.get_yaml_resolvers()["t"]
+
+
+def test_methods_on_the_way_of_an_error(fit: Fit) -> None:
+    class Broken(BoringModel):
+        def training_step(self, *args: Any) -> Any:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken") as caught:
+        fit(Broken(), max_steps=1)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert isinstance(upstream.get_owner(frames[-1]), Broken)
+    assert upstream.is_trainer_running(frames)
+    assert not upstream.is_trainer_running(frames[-1:])
 
 
 def test_module_without_a_trainer() -> None:
@@ -288,7 +313,7 @@ def find_private(node: ast.AST) -> str | None:
     if isinstance(node, ast.Attribute):
         names = [ast.unparse(node) if ast.unparse(node) == "os._exit" else node.attr]
     elif isinstance(node, ast.ImportFrom) and not str(node.module).startswith("lit_mlm"):
-        names = [alias.name for alias in node.names]
+        names = [*str(node.module).split("."), *(alias.name for alias in node.names)]
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and "attr" in node.func.id:
         names = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
     return next((name for name in names if re.match(r"_[^_]|f_locals", name)), None)
@@ -324,5 +349,8 @@ def test_no_private_method_of_another_package_is_overridden(name: str) -> None:
     classes = [cls for cls in vars(importlib.import_module(name)).values() if inspect.isclass(cls)]
     for cls in (cls for cls in classes if cls.__module__ == name):
         others = [base for base in cls.__mro__ if base.__module__.partition(".")[0] not in ("lit_mlm", "typing")]
-        private = {attribute for attribute in vars(cls) if re.match(r"_(?!_|abc_)", attribute)}
+        own = {
+            name: value for name, value in vars(cls).items() if getattr(value, "__module__", name) != upstream.__name__
+        }
+        private = {attribute for attribute in own if re.match(r"_(?!_|abc_)", attribute)}
         assert {attribute for attribute in private for base in others if attribute in vars(base)} == set(), cls

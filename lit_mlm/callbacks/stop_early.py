@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from tqdm import tqdm
 
-from lit_mlm.errors import InputError
+from lit_mlm.options import Amount, Count, check_options
 
 
 class StopEarly(EarlyStopping):
@@ -22,10 +22,8 @@ class StopEarly(EarlyStopping):
         min_delta: smallest change that counts as an improvement, in the metric's unit, >= 0.
     """
 
-    def __init__(self, patience: int = 3, min_delta: float = 0.0) -> None:
-        for name, value, least in (("patience", patience, 1), ("min_delta", min_delta, 0)):
-            if not value >= least:
-                raise InputError(f"trainer.callbacks: {name} of StopEarly must be at least {least}, got {value}")
+    def __init__(self, patience: Count = 3, min_delta: Amount = 0.0) -> None:
+        check_options("StopEarly", StopEarly, {"patience": patience, "min_delta": min_delta})
         # `setup` sets the monitor. A check at the epoch's end would come after the checkpoint.
         super().__init__("", min_delta=min_delta, patience=patience, check_on_train_epoch_end=False)
         self._why: str | None = None

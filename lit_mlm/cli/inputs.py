@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse._loaders_dumpers import get_yaml_default_loader  # there is no public access to its resolvers
 
 from lit_mlm.errors import InputError, shorten
 from lit_mlm.options import Range
+from lit_mlm.upstream import get_yaml_resolvers
 
 SEEDS = Range(least=0, most=2**32 - 1)
 """The seeds that numpy accepts."""
@@ -28,7 +28,7 @@ class Options(dict[Any, Any]):
 class Loader(yaml.SafeLoader):
     """Loads plain data, mappings as `Options`; a duplicate key is an error. Scalars are those of jsonargparse."""
 
-    yaml_implicit_resolvers = get_yaml_default_loader().yaml_implicit_resolvers  # type: ignore[no-untyped-call]
+    yaml_implicit_resolvers = get_yaml_resolvers()
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Composes a mapping without duplicate keys."""

@@ -31,8 +31,8 @@ class DataCLI(TrainerCLI):
         """Does nothing: there is no run."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
-        """Returns no Trainer: nothing is trained."""
-        return None
+        """Returns itself, whose `fit` prints: nothing is trained."""
+        return self
 
     @abstractmethod
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
@@ -43,11 +43,12 @@ class DataCLI(TrainerCLI):
             options: command-line options.
         """
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def fit(self, **options: Any) -> None:
+        """Prints the lines."""
         data = self.datamodule
         if not isinstance(data, TextDataModule):
             raise InputError(f"show, audit and prepare need a TextDataModule, but {type(data).__name__} is not one")
-        for line in self.print_lines(data, self.config[subcommand]):
+        for line in self.print_lines(data, self.config[self.subcommand]):
             print(line)
 
 

@@ -42,9 +42,9 @@ from lit_mlm.runs.loggers import RunTrainer, fill_options, keep_curves, make_def
 from lit_mlm.runs.ranks import end_children, leave_group, watch_ranks
 from lit_mlm.upstream import (
     JSONARGPARSE_WARNINGS,
-    IgnoreCheckpointOptions,
     choose_messages,
     get_command_parsers,
+    ignore_checkpoint_options,
     watch_children,
 )
 
@@ -60,7 +60,8 @@ DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer._
 """Default values of the Trainer's options."""
 
 
-class TrainerCLI(IgnoreCheckpointOptions, LightningCLI):
+@ignore_checkpoint_options
+class TrainerCLI(LightningCLI):
     """LightningCLI with run folders, in which checkpoints never override typed options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -15,7 +15,7 @@ from lit_mlm.modules.finite import refuse_non_finite
 from lit_mlm.modules.net import NetModule
 from lit_mlm.modules.optim import (
     Schedule,
-    check_options,
+    check_schedule,
     count_steps,
     decay_lr,
     group_parameters,
@@ -24,6 +24,7 @@ from lit_mlm.modules.optim import (
     rescale_gradients,
 )
 from lit_mlm.nets.sharding import gather
+from lit_mlm.options import Amount, Part, Rate, Share, Size, check_options
 
 LOSS_UNIT = 1024.0
 """Divisor of summed losses before the backward pass, so that gradients fit fp16. A constant power of two, so that the
@@ -71,15 +72,15 @@ class TransformerModule(NetModule, ABC):
         config: dict[str, Any] | None = None,
         attn_implementation: str | None = None,
         gradient_checkpointing: bool = False,
-        lr: float = 5e-5,
-        weight_decay: float = 0.01,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        lr: Amount = 5e-5,
+        weight_decay: Amount = 0.01,
+        betas: tuple[Part, Part] = (0.9, 0.999),
+        eps: Amount = 1e-8,
         schedule: Schedule = "linear",
-        num_warmup_steps: int = 0,
-        warmup_fraction: float | None = None,
-        decay_fraction: float | None = None,
-        layer_decay: float = 1.0,
+        num_warmup_steps: Size = 0,
+        warmup_fraction: Share | None = None,
+        decay_fraction: Rate | None = None,
+        layer_decay: Rate = 1.0,
         decay_all: bool = False,
         allow_pickle: bool = False,
         trust_remote_code: bool = False,
@@ -95,9 +96,9 @@ class TransformerModule(NetModule, ABC):
         for name, value in {"revision": revision, "trust_remote_code": trust_remote_code or None}.items():
             if value is not None and model is None:
                 raise InputError(f"model.{name} ({value}) has no effect without model.model")
-        warmup = num_warmup_steps, warmup_fraction, decay_fraction
-        check_options(schedule, *warmup, layer_decay, lr, weight_decay, betas, eps)
         self.save_hyperparameters()
+        check_options("model", type(self), self.hparams)
+        check_schedule(schedule, num_warmup_steps, warmup_fraction, decay_fraction)
         self.train_loss = MeanLoss()
         # By split: one metric per loader, each a mask draw of the same text. Created at the start of an evaluation, as
         # they depend on the data's labels.

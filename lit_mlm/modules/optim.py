@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -20,30 +20,16 @@ DECAY_FRACTION = 0.1
 """Default fraction of all optimizer steps in which ``warmup_stable_decay`` decays."""
 
 
-def check_options(
+def check_schedule(
     schedule: Schedule,
     num_warmup_steps: int,
     warmup_fraction: float | None,
     decay_fraction: float | None,
-    layer_decay: float,
-    lr: float = 1e-3,
-    weight_decay: float = 0.0,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
 ) -> None:
-    """Checks ranges and combinations of the options of `TransformerModule`."""
+    """Checks combinations of the options of `TransformerModule`."""
     warmup, decay = warmup_fraction or 0.0, DECAY_FRACTION if decay_fraction is None else decay_fraction
     is_wsd = schedule == "warmup_stable_decay"
     rules = {
-        f"schedule ({schedule}) must be one of {', '.join(get_args(Schedule))}": schedule in get_args(Schedule),
-        f"lr ({lr}) must be finite and at least 0": 0 <= lr < math.inf,
-        f"weight_decay ({weight_decay}) must be finite and at least 0": 0 <= weight_decay < math.inf,
-        f"betas ({list(betas)}) must be at least 0 and below 1": all(0 <= beta < 1 for beta in betas),
-        f"eps ({eps}) must be finite and at least 0": 0 <= eps < math.inf,
-        f"num_warmup_steps ({num_warmup_steps}) must be at least 0": num_warmup_steps >= 0,
-        f"warmup_fraction ({warmup}) must be between 0 and 1": 0 <= warmup <= 1,
-        f"decay_fraction ({decay}) must be above 0 and at most 1": 0 < decay <= 1,
-        f"layer_decay ({layer_decay}) must be above 0 and at most 1": 0 < layer_decay <= 1,
         f"warmup_fraction ({warmup}) and model.num_warmup_steps ({num_warmup_steps}) exclude each other: "
         "set the steps to 0, or leave the fraction out": warmup_fraction is None or num_warmup_steps == 0,
         f"decay_fraction ({decay}) has no effect with model.schedule {schedule}: "

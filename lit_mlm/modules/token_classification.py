@@ -3,8 +3,7 @@
 Shapes: B rows, T tokens per row, L labels.
 """
 
-import math
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,6 +17,7 @@ from lit_mlm.modules.base import TransformerModule
 from lit_mlm.modules.optim import find_depths
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.packing import run_net
+from lit_mlm.options import Amount, Part, Size
 from lit_mlm.text.tables import format_table
 from lit_mlm.text.tagging.decoding import Decoding
 from lit_mlm.text.tagging.schemes import Scheme
@@ -55,24 +55,14 @@ class TokenClassification(TransformerModule):
     def __init__(
         self,
         model: str | None = None,
-        label_smoothing: float = 0.0,
-        class_weights: dict[str, float] | None = None,
+        label_smoothing: Part = 0.0,
+        class_weights: dict[str, Amount] | None = None,
         freeze_embeddings: bool = False,
-        freeze_layers: int = 0,
+        freeze_layers: Size = 0,
         decoding: Decoding = "argmax",
         **kwargs: Any,
     ) -> None:
         super().__init__(model, **kwargs)
-        choices, weights = get_args(Decoding), (class_weights or {}).values()
-        rules = {
-            f"label_smoothing must be at least 0 and below 1, got {label_smoothing}": 0 <= label_smoothing < 1,
-            f"class_weights must be at least 0, got {class_weights}": all(0 <= weight < math.inf for weight in weights),
-            f"freeze_layers must be at least 0, got {freeze_layers}": freeze_layers >= 0,
-            f"decoding must be one of {', '.join(choices)}, got {decoding!r}": decoding in choices,
-        }
-        for rule, holds in rules.items():
-            if not holds:
-                raise InputError(f"model.{rule}")
         self.save_hyperparameters()
         self._columns: list[int] | None = None
         self._weights: list[float] | None = None

@@ -170,5 +170,5 @@ def fit_replay(figures: list[float], mode: str, options: dict[str, Any], min_epo
 @pytest.mark.parametrize("options", [{"patience": 0}, {"min_delta": -0.1}, {"min_delta": float("nan")}])
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     (name, value), *_ = options.items()
-    with pytest.raises(InputError, match=f"{name} of StopEarly must be at least .*, got {value}"):
+    with pytest.raises(InputError, match=f"StopEarly.{name} must be at least .*, got {value}"):
         StopEarly(**options)

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForMaskedLM, TrainingArguments
 
+from lit_mlm import MaskedLM
 from lit_mlm.errors import InputError
 from lit_mlm.modules.optim import (
     Schedule,
-    check_options,
     count_steps,
     decay_lr,
     find_depths,
@@ -164,38 +164,36 @@ def test_steps_are_rounded_as_transformers_rounds_them(fraction: float) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"schedule": "square"}, r"model.schedule \(square\) must be one of linear, cosine, constant, warmup_stable"),
-        ({"num_warmup_steps": -1}, r"model.num_warmup_steps \(-1\) must be at least 0"),
-        ({"warmup_fraction": 1.5}, r"model.warmup_fraction \(1.5\) must be between 0 and 1"),
-        ({"warmup_fraction": math.nan}, r"model.warmup_fraction \(nan\) must be between 0 and 1"),
+        (
+            {"schedule": "square"},
+            "model.schedule must be one of linear, cosine, .*, got 'square'",
+        ),
+        ({"num_warmup_steps": -1}, "model.num_warmup_steps must be at least 0, got -1"),
+        ({"warmup_fraction": 1.5}, "model.warmup_fraction must be at least 0 and at most 1, got 1.5"),
+        ({"warmup_fraction": math.nan}, "model.warmup_fraction must be at least 0 and at most 1, got nan"),
         ({"warmup_fraction": 0.0, "num_warmup_steps": 5}, r"\(0.0\) and model.num_warmup_steps \(5\) exclude each"),
         ({"decay_fraction": 0.1}, r"model.decay_fraction \(0.1\) has no effect with model.schedule linear"),
-        ({"schedule": "warmup_stable_decay", "decay_fraction": 0.0}, r"decay_fraction \(0.0\) must be above 0"),
+        (
+            {"schedule": "warmup_stable_decay", "decay_fraction": 0.0},
+            "decay_fraction must be above 0 and at most 1, got 0.0",
+        ),
         (
             {"schedule": "warmup_stable_decay", "warmup_fraction": 0.95},
             r"\(0.95\) and model.decay_fraction \(0.1\) exceed",
         ),
-        ({"lr": -1.0}, r"model.lr \(-1.0\) must be finite and at least 0"),
-        ({"lr": math.nan}, r"model.lr \(nan\) must be"),
-        ({"lr": math.inf}, r"model.lr \(inf\) must be"),
-        ({"betas": (0.9, 1.5)}, r"model.betas \(\[0.9, 1.5\]\) must be at least 0 and below 1"),
-        ({"eps": -1.0}, r"model.eps \(-1.0\) must be"),
-        ({"weight_decay": -0.1}, r"model.weight_decay \(-0.1\) must be"),
-        ({"layer_decay": 0.0}, r"model.layer_decay \(0.0\) must be above 0 and at most 1"),
-        ({"layer_decay": 1.1}, r"model.layer_decay \(1.1\) must be above 0 and at most 1"),
+        ({"lr": -1.0}, "model.lr must be at least 0 and finite, got -1.0"),
+        ({"lr": math.nan}, "model.lr must be .*, got nan"),
+        ({"lr": math.inf}, "model.lr must be .*, got inf"),
+        ({"betas": (0.9, 1.5)}, "model.betas must be at least 0 and below 1, got 1.5"),
+        ({"eps": -1.0}, "model.eps must be .*, got -1.0"),
+        ({"weight_decay": -0.1}, "model.weight_decay must be .*, got -0.1"),
+        ({"layer_decay": 0.0}, "model.layer_decay must be above 0 and at most 1, got 0.0"),
+        ({"layer_decay": 1.1}, "model.layer_decay must be above 0 and at most 1, got 1.1"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
-    defaults: dict[str, Any] = {
-        "schedule": "linear",
-        "num_warmup_steps": 0,
-        "warmup_fraction": None,
-        "decay_fraction": None,
-        "layer_decay": 1.0,
-    }
-    check_options(**defaults)
     with pytest.raises(InputError, match=message):
-        check_options(**defaults | options)
+        MaskedLM(config={"model_type": "bert"}, **options)
 
 
 def test_warmup_longer_than_the_training_is_warned_of() -> None:
