@@ -44,7 +44,7 @@ class EntityMetrics(SumMetric):
         super().__init__()
         find_spans_strict(labels, scheme)  # raises for labels outside the scheme
         self.labels, self.scheme = list(labels), scheme
-        self.types = list(dict.fromkeys(split_tag(label)[1] for label in labels if label != "O"))
+        self.types = list(dict.fromkeys(split_tag(label, scheme)[1] for label in labels if label != "O"))
         for name in ("entities", "strict_entities"):  # columns: correct, predicted, gold
             self.add_state(name, torch.zeros((len(self.types), 3), dtype=torch.int64), dist_reduce_fx="sum")
         for name in ("num_words", "num_right"):
@@ -63,7 +63,7 @@ class EntityMetrics(SumMetric):
         sentences = np.zeros((len(gold), 3), dtype=np.int64)
         for row, pair in enumerate(zip(predicted, gold, strict=True)):
             ours, theirs = ([self.labels[i] for i in ids.tolist()] for ids in pair)
-            loose = self._count(find_spans(ours), find_spans(theirs))
+            loose = self._count(find_spans(ours, self.scheme), find_spans(theirs, self.scheme))
             counts[0] += loose
             counts[1] += self._count(find_spans_strict(ours, self.scheme), find_spans_strict(theirs, self.scheme))
             sentences[row] = loose.sum(axis=0)

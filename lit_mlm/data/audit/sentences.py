@@ -65,7 +65,9 @@ def audit_sentences(
             num_examples,
             indices,
         ),
-        "inconsistent_entities": None if scheme is None else _find_inconsistent_entities(non_empty, num_examples),
+        "inconsistent_entities": None
+        if scheme is None
+        else _find_inconsistent_entities(non_empty, scheme, num_examples),
         "inconsistent_sentences": _find_inconsistent_sentences(non_empty, num_examples),
     }
 
@@ -103,7 +105,9 @@ def _count_tags(sentences: Sequence[TaggedSentence], scheme: Scheme | None, num_
     }
     entities = None
     if scheme is not None:
-        entities = _sort_counts(Counter(span.type for sentence in sentences for span in find_spans(sentence.tags)))
+        entities = _sort_counts(
+            Counter(span.type for sentence in sentences for span in find_spans(sentence.tags, scheme))
+        )
     return {"tags": _sort_counts(tags), "entities": entities, "wrong_tags": wrong}
 
 
@@ -125,11 +129,13 @@ def _count_unseen(
     }
 
 
-def _find_inconsistent_entities(sentences: Iterable[TaggedSentence], num_examples: int) -> dict[str, Any]:
+def _find_inconsistent_entities(
+    sentences: Iterable[TaggedSentence], scheme: Scheme, num_examples: int
+) -> dict[str, Any]:
     """Finds entities with several types across all splits, sorted by the number of minority occurrences."""
     types: dict[str, Counter[str]] = {}
     for sentence in sentences:
-        for span in find_spans(sentence.tags):
+        for span in find_spans(sentence.tags, scheme):
             surface = " ".join(sentence.words[span.start : span.end])
             types.setdefault(surface, Counter())[span.type] += 1
     found = [(surface, counts) for surface, counts in types.items() if len(counts) > 1]

@@ -12,7 +12,7 @@ from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.text.tagging.alignment import EncodedWords
 from lit_mlm.text.tagging.rows import TaggedRows, count_words
-from lit_mlm.text.tagging.schemes import find_spans
+from lit_mlm.text.tagging.schemes import Scheme, find_spans
 
 
 class TaggedDataset(TaggedRows, Dataset[dict[str, Tensor]]):
@@ -29,7 +29,11 @@ class TaggedDataset(TaggedRows, Dataset[dict[str, Tensor]]):
 
 
 def count_texts(
-    sentences: Sequence[TaggedSentence], encoded: Sequence[EncodedWords], has_entities: bool, truncation: int | None
+    sentences: Sequence[TaggedSentence],
+    encoded: Sequence[EncodedWords],
+    has_entities: bool,
+    truncation: int | None,
+    scheme: Scheme | None = None,
 ) -> dict[str, float | int | str]:
     """Counts sentences, words and entities, and those that truncation would lose.
 
@@ -40,13 +44,14 @@ def count_texts(
         encoded: their tokens.
         has_entities: whether the tags have a scheme.
         truncation: tokens of a sentence that truncation keeps; None for all.
+        scheme: as in `find_spans`.
     """
     num_words = [len(sentence.words) for sentence in sentences]
     kept = [count_words(sentence, truncation) for sentence in encoded]
     counts: dict[str, float | int | str] = {"num_sentences": len(sentences), "num_words": sum(num_words)}
     counts["num_words_lost_by_truncation"] = sum(num_words) - sum(kept)
     if has_entities:
-        ends = [[span.end for span in find_spans(sentence.tags)] for sentence in sentences]
+        ends = [[span.end for span in find_spans(sentence.tags, scheme)] for sentence in sentences]
         counts["num_gold_entities"] = sum(map(len, ends))
         lost = sum(end > num_kept for found, num_kept in zip(ends, kept, strict=True) for end in found)
         counts["num_entities_lost_by_truncation"] = lost

@@ -1,13 +1,17 @@
 """The label set of a corpus in a fixed order, and the label ids of its tags."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
-from lit_mlm.text.tagging.schemes import Scheme, split_tag
+from lit_mlm.text.tagging.schemes import MAX_PLAIN_TYPES, Scheme, list_tags, split_tag
 
 FIRST_TYPES = ("PER", "ORG", "LOC", "MISC")
 """Entity types that come first, in the order published with CoNLL-2003."""
+
+LEAST_WORDS = 20
+"""Fewer different tags may be words without being told, as in a small sample."""
 
 
 def find_labels(sentences: Iterable[TaggedSentence], scheme: Scheme | None) -> list[str]:
@@ -28,10 +32,9 @@ def find_labels(sentences: Iterable[TaggedSentence], scheme: Scheme | None) -> l
     tags = {tag for sentence in sentences for tag in sentence.tags}
     if scheme is None:
         return sorted(tags)
-    types = {split_tag(tag)[1] for tag in tags - {"O"}}
+    types = {split_tag(tag, scheme)[1] for tag in tags - {"O"}}
     ordered = [kind for kind in FIRST_TYPES if kind in types] + sorted(types - {*FIRST_TYPES})
-    prefixes = "BI" if scheme in ("IOB1", "IOB2") else scheme.replace("O", "")
-    return ["O", *(f"{prefix}-{kind}" if kind else prefix for kind in ordered for prefix in prefixes)]
+    return ["O", *(label for kind in ordered for label in list_tags(kind, scheme))]
 
 
 def require_same_labels(ours: Sequence[str], given: Sequence[str]) -> None:
@@ -61,3 +64,24 @@ def number_tags(sentences: Iterable[TaggedSentence], labels: Sequence[str], name
                 raise InputError(f"{sentence.locate(i)}: tag {tag!r} is not among the labels of {name}: {known}")
             numbers.append(ids[tag])
     return numbers
+
+
+def find_doubts(labels: Sequence[str], sentences: Sequence[TaggedSentence], scheme: Scheme | None) -> str | None:
+    """Why a label set may be that of a wrong column; None if it looks right.
+
+    >>> find_doubts(["O"], [TaggedSentence(["1", "2"], ["O", "O"], "a.txt")], "IOB2")
+    "all 2 words have the tag 'O', so there is nothing to learn"
+
+    Args:
+        labels: of the data.
+        sentences: of the training split, in `scheme`.
+        scheme: None for plain tags.
+    """
+    tags = Counter(tag for sentence in sentences for tag in sentence.tags)
+    if len(tags) == 1:
+        return f"all {tags.total():,} words have the tag {next(iter(tags))!r}, so there is nothing to learn"
+    kinds = {split_tag(label, scheme)[1] if scheme else label for label in labels} - {"O", ""}
+    words = [kind for kind in sorted(kinds) if kind.isalpha() and not kind.isupper()]
+    if len(kinds) > min(MAX_PLAIN_TYPES, tags.total() / 4) and 2 * len(words) > len(kinds) > LEAST_WORDS:
+        return f"there are {len(kinds)} different tags that look like words, such as {', '.join(words[:3])}"
+    return None

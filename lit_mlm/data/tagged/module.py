@@ -2,23 +2,29 @@
 
 import hashlib
 import json
-import logging
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
-from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from lit_mlm.data.base import TextDataModule
 from lit_mlm.data.batches import LengthSampler
 from lit_mlm.data.packed import PackedExamples, check_pack_length, describe_packing, pack_examples
+from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad
 from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
 from lit_mlm.data.tagged.labels import find_labels, number_tags, require_same_labels
-from lit_mlm.data.tagged.schemes import blank_tags, choose_scheme, convert_sentences
+from lit_mlm.data.tagged.reports import warn_of_labels, warn_of_misplaced, warn_of_skipped
+from lit_mlm.data.tagged.schemes import (
+    blank_tags,
+    choose_scheme,
+    convert_sentences,
+    find_bad_tag,
+    respell_sentences,
+)
 from lit_mlm.data.tagged.sentences import TaggedSentence, hash_sentences, number_documents
 from lit_mlm.data.tagged.windows import LengthOptions, Windowing, WindowOptions
 from lit_mlm.errors import InputError
@@ -26,9 +32,7 @@ from lit_mlm.nets.pretrained import hash_tokenizer
 from lit_mlm.options import Count, DataOptions, Size
 from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.text.tagging.alignment import encode_words, make_inside_table
-from lit_mlm.text.tagging.schemes import Scheme, find_scheme
-
-log = logging.getLogger(__name__)
+from lit_mlm.text.tagging.schemes import Scheme, find_scheme, guess_scheme
 
 Metadata = dict[str, float | int | str]
 
@@ -68,6 +72,8 @@ class TaggedDataModule(TextDataModule):
             none (``ignore``). The first token gives the prediction of a word.
         strict_tags: rejects tags that break their scheme, such as an IOB2 entity that starts with I; by default they
             are read as in conlleval, with a warning. Misspelt tags are always rejected.
+        skip_bad: leaves out sentences, lines and files that can't be read, or whose tags are rejected, and reports
+            their number.
         kwargs: options of `TextDataModule`.
     """
 
@@ -89,6 +95,7 @@ class TaggedDataModule(TextDataModule):
         labels: list[str] | None = None,
         label_later_pieces: Literal["inside", "ignore"] = "inside",
         strict_tags: bool = False,
+        skip_bad: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -99,7 +106,8 @@ class TaggedDataModule(TextDataModule):
             raise InputError("data.eval_batch_size and data.max_tokens_per_batch are mutually exclusive")
         if self.num_proc is not None:
             raise InputError("data.num_proc has no effect on tagged words: each distinct word is tokenised once")
-        self.pack_length, self.strict_tags = pack_length, strict_tags
+        self.pack_length, self.strict_tags, self.skip_bad = pack_length, strict_tags, skip_bad
+        self._skipped: dict[str, list[BadRecordError]] = {}
         self.sentences: dict[str, list[TaggedSentence]] = {}
         self.examples: dict[str, TaggedDataset] = {}
         self.packed: PackedExamples | None = None
@@ -118,6 +126,17 @@ class TaggedDataModule(TextDataModule):
             The sentences of each split, with the tags of the files.
         """
 
+    def collect_sentences(self, split: str, read: Callable[[OnBad], Iterable[TaggedSentence]]) -> list[TaggedSentence]:
+        """The sentences of a split; `read` yields them and takes a handler of bad records."""
+        report = (self._skipped if self.bad_records is None else self.bad_records)[split] = list[BadRecordError]()
+
+        def refuse_or_skip(record: BadRecordError) -> None:
+            if self.bad_records is None and not self.skip_bad:
+                raise InputError(f"{record}; {SKIP_ADVICE}") from record
+            report.append(record)
+
+        return list(read(refuse_or_skip))
+
     def find_scheme(self, sentences: Collection[TaggedSentence]) -> Scheme | None:
         """The scheme of the tags of the files; None for plain tags."""
         return find_scheme(sentence.tags for sentence in sentences)
@@ -129,17 +148,22 @@ class TaggedDataModule(TextDataModule):
         if not has_tags:  # tags to predict may be missing or wrong
             self._read = {split: blank_tags(read, known) for split, read in self._read.items()}
         tagged = self._read.get("train") or list(chain(*self._read.values()))
-        source = self.find_scheme(tagged) if has_tags else find_scheme([label] for label in known)
+        source = self.find_scheme(tagged) if has_tags else guess_scheme(known)
         self.scheme = choose_scheme(source, self.tags.scheme, known)
         options = source, self.scheme, self.strict_tags
+        if self.skip_bad:
+            self._read = {split: self._drop_bad(split, source) for split in self._read}
         read = {split: convert_sentences(sentences, *options) for split, sentences in self._read.items()}
         self.labels = self._choose_labels(stage, read["train"].sentences if "train" in read else [])
         owner = "data.labels" if self.tags.labels else "the training split" if "train" in read else "the model"
+        if has_tags:
+            warn_of_labels(self.labels, read["train"].sentences if "train" in read else [], self.scheme)
         for split in self.find_splits(stage):
+            warn_of_skipped(split, self._skipped.get(split, []))
             warn_of_misplaced(split, read[split].misplaced)
             self.sentences[split] = read[split].sentences
             self._hashes[split] = hash_sentences(self.sentences[split])  # independent of the scheme of the files
-            self.examples[split] = self._make_examples(split, owner, has_entities=has_tags and self.scheme is not None)
+            self.examples[split] = self._make_examples(split, owner, source if has_tags else None)
         if "train" in self.examples and self.pack_length is not None:
             self.packed = pack_examples(self.examples["train"], self.pack_length, ("sequence", "data.window"))
         self._read = {}
@@ -251,7 +275,7 @@ class TaggedDataModule(TextDataModule):
         """
         needed = {*splits, "train"} if self.tokenizer_options.vocab_size is not None else {*splits}
         loaded = self.load_sentences(needed)
-        self._read = {split: loaded[split] for split in sorted(needed)}
+        self._read = respell_sentences({split: loaded[split] for split in sorted(needed)})
         for split, sentences in self._read.items():
             if not any(sentence.words for sentence in sentences):
                 raise InputError(f"the {split} split has no words: no line has a word and its tag")
@@ -278,14 +302,23 @@ class TaggedDataModule(TextDataModule):
         found: list[str] = given or find_labels(train, self.scheme)
         return list(found if names is None or set(names) != set(found) else names)
 
-    def _make_examples(self, split: str, owner: str, has_entities: bool) -> TaggedDataset:
+    def _drop_bad(self, split: str, source: Scheme | None) -> list[TaggedSentence]:
+        """The sentences of a split without those whose tags are rejected."""
+        found = [(sentence, find_bad_tag(sentence, source, self.strict_tags)) for sentence in self._read[split]]
+        self._skipped.setdefault(split, []).extend(bad for _, bad in found if bad is not None)
+        return [sentence for sentence, bad in found if bad is None]
+
+    def _make_examples(self, split: str, owner: str, source: Scheme | None) -> TaggedDataset:
         sentences, found, num_context = self.sentences[split], self.windowing, self.windows.context_tokens
         word_labels = np.array(number_tags(sentences, self.labels, owner), dtype=np.int64)
         encoded = encode_words(self.tokenizer, [sentence.words for sentence in sentences], found.size)
         inside = make_inside_table(self.labels) if self.tags.label_later_pieces == "inside" else None
         context = (number_documents(sentences), num_context) if num_context else None
-        # Counts of the files, before conversion: scores are relative to them.
-        self._counts[split] = count_texts(self._read[split], encoded, has_entities, found.truncation)
+        # Counts of the files, before conversion: scores are relative to them. But IO joins neighbouring entities.
+        counted, scheme = (sentences, self.scheme) if self.scheme == "IO" else (self._read[split], source)
+        self._counts[split] = count_texts(counted, encoded, source is not None, found.truncation, scheme)
+        if self.skip_bad:
+            self._counts[split]["num_skipped"] = len(self._skipped.get(split, []))
         return TaggedDataset.build(self.tokenizer, encoded, found.size, found.stride, context, word_labels, inside)
 
     def _fingerprint(self, splits: Collection[str]) -> str:
@@ -297,11 +330,3 @@ class TaggedDataModule(TextDataModule):
             asdict(replace(self.tags, labels=self.labels, scheme=self.scheme)),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-@rank_zero_only
-def warn_of_misplaced(split: str, places: Sequence[str]) -> None:
-    """Warns of tags of a split that break their scheme, and names the first of their places."""
-    if places:
-        text = "%s: tags out of place, read as in conlleval: %d, the first: %s; data.strict_tags true rejects them"
-        log.warning(text, split, len(places), places[0])

@@ -1,12 +1,15 @@
 """Converts the tags of sentences between schemes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
+from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
 from lit_mlm.text.tagging.schemes import Scheme, find_problems, find_spans, guess_scheme, is_tag, write_tags
+from lit_mlm.text.tagging.spelling import find_respelling
 
 
 class Converted(NamedTuple):
@@ -14,6 +17,30 @@ class Converted(NamedTuple):
 
     sentences: list[TaggedSentence]
     misplaced: list[str]
+
+
+def respell_sentences(splits: Mapping[str, list[TaggedSentence]]) -> dict[str, list[TaggedSentence]]:
+    """Respells tags such as ``b-per`` and ``B_PER``, by the training split, or else by all splits."""
+    known = splits.get("train") or list(chain(*splits.values()))
+    respell = find_respelling([sentence.tags for sentence in known])
+    if respell is None:
+        return dict(splits)
+    respelled = {}
+    for split, sentences in splits.items():
+        pairs = [(sentence, respell(sentence.tags)) for sentence in sentences]
+        respelled[split] = [s if list(s.tags) == tags else replace(s, tags=tags) for s, tags in pairs]
+    return respelled
+
+
+def find_bad_tag(sentence: TaggedSentence, source: Scheme | None, strict: bool = False) -> BadRecordError | None:
+    """The first tag of a sentence that is rejected: misspelt, or out of place if `strict`; None if there is none."""
+    for i, expected in find_problems(sentence.tags, source):
+        found = f"{sentence.locate(i)}: tag {sentence.tags[i]!r}, expected {expected}"
+        if not is_tag(sentence.tags[i], source):
+            return BadRecordError(f"{found}; {SKIP_ADVICE}")
+        if strict:
+            return BadRecordError(f"{found}; data.strict_tags false reads it as in conlleval")
+    return None
 
 
 def convert_sentences(
@@ -31,16 +58,13 @@ def convert_sentences(
     """
     converted, misplaced = [], []
     for sentence in sentences:
+        bad = find_bad_tag(sentence, source, strict)
+        if bad is not None:
+            raise bad
         problems = list(find_problems(sentence.tags, source))
-        for i, expected in problems:
-            found = f"{sentence.locate(i)}: tag {sentence.tags[i]!r}, expected {expected}"
-            if not is_tag(sentence.tags[i], source):
-                raise InputError(found)
-            if strict:
-                raise InputError(f"{found}; data.strict_tags false reads it as in conlleval")
-            misplaced.append(found)
+        misplaced += [f"{sentence.locate(i)}: tag {sentence.tags[i]!r}, expected {text}" for i, text in problems]
         if target is not None and (problems or source != target):
-            tags = write_tags(find_spans(sentence.tags), len(sentence.tags), target)
+            tags = write_tags(find_spans(sentence.tags, source), len(sentence.tags), target)
             sentence = replace(sentence, tags=tags)
         converted.append(sentence)
     return Converted(converted, misplaced)
@@ -56,7 +80,8 @@ def choose_scheme(source: Scheme | None, typed: Scheme | None, known: Sequence[s
     """
     if source is None and typed is not None:
         raise InputError(f"data.scheme {typed} has no effect: the tags are plain, none starts with B- or I-")
-    return None if source is None else typed or guess_scheme(known)
+    default: Scheme = "IO" if source == "IO" else "IOB2"
+    return None if source is None else typed or guess_scheme(known) or default
 
 
 def blank_tags(sentences: Iterable[TaggedSentence], labels: Sequence[str]) -> list[TaggedSentence]:

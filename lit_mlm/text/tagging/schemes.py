@@ -1,4 +1,4 @@
-"""Tag schemes: recognised, validated, parsed, converted and decoded.
+"""Tag schemes: recognised, validated, parsed and converted.
 
 A tag is ``O``, outside of every entity, or a prefix and an entity type, ``B-PER``; the type may be missing (``B``).
 
@@ -6,40 +6,49 @@ A tag is ``O``, outside of every entity, or a prefix and an entity type, ``B-PER
 |---|---|---|---|
 | IOB1 | I | I I I | the first is B only right after an entity of the same type |
 | IOB2 | B | B I I | |
+| IOE1 | I | I I I | the last is E only right before an entity of the same type |
+| IOE2 | E | I I E | |
 | BIOES | S | B I E | |
 | BILOU | U | B I L | |
+| BMES | S | B M E | |
+| BMEWO | W | B M E | |
+| IO | PER | PER PER PER | types without a prefix; neighbouring words of a type are one entity |
 
-Plain tags, such as parts of speech, have the scheme None. Shapes: W words, L labels.
+Plain tags, such as parts of speech, have the scheme None.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
-import numpy as np
-import numpy.typing as npt
-
 from lit_mlm.errors import InputError
-from lit_mlm.text.arrays import IntArray
 
-Scheme = Literal["IOB1", "IOB2", "BIOES", "BILOU"]
+Scheme = Literal["IOB1", "IOB2", "IOE1", "IOE2", "BIOES", "BILOU", "BMES", "BMEWO", "IO"]
 
 _ROLES: dict[Scheme, dict[str, str]] = {
     "IOB2": {"B": "B", "I": "I"},
     "IOB1": {"B": "B", "I": "I"},
     "BIOES": {"B": "B", "I": "I", "E": "E", "S": "S"},
     "BILOU": {"B": "B", "I": "I", "L": "E", "U": "S"},
+    "IOE2": {"I": "I", "E": "E"},
+    "IOE1": {"I": "I", "E": "E"},
+    "BMES": {"B": "B", "M": "I", "E": "E", "S": "S"},
+    "BMEWO": {"B": "B", "M": "I", "E": "E", "W": "S"},
+    "IO": {},
 }
 """The role of each prefix of a scheme, as BIOES's letter; schemes that fit a corpus equally are tried in this order."""
-_ANY_ROLE = _ROLES["BIOES"] | _ROLES["BILOU"]
-_CLOSING: dict[Scheme, dict[str, str]] = {"BIOES": {"B": "S", "I": "E"}, "BILOU": {"B": "U", "I": "L"}}
-"""The prefix of a last word in place of B or I."""
-_TAG = re.compile(r"O|[BIESLU](-.+)?")
-_LOWEST_SCORE = -1e9
-"""Replaces minus infinity, so that a forbidden tag is worse than any score; float64 keeps 7 digits beside it."""
+_ANY_ROLE = {prefix: role for roles in _ROLES.values() for prefix, role in roles.items()}
+_LETTERS = {scheme: {role: prefix for prefix, role in roles.items()} for scheme, roles in _ROLES.items()}
+_CLOSED = ("BIOES", "BILOU", "BMES", "BMEWO")  # mark the last word of every entity
+_MIRRORED: dict[Scheme, Scheme] = {"IOE1": "IOB1", "IOE2": "IOB2"}  # IOB read from the right
+_TAG = re.compile(r"O|[BIESLUMW](-.+)?")
+_PARTS_OF_SPEECH = {"N", "V", "NN", "VB", "NOUN", "VERB"}
+"""Tags that only sets of parts of speech have, where ``O`` is a tag like any other, such as pronouns in tweets."""
+MAX_PLAIN_TYPES = 100
+"""Most entity types without prefixes, unless most tags are ``O``: a column of words has more."""
 
 
 class Span(NamedTuple):
@@ -50,45 +59,90 @@ class Span(NamedTuple):
     end: int
 
 
-def split_tag(tag: str) -> tuple[str, str]:
-    """Splits a tag into prefix and type; the type may contain hyphens or be empty.
+def split_tag(tag: str, scheme: Scheme | None = None) -> tuple[str, str]:
+    """Splits a tag into prefix and type; the type may contain hyphens or be empty. In IO the prefix is I.
 
     Examples:
-        >>> split_tag("B-PER"), split_tag("O")
-        (('B', 'PER'), ('O', ''))
+        >>> split_tag("B-PER"), split_tag("O"), split_tag("art-film", "IO")
+        (('B', 'PER'), ('O', ''), ('I', 'art-film'))
     """
+    if scheme == "IO":
+        return ("O", "") if tag == "O" else ("I", tag)
     prefix, _, kind = tag.partition("-")
     return prefix, kind
+
+
+def list_tags(kind: str, scheme: Scheme) -> list[str]:
+    """Lists the tags of an entity type.
+
+    Examples:
+        >>> list_tags("PER", "BILOU"), list_tags("PER", "IO")
+        (['B-PER', 'I-PER', 'L-PER', 'U-PER'], ['PER'])
+    """
+    return [kind] if scheme == "IO" else [_join_tag(prefix, kind) for prefix in _ROLES[scheme]]
 
 
 def find_scheme(sentences: Iterable[Sequence[str]]) -> Scheme | None:
     """Recognises the scheme of a corpus from the tags of its sentences; None for plain tags and for no tags at all.
 
-    Tags are plain if at least half of them are not ``O`` and have no prefix. Otherwise the scheme with the fewest
-    misplaced tags wins, so a few annotation errors do not matter; ties go to the first of IOB2, IOB1, BIOES, BILOU.
+    The scheme with the fewest misplaced tags wins, so a few annotation errors do not matter; ties go to the first of
+    IOB2, IOB1, BIOES, BILOU, IOE2, IOE1, BMES, BMEWO. If at least half of the tags except ``O`` have no prefix, the
+    scheme is IO, or the tags are plain if there is no ``O`` or there are parts of speech.
 
     Examples:
         >>> find_scheme([["O", "B-PER", "I-PER"]]), find_scheme([["S-LOC", "O"]]), find_scheme([["NOUN", "VERB"]])
         ('IOB2', 'BIOES', None)
+        >>> find_scheme([["I-PER", "E-PER", "O"]]), find_scheme([["O", "PER", "LOC"]])
+        ('IOE2', 'IO')
     """
     pairs = Counter(pair for tags in sentences for pair in pairwise(("O", *tags, "")))  # "" is the end
     tags: Counter[str] = Counter()
     for (_, tag), count in pairs.items():
         tags[tag] += count
     del tags[""]
-    if 2 * sum(count for tag, count in tags.items() if _TAG.fullmatch(tag)) <= tags.total():
-        return None
+    if not _has_prefixes(tags):
+        is_entities = len(tags) <= MAX_PLAIN_TYPES or 2 * tags["O"] > tags.total()
+        return "IO" if is_entities and _may_be_types(tags) else None
     misfits = {
         scheme: sum(count for (before, tag), count in pairs.items() if not may_follow(before, tag or "O", scheme))
         for scheme in _ROLES
+        if scheme != "IO"
     }
     return min(misfits, key=lambda scheme: misfits[scheme])
 
 
-def guess_scheme(labels: Iterable[str]) -> Scheme:
-    """Guesses the scheme from a label set; IOB1 and IOB2 have the same labels, and IOB2 is returned for both."""
-    prefixes = {split_tag(label)[0] for label in labels}
-    return "BIOES" if prefixes & {"E", "S"} else "BILOU" if prefixes & {"L", "U"} else "IOB2"
+def guess_scheme(labels: Iterable[str]) -> Scheme | None:
+    """Guesses the scheme from a label set; None for plain tags.
+
+    IOB1 and IOB2 have the same labels, as have IOE1 and IOE2: the second one is returned.
+
+    Examples:
+        >>> guess_scheme(["O", "B-PER", "I-PER"]), guess_scheme(["O", "PER", "LOC"]), guess_scheme(["NOUN", "VERB"])
+        ('IOB2', 'IO', None)
+    """
+    found = Counter(labels)
+    if not _has_prefixes(found):
+        return "IO" if _may_be_types(found) else None
+    prefixes = {split_tag(label)[0] for label in found if has_prefix(label)}
+    order: tuple[Scheme, ...] = ("IOB2", "IOE2", "BIOES", "BILOU", "BMES", "BMEWO")
+    return next((scheme for scheme in order if prefixes <= set(_ROLES[scheme])), "BIOES")
+
+
+def has_prefix(tag: str) -> bool:
+    """Whether a tag has a prefix of some scheme."""
+    return tag != "O" and _TAG.fullmatch(tag) is not None
+
+
+def _has_prefixes(tags: Counter[str]) -> bool:
+    """Whether tags have prefixes: more than half of them except ``O``, or there is nothing but ``O``."""
+    num_prefixed = sum(count for tag, count in tags.items() if has_prefix(tag))
+    rest = tags.total() - tags["O"]
+    return 2 * num_prefixed > rest or (rest == 0 and tags["O"] > 0)
+
+
+def _may_be_types(tags: Collection[str]) -> bool:
+    """Whether tags without prefixes are entity types and ``O``."""
+    return "O" in tags and not _PARTS_OF_SPEECH & set(tags)
 
 
 def find_problem(tags: Sequence[str], scheme: Scheme | None) -> tuple[int, str] | None:
@@ -109,24 +163,30 @@ def find_problems(tags: Sequence[str], scheme: Scheme | None) -> Iterator[tuple[
     if scheme is None:
         yield from ((i, "a tag") for i, tag in enumerate(tags) if not tag.strip())
         return
+    written = write_tags(find_spans(tags), len(tags), scheme) if scheme in _MIRRORED else tags
     for i, (before, tag) in enumerate(pairwise(("O", *tags))):
         if not is_tag(tag, scheme):
             prefixes = ", ".join(f"{prefix}-" for prefix in _ROLES[scheme])
-            yield i, f"O, or one of {prefixes} and a type ({scheme})"
+            yield i, f"O, or one of {prefixes} and a type ({scheme})" if prefixes else "O or a type without prefix (IO)"
+        elif tag != written[i]:
+            yield i, f"{written[i]} before what follows ({scheme})"
+        elif scheme in _MIRRORED:
+            continue
         elif not may_follow(before, tag, scheme):
             yield i, _say_expected(before, tag, scheme)
         elif i == len(tags) - 1 and not may_follow(tag, "O", scheme):
-            prefix, kind = split_tag(tag)
-            yield i, f"{_join_tag(_CLOSING[scheme][prefix], kind)} at the end of a sentence ({scheme})"
+            role, kind = _find_role(tag)
+            closing = _LETTERS[scheme]["S" if role == "B" else "E"]
+            yield i, f"{_join_tag(closing, kind)} at the end of a sentence ({scheme})"
 
 
 def _say_expected(before: str, tag: str, scheme: Scheme) -> str:
-    (before_prefix, before_kind), (prefix, kind) = split_tag(before), split_tag(tag)
-    if scheme in _CLOSING and before_prefix in ("B", "I"):
-        last = _join_tag(_CLOSING[scheme]["I"], before_kind)
-        return f"{_join_tag('I', before_kind)} or {last} after {before} ({scheme})"
-    opening = {"IOB1": {"B": "I"}, "IOB2": {"I": "B"}, "BIOES": {"I": "B", "E": "S"}, "BILOU": {"I": "B", "L": "U"}}
-    return f"{_join_tag(opening[scheme][prefix], kind)}, as no entity of this type comes right before ({scheme})"
+    (before_role, before_kind), (role, kind), letters = _find_role(before), _find_role(tag), _LETTERS[scheme]
+    if scheme in _CLOSED and before_role in "BI":
+        inside, last = (_join_tag(letters[part], before_kind) for part in "IE")
+        return f"{inside} or {last} after {before} ({scheme})"
+    opening = {"B": "I", "I": "B", "E": "S"}[role]
+    return f"{_join_tag(letters[opening], kind)}, as no entity of this type comes right before ({scheme})"
 
 
 @lru_cache(maxsize=4096)
@@ -134,6 +194,8 @@ def is_tag(tag: str, scheme: Scheme | None) -> bool:
     """Whether a tag belongs to the scheme, wherever it is; any non-empty tag is a plain tag."""
     if scheme is None:
         return bool(tag.strip())
+    if scheme == "IO":
+        return bool(tag.strip()) and ("-" not in tag or _TAG.fullmatch(tag) is None)
     return _TAG.fullmatch(tag) is not None and (tag == "O" or tag[0] in _ROLES[scheme])
 
 
@@ -144,21 +206,28 @@ def may_follow(before: str, tag: str, scheme: Scheme) -> bool:
     """
     if not is_tag(tag, scheme):
         return False
-    if not is_tag(before, scheme):
+    if scheme == "IO" or not is_tag(before, scheme):
         return True
     (role, kind), (before_role, before_kind) = _find_role(tag), _find_role(before)
-    is_open = before_role in "BI"
-    if scheme in ("IOB1", "IOB2"):
-        must_continue = "I" if scheme == "IOB2" else "B"
-        return role != must_continue or (is_open and kind == before_kind)
-    return (role in "IE" and kind == before_kind) if is_open else role in "OBS"
+    if scheme in _CLOSED:
+        is_open = before_role in "BI"
+        return (role in "IE" and kind == before_kind) if is_open else role in "OBS"
+    if scheme in _MIRRORED:
+        role, before_role, scheme = before_role.replace("E", "B"), role.replace("E", "B"), _MIRRORED[scheme]
+    must_continue = "I" if scheme == "IOB2" else "B"
+    return role != must_continue or (before_role in "BI" and kind == before_kind)
 
 
-def find_spans(tags: Sequence[str]) -> list[Span]:
+def find_spans(tags: Sequence[str], scheme: Scheme | None = None) -> list[Span]:
     """Parses entities in any mixture of prefixes, as conlleval does (Tjong Kim Sang and Buchholz 2000).
 
     A tag that should continue an entity but has none of its type before it opens one. This is `seqeval`'s default mode,
-    except that L is read as E and U as S, which `seqeval` supports in its strict mode only. Other prefixes are outside.
+    except that L is read as E, U and W as S, and M as I, which `seqeval` supports in its strict mode only or not at
+    all. Other prefixes are outside.
+
+    Args:
+        tags: of a sentence.
+        scheme: matters only if it is IO, whose tags have no prefixes.
 
     Examples:
         >>> find_spans(["B-PER", "I-PER", "O", "I-LOC"])
@@ -167,7 +236,7 @@ def find_spans(tags: Sequence[str]) -> list[Span]:
     spans, start = [], 0
     before, before_kind = "O", ""
     for end, tag in enumerate((*tags, "O")):
-        role, kind = _find_role(tag)
+        role, kind = _find_role(tag, scheme)
         is_new = kind != before_kind or role in "OBS" or before in "OES"
         if is_new and before != "O":
             spans.append(Span(before_kind, start, end))
@@ -187,7 +256,12 @@ def find_spans_strict(tags: Sequence[str], scheme: Scheme) -> list[Span]:
         [Span(type='PER', start=0, end=2)]
     """
     for tag in tags:
-        _check_tag(tag, scheme)
+        check_tag(tag, scheme)
+    if scheme == "IO":
+        return find_spans(tags, scheme)
+    if scheme in _MIRRORED:
+        mirrored = find_spans_strict([_mirror(tag) for tag in reversed(tags)], _MIRRORED[scheme])
+        return [Span(span.type, len(tags) - span.end, len(tags) - span.start) for span in reversed(mirrored)]
     spans: list[Span] = []
     start: int | None = None
     for end, (before, tag) in enumerate(pairwise(("O", *tags, "O"))):
@@ -215,14 +289,18 @@ def write_tags(spans: Sequence[Span], num_words: int, scheme: Scheme) -> list[st
         ['B-PER', 'L-PER', 'O', 'U-LOC']
     """
     tags = ["O"] * num_words
+    if scheme in _MIRRORED:
+        mirrored = [Span(span.type, num_words - span.end, num_words - span.start) for span in reversed(spans)]
+        return [_mirror(tag) for tag in reversed(write_tags(mirrored, num_words, _MIRRORED[scheme]))]
     before = Span("", -1, -1)
     for span in spans:
-        prefixes = ["I"] * (span.end - span.start)
+        roles = ["I"] * (span.end - span.start)
         if scheme != "IOB1" or (before.type, before.end) == (span.type, span.start):
-            prefixes[0] = "B"
-        if scheme in _CLOSING:
-            prefixes[-1] = _CLOSING[scheme][prefixes[-1]]
-        tags[span.start : span.end] = [_join_tag(prefix, span.type) for prefix in prefixes]
+            roles[0] = "B"
+        if scheme in _CLOSED:
+            roles[-1] = {"B": "S", "I": "E"}[roles[-1]]
+        is_bare, letters = scheme == "IO", _LETTERS[scheme]
+        tags[span.start : span.end] = [span.type if is_bare else _join_tag(letters[role], span.type) for role in roles]
         before = span
     return tags
 
@@ -237,61 +315,27 @@ def convert_tags(tags: Sequence[str], source: Scheme, target: Scheme) -> list[st
     problem = find_problem(tags, source)
     if problem is not None:
         raise InputError(f"tag {tags[problem[0]]!r} of word {problem[0] + 1}: expected {problem[1]}")
-    return write_tags(find_spans(tags), len(tags), target)
-
-
-def decode_tags(scores: npt.NDArray[np.floating], labels: Sequence[str], scheme: Scheme | None) -> IntArray:
-    """Returns the label ids of the best tag sequence that the scheme allows (Viterbi 1967), shape (W,).
-
-    Args:
-        scores: additive scores of each label (log probabilities or logits), shape (W, L).
-        labels: the tag of each column, in any order.
-        scheme: of the labels; plain tags are decoded by argmax.
-
-    Examples:
-        >>> decode_tags(np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 4.0]]), ["O", "B-PER", "I-PER"], "IOB2")
-        array([1, 2])
-    """
-    if scheme is None or len(scores) == 0:
-        return np.asarray(scores.argmax(axis=-1), dtype=np.int64)
-    penalties = _find_penalties(tuple(labels), scheme)
-    scores = np.maximum(scores.astype(np.float64), _LOWEST_SCORE)
-    origins = np.zeros(scores.shape, dtype=np.int64)
-    best = scores[0] + penalties[-1, :-1]
-    for i in range(1, len(scores)):
-        paths = best[:, None] + penalties[:-1, :-1]
-        origins[i] = paths.argmax(axis=0)
-        best = paths.max(axis=0) + scores[i]
-    best = best + penalties[:-1, -1]
-    if best.max() == -np.inf:
-        raise InputError(f"the labels {', '.join(labels)} allow no {len(scores)} tags in a row in {scheme}")
-    chosen = [int(best.argmax())]
-    for origin in origins[:0:-1]:
-        chosen.append(int(origin[chosen[-1]]))
-    return np.array(chosen[::-1], dtype=np.int64)
-
-
-@lru_cache(maxsize=16)
-def _find_penalties(labels: tuple[str, ...], scheme: Scheme) -> npt.NDArray[np.float64]:
-    """Returns 0 where a label may follow another, else -inf; the last row and column are the sentence's ends."""
-    for label in labels:
-        _check_tag(label, scheme)
-    tags = (*labels, "O")
-    is_allowed = [[may_follow(before, tag, scheme) for tag in tags] for before in tags]
-    return np.where(is_allowed, 0.0, -np.inf)
+    return write_tags(find_spans(tags, source), len(tags), target)
 
 
 @lru_cache(maxsize=4096)
-def _find_role(tag: str) -> tuple[str, str]:
-    prefix, kind = split_tag(tag)
+def _find_role(tag: str, scheme: Scheme | None = None) -> tuple[str, str]:
+    prefix, kind = split_tag(tag, scheme)
     return (_ANY_ROLE[prefix], kind) if prefix in _ANY_ROLE else ("O", "")
 
 
-def _check_tag(tag: str, scheme: Scheme) -> None:
+def check_tag(tag: str, scheme: Scheme) -> None:
+    """Rejects a tag that does not belong to a scheme, and an unknown scheme."""
     if scheme not in get_args(Scheme):
         raise InputError(f"the scheme must be one of {', '.join(get_args(Scheme))}, got {scheme!r}")
     if not is_tag(tag, scheme):
         raise InputError(f"{tag!r} is no tag of {scheme}: expected O, or one of {', '.join(_ROLES[scheme])} and a type")
+
+
+def _mirror(tag: str) -> str:
+    """A tag of IOB as IOE's, and the reverse."""
+    prefix, kind = split_tag(tag)
+    return _join_tag({"B": "E", "E": "B"}.get(prefix, prefix), kind)
 
 
 def _join_tag(prefix: str, kind: str) -> str:

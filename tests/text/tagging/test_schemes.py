@@ -10,25 +10,36 @@ from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import Entities
 
 from lit_mlm.errors import InputError
+from lit_mlm.text.tagging.decoding import decode_tags
 from lit_mlm.text.tagging.schemes import (
     Scheme,
     Span,
     convert_tags,
-    decode_tags,
     find_problem,
     find_problems,
     find_scheme,
     find_spans,
     find_spans_strict,
+    guess_scheme,
     may_follow,
     split_tag,
     write_tags,
 )
 
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
-PREFIXES = {"IOB1": "BI", "IOB2": "BI", "BIOES": "BIES", "BILOU": "BILU"}
+SCHEMES: tuple[Scheme, ...] = tuple(scheme for scheme in get_args(Scheme) if scheme != "IO")
+PREFIXES = {"IOB1": "BI", "IOB2": "BI", "IOE1": "IE", "IOE2": "IE"}
+PREFIXES |= {"BIOES": "BIES", "BILOU": "BILU", "BMES": "BMES", "BMEWO": "BMEW"}
 TYPES = ("PER", "LOC", "art-work")
-REFERENCES = {name: getattr(seqeval_schemes, {"BIOES": "IOBES"}.get(name, name)) for name in SCHEMES}
+REFERENCES = {
+    name: getattr(seqeval_schemes, {"BIOES": "IOBES", "BMES": "IOBES", "BMEWO": "IOBES"}.get(name, name))
+    for name in SCHEMES
+}
+RENAMED = {"L": "E", "U": "S", "W": "S", "M": "I"}
+"""Prefixes that seqeval does not know, as those that it does."""
+
+
+def rename(tags: list[str]) -> list[str]:
+    return [RENAMED.get(tag[0], tag[0]) + tag[1:] for tag in tags]
 
 
 def cut(*sentences: str) -> list[list[str]]:
@@ -66,7 +77,10 @@ def find_reference(tags: list[str]) -> list[Span]:
 
 
 def find_strict_reference(tags: list[str], scheme: Scheme) -> list[Span]:
-    (entities,) = Entities([tags], REFERENCES[scheme]).entities
+    if scheme == "IOE1":  # seqeval's makes one entity of two; it is IOB1 from the right
+        found = find_strict_reference([("B" if tag[0] == "E" else tag[0]) + tag[1:] for tag in reversed(tags)], "IOB1")
+        return [Span(span.type, len(tags) - span.end, len(tags) - span.start) for span in reversed(found)]
+    (entities,) = Entities([tags if scheme == "BILOU" else rename(tags)], REFERENCES[scheme]).entities
     return [Span(entity.tag, entity.start, entity.end) for entity in entities]
 
 
@@ -84,11 +98,9 @@ def test_spans_equal_seqeval_s_in_any_mixture_of_prefixes() -> None:
         assert find_spans(tags) == find_reference(tags)
 
 
-def test_last_and_unit_are_end_and_single() -> None:
-    """By default seqeval knows neither L nor U, so it gets them by the names that it knows."""
-    for tags in draw_sentences(["O", *(f"{prefix}-{kind}" for kind in TYPES for prefix in "BIESLU")]):
-        renamed = [tag.replace("L-", "E-").replace("U-", "S-") for tag in tags]
-        assert find_spans(tags) == find_reference(renamed)
+def test_other_letters_have_the_roles_of_bioes() -> None:
+    for tags in draw_sentences(["O", *(f"{prefix}-{kind}" for kind in TYPES for prefix in "BIESLUMW")]):
+        assert find_spans(tags) == find_reference(rename(tags))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -101,10 +113,10 @@ def test_strict_spans_equal_seqeval_s(scheme: Scheme) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_strict_spans_refuse_tags_of_other_schemes(scheme: Scheme) -> None:
-    for tag in ("X-PER", "B-", "O-PER", *(() if scheme == "BILOU" else ("U-PER",))):
+    for tag in ("X-PER", "B-", "O-PER", *(() if "L" in PREFIXES[scheme] else ("L-PER",))):
         with pytest.raises(InputError, match=f"{tag!r} is no tag of {scheme}"):
             find_spans_strict(["O", tag], scheme)
-    with pytest.raises(InputError, match="scheme must be one of IOB1, IOB2, BIOES, BILOU, got 'IOBES'"):
+    with pytest.raises(InputError, match=r"scheme must be one of IOB1, IOB2, IOE1, .*, got 'IOBES'"):
         find_spans_strict(["O"], "IOBES")  # type: ignore[arg-type]
 
 
@@ -134,6 +146,19 @@ def test_conversion_by_hand() -> None:
     assert convert_tags(iob2, "IOB2", "BIOES") == bioes
     assert convert_tags(bioes, "BIOES", "BILOU") == bilou
     assert convert_tags(bilou, "BILOU", "IOB1") == iob1
+    (ioe1, ioe2, bmes, bmewo, io) = cut(
+        "E-PER I-PER I-PER I-LOC O I-PER I-PER I-PER",
+        "E-PER I-PER E-PER E-LOC O I-PER I-PER E-PER",
+        "S-PER B-PER E-PER S-LOC O B-PER M-PER E-PER",
+        "W-PER B-PER E-PER W-LOC O B-PER M-PER E-PER",
+        "PER PER PER LOC O PER PER PER",
+    )
+    assert convert_tags(iob1, "IOB1", "IOE1") == ioe1
+    assert convert_tags(ioe1, "IOE1", "IOE2") == ioe2
+    assert convert_tags(ioe2, "IOE2", "BMES") == bmes
+    assert convert_tags(bmes, "BMES", "BMEWO") == bmewo
+    assert convert_tags(bmewo, "BMEWO", "IO") == io  # neighbouring entities of a type merge
+    assert convert_tags(io, "IO", "IOB2") == ["B-PER", "I-PER", "I-PER", "B-LOC", "O", "B-PER", "I-PER", "I-PER"]
     assert write_tags([], 2, "IOB2") == ["O", "O"]
 
 
@@ -175,7 +200,15 @@ def test_scheme_of_conll_2003_in_both_layouts() -> None:
         ([["O", "S-LOC"]], "BIOES"),
         ([["O", "U-LOC"]], "BILOU"),
         ([["B", "I", "O", "B"]], "IOB2"),
-        ([["PER-B", "PER-I", "O"]], None),
+        ([["I-LOC", "E-LOC", "O"], ["E-PER"]], "IOE2"),
+        ([["I-LOC", "I-LOC", "O"], ["E-PER", "I-PER"]], "IOE1"),
+        ([["B-LOC", "M-LOC", "E-LOC", "O"], ["S-PER"]], "BMES"),
+        ([["B-LOC", "M-LOC", "E-LOC", "O"], ["W-PER"]], "BMEWO"),
+        ([["O", "PER", "PER", "LOC"]], "IO"),
+        ([["O", "O", "person-actor"]], "IO"),
+        ([["PER", "LOC"]], None),
+        ([["O", "NOUN", "VERB"]], None),
+        ([["O", *map(str, range(200))]], None),  # words
     ],
 )
 def test_scheme_of_little(sentences: list[list[str]], expected: Scheme | None) -> None:
@@ -205,6 +238,11 @@ def test_scheme_of_little(sentences: list[list[str]], expected: Scheme | None) -
         ("BILOU", "B-PER B-PER", 1, "I-PER or L-PER after B-PER"),
         ("BILOU", "O B-PER", 1, "U-PER at the end"),
         ("BILOU", "O S-PER", 1, "O, or one of B-, I-, L-, U- and a type (BILOU)"),
+        ("BMES", "B-PER O", 1, "M-PER or E-PER after B-PER"),
+        ("BMEWO", "O B-PER", 1, "W-PER at the end"),
+        ("IOE2", "I-PER O", 0, "E-PER before what follows (IOE2)"),
+        ("IOE1", "E-PER O", 0, "I-PER before what follows (IOE1)"),
+        ("IOE2", "B-PER O", 0, "O, or one of I-, E- and a type (IOE2)"),
     ],
 )
 def test_problem_is_named(scheme: Scheme, tags: str, index: int, expected: str) -> None:
@@ -212,6 +250,35 @@ def test_problem_is_named(scheme: Scheme, tags: str, index: int, expected: str) 
     assert problem is not None
     assert problem[0] == index
     assert problem[1].startswith(expected)
+
+
+def test_labels_without_prefixes_are_entities_of_neighbouring_words() -> None:
+    tags = ["PER", "PER", "LOC", "O", "LOC", "art-work"]
+    spans = [Span("PER", 0, 2), Span("LOC", 2, 3), Span("LOC", 4, 5), Span("art-work", 5, 6)]
+    assert find_spans(tags, "IO") == find_spans_strict(tags, "IO") == spans
+    assert write_tags(spans, 6, "IO") == tags
+    assert find_problem(tags, "IO") is None
+    assert find_problem(["PER", "B-PER"], "IO") == (1, "O or a type without prefix (IO)")
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("O B-X I-X", "IOB2"),
+        ("O I-X E-X", "IOE2"),
+        ("O B-X I-X E-X S-X", "BIOES"),
+        ("O B-X I-X L-X U-X", "BILOU"),
+        ("O B-X M-X E-X S-X", "BMES"),
+        ("O B-X M-X E-X W-X", "BMEWO"),
+        ("O PER LOC", "IO"),
+        ("NN VB O", None),
+        ("N V O , !", None),
+        ("PER LOC", None),
+        ("", None),
+    ],
+)
+def test_scheme_of_a_label_set(labels: str, expected: Scheme | None) -> None:
+    assert guess_scheme(labels.split()) == expected
 
 
 def test_problems_are_named_in_their_order() -> None:
@@ -231,8 +298,7 @@ def test_there_is_no_problem_just_where_tags_say_what_they_would_be_written_as(s
     num_right = 0
     for size in range(5):
         for tags in map(list, product(list_labels(scheme, ("X", "Y")), repeat=size)):
-            renamed = [tag.replace("L-", "E-").replace("U-", "S-") for tag in tags]
-            is_right = write_tags(find_reference(renamed), size, scheme) == tags
+            is_right = write_tags(find_reference(rename(tags)), size, scheme) == tags
             assert (find_problem(tags, scheme) is None) == is_right, tags
             num_right += is_right
             if is_right:
@@ -243,8 +309,7 @@ def test_there_is_no_problem_just_where_tags_say_what_they_would_be_written_as(s
 def is_right(labels: list[str], scheme: Scheme, ids: tuple[int, ...]) -> bool:
     """By seqeval alone: writing down what it finds gives the same tags."""
     tags = [labels[i] for i in ids]
-    renamed = [tag.replace("L-", "E-").replace("U-", "S-") for tag in tags]
-    return write_tags(find_reference(renamed), len(tags), scheme) == tags
+    return write_tags(find_reference(rename(tags)), len(tags), scheme) == tags
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
