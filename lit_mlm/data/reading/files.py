@@ -77,12 +77,16 @@ class Line(NamedTuple):
     bad: BadRecordError | None = None
 
 
-def find_files(patterns: Sequence[str], option: str) -> list[Path]:
+def find_files(
+    patterns: Sequence[str], option: str, suffixes: Sequence[str] = SUFFIXES, is_strict: bool = True
+) -> list[Path]:
     """The files that match patterns, each file once, sorted by name within each pattern.
 
     Args:
         patterns: files, folders (all supported files below them), or patterns with ``*``, ``?``, ``**``.
         option: that holds the patterns, for messages.
+        suffixes: of the supported files.
+        is_strict: rejects other files, also where they are named or match a pattern.
     """
     files: dict[Path, Path] = {}
     for pattern in patterns:
@@ -93,15 +97,15 @@ def find_files(patterns: Sequence[str], option: str) -> list[Path]:
             names = glob.glob(whole, recursive=True)  # noqa: PTH207 (skips hidden files, unlike Path.glob)
         found = sorted(Path(name) for name in names if Path(name).is_file())
         if path.is_dir():
-            found = [file for file in found if get_kind(file) in SUFFIXES]
+            found = [file for file in found if get_kind(file) in suffixes]
         if not found:
             if path.is_dir():
-                raise InputError(f"{option}: the folder {pattern} has no {', '.join(SUFFIXES)} file")
+                raise InputError(f"{option}: the folder {pattern} has no {', '.join(suffixes)} file")
             raise InputError(f"{option}: no file matches {pattern}{_suggest_beside(path)}")
         for file in found:
-            if get_kind(file) not in SUFFIXES:
+            if is_strict and get_kind(file) not in suffixes:
                 raise InputError(
-                    f"{option}: {file} has an unsupported file type; supported are {', '.join(SUFFIXES)}, also "
+                    f"{option}: {file} has an unsupported file type; supported are {', '.join(suffixes)}, also "
                     f"compressed ({', '.join(COMPRESSIONS)})"
                 )
             files.setdefault(file.resolve(), file)

@@ -1,15 +1,21 @@
 """CoNLL-2003 (Tjong Kim Sang and De Meulder 2003) and data in its layout."""
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-from lit_mlm.data.reading.files import COMPRESSIONS, OnBad, check_encoding, get_kind, refuse
+from lit_mlm.data.reading.files import COMPRESSIONS, OnBad, check_encoding, find_files, get_kind
+from lit_mlm.data.reading.sources import refuse_shared_files
 from lit_mlm.data.tagged.columns import read_columns
+from lit_mlm.data.tagged.layouts import ColumnOptions
 from lit_mlm.data.tagged.module import TaggedDataModule
-from lit_mlm.data.tagged.sentences import TaggedSentence, load_sentences, read_sentences
+from lit_mlm.data.tagged.reports import warn
+from lit_mlm.data.tagged.sentences import TaggedSentence, hold_out, load_sentences, read_sentences
 from lit_mlm.errors import InputError
-from lit_mlm.options import refuse_without
+from lit_mlm.options import Count, Rate, refuse_without
 from lit_mlm.text.tagging.schemes import Scheme
 
 HUB_ID = "lhoestq/conll2003"
@@ -19,20 +25,33 @@ FILES = {
     "val": ("eng.testa", "valid.txt", "valid.jsonl"),
     "test": ("eng.testb", "test.txt", "test.jsonl"),
 }
-"""Possible file names of each split."""
+"""File names of each split that are looked for first."""
+
+SPLIT_NAMES = {
+    "train": ("train",),
+    "val": ("valid", "validation", "val", "dev", "devel", "testa"),
+    "test": ("test", "testb"),
+}
+"""Words in other file names of each split, such as ``esp.testa`` and ``en_ewt-ud-dev.conllu``."""
+
+RECORDS = (".jsonl", ".json", ".parquet")
+COLUMN_FILES = (".txt", ".tsv", ".conll", ".conllu", ".conllup", ".bio", ".iob", ".iob2", ".bioes", ".ner", ".pos")
+"""Suffixes of files with columns; those of `data_dir` may also end in the name of a split."""
 
 HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 COLUMNS: dict[str, Literal["second", "third", "last"]] = {"ner": "last", "pos": "second", "chunk": "third"}
-"""The column of each task's tags."""
+"""The column of each task's tags, where the first one has the words."""
 
 
 class CoNLLDataModule(TaggedDataModule):
-    """Tagged sentences from the Hub, or from a folder with a file for each split.
+    """Tagged sentences from the Hub, from files, or from a folder with a file for each split.
 
-    The files are those of CoNLL-2003 (``eng.train``, ``eng.testa``, ``eng.testb``); ``train.txt``, ``valid.txt`` and
-    ``test.txt`` with a word and its tags per line; or ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl`` with a
-    sentence per line. They may be compressed.
+    Files have a word and its tags per line, or a sentence per record: its words and tags, or a text with labelled spans
+    of characters, as doccano, Prodigy and Label Studio export them. They may be compressed. In `data_dir` the files are
+    those of CoNLL-2003 (``eng.train``, ``eng.testa``, ``eng.testb``); ``train.txt``, ``valid.txt`` and ``test.txt``;
+    ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl``; or others with the name of a split in theirs. Without
+    validation sentences, `val_fraction` of the training documents is held out.
 
     Args:
         task: tags to use: ``ner``, entities (last column of a file), ``pos``, parts of speech (second column), or
@@ -41,9 +60,18 @@ class CoNLLDataModule(TaggedDataModule):
         dataset_revision: revision of `dataset`.
         subset: configuration of `dataset`, if it has several.
         data_dir: folder with the files, in place of `dataset`.
-        words_column: column of the words in JSON lines or `dataset`; by default ``tokens``.
-        tags_column: column of the tags; by default ``ner_tags``, ``pos_tags`` or ``chunk_tags``.
+        words_column: column of the words, or of the text, in JSON lines or `dataset`; by default ``tokens``.
+        tags_column: column of the tags, or of the spans; by default ``ner_tags``, ``pos_tags`` or ``chunk_tags``.
         encoding: of the files.
+        word_column: column of the words in files with columns: its number, from 1, or its name in a header; by default
+            the first, or the second after one that counts words.
+        tag_column: column of the tags; by default as `task` says.
+        train_files: files, folders or patterns to train on, in place of `data_dir` and `dataset`.
+        val_files: to validate on.
+        test_files: to test on.
+        val_fraction: fraction of the training documents to validate on if there is no file for it; of the sentences if
+            documents have no boundaries.
+        split_seed: seed of the choice.
 
     Examples:
         >>> from tempfile import TemporaryDirectory
@@ -63,62 +91,152 @@ class CoNLLDataModule(TaggedDataModule):
         words_column: str | None = None,
         tags_column: str | None = None,
         encoding: str = "utf-8",
+        word_column: Count | str | None = None,
+        tag_column: Count | str | None = None,
+        train_files: list[str] | str | None = None,
+        val_files: list[str] | str | None = None,
+        test_files: list[str] | str | None = None,
+        val_fraction: Rate = 0.1,
+        split_seed: int = 42,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("dataset", dataset), ("dataset_revision", dataset_revision), ("subset", subset)):
-            if data_dir is not None and value is not None:
-                raise InputError(
-                    f"data.data_dir ({data_dir}) and data.{name} ({value}) are mutually exclusive: both say where the "
-                    "sentences are"
-                )
+        given = {"train": train_files, "val": val_files, "test": test_files}
+        self.files = {split: [names] if isinstance(names, str) else names for split, names in given.items() if names}
+        folder = {"data_dir": data_dir}
+        files: dict[str, Any] = {f"{split}_files": names for split, names in given.items()}
+        hub = {"dataset": dataset, "dataset_revision": dataset_revision, "subset": subset}
+        for ours, others in ((folder, hub | files), (files, hub)):
+            for name, value in ours.items():
+                for other, theirs in others.items():
+                    if value is not None and theirs is not None:
+                        raise InputError(
+                            f"data.{name} ({value}) and data.{other} ({theirs}) are mutually exclusive: both say where "
+                            "the sentences are"
+                        )
         check_encoding(encoding)
-        refuse_without("data.data_dir", data_dir, encoding=None if encoding == "utf-8" else encoding)
+        place = data_dir or self.files or None
+        refuse_without("data.data_dir", place, encoding=None if encoding == "utf-8" else encoding)
+        refuse_without("data.data_dir", place, word_column=word_column, tag_column=tag_column)
+        self.columns = ColumnOptions(word_column, tag_column)
         self.task, self.data_dir = task, data_dir
         self.hub = dataset or HUB_ID, dataset_revision, subset
         self.words_column, self.tags_column, self.encoding = words_column, tags_column, encoding
+        self.val_fraction, self.split_seed = val_fraction, split_seed
 
     def load_sentences(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
         """Reads the sentences of splits."""
-        return {split: self._read_split(split) for split in sorted(splits)}
+        if self.data_dir is None and not self.files:
+            return {split: self.collect_sentences(split, partial(self._read_hub, split)) for split in sorted(splits)}
+        files = {split: self._find_files(split) for split in ("train", "val", "test")}
+        refuse_shared_files({f"data.{split}_files": found for split, found in files.items()})
+        has_val = bool(files["val"])
+        needed = {split if has_val or split == "test" else "train" for split in splits}
+        for split in needed:
+            if not files[split]:
+                self._refuse_missing(split)
+        loaded = {
+            split: self.collect_sentences(split, partial(self._read_files, files[split])) for split in sorted(needed)
+        }
+        if "train" in needed and not has_val and (len(loaded["train"]) > 1 or "val" in splits):
+            loaded |= self._hold_out(loaded["train"])
+        return loaded
 
     def find_scheme(self, sentences: Collection[TaggedSentence]) -> Scheme | None:
         """The scheme of the tags; entities and chunks must have one, parts of speech must not."""
         task, scheme = self.task, super().find_scheme(sentences)
+        if task == "pos" and scheme == "IO":
+            return None  # a part of speech may be named O
         if (scheme is None) != (task == "pos"):
             sentence = next(sentence for sentence in sentences if sentence.words)
             found = "plain, as in pos" if scheme is None else f"of entities ({scheme}), as in ner"
             raise InputError(f"data.task is {task}, but most tags are {found}, from {sentence.locate(0)} on")
         return scheme
 
-    def _read_split(self, split: str) -> list[TaggedSentence]:
-        bad = None if self.bad_records is None else self.bad_records.setdefault(split, [])
-        return list(self._iterate(split, refuse if bad is None else bad.append))
+    def _read_hub(self, split: str, on_bad: OnBad) -> Iterator[TaggedSentence]:
+        """The sentences of a split on the Hub."""
+        dataset, revision, subset = self.hub
+        return load_sentences(
+            dataset, HUB_SPLITS[split], *self._list_columns, revision, subset, self.tags.labels, on_bad
+        )
 
-    def _iterate(self, split: str, on_bad: OnBad) -> Iterator[TaggedSentence]:
-        columns, names = (self.words_column or "tokens", self.tags_column or f"{self.task}_tags"), self.tags.labels
+    def _find_files(self, split: str) -> list[Path]:
+        """The files of a split, none if it has none."""
+        if self.data_dir is not None:
+            return find_in_folder(Path(self.data_dir).expanduser(), split)
+        suffixes = (*COLUMN_FILES, *RECORDS)
+        return find_files(self.files.get(split, []), f"data.{split}_files", suffixes, is_strict=False)
+
+    def _refuse_missing(self, split: str) -> NoReturn:
         if self.data_dir is None:
-            dataset, revision, subset = self.hub
-            return load_sentences(dataset, HUB_SPLITS[split], *columns, revision, subset, names, on_bad)
-        file = find_file(Path(self.data_dir).expanduser(), split)
-        if get_kind(file) == ".jsonl":
-            return read_sentences(file, *columns, self.encoding, names, on_bad)
-        for name in ("words_column", "tags_column"):
-            if getattr(self, name) is not None:
-                raise InputError(
-                    f"data.{name} ({getattr(self, name)}) has no effect on {file}, whose columns have no names"
-                )
-        return read_columns(file, COLUMNS[self.task], self.encoding, on_bad)
+            raise InputError(f"no {split} sentences: give data.{split}_files")
+        raise InputError(
+            f"data.data_dir {self.data_dir}: the {split} split needs one of {', '.join(FILES[split])}, or another file "
+            f"with {' or '.join(SPLIT_NAMES[split])} in its name; or name it by data.{split}_files"
+        )
+
+    def _read_files(self, files: Sequence[Path], on_bad: OnBad) -> Iterator[TaggedSentence]:
+        """The sentences of files, whose documents are numbered on."""
+        start = end = 0
+        for file in files:
+            for sentence in self._read_file(file, on_bad):
+                document = None if sentence.document is None else start + sentence.document
+                end = end if document is None else document + 1
+                yield replace(sentence, document=document) if start else sentence
+            start = end
+
+    def _read_file(self, file: Path, on_bad: OnBad) -> Iterator[TaggedSentence]:
+        is_records = get_kind(file) in RECORDS
+        owner, suffixes = (self.columns, ("_column", "s_column")) if is_records else (self, ("s_column", "_column"))
+        for kind in ("word", "tag"):
+            wrong, right = (f"{kind}{suffix}" for suffix in suffixes)
+            if getattr(owner, wrong) is not None:
+                found = f"data.{wrong} ({getattr(owner, wrong)}) has no effect on {file}"
+                raise InputError(f"{found}, whose columns data.{right} names")
+        if is_records:
+            return read_sentences(file, *self._list_columns, self.encoding, self.tags.labels, on_bad)
+        if get_kind(file) == ".csv":
+            raise InputError(f"{file}: columns separated by commas are not supported; separate them by tabs (.tsv)")
+        return read_columns(file, COLUMNS[self.task], self.encoding, on_bad, self.columns)
+
+    def _hold_out(self, sentences: Sequence[TaggedSentence]) -> dict[str, list[TaggedSentence]]:
+        """Splits validation sentences off the training sentences."""
+        train, val = hold_out(sentences, self.val_fraction, self.split_seed)
+        warn("no file for the val split: %d of %d sentences of train held out", len(val), len(sentences))
+        return {"train": train, "val": val}
+
+    @property
+    def _list_columns(self) -> tuple[str, str]:
+        """The columns of records with the words and tags of a sentence."""
+        return self.words_column or "tokens", self.tags_column or f"{self.task}_tags"
 
 
-def find_file(folder: Path, split: str) -> Path:
-    """The file of a split: exactly one of the names of `FILES`, compressed or not."""
-    paths = [folder / f"{name}{suffix}" for name in FILES[split] for suffix in ("", *COMPRESSIONS)]
-    found = [path for path in paths if path.is_file()]
-    if not found:
-        raise InputError(f"data.data_dir {folder}: the {split} split needs one of {', '.join(FILES[split])}")
+def find_in_folder(folder: Path, split: str) -> list[Path]:
+    """The file of a split, compressed or not: one of `FILES`, or else the only one with a name of the split in its own.
+
+    Returns:
+        One file, or none.
+    """
+    known = [folder / f"{name}{suffix}" for name in FILES[split] for suffix in ("", *COMPRESSIONS)]
+    found = [path for path in known if path.is_file()]
+    if not found and folder.is_dir():
+        found = sorted(path for path in folder.iterdir() if path.is_file() and guess_split(path) == split)
     if len(found) > 1:
         raise InputError(
-            f"data.data_dir {folder}: {' and '.join(path.name for path in found)} are both the {split} split"
+            f"data.data_dir {folder}: {' and '.join(path.name for path in found)} are both the {split} split; name the "
+            f"right one by data.{split}_files"
         )
-    return found[0]
+    return found
+
+
+def guess_split(path: Path) -> str | None:
+    """The split that a file of a known kind is named after; None if it is none, or several.
+
+    >>> guess_split(Path("en_ewt-ud-dev.conllu.gz")), guess_split(Path("esp.train")), guess_split(Path("train_dev.tsv"))
+    ('val', 'train', None)
+    """
+    names = set(re.split(r"[^a-z]+", path.name.lower()))
+    splits = [split for split, known in SPLIT_NAMES.items() if names & {*known}]
+    kind = get_kind(path)
+    is_known = kind in (*COLUMN_FILES, *RECORDS) or any(kind[1:] in known for known in SPLIT_NAMES.values())
+    return splits[0] if is_known and len(splits) == 1 else None

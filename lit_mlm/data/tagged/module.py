@@ -16,7 +16,7 @@ from lit_mlm.data.batches import LengthSampler
 from lit_mlm.data.packed import PackedExamples, check_pack_length, describe_packing, pack_examples
 from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad
 from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
-from lit_mlm.data.tagged.labels import find_labels, number_tags, require_same_labels
+from lit_mlm.data.tagged.labels import find_doubts, find_labels, number_tags, require_same_labels
 from lit_mlm.data.tagged.reports import warn_of_labels, warn_of_misplaced, warn_of_skipped
 from lit_mlm.data.tagged.schemes import (
     blank_tags,
@@ -156,8 +156,8 @@ class TaggedDataModule(TextDataModule):
         read = {split: convert_sentences(sentences, *options) for split, sentences in self._read.items()}
         self.labels = self._choose_labels(stage, read["train"].sentences if "train" in read else [])
         owner = "data.labels" if self.tags.labels else "the training split" if "train" in read else "the model"
-        if has_tags:
-            warn_of_labels(self.labels, read["train"].sentences if "train" in read else [], self.scheme)
+        if has_tags and "train" in read:
+            warn_of_labels(find_doubts(self.labels, read["train"].sentences, self.scheme))
         for split in self.find_splits(stage):
             warn_of_skipped(split, self._skipped.get(split, []))
             warn_of_misplaced(split, read[split].misplaced)

@@ -6,20 +6,14 @@ from collections.abc import Sequence
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_mlm.data.reading.files import BadRecordError
-from lit_mlm.data.tagged.labels import find_doubts
-from lit_mlm.data.tagged.sentences import TaggedSentence
-from lit_mlm.text.tagging.schemes import Scheme
 
 log = logging.getLogger(__name__)
 
 
-def warn_of_labels(labels: Sequence[str], train: Sequence[TaggedSentence], scheme: Scheme | None) -> None:
+def warn_of_labels(doubts: str | None) -> None:
     """Warns of labels that are probably those of a wrong column."""
-    doubts = find_doubts(labels, train, scheme)
     if doubts is not None:
-        warn(
-            "train: %s; if another column or field has the tags, name it by data.tag_column or data.tags_column", doubts
-        )
+        warn("train: %s; data.tag_column or data.tags_column names the column of the tags", doubts)
 
 
 def warn_of_skipped(split: str, records: Sequence[BadRecordError]) -> None:

@@ -13,6 +13,8 @@ from datasets import ClassLabel
 from lit_mlm.data.reading.files import BadRecordError, OnBad, map_records, refuse
 from lit_mlm.data.reading.hub import load_split
 from lit_mlm.data.reading.readers import Row, describe_missing, read_rows
+from lit_mlm.data.tagged.reports import warn
+from lit_mlm.data.tagged.spans import SPAN_FIELDS, SpanReader
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
 
@@ -27,6 +29,7 @@ class TaggedSentence:
         place: file or row, for messages.
         first_line: line of the first word in a column file; None for other files.
         document: number shared by the consecutive sentences of a document; None if documents have no boundaries.
+        lines: of the words in a column file, if there are other lines between them.
     """
 
     words: Sequence[str]
@@ -34,12 +37,14 @@ class TaggedSentence:
     place: str
     first_line: int | None = None
     document: int | None = None
+    lines: Sequence[int] | None = None
 
     def locate(self, word: int) -> str:
         """The place of a word, for messages."""
         if self.first_line is None:
             return f"{self.place}, word {word + 1} ({self.words[word]!r})"
-        return f"{self.place}, line {self.first_line + word} ({self.words[word]!r})"
+        line = self.first_line + word if self.lines is None else self.lines[word]
+        return f"{self.place}, line {line} ({self.words[word]!r})"
 
 
 def hash_sentences(sentences: Iterable[TaggedSentence]) -> str:
@@ -59,7 +64,7 @@ def number_documents(sentences: Sequence[TaggedSentence]) -> IntArray:
         place = sentences[documents.index(None)].place
         raise InputError(
             f"data.context_tokens needs document boundaries, which {place} does not have: column files mark them with "
-            "-DOCSTART- lines"
+            "-DOCSTART- lines, or # newdoc in CoNLL-U"
         )
     return np.array(documents, dtype=np.int64)
 
@@ -93,6 +98,32 @@ def make_sentence(row: Row, words_column: str, tags_column: str, names: Sequence
     return TaggedSentence(words, named, row.place)
 
 
+def hold_out(
+    sentences: Sequence[TaggedSentence], fraction: float, seed: int
+) -> tuple[list[TaggedSentence], list[TaggedSentence]]:
+    """Splits sentences at random by document, or by sentence if there are not two documents.
+
+    Args:
+        sentences: in order, at least two.
+        fraction: of the documents, or of the sentences, that are held out, at least one, in (0, 1).
+        seed: of the choice.
+
+    Returns:
+        The rest and what is held out, each in order.
+    """
+    documents = [sentence.document for sentence in sentences]
+    units = list(range(len(sentences))) if None in documents or len(set(documents)) < 2 else documents
+    names = list(dict.fromkeys(units))
+    size = max(1, round(fraction * len(names)))
+    if size >= len(names):
+        raise InputError(
+            f"{len(names)} sentences for training are too few to hold out {size} for validation; give data.val_files"
+        )
+    chosen = {names[i] for i in np.random.default_rng(seed).permutation(len(names))[:size].tolist()}
+    rest = [sentence for sentence, unit in zip(sentences, units, strict=True) if unit not in chosen]
+    return rest, [sentence for sentence, unit in zip(sentences, units, strict=True) if unit in chosen]
+
+
 def read_sentences(
     path: Path,
     words_column: str,
@@ -103,10 +134,23 @@ def read_sentences(
 ) -> Iterator[TaggedSentence]:
     """Yields the sentences of a file, one per record of JSON lines, a JSON array or Parquet.
 
-    Columns and names are those of `make_sentence`, the other arguments those of `read_rows`.
+    A record has lists in two columns as in `make_sentence`, or a text and labelled spans of characters, as annotation
+    tools export them (`SpanReader`). A line tells of spans that don't fit words. The other arguments are those of
+    `read_rows`.
     """
-    columns = words_column, tags_column, names
-    return map_records(lambda row: make_sentence(row, *columns), read_rows(path, encoding, on_bad=on_bad), on_bad)
+    spans = SpanReader((words_column, "text"), (tags_column, *SPAN_FIELDS))
+
+    def read(row: Row) -> TaggedSentence | None:
+        has_lists = isinstance(row.fields.get(words_column), list) and tags_column in row.fields
+        if has_lists or not spans.fits(row):
+            return make_sentence(row, words_column, tags_column, names)
+        found = spans.read(row)
+        return None if found is None else TaggedSentence(*found, row.place)
+
+    found = map_records(read, read_rows(path, encoding, on_bad=on_bad), on_bad)
+    yield from (sentence for sentence in found if sentence is not None)
+    for note in spans.describe():
+        warn("%s: %s", path, note)
 
 
 def load_sentences(
