@@ -12,6 +12,15 @@ class InputError(ValueError):
     """
 
 
+def refuse_text(name: str, texts: object) -> None:
+    """Rejects a text where a list of texts is expected, which would otherwise be read character by character.
+
+    >>> refuse_text("texts", ["one text"])
+    """
+    if isinstance(texts, str | bytes):
+        raise InputError(f"{name} must be a list, got the text {texts!r:.60}; put it in a list: [{texts!r:.60}]")
+
+
 def suggest(name: str, valid: Iterable[str]) -> str:
     """Returns ``; did you mean X?`` for the closest valid name, or an empty string.
 

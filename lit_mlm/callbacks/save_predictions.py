@@ -13,6 +13,7 @@ from lit_mlm.callbacks.save_results import get_run_folder
 from lit_mlm.errors import InputError
 from lit_mlm.inference.tag import group_words
 from lit_mlm.runs.atomic import write_lines
+from lit_mlm.text.tagging.schemes import Scheme
 
 Tagged = tuple[list[str], list[float]]
 """The tags of a sentence's words and their probabilities."""
@@ -56,11 +57,11 @@ class SavePredictions(Callback):
         if trainer.is_global_zero and words is None:
             write_lines(self.path, (json.dumps(found[index], ensure_ascii=False) for index in sorted(found)))
         elif trainer.is_global_zero:
-            write_lines(self.path, format_sentences(words, found, is_plain=trainer.datamodule.scheme is None))
+            write_lines(self.path, format_sentences(words, found, trainer.datamodule.scheme))
 
 
-def format_sentences(words: Sequence[Sequence[str]], found: dict[int, Tagged], is_plain: bool) -> Iterator[str]:
-    """Yields a JSON object for each sentence, given predictions by sentence index.
+def format_sentences(words: Sequence[Sequence[str]], found: dict[int, Tagged], scheme: Scheme | None) -> Iterator[str]:
+    """Yields a JSON object for each sentence, given predictions by sentence index; `scheme` is that of the tags.
 
     Raises:
         RuntimeError: if tags of a sentence are missing.
@@ -69,6 +70,6 @@ def format_sentences(words: Sequence[Sequence[str]], found: dict[int, Tagged], i
         tags, scores = found.get(index, ([], []))
         if len(tags) != len(sentence):
             raise RuntimeError(f"sentence {index} has {len(sentence)} words, but {len(tags)} tags were predicted")
-        tagged = group_words(sentence, tags, np.array(scores, dtype=np.float32), is_plain)
+        tagged = group_words(sentence, tags, np.array(scores, dtype=np.float32), scheme)
         record = {"words": tagged.words, "tags": tagged.tags, "entities": tagged.entities}
         yield json.dumps(record, ensure_ascii=False)

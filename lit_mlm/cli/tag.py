@@ -1,5 +1,6 @@
 """`python -m lit_mlm tag`: tags texts, sentences of words, or the words of a column file."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -39,7 +40,13 @@ def make_parser() -> CommandParser:
         metavar="FILE",
         help="tag each line of .txt files, and each record of .jsonl files: its text, or its tokens as words",
     )
-    parser.add_argument("--columns", metavar="FILE", help="append a column of tags for the words in the first column")
+    parser.add_argument("--columns", metavar="FILE", help="append a column of tags for the words in another column")
+    parser.add_argument(
+        "--word_column", metavar="COLUMN", help="number of the column of words in --columns, or its name in a header"
+    )
+    parser.add_argument(
+        "--tag_column", metavar="COLUMN", help="the same of right tags, which are repeated before those that are found"
+    )
     parser.add_argument("--encoding", default="utf-8", help="of files and standard input; default utf-8")
     parser.add_argument("--words", action="store_true", help="split texts at white space only")
     form = parser.add_mutually_exclusive_group()
@@ -65,6 +72,9 @@ def main(args: Sequence[str]) -> None:
     if options.columns is not None:
         _tag_columns(options)
         return
+    for name in ("word_column", "tag_column"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} {getattr(options, name)} has no effect without --columns")
     texts: list[Source] = list(options.texts or _read_inputs(options))
     if not texts:
         raise InputError("no text to tag: give texts as arguments, on standard input, or in --file or --columns")
@@ -74,23 +84,25 @@ def main(args: Sequence[str]) -> None:
     styles: dict[str, Style] | None = {} if console.color_system and not console.no_color else None
     for first in range(0, len(texts), TEXTS_AT_A_TIME):
         batch = texts[first : first + TEXTS_AT_A_TIME]
-        for text, found in zip(batch, find_tags(net, tokenizer, batch, is_split=options.words), strict=True):
-            record = make_record(found, isinstance(text, str), options.words)
+        tagged = find_tags(net, tokenizer, batch, is_split=options.words)
+        for index, (text, found) in enumerate(zip(batch, tagged, strict=True), start=first):
+            record = make_record(index, found, isinstance(text, str), options.words)
             print_result(format_json(record) if as_json else format_text(found.text, found.entities, styles))
 
 
-def make_record(found: TaggedText, is_text: bool, is_split: bool) -> dict[str, Any]:
-    """Makes a JSON record: the text or words that were given, tags of given words, and entities.
+def make_record(index: int, found: TaggedText, is_text: bool, is_split: bool) -> dict[str, Any]:
+    """Makes a JSON record: its index, the text or words that were given, tags of given words, and entities.
 
     ``start`` and ``end`` of an entity are character offsets; words without a text are joined by single spaces.
 
     Args:
+        index: of the text or sentence in the input, from 0.
         found: tags of a text or of words.
         is_text: whether a text was given.
         is_split: whether the text was split at white space.
     """
     words = {"words": found.words, "tags": found.tags} if is_split or not is_text else {}
-    return ({"text": found.text} if is_text else {}) | words | {"entities": found.entities}
+    return {"index": index} | ({"text": found.text} if is_text else {}) | words | {"entities": found.entities}
 
 
 def format_text(text: str, entities: list[Entity], styles: dict[str, Style] | None = None) -> str:
@@ -118,58 +130,80 @@ def colour_text(text: str, entities: list[Entity], styles: dict[str, Style]) -> 
 
 
 def _read_inputs(options: Any) -> Iterator[Source]:
-    """Yields the texts of the files, or the lines of standard input."""
+    """Yields the texts of the files, or the lines of standard input; empty ones too, so that all keep their places."""
     # Lazy, as below: tagging an argument needs no data readers.
-    from lit_mlm.data.reading.files import check_encoding, decode_lines, find_files, get_kind
+    from lit_mlm.data.reading.files import check_encoding, find_files, get_kind, read_bytes
 
     check_encoding(options.encoding, "--encoding")
     if options.file is None:
-        for line in decode_lines(Path("standard input"), sys.stdin.buffer.read(), options.encoding):
-            if line.bad:
-                _refuse(line.bad)
-            if line.text.strip():
-                yield line.text
+        lines = list(_read_lines(Path("standard input"), sys.stdin.buffer.read(), options.encoding))
+        yield from lines if any(line.strip() for line in lines) else ()
         return
-    from lit_mlm.data.reading.readers import get_text, read_rows, read_texts
+    from lit_mlm.data.reading.readers import get_text, read_rows
 
     for file in find_files(options.file, "--file"):
         if get_kind(file) == ".txt":
-            yield from read_texts(file, encoding=options.encoding, by_line=True, on_bad=_refuse)
+            yield from _read_lines(file, read_bytes(file), options.encoding)
             continue
         for row in read_rows(file, options.encoding, on_bad=_refuse):
             tokens = row.fields.get("tokens")
             if tokens is None or ("text" in row.fields and not options.words):
-                yield get_text(row, "text")
+                text = row.fields.get("text", "missing")
+                yield (text or "") if text is None or not str(text).strip() else get_text(row, "text")
             elif isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
                 yield tokens
             else:
                 raise InputError(f"{row.place}: the column 'tokens' must hold a list of words, got {tokens!r:.60}")
 
 
+def _read_lines(path: Path, content: bytes, encoding: str) -> Iterator[str]:
+    """Yields the lines of a text, without the empty one after a last line feed."""
+    from lit_mlm.data.reading.files import decode_lines
+
+    lines = list(decode_lines(path, content, encoding))
+    for line in lines if lines[-1].text else lines[:-1]:
+        if line.bad:
+            _refuse(line.bad)
+        yield line.text
+
+
 def _refuse(record: InputError) -> None:
-    """Raises a bad record, with the name of the option of this command."""
-    raise InputError(str(record).replace("data.encoding", "--encoding")) from record
+    """Raises a bad record, with the names of the options of this command."""
+    raise InputError(_name_options(record)) from record
+
+
+def _tell(note: str) -> None:
+    """Prints what was recognised in a column file, on standard error."""
+    print(_name_options(note), file=sys.stderr)
+
+
+def _name_options(message: object) -> str:
+    """A message of the data readers, with the names of the options of this command."""
+    return re.sub(r"data\.(encoding|word_column|tag_column)\b", r"--\1", str(message))
 
 
 def _tag_columns(options: Any) -> None:
     """Prints a column file with an additional column of predicted tags."""
     from lit_mlm.data.reading.files import check_encoding, read_bytes
     from lit_mlm.data.tagged.columns import append_column, parse_columns
+    from lit_mlm.data.tagged.layouts import ColumnOptions
     from lit_mlm.data.tagged.sentences import number_documents
 
     check_encoding(options.encoding, "--encoding")
     path = Path(options.columns).expanduser()
+    names = (options.word_column, options.tag_column)
     try:
+        columns = ColumnOptions(*(int(name) if name and name.isdecimal() else name for name in names))
         content = read_bytes(path)
-        sentences = list(parse_columns(path, content, "first", options.encoding, _refuse))
+        sentences = list(parse_columns(path, content, "first", options.encoding, _refuse, columns, _tell))
     except InputError as error:
-        raise InputError(f"--columns {error}") from error
+        raise InputError(f"--columns {_name_options(error)}") from error
     if not sentences:
         raise InputError(f"--columns {options.columns} has no words")
     net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
     documents = number_documents(sentences).tolist() if sentences[0].document is not None else None
     tagged = find_tags(net, tokenizer, [sentence.words for sentence in sentences], documents)
-    lines = append_column(content, chain.from_iterable(found.tags for found in tagged), options.encoding)
-    records = (format_json(make_record(found, is_text=False, is_split=True)) for found in tagged)
+    lines = append_column(content, chain.from_iterable(found.tags for found in tagged), options.encoding, columns)
+    records = (format_json(make_record(index, found, False, True)) for index, found in enumerate(tagged))
     for line in records if options.json else lines:
         print_result(line)

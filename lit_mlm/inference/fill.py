@@ -9,7 +9,7 @@ from typing import TypedDict
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.inference.loading import load_model
 from lit_mlm.nets import pretrained
 
@@ -58,6 +58,7 @@ def fill_masks(
         texts: each with at least one mask, written ``[MASK]``, ``<mask>`` or as the tokenizer's own.
         top_k: candidates per mask, in [1, V].
     """
+    refuse_text("texts", texts)
     if not 1 <= top_k <= net.config.vocab_size:
         raise InputError(f"top_k must be between 1 and the vocabulary's {net.config.vocab_size}, got {top_k}")
     was_training = net.training

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.inference.loading import load_model
 from lit_mlm.nets import pretrained
 from lit_mlm.text.arrays import Float32Array
@@ -21,7 +21,8 @@ from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.text.tagging.alignment import encode_words, find_first_tokens
 from lit_mlm.text.tagging.decoding import Decoding, decode_logits
 from lit_mlm.text.tagging.rows import TaggedRows
-from lit_mlm.text.tagging.schemes import Scheme, Span, find_scheme, find_spans, guess_scheme
+from lit_mlm.text.tagging.schemes import Scheme, Span, find_spans, guess_scheme
+from lit_mlm.text.tagging.spelling import respell_labels
 from lit_mlm.text.tagging.words import join_words, split_at_spaces, split_text
 
 ROWS_PER_BATCH = 32
@@ -93,12 +94,13 @@ def find_tags(
             with ``context_tokens`` the same context.
         is_split: splits texts at white space only, instead of by `lit_mlm.text.tagging.words.split_text`.
     """
+    refuse_text("texts", texts)
     split = split_at_spaces if is_split else split_text
     placed = [(text, split(text)) if isinstance(text, str) else join_words(text) for text in texts]
     words = [[word for word, _, _ in places] for _, places in placed]
-    is_plain = _get_options(net).scheme is None
+    scheme = _get_options(net).scheme
     tagged = _tag(net, tokenizer, words, documents)
-    return [_group(*place, *found, is_plain) for place, found in zip(placed, tagged, strict=True)]
+    return [_group(*place, *found, scheme) for place, found in zip(placed, tagged, strict=True)]
 
 
 def tag_texts(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[Entity]]:
@@ -113,24 +115,30 @@ def tag_words(
     documents: Sequence[int] | None = None,
 ) -> list[list[str]]:
     """Returns the tags of sentences given as words; see `find_tags`."""
+    for name, words in (("sentences", sentences), *(("a sentence", sentence) for sentence in sentences)):
+        refuse_text(name, words)
     return [tags for tags, _ in _tag(net, tokenizer, sentences, documents)]
 
 
-def group_words(words: Sequence[str], tags: Sequence[str], scores: Float32Array, is_plain: bool) -> TaggedText:
+def group_words(words: Sequence[str], tags: Sequence[str], scores: Float32Array, scheme: Scheme | None) -> TaggedText:
     """Groups the tagged words of a sentence, with scores of shape (W,), into entities; plain tags have no scheme.
 
     Examples:
-        >>> tagged = group_words(["Ada", "Lovelace", "wrote"], ["B-PER", "I-PER", "O"], np.ones(3, np.float32), False)
+        >>> tagged = group_words(["Ada", "Lovelace", "wrote"], ["B-PER", "I-PER", "O"], np.ones(3, np.float32), "IOB2")
         >>> tagged.entities
         [{'type': 'PER', 'score': 1.0, 'text': 'Ada Lovelace', 'start': 0, 'end': 12}]
     """
-    return _group(*join_words(words), tags, scores, is_plain)
+    return _group(*join_words(words), tags, scores, scheme)
 
 
 def _group(
-    text: str, places: Sequence[tuple[str, int, int]], tags: Sequence[str], scores: Float32Array, is_plain: bool
+    text: str,
+    places: Sequence[tuple[str, int, int]],
+    tags: Sequence[str],
+    scores: Float32Array,
+    scheme: Scheme | None,
 ) -> TaggedText:
-    spans = [Span(tag, i, i + 1) for i, tag in enumerate(tags)] if is_plain else find_spans(tags)
+    spans = [Span(tag, i, i + 1) for i, tag in enumerate(tags)] if scheme is None else find_spans(tags, scheme)
     entities = []
     for span in spans:
         start, end = places[span.start][1], places[span.end - 1][2]
@@ -144,11 +152,10 @@ OLD_NAMES = {"overlap": "stride", "context_pieces": "context_tokens"}  # in mode
 
 def _get_options(net: PreTrainedModel) -> _Options:
     stored = _rename_stored(getattr(net.config, "lit_mlm", None) or {})
-    labels = pretrained.get_labels(net.config)
-    is_plain = find_scheme([label] for label in labels) is None
+    labels = respell_labels(pretrained.get_labels(net.config))
     limit, window = pretrained.get_max_length(net), stored.get("window")
     return _Options(
-        scheme=stored.get("scheme", None if is_plain else guess_scheme(labels)),
+        scheme=stored.get("scheme", guess_scheme(labels)),
         window=limit if window is None else window,
         stride=stored.get("stride"),
         context_tokens=stored.get("context_tokens", 0),
@@ -176,7 +183,7 @@ def _tag(
     documents: Sequence[int] | None = None,
 ) -> Iterator[tuple[list[str], Float32Array]]:
     """Yields the labels of each sentence's words and their probabilities, shape (W,)."""
-    options, labels = _get_options(net), pretrained.get_labels(net.config)
+    options, labels = _get_options(net), respell_labels(pretrained.get_labels(net.config))
     num_special = len(find_special_tokens(tokenizer))
     size = sys.maxsize if options.window is None else options.window - num_special
     if size < 1:

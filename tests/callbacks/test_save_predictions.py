@@ -153,15 +153,15 @@ def test_masked_language_models_have_nothing_to_predict(tiny_bert: str, cache_di
 
 def test_a_sentence_that_was_lost_is_a_fault() -> None:
     found = {0: (["O"], [0.5])}
-    assert len(list(format_sentences([["a"], []], found, is_plain=False))) == 2
+    assert len(list(format_sentences([["a"], []], found, "IOB2"))) == 2
     for words in ([["a"], ["b"]], [["a", "b"]]):
         with pytest.raises(RuntimeError, match="tags were predicted"):
-            list(format_sentences(words, found, is_plain=False))
+            list(format_sentences(words, found, "IOB2"))
 
 
 def test_entities_count_the_characters_of_joined_words() -> None:
     found = {0: (["O", "B-LOC", "I-LOC"], [0.5, 0.25, 0.75])}
-    (line,) = format_sentences([["in", "New York", "City"]], found, is_plain=False)
+    (line,) = format_sentences([["in", "New York", "City"]], found, "IOB2")
     entity = {"type": "LOC", "score": 0.5, "text": "New York City", "start": 3, "end": 16}
     assert json.loads(line)["entities"] == [entity]
     assert "in New York City"[3:16] == entity["text"]

@@ -19,8 +19,9 @@ from transformers import (
 )
 
 from lit_mlm.errors import InputError
-from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
+from lit_mlm.inference.tag import find_tags, load_tagger, tag_texts, tag_words
 from lit_mlm.nets import pretrained
+from lit_mlm.text.tagging.words import is_invisible
 from tests.families import FAMILIES, draw_sentence, encode_slowly
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -95,6 +96,10 @@ class Modulo(Speller):
         return SimpleNamespace(logits=torch.nn.functional.one_hot(input_ids % num_labels, num_labels).float())
 
 
+def remove_invisible(text: str) -> str:
+    return "".join(c for c in text if c.isspace() or not is_invisible(c))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_words_and_offsets_of_any_text(family: str, families: Any, tiny_bert: str, tmp_path: Path) -> None:
     """Each word once, with its place in the text and the label of its first piece, whatever the windows."""
@@ -106,11 +111,11 @@ def test_words_and_offsets_of_any_text(family: str, families: Any, tiny_bert: st
     for text, words in zip(texts, tag_texts(stub, tokenizer, texts), strict=True):  # type: ignore[arg-type]
         end = 0
         for word in words:
-            assert not text[end : word["start"]].strip()
+            assert not remove_invisible(text[end : word["start"]]).strip()
             assert text[word["start"] : word["end"]] == word["text"]
             assert word["type"] == labels[encode_slowly(tokenizer, family, word["text"])[0] % 5]
             end = word["end"]
-        assert not text[end:].strip()
+        assert not remove_invisible(text[end:]).strip()
         num_words += len(words)
     assert num_words > 500
 
@@ -265,3 +270,41 @@ def test_options_of_another_kind_in_a_config_are_refused(
     net.config.lit_mlm = stored
     with pytest.raises(InputError, match=message):
         tag_texts(net, tokenizer, ["a"])
+
+
+def test_labels_without_prefixes_are_entities_of_neighbouring_words(tiny_bert: str, tmp_path: Path) -> None:
+    """As in models trained elsewhere on O, PER and LOC: O is no entity."""
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, ["O", "PER", "LOC"]))
+    first, second, third = get_ids(tokenizer, "f", "t", "a")
+    stub: Any = Speller(net, {first: 1, second: 2, third: 0})
+    (found,) = tag_texts(stub, tokenizer, ["f f a t f a"])
+    assert [(e["type"], e["text"]) for e in found] == [("PER", "f f"), ("LOC", "t"), ("PER", "f")]
+
+
+@pytest.mark.parametrize("labels", [["o", "b-per", "i-per"], ["O", "B_per", "I_per"], ["O", "per-B", "per-I"]])
+def test_other_spellings_of_labels_are_entities(labels: list[str], tiny_bert: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, labels))
+    first, second, third = get_ids(tokenizer, "f", "t", "a")
+    stub: Any = Speller(net, {first: 1, second: 2, third: 0})
+    assert tag_words(stub, tokenizer, [["f", "t", "a", "f"]]) == [["B-per", "I-per", "O", "B-per"]]
+    assert [e["text"] for e in tag_texts(stub, tokenizer, ["f t a f"])[0]] == ["f t", "f"]
+
+
+def test_invisible_characters_are_in_the_word_that_they_stand_in(tiny_bert: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, ["NN", "VB", "JJ"]))
+    texts = ["Ka\u00adtze \u200eIBM", "\ufeffa\u200bb", "\u200b"]
+    words = [[word["text"] for word in found] for found in tag_texts(net, tokenizer, texts)]
+    assert words == [["Ka\u00adtze", "\u200eIBM"], ["\ufeffa\u200bb"], []]
+
+
+def test_a_text_in_place_of_a_list_is_refused(tiny_bert: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert))
+    functions: Any = (tag_texts, find_tags)
+    for function in functions:
+        with pytest.raises(
+            InputError, match=r"texts must be a list, got the text 'one text'; put it in a list: \['one"
+        ):
+            function(net, tokenizer, "one text")
+    for sentences, name in (("one text", "sentences"), (["one text"], "a sentence")):
+        with pytest.raises(InputError, match=f"^{name} must be a list, got the text 'one text'"):
+            tag_words(net, tokenizer, sentences)

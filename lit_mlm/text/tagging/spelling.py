@@ -69,8 +69,8 @@ def find_respelling(sentences: Collection[Sequence[str]]) -> Respelling | None:
     A spelling is chosen for a corpus, since ``I_x`` may be a part of speech, and ``HEPATITIS-B`` an entity type.
     """
     tags = Counter(tag for sentence in sentences for tag in sentence)
-    common = tags.most_common(1)[0][0] if tags else "O"
-    outside = common if common in _OUTSIDE and not {"O", "o"} & set(tags) else "o"
+    common = {tag for tag, count in tags.items() if count == max(tags.values())} & _OUTSIDE
+    outside = min(common) if common and not {"O", "o"} & set(tags) else "o"
     if "(" in "".join(tags) and all(map(_BRACKETS.fullmatch, tags)):
         return read_brackets
     best, most = None, 0

@@ -9,7 +9,12 @@ from lit_mlm.text.tagging.words import join_words, split_at_spaces, split_text
 
 ALPHABET = (
     "aZé9٣ß_.,-/'\u00ad\u0301\u093f\u20e3\ufe0f\u200d\u200c\u200b \t\n\u00a0\u3000漢字かナक한😀👩²½ſ\x00\x1c\ud800"
+    "\ufeff\u200e\u2060\x9f"
 )
+
+
+def is_invisible(c: str) -> bool:
+    return unicodedata.category(c) in ("Cf", "Cc")
 
 
 def split_slowly(text: str) -> list[tuple[str, int, int]]:
@@ -21,15 +26,17 @@ def split_slowly(text: str) -> list[tuple[str, int, int]]:
         if c.isspace():
             kind = "space"
             continue
-        is_mark = unicodedata.category(c) in ("Mn", "Mc", "Me") or c in "\u200c\u200d"
+        is_mark = unicodedata.category(c) in ("Mn", "Mc", "Me") or is_invisible(c)
         is_unspaced = name.startswith(("CJK UNIFIED", "HIRAGANA", "KATAKANA"))
         is_letter = c.isalnum() and not is_unspaced
-        if kind != "space" and (is_mark or (kind == "run" and is_letter)):
+        if kind != "space" and (is_mark or kind == "invisible" or (kind == "run" and is_letter)):
             words[-1] = (words[-1][0] + c, words[-1][1], i + 1)
-            continue
-        words.append((c, i, i + 1))
-        kind = "run" if is_letter else "single"
-    return words
+            if kind != "invisible":
+                continue
+        else:
+            words.append((c, i, i + 1))
+        kind = "invisible" if is_invisible(c) else "run" if is_letter else "single"
+    return [word for word in words if not all(map(is_invisible, word[0]))]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -40,7 +47,11 @@ def test_words_equal_a_reference_and_lose_nothing(seed: int) -> None:
         words = split_text(text)
         assert words == split_slowly(text)
         assert all(text[start:end] == word for word, start, end in words)
-        assert "".join(word for word, _, _ in words) == "".join(text.split())
+        lost = "".join(text.split())
+        for word, _, _ in words:
+            left, _, lost = lost.partition(word)
+            assert all(map(is_invisible, left))
+        assert all(map(is_invisible, lost))
 
 
 @pytest.mark.parametrize(
@@ -54,6 +65,13 @@ def test_words_equal_a_reference_and_lose_nothing(seed: int) -> None:
         ("张三在Google工作", "张 三 在 Google 工 作"),
         ("ok❤️!", "ok ❤️ !"),
         ("\u0301 a", "\u0301 a"),
+        (
+            "co\u00adop Ka\u200btze I\u2060BM x\u200ey a\x9fb x\x00y",
+            "co\u00adop Ka\u200btze I\u2060BM x\u200ey a\x9fb x\x00y",
+        ),
+        ("\ufeffTom \u200eReed\u200f, (\u200bAnn", "\ufeffTom \u200eReed\u200f , (\u200b Ann"),
+        ("a \u200b\u00ad b", "a b"),
+        ("\u200b漢\u200b字", "\u200b漢\u200b 字"),
         (" \t\n", ""),
         ("", ""),
     ],
