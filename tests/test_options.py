@@ -8,6 +8,7 @@ import pytest
 from lit_mlm.data.masked.blocks import BlockOptions
 from lit_mlm.data.masked.masks import MaskOptions
 from lit_mlm.data.masked.samples import SampleOptions
+from lit_mlm.data.tagged.layouts import ColumnOptions
 from lit_mlm.data.tagged.module import TagOptions
 from lit_mlm.data.tagged.windows import LengthOptions, WindowOptions
 from lit_mlm.data.tokens.new_words import NewWordOptions
@@ -25,6 +26,8 @@ from lit_mlm.errors import InputError
         (lambda: WindowOptions(window=0), "data.window must be at least 1, got 0"),
         (lambda: LengthOptions(max_tokens_per_batch=-1), "data.max_tokens_per_batch must be at least 1, got -1"),
         (lambda: TagOptions(label_later_pieces="all"), "data.label_later_pieces must be one of inside, ignore"),  # type: ignore[arg-type]
+        (lambda: TagOptions(labels="O"), "data.labels must be a list, got the text 'O'; put it in a list"),  # type: ignore[arg-type]
+        (lambda: ColumnOptions(word_column=0), "data.word_column must be at least 1, got 0"),
         (lambda: NewWordOptions(num_new_words=3, min_pieces=1), "data.min_pieces must be at least 2, got 1"),
     ],
 )

@@ -108,7 +108,7 @@ def test_texts(tagger: Path, capsys: pytest.CaptureFixture[str], type_in: Any) -
         assert 0 < entity["score"] <= 1
     type_in(f"\ufeff{texts[0]}\r\n\n{texts[1]}\n".encode())
     lines = run(capsys, "--model", tagger, "--text")
-    assert [line for line in lines if not line.startswith(" ")] == texts
+    assert [line for line in lines if not line.startswith(" ")] == [texts[0], "", texts[1]]
     first = records[0]["entities"][0]
     assert lines[1].split()[:3] == [first["type"], f"{first['score']:.3f}", f"{first['start']}:{first['end']}"]
     assert lines[1].endswith(first["text"])
@@ -120,11 +120,50 @@ def test_files_of_every_kind(tagger: Path, tmp_path: Path, capsys: pytest.Captur
         file.write('{"text": "in Paris", "tokens": ["Rome"]}\n{"tokens": ["New York", "rose"]}\n{"tokens": []}\n')
     files = ("--file", tmp_path / "a.txt", tmp_path / "b.jsonl.gz", "--encoding", "latin-1")
     records = [json.loads(line) for line in run(capsys, "--model", tagger, *files)]
-    assert [record.get("text") for record in records] == ["Tom Reed, caf\u00e9", "rose", "in Paris", None, None]
-    assert [record.get("words") for record in records[2:]] == [None, ["New York", "rose"], []]
-    assert [list(record) for record in records[3:]] == [["words", "tags", "entities"]] * 2
+    assert [record.get("text") for record in records] == ["Tom Reed, caf\u00e9", "", "rose", "in Paris", None, None]
+    assert [record.get("words") for record in records[3:]] == [None, ["New York", "rose"], []]
+    assert [list(record) for record in records[4:]] == [["index", "words", "tags", "entities"]] * 2
     words = [json.loads(line).get("words") for line in run(capsys, "--model", tagger, *files, "--words")]
-    assert words == [["Tom", "Reed,", "caf\u00e9"], ["rose"], ["Rome"], ["New York", "rose"], []]
+    assert words == [["Tom", "Reed,", "caf\u00e9"], [], ["rose"], ["Rome"], ["New York", "rose"], []]
+
+
+def test_empty_texts_have_empty_results_in_their_places(
+    tagger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], type_in: Any
+) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\nTom Reed\r\n  \nrose\n\n")
+    (tmp_path / "b.jsonl").write_text('{"text": ""}\n{"text": "Tom"}\n{"text": null}\n')
+    records = [
+        json.loads(line) for line in run(capsys, "--model", tagger, "--file", tmp_path / "a.txt", tmp_path / "b.jsonl")
+    ]
+    assert [record["index"] for record in records] == [*range(8)]
+    assert [record["text"] for record in records] == ["", "Tom Reed", "  ", "rose", "", "", "Tom", ""]
+    assert all(records[i]["entities"] == [] for i in (0, 2, 4, 5, 7))
+    type_in((tmp_path / "a.txt").read_bytes())
+    assert [json.loads(line) for line in run(capsys, "--model", tagger)] == records[:5]
+    (tmp_path / "c.jsonl").write_text('{"text": ""}\n')
+    (record,) = map(json.loads, run(capsys, "--model", tagger, "--file", tmp_path / "c.jsonl"))
+    assert record == {"index": 0, "text": "", "entities": []}
+
+
+def test_columns_of_words_and_right_tags(tagger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("# sent_id = 1\n1\tTom\tB-PER\tO\n2\tReed\tI-PER\tO\n\n1\trose\tO\tO\n")
+    columns = ("--model", tagger, "--columns", tmp_path / "a.txt")
+    capsys.readouterr()
+    run_command(["tag", *map(str, columns)])
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1].endswith(
+        "a.txt: its first column counts words, so words are column 2; --word_column and --tag_column choose others"
+    )
+    records = [json.loads(line) for line in run(capsys, *columns, "--json")]
+    assert [(record["index"], record["words"]) for record in records] == [(0, ["Tom", "Reed"]), (1, ["rose"])]
+    tags = [tag for record in records for tag in record["tags"]]
+    first, *rest = out.splitlines()
+    assert first == "# sent_id = 1"
+    assert [line.split("\t")[4:] for line in rest if line] == [[tag] for tag in tags]
+    lines = run(capsys, *columns, "--word_column", 2, "--tag_column", 3)
+    assert [line.split("\t")[4:] for line in lines[1:] if line] == [
+        list(pair) for pair in zip(["B-PER", "I-PER", "O"], tags, strict=True)
+    ]
 
 
 def test_words_of_a_text_keep_their_places(tagger: Path, capsys: pytest.CaptureFixture[str], type_in: Any) -> None:
@@ -218,6 +257,13 @@ def test_nothing_to_tag_and_two_sources_are_refused(type_in: Any) -> None:
         (["--json", "--text", "one"], "argument --text: not allowed with argument --json"),
         (["--file", "none.txt"], r"--file: no file matches none\.txt"),
         (["--columns", "a.txt", "--encoding", "utf8x"], "--encoding utf8x is not a text encoding"),
+        (["one", "--word_column", "2"], "--word_column 2 has no effect without --columns"),
+        (["--columns", str(VALID), "--word_column", "9"], r"--word_column is 9, but .*valid\.txt has 4 columns"),
+        (
+            ["--columns", str(VALID), "--tag_column", "NER"],
+            r"--tag_column NER names no column of .*valid\.txt: it has no",
+        ),
+        (["--columns", str(VALID), "--word_column", "0"], "--word_column must be at least 1, got 0"),
     ):
         with pytest.raises(InputError, match=message):
             run_command(["tag", "--model", "any", *options])

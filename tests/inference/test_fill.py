@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, pipeline
 
+from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import fill_masks, load_masked_lm
 
 FIELDS = ("token", "token_str", "sequence")
@@ -100,3 +101,8 @@ def test_model_without_head_is_refused_unless_allowed(tiny_bert: str, tmp_path: 
         load_masked_lm(str(tmp_path))
     net, tokenizer = load_masked_lm(str(tmp_path), allow_new_head=True)
     assert len(fill_masks(net, tokenizer, ["a [MASK]"])[0][0]) == 5
+
+
+def test_a_text_in_place_of_a_list_is_refused(tiny_bert: str) -> None:
+    with pytest.raises(InputError, match=r"texts must be a list, got the text 'a \[MASK\]'"):
+        fill_masks(*load_masked_lm(tiny_bert), "a [MASK]")  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def parse_lines(path: Path, lines: Iterable[Line], layout: Layout) -> Iterator[P
         elif is_boundary(line.text):
             part = Part(line, "boundary")
         elif line.number == layout.header:
-            part = Part(line, "header")
+            part = Part(line, "header", fields)
         elif _is_comment(line.text, fields, layout, num_columns, at_start):
             part = Part(line, "comment")
         else:
@@ -137,21 +137,21 @@ def append_column(
 ) -> Iterator[str]:
     """Yields the lines of a file for `parse_columns` with another column.
 
-    Boundaries of documents like ``-DOCSTART-`` get ``O``, comments stay as they are. If `options` name a column of tags
-    that is not the last, it is repeated before the new one, since conlleval reads the last two.
+    Boundaries of documents like ``-DOCSTART-`` get ``O``, a header ``predicted``; comments stay as they are. If
+    `options` name a column of tags that is not the last, it is repeated before the new one, since conlleval reads the
+    last two.
     """
     lines = list(decode_lines(Path(), content, encoding))
     layout, rest = find_layout("the file", lines, "first", options), iter(tags)
     for part in parse_lines(Path(), lines if lines[-1].text else lines[:-1], layout):
-        text = part.line.text
-        has_gold = (
-            options.tag_column is not None and part.fields and layout.tag % len(part.fields) != len(part.fields) - 1
-        )
-        gold = [part.fields[layout.tag]] if has_gold else []
-        if part.kind == "word":
-            yield layout.separator.join([*part.fields, *gold, next(rest)])
-        elif part.kind == "boundary" and not text.lstrip(" \t").startswith("#"):
-            yield layout.separator.join([*layout.split(text), "O"])
+        text, fields = part.line.text, part.fields
+        if part.kind == "boundary" and not text.lstrip(" \t").startswith("#"):
+            fields = layout.split(text)
+        if fields:
+            is_last = options.tag_column is None or layout.tag in (-1, layout.num_columns - 1)
+            gold = [] if is_last else [fields[layout.tag] if layout.tag < len(fields) else "O"]
+            new = next(rest) if part.kind == "word" else "predicted" if part.kind == "header" else "O"
+            yield layout.separator.join([*fields, *gold, new])
         else:
             yield "" if part.kind == "blank" else text
 

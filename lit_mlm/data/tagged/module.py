@@ -27,7 +27,7 @@ from lit_mlm.data.tagged.schemes import (
 )
 from lit_mlm.data.tagged.sentences import TaggedSentence, hash_sentences, number_documents
 from lit_mlm.data.tagged.windows import LengthOptions, Windowing, WindowOptions
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.nets.pretrained import hash_tokenizer
 from lit_mlm.options import Count, DataOptions, Size
 from lit_mlm.text.special_tokens import find_special_tokens
@@ -47,6 +47,7 @@ class TagOptions(DataOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_text("data.labels", self.labels)
         if self.labels is not None and (not self.labels or len(set(self.labels)) < len(self.labels)):
             raise InputError(f"data.labels must name at least one label, each once, got {self.labels}")
 

@@ -285,3 +285,121 @@ def test_first_bad_line_is_told(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("a O\nb\n\nc\n")
     with pytest.raises(InputError, match=r"train.txt, line 2: 1 column separated by spaces, expected 2"):
         load(data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("esp.train", "esp.testa", "esp.testb"),
+        ("ned.train.gz", "ned.testa", "ned.testb"),
+        ("train.txt", "dev.txt", "test.txt"),
+        ("train.tsv", "devel.tsv", "test.tsv"),
+        ("en_ewt-ud-train.conllu", "en_ewt-ud-dev.conllu", "en_ewt-ud-test.conllu"),
+        ("wnut17train.conll", "emerging.dev.conll", "emerging.test.conll"),
+        ("train.bio", "validation.bio", "test.bio"),
+        ("train.txt", "val.iob2", "x.test"),
+    ],
+)
+def test_file_names_of_other_corpora(train: str, val: str, test: str, tmp_path: Path) -> None:
+    for name in (train, val, test):
+        content = f"{name} B-X\n"
+        (tmp_path / name).write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    (tmp_path / "README.md").write_text("train and test")
+    (tmp_path / "train_dev.tsv").write_text("both O\n")
+    found = CoNLLDataModule(data_dir=str(tmp_path)).load_sentences({"train", "val", "test"})
+    assert [found[split][0].words for split in ("train", "val", "test")] == [[train], [val], [test]]
+
+
+def test_files_by_option(make_data: Any, tmp_path: Path) -> None:
+    for name in ("one.foo", "two.foo", "three"):
+        (tmp_path / name).write_text(f"-DOCSTART- O\n\n{name} B-X\n\n-DOCSTART- O\n\nb O\n")
+    files = {"train_files": str(tmp_path / "*.foo"), "val_files": [str(tmp_path / "three")]}
+    data = make_data(data_dir=None, **files)
+    assert [s.words for s in data.sentences["train"]] == [["one.foo"], ["b"], ["two.foo"], ["b"]]
+    assert [s.document for s in data.sentences["train"]] == [1, 2, 4, 5]
+    assert data.sentences["val"][0].words == ["three"]
+    for options, message in (
+        ({"train_files": "a", "data_dir": "b"}, r"data.data_dir \(b\) and data.train_files \(a\) are mutually"),
+        ({"val_files": "a", "dataset": "b"}, r"data.val_files \(a\) and data.dataset \(b\) are mutually exclusive"),
+        (files | {"val_files": files["train_files"]}, "is in both data.train_files and data.val_files"),
+        ({"train_files": str(tmp_path / "none")}, "data.train_files: no file matches"),
+        ({"val_files": files["val_files"]}, "no train sentences: give data.train_files"),
+        ({"word_column": 2}, r"data.word_column \(2\) has no effect without data.data_dir"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load(**options)
+    with pytest.raises(InputError, match=r"no test sentences: give data\.test_files"):
+        load("test", **files)
+
+
+def test_validation_sentences_are_held_out(make_data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train = (Path(IOB2) / "train.txt").read_text()
+    (tmp_path / "train.txt").write_text(train)
+    data = make_data(data_dir=str(tmp_path), val_fraction=0.25)
+    whole = load(data_dir=IOB2)
+    assert len(data.sentences["train"]) + len(data.sentences["val"]) == len(whole)
+    documents = [{s.document for s in data.sentences[split]} for split in ("train", "val")]
+    assert not documents[0] & documents[1]
+    num = len(data.sentences["val"])
+    assert f"no file for the val split: {num} of {len(whole)} sentences of train held out" in caplog.messages
+    assert make_data("validate", data_dir=str(tmp_path), val_fraction=0.25).sentences["val"] == data.sentences["val"]
+    other = make_data(data_dir=str(tmp_path), val_fraction=0.25, split_seed=1)
+    assert other.sentences["val"] != data.sentences["val"]
+    with pytest.raises(InputError, match=r"the test split needs one of eng.testb, .* or name it by data.test_files"):
+        load("test", data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["doccano", "prodigy", "label_studio"])
+def test_exports_of_annotation_tools(kind: str, make_data: Any, tmp_path: Path) -> None:
+    text, spans = "Mira Kell visited Porto.", [(0, 9, "PER"), (18, 23, "LOC")]
+    named = [{"start": start, "end": end, "label": label} for start, end, label in spans]
+    values = [{"value": {"start": start, "end": end, "labels": [label]}} for start, end, label in spans]
+    record: Any = {
+        "doccano": {"text": text, "label": spans},
+        "prodigy": {"text": text, "spans": named, "answer": "accept"},
+        "label_studio": {"data": {"text": text}, "annotations": [{"result": values}]},
+    }[kind]
+    for name in ("train", "valid"):
+        file = tmp_path / (f"{name}.json" if kind == "label_studio" else f"{name}.jsonl")
+        file.write_text(json.dumps([record]) if kind == "label_studio" else json.dumps(record))
+    data = make_data(data_dir=str(tmp_path))
+    assert data.sentences["val"][0].words == ["Mira", "Kell", "visited", "Porto", "."]
+    assert " ".join(data.sentences["val"][0].tags) == "B-PER I-PER O B-LOC O"
+
+
+def test_bad_records_are_skipped_on_request(make_data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("train.txt", "valid.txt"):
+        (tmp_path / name).write_text("a O\nb\n\nc B-X\n\nd O e\n")
+    with pytest.raises(InputError, match=r"line 2: 1 column.*; set data.skip_bad true to skip bad records"):
+        make_data(data_dir=str(tmp_path))
+    data = make_data(data_dir=str(tmp_path), skip_bad=True)
+    assert [s.words for s in data.sentences["train"]] == [["c"]]
+    assert data.describe_split("val")["num_skipped"] == 2
+    assert [m.partition(", the first")[0] for m in caplog.messages] == [
+        *(
+            "train: all 1 words have the tag 'B-X', so there is nothing to learn; data.tag_column or data.tags_column "
+            "names the column of the tags",
+        ),
+        *(f"{split}: bad records skipped: 2" for split in ("train", "val")),
+    ]
+
+
+def test_a_part_of_speech_may_be_named_o(make_data: Any, tmp_path: Path) -> None:
+    for name in ("train.txt", "valid.txt"):
+        (tmp_path / name).write_text("she O\nran Vb\nhome Nn\n")
+    assert make_data(data_dir=str(tmp_path), task="pos").labels == ["Nn", "O", "Vb"]
+
+
+def test_options_of_other_files(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"tokens": ["a"], "ner_tags": ["O"]}')
+    with pytest.raises(
+        InputError, match=r"data.word_column \(2\) has no effect on .*, whose columns data.words_column na"
+    ):
+        load(data_dir=str(tmp_path), word_column=2)
+    with pytest.raises(
+        InputError, match=r"data.tags_column \(b\) has no effect on .*, whose columns data.tag_column na"
+    ):
+        load(data_dir=IOB2, tags_column="b")
+    (tmp_path / "a.csv").write_text("a,O\n")
+    with pytest.raises(InputError, match=r"a.csv: columns separated by commas are not supported"):
+        load(train_files=str(tmp_path / "a.csv"))

@@ -8,6 +8,7 @@ import pytest
 
 from lit_mlm.data.reading.files import BadRecordError
 from lit_mlm.data.tagged.columns import append_column, parse_columns, read_columns
+from lit_mlm.data.tagged.layouts import ColumnOptions
 from lit_mlm.data.tagged.sentences import TaggedSentence
 
 
@@ -151,3 +152,19 @@ def test_a_column_is_added(content: str, expected: str, encoding: str) -> None:
     after = list(parse_columns(Path("b"), "\n".join(lines).encode(encoding), "last", encoding))
     assert [s.words for s in after] == [s.words for s in before]
     assert "".join(tag for s in after for tag in s.tags) == "123"[: sum(len(s.words) for s in before)]
+
+
+def test_a_column_is_added_beside_comments_and_counted_words() -> None:
+    content = b"# sent_id = 1\n1\tA\tX\tO\n1-2\tb\t_\t_\n2\tB\tY\tO\n\n-DOCSTART-\tO\n"
+    added = ["# sent_id = 1", "1\tA\tX\tO\t1", "1-2\tb\t_\t_", "2\tB\tY\tO\t2", "", "-DOCSTART-\tO\tO"]
+    assert list(append_column(content, iter("12"), "utf-8")) == added
+    (sentence,) = parse_columns(Path("a"), content, "first", "utf-8")
+    assert sentence.words == ["A", "B"]
+
+
+def test_right_tags_are_repeated_before_the_new_ones() -> None:
+    content = b"WORD\tNER\tMISC\nA\tX\t_\nB\tY\t_\n"
+    by_name, last = ColumnOptions("WORD", "NER"), ColumnOptions("WORD", "MISC")
+    expected = ["WORD\tNER\tMISC\tNER\tpredicted", "A\tX\t_\tX\t1", "B\tY\t_\tY\t2"]
+    assert list(append_column(content, iter("12"), "utf-8", by_name)) == expected
+    assert list(append_column(content, iter("12"), "utf-8", last))[1:] == ["A\tX\t_\t1", "B\tY\t_\t2"]

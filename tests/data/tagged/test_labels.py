@@ -2,7 +2,7 @@
 
 import pytest
 
-from lit_mlm.data.tagged.labels import find_labels, number_tags, require_same_labels
+from lit_mlm.data.tagged.labels import find_doubts, find_labels, number_tags, require_same_labels
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
 from lit_mlm.text.tagging.schemes import Scheme, guess_scheme
@@ -43,3 +43,17 @@ def test_sets_that_differ() -> None:
 @pytest.mark.parametrize("scheme", ["IOB2", "BIOES", "BILOU"])
 def test_scheme_of_a_label_set(scheme: Scheme) -> None:
     assert guess_scheme(find_labels([make("B-X")], scheme)) == scheme
+
+
+def test_labels_of_a_wrong_column_are_doubted() -> None:
+    def doubt(*tags: str, scheme: Scheme | None = None) -> str | None:
+        return find_doubts(find_labels([make(*tags)], scheme), [make(*tags)], scheme)
+
+    words = [f"word{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(150)]
+    assert doubt(*words * 3) == "there are 150 different tags that look like words, such as wordaa, wordab, wordac"
+    assert doubt("O", *words, *["O"] * 500, scheme="IO") is not None
+    assert doubt("O", "O", scheme="IOB2") == "all 2 words have the tag 'O', so there is nothing to learn"
+    assert doubt("_", "_", "_") == "all 3 words have the tag '_', so there is nothing to learn"
+    assert doubt(*(f"N{i}-Case=Nom" for i in range(300))) is None  # morphology
+    assert doubt("NN", "VB", "at", "ppss") is None
+    assert doubt("O", "B-person", scheme="IOB2") is None

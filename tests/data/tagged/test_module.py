@@ -455,3 +455,49 @@ def test_data_is_read_once_where_lightning_prepares_it(make_data: Any) -> None:
     data.prepare_data()
     with pytest.raises(InputError, match="the test split has no words"):
         data.setup("test")
+
+
+def test_types_without_prefixes_are_entities(make_data: Any) -> None:
+    sentences = make_sentences({"Peter Blackburn a EU": "PER PER O ORG", "a b": "O O"})
+    splits = {"train": sentences, "val": sentences}
+    data = make_data(splits)
+    assert (data.labels, data.scheme) == (["O", "PER", "ORG"], "IO")
+    assert data.describe_split("val")["num_gold_entities"] == 2
+    converted = make_data(splits, scheme="IOB2")
+    assert list(converted.sentences["val"][0].tags) == ["B-PER", "I-PER", "O", "B-ORG"]
+    assert converted.describe_split("val")["num_gold_entities"] == 2
+
+
+def test_labels_without_prefixes_join_neighbouring_entities(make_data: Any) -> None:
+    """As a model without prefixes is evaluated: counts are those that it can be scored on."""
+    sentences = make_sentences({"Peter Blackburn EU": "B-PER B-PER B-ORG"})
+    data = make_data({"val": sentences}, stage="validate", model={"label_names": ["O", "PER", "ORG"]})
+    assert (data.scheme, data.sentences["val"][0].tags) == ("IO", ["PER", "PER", "ORG"])
+    assert data.describe_split("val")["num_gold_entities"] == 2
+
+
+@pytest.mark.parametrize("tags", ["o b-PER i-PER b-ORG", "O B_PER I_PER B_ORG", "O PER-B PER-I ORG-B"])
+def test_other_spellings_give_the_same_data(make_data: Any, tags: str) -> None:
+    right, other = ({"train": make_sentences({"a Peter Blackburn EU": t})} for t in ("O B-PER I-PER B-ORG", tags))
+    expected, data = (make_data(splits | {"val": splits["train"]}) for splits in (right, other))
+    assert (data.labels, data.fingerprint) == (expected.labels, expected.fingerprint)
+
+
+def test_sentences_with_misspelt_tags_are_skipped_on_request(make_data: Any, caplog: pytest.LogCaptureFixture) -> None:
+    splits = {"train": make_sentences(CoNLL), "val": make_sentences(CoNLL | {"a b": "O BPER", "c": "O"}, "valid.txt")}
+    with pytest.raises(InputError, match=r"valid.txt.*tag 'BPER'.*data.skip_bad true to skip bad records"):
+        make_data(splits)
+    data = make_data(splits, skip_bad=True)
+    assert [len(s.words) for s in data.sentences["val"]] == [9, 2, 2, 1]
+    assert data.describe_split("val")["num_skipped"] == 1
+    assert data.describe_split("val")["num_words"] == 14
+    assert any(m.startswith("val: bad records skipped: 1, the first: valid.txt") for m in caplog.messages)
+
+
+def test_labels_of_a_wrong_column_are_told(make_data: Any, caplog: pytest.LogCaptureFixture) -> None:
+    sentences = make_sentences({"a b": "O O"})
+    make_data({"train": sentences, "val": sentences})
+    assert caplog.messages == [
+        "train: all 2 words have the tag 'O', so there is nothing to learn; data.tag_column or data.tags_column names "
+        "the column of the tags"
+    ]

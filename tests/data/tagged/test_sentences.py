@@ -10,7 +10,14 @@ from datasets import List as ListFeature
 
 from lit_mlm.data.reading.files import BadRecordError
 from lit_mlm.data.reading.readers import Row
-from lit_mlm.data.tagged.sentences import TaggedSentence, hash_sentences, load_sentences, make_sentence, read_sentences
+from lit_mlm.data.tagged.sentences import (
+    TaggedSentence,
+    hash_sentences,
+    hold_out,
+    load_sentences,
+    make_sentence,
+    read_sentences,
+)
 from lit_mlm.errors import InputError
 
 NAMES = ["O", "B-PER", "I-PER"]
@@ -99,3 +106,21 @@ def test_hash_sees_words_tags_and_documents_but_not_places() -> None:
         TaggedSentence(["b"], ["P"], "f", 3, 0),
     ):
         assert hash_sentences([sentences[0], other]) != hash_sentences(sentences)
+
+
+def test_whole_documents_are_held_out() -> None:
+    sentences = [TaggedSentence([str(i)], ["O"], "f", i, i // 3) for i in range(30)]
+    train, val = hold_out(sentences, 0.2, 0)
+    assert len({s.document for s in val}) == 2
+    assert not {s.document for s in val} & {s.document for s in train}
+    assert sorted([*train, *val], key=lambda s: s.first_line or 0) == sentences
+    assert hold_out(sentences, 0.2, 0) == (train, val) != hold_out(sentences, 0.2, 1)
+
+
+def test_sentences_are_held_out_without_documents() -> None:
+    for document in (None, 0):
+        sentences = [TaggedSentence([str(i)], ["O"], "f", i, document) for i in range(30)]
+        train, val = hold_out(sentences, 0.1, 0)
+        assert (len(train), len(val)) == (27, 3)
+    with pytest.raises(InputError, match="1 sentences for training are too few to hold out 1"):
+        hold_out(sentences[:1], 0.1, 0)
