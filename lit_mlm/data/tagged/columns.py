@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -85,7 +86,7 @@ def parse_columns(
     tags: list[str] = []
     numbers: list[int] = []
     bad: BadRecordError | None = None
-    for part in [*parse_lines(path, lines, layout), Part(Line(0, ""), "blank")]:
+    for part in chain(parse_lines(path, lines, layout), [Part(Line(0, ""), "blank")]):
         if part.kind == "word":
             words.append(part.fields[layout.word].removeprefix(layout.prefix))
             tags.append(part.fields[layout.tag])

@@ -135,7 +135,8 @@ def is_boundary(text: str) -> bool:
     >>> [is_boundary(line) for line in ("-DOCSTART- O", "# newdoc id = a", "#begin document (a); part 000", "# text")]
     [True, True, True, False]
     """
-    return _BOUNDARY.match(text.lstrip(" \t")) is not None
+    text = text.lstrip(" \t")
+    return text[:1] in ("-", "#") and _BOUNDARY.match(text) is not None
 
 
 def find_layout(path: object, lines: Sequence[Line], column: Column, options: ColumnOptions) -> Layout:
@@ -155,7 +156,7 @@ def find_layout(path: object, lines: Sequence[Line], column: Column, options: Co
     if joiner is not None and column != "first" and options == ColumnOptions():
         return Layout(joiner, note=f"each line is a sentence, whose words and tags are joined by {joiner!r}")
     layout = Layout("\t" if "\t" in plain[0].text else " ")
-    rows = {line.number: layout.split(line.text) for line in plain}
+    rows = {line.number: tuple(layout.split(line.text)) for line in plain}  # tuples cost the garbage collector less
     header, names = _find_names(texts, rows, options)
     if header is not None:
         del rows[header]
@@ -219,8 +220,13 @@ def _place(table: _Table, options: ColumnOptions, separator: str, header: int | 
 
 
 def _is_joined(lines: Sequence[Line], pattern: re.Pattern[str]) -> bool:
-    tokens = [line.text.split() for line in lines]
-    return max(map(len, tokens)) > 1 and all(pattern.fullmatch(token) for line in tokens for token in line)
+    longest = 0
+    for line in lines:
+        tokens = line.text.split()
+        if not all(map(pattern.fullmatch, tokens)):
+            return False
+        longest = max(longest, len(tokens))
+    return longest > 1
 
 
 def _find_names(texts: Sequence[Line], rows: Mapping[int, Fields], options: ColumnOptions) -> tuple[int | None, Fields]:
