@@ -28,7 +28,8 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.modules.base import LOSS_UNIT
-from lit_mlm.modules.optim import group_parameters, make_optimizer, rescale_gradients
+from lit_mlm.modules.optim import group_parameters, rescale_gradients
+from lit_mlm.modules.optimizers import make_optimizer
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.loading import quiet
 from lit_mlm.nets.sparse_head import compute_scored_logits
@@ -49,7 +50,7 @@ def make_batch(vocab_size: int, batch_size: int, length: int, device: str) -> di
 def make_step(net: PreTrainedModel, variant: str, dtype: torch.dtype) -> Callable[[dict[str, Tensor]], Tensor]:
     """A training step: takes a batch, returns the mean loss in nats a token."""
     groups = group_parameters(net.named_parameters(), 0.01)
-    optimizer = make_optimizer(groups, 1e-5, (0.9, 0.999), 1e-8, scaled=variant == "dense")
+    optimizer = make_optimizer(groups, {"lr": 1e-5}, scaled=variant == "dense")
     device = net.device.type
 
     def step(batch: dict[str, Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
+from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -123,7 +124,17 @@ def describe_option(value: Any) -> Any:
         }
     if not isinstance(value, type) and hasattr(value, "describe"):
         return value.describe()
+    if isinstance(value, partial):
+        cls = next(part for part in (value.func, *value.args) if isinstance(part, type))
+        path = name_class(f"{cls.__module__}.{cls.__qualname__}")
+        return {"class_path": path, "init_args": describe_option(value.keywords)}
     if not callable(value):
         return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def describe_options(options: Any) -> Any:
+    """Represents the values of Lightning's `hparams` as plain data, as a checkpoint must not run code."""
+    options.update({name: describe_option(value) for name, value in options.items()})
+    return options

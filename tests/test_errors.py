@@ -161,6 +161,13 @@ def fail(
         ("--trainer.val_check_interval 0", "trainer.val_check_interval must be above 0, got 0"),
         ("--trainer.barebones true", "trainer.barebones disables checkpoints and logging, which"),
         ("--model.lr -1", "model.lr must be at least 0 and finite, got -1.0"),
+        ("--model.optimizer SGD --model.optimizer.lr 1", "there is no option --model.optimizer.lr; give --model.lr"),
+        ("--model.optimizer SGD --model.optimizer.momentun 1", "did you mean --model.optimizer.momentum?"),
+        (
+            "--model.optimizer Adafactor",
+            "several classes Adafactor: give torch.optim.Adafactor or transformers.Adafactor",
+        ),
+        ("--model.optimizer torch.nn.Linear", "model.optimizer must be an Optimizer, which torch.nn.Linear is not"),
         ("--model.attn_implementation flash_attention_2", "package for FlashAttention2 doesn't seem to be installed"),
         ("--model.revision abc", "revision abc has no effect on "),
         ("--trainer.logger WandbLogger", "Requirement 'wandb>="),

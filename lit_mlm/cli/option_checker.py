@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-from lit_mlm.cli.class_paths import import_object, list_family, list_subclasses
+from lit_mlm.cli.class_paths import import_object, list_aliases, list_family, list_subclasses
 from lit_mlm.cli.inputs import list_texts, nest, parse_text, read_config, split_args
 from lit_mlm.cli.signatures import (
     Option,
@@ -20,6 +20,7 @@ from lit_mlm.cli.signatures import (
     is_basic,
     list_class_options,
     list_entries,
+    list_functions,
     list_options,
     split_union,
 )
@@ -34,6 +35,9 @@ CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 
 RENAMED = {"data.overlap": "data.stride", "data.context_pieces": "data.context_tokens"}
 """New names of options by old name."""
+
+SHARED = {f"model.optimizer.{name}": f"model.{name}" for name in ("lr", "weight_decay")}
+"""Options of the task that apply to all optimizers, by what they replace."""
 
 MAX_LISTED = 8
 """How many classes a message lists."""
@@ -123,6 +127,9 @@ class OptionChecker:
                 self.refuse_option(owner, name, options)
             full = f"{owner}.{name}" if owner else name
             self.given.add(full)
+            made_by = options[name].default if list_functions(options[name].hint) else None
+            if isinstance(made_by, dict):  # the class of the default, which the signature has imported
+                self.classes.setdefault(full, import_object(made_by["class_path"])[0])
             self.check_option(full, options[name].hint, nest(rest, value) if rest else value)
 
     def check_option(self, name: str, hint: Any, value: Any) -> None:
@@ -185,7 +192,8 @@ class OptionChecker:
         if cls:
             self.classes[name] = cls
             self.given |= {f"{name}.{key}" for key in values.get("dict_kwargs") or ()}
-            self.check_options(name, list_class_options(cls), options)
+            valid = {key: option for key, option in list_class_options(cls).items() if f"{name}.{key}" not in SHARED}
+            self.check_options(name, valid, options)
         elif "class_path" not in values and not accepts(hint, values):
             typed = f"--{name}{'+' if list_entries(split_union(hint)[0]) else ''} CLASS"
             self.refuse(f"{name} needs a class before its options: {typed}{format_names(list_names(hint))}")
@@ -193,7 +201,11 @@ class OptionChecker:
     def find_class(self, name: str, hint: Any, path: str) -> type | None:
         """The class that a text names; None for a function, and for other text where the type accepts it."""
         families = (cls for base in find_classes(hint) for cls in list_family(base))
-        found: Any = next((cls for cls in families if cls.__name__ == path), None)
+        same = {cls for cls in families if cls.__name__ == path}
+        if len(same) > 1:
+            paths = sorted(min(list_aliases(f"{cls.__module__}.{path}"), key=len) for cls in same)
+            self.refuse(f"{name}: there are several classes {path}: give {' or '.join(paths)}")
+        found: Any = next(iter(same), None)
         full = f"{found.__module__}.{found.__qualname__}" if found else path
         is_text = str in split_union(hint)
         if found is None and is_text and (split_union(hint)[0] is str or not self.trust.allows(path)):
@@ -218,7 +230,8 @@ class OptionChecker:
         """Checks that a class fits an option and can be instantiated."""
         bases, options = find_classes(hint), list_class_options(cls)
         if not issubclass(cls, bases):
-            self.refuse(f"{name} must be a {bases[0].__name__}, which {path} is not")
+            base = bases[0].__name__
+            self.refuse(f"{name} must be {'an' if base[0] in 'AEIO' else 'a'} {base}, which {path} is not")
         if lacks := ", ".join(sorted(getattr(cls, "__abstractmethods__", ()))):
             self.refuse(f"{name}: {path} is abstract: it lacks {lacks}; take another{format_names(list_names(hint))}")
         for key, option in options.items():
@@ -302,6 +315,8 @@ def suggest_option(name: str, siblings: Iterable[str], valid: Collection[str], d
     """
     if name in RENAMED:
         return f"; it is {dashes}{RENAMED[name]} now"
+    if name in SHARED:
+        return f"; give {dashes}{SHARED[name]}"
     last = name.rpartition(".")[2]
     own = {full.rpartition(".")[2]: full for full in siblings}
     by_last = {full.rpartition(".")[2]: full for full in sorted(valid, key=len, reverse=True)}

@@ -13,6 +13,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
 
 from jsonargparse import ArgumentParser
+from torch.optim import Optimizer
 
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.options import check_option
@@ -53,8 +54,9 @@ def list_options(parser: ArgumentParser) -> dict[str, Option]:
 def list_class_options(cls: type) -> dict[str, Option]:
     """The options of a class by name, those that it passes on as ``**kwargs`` included."""
     parser = ArgumentParser(exit_on_error=False)
+    given = {"params"} if issubclass(cls, Optimizer) else None
     with suppress(ValueError, TypeError):  # a class without a Python signature
-        parser.add_class_arguments(cls, fail_untyped=False)
+        parser.add_class_arguments(cls, skip=given, fail_untyped=False)
     return list_options(parser)
 
 
@@ -74,8 +76,14 @@ def list_entries(hint: Any, of_mappings: bool = False) -> list[Any]:
 
 
 def find_classes(hint: Any) -> tuple[type, ...]:
-    """The classes whose objects a type accepts, alone or in a list."""
-    return tuple(part for part in (*split_union(hint), *list_entries(hint)) if is_class(part))
+    """The classes whose objects a type accepts, alone, in a list or made by a function."""
+    parts = (*split_union(hint), *list_entries(hint), *(get_args(part)[1] for part in list_functions(hint)))
+    return tuple(part for part in parts if is_class(part))
+
+
+def list_functions(hint: Any) -> list[Any]:
+    """The types of functions, with those of arguments and result, in a type."""
+    return [part for part in split_union(hint) if get_origin(part) is Callable and get_args(part)]
 
 
 def is_class(hint: Any) -> bool:
@@ -92,8 +100,9 @@ def is_basic(hint: Any) -> bool:
 
 
 def accepts_functions(hint: Any) -> bool:
-    """Whether a type accepts functions."""
-    return any(Callable in (part, get_origin(part)) for part in split_union(hint))
+    """Whether a type accepts functions, other than those that make an object of a class."""
+    makers = [part for part in list_functions(hint) if is_class(get_args(part)[1])]
+    return any(Callable in (part, get_origin(part)) and part not in makers for part in split_union(hint))
 
 
 def parse_value(hint: Any, value: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch.plugins.environments  # noqa: F401 (its subclasses are imported nowhere else)
+import transformers.optimization  # noqa: F401 (likewise)
 from lightning.fabric.plugins import ClusterEnvironment
 from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.accelerators import Accelerator
@@ -17,6 +18,7 @@ from lightning.pytorch.plugins import CheckpointIO, LayerSync, Precision
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies import Strategy
 from torch.amp import GradScaler
+from torch.optim import Optimizer
 
 from lit_mlm.cli.class_paths import import_object, list_aliases, list_family
 from lit_mlm.cli.inputs import list_texts, parse_text, split_args
@@ -26,7 +28,7 @@ from lit_mlm.modules.base import TransformerModule
 
 BASES: tuple[type, ...] = (
     *(TransformerModule, LightningDataModule, Source),
-    *(Callback, Logger, Profiler, Accelerator, Strategy),
+    *(Optimizer, Callback, Logger, Profiler, Accelerator, Strategy),
     *(Precision, GradScaler, ClusterEnvironment, CheckpointIO, LayerSync),
 )
 """The types of options: configs may name these classes and their subclasses."""
@@ -44,7 +46,7 @@ DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 """An import path: identifiers joined by dots."""
 
 CLASS_OPTION = re.compile(
-    r"((model|data|data\.(masking|segmenter)"
+    r"((model|model\.optimizer|data|data\.(masking|segmenter)"
     r"|trainer\.(callbacks|logger|strategy|accelerator|plugins|profiler))(\.help|\.class_path)?"
     r"|\S+\.class_path)\+?"
 )

@@ -19,7 +19,7 @@ from lit_mlm.data.reading.files import BadRecordError
 from lit_mlm.data.tokens.tokenizer import TokenizerOptions
 from lit_mlm.data.tokens.training import Algorithm
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count, Size, check_options, describe_option
+from lit_mlm.options import Count, Size, check_options, describe_options
 
 SPLITS_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 STAGE_OF_SPLIT = {"train": "fit", "val": "fit", "test": "test"}
@@ -79,10 +79,8 @@ class TextDataModule(LightningDataModule, ABC):
 
     @property
     def hparams(self) -> Any:
-        """The options as plain data, so that a checkpoint can be read without running code."""
-        options = super().hparams
-        options.update({name: describe_option(value) for name, value in options.items()})
-        return options
+        """The options as plain data."""
+        return describe_options(super().hparams)
 
     def load_tokenizer(
         self, iterate_train: Callable[[], Iterator[str]] | None = None, text_hash: str = ""

@@ -1,13 +1,14 @@
 """The base of tasks: trains a `transformers` net on a summed loss and evaluates it exactly."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Muon, Optimizer
 
 from lit_mlm.errors import InputError
 from lit_mlm.metrics.sums import TINY, MeanLoss, SumMetric, add_up
@@ -18,13 +19,18 @@ from lit_mlm.modules.optim import (
     check_schedule,
     count_steps,
     decay_lr,
+    find_hidden,
     group_parameters,
-    make_optimizer,
     make_schedule,
+    replace_schedule,
     rescale_gradients,
 )
+from lit_mlm.modules.optimizers import OptimizerFactory, find_class, make_optimizer
 from lit_mlm.nets.sharding import gather
 from lit_mlm.options import Amount, Part, Rate, Share, Size, check_options
+
+ADAMW_DEFAULTS = (0.9, 0.999, 1e-8)
+"""Of `betas` and `eps`."""
 
 LOSS_UNIT = 1024.0
 """Divisor of summed losses before the backward pass, so that gradients fit fp16. A constant power of two, so that the
@@ -52,6 +58,9 @@ class TransformerModule(NetModule, ABC):
         decay_all: applies weight decay to biases and norms too.
         betas: decay rates of AdamW's moments.
         eps: added to AdamW's denominator.
+        optimizer: class of another optimizer and its own options, in Python a function of parameter groups; `lr`,
+            `weight_decay` and the schedule apply to all. ``torch.optim.Muon`` trains the matrices of the layers, AdamW
+            the rest.
         schedule: of the learning rate after warm-up: ``linear`` and ``cosine`` decay to 0 at the end of training,
             ``warmup_stable_decay`` only in its last steps, ``constant`` not at all.
         num_warmup_steps: optimizer steps of linear warm-up.
@@ -84,6 +93,7 @@ class TransformerModule(NetModule, ABC):
         decay_all: bool = False,
         allow_pickle: bool = False,
         trust_remote_code: bool = False,
+        optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__()
         if not hasattr(type(self), "auto_class"):
@@ -99,6 +109,10 @@ class TransformerModule(NetModule, ABC):
         self.save_hyperparameters()
         check_options("model", type(self), self.hparams)
         check_schedule(schedule, num_warmup_steps, warmup_fraction, decay_fraction)
+        # Of a checkpoint it is a description, as loading one must not import anything.
+        self._optimizer = None if isinstance(optimizer, Mapping) else optimizer
+        if self._optimizer and not issubclass(find_class(self._optimizer), Muon) and (*betas, eps) != ADAMW_DEFAULTS:
+            raise InputError("model.betas and model.eps are options of AdamW: give those of model.optimizer instead")
         self.train_loss = MeanLoss()
         # By split: one metric per loader, each a mask draw of the same text. Created at the start of an evaluation, as
         # they depend on the data's labels.
@@ -179,24 +193,37 @@ class TransformerModule(NetModule, ABC):
             nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Returns AdamW with decay groups, and a schedule over all optimizer steps."""
-        options, lrs = self.hparams, None
-        if options["layer_decay"] != 1:
-            lrs = decay_lr(self, self._net.base_model, options["lr"], options["layer_decay"])
-        optimizer = make_optimizer(
-            group_parameters(self.named_parameters(), options["weight_decay"], options["decay_all"], lrs),
-            options["lr"],
-            tuple(options["betas"]),
-            options["eps"],
-            scaled=getattr(self.trainer.precision_plugin, "scaler", None) is not None,
-        )
+        """Returns the optimizer with decay groups, and a schedule over all optimizer steps."""
+        options, optimizer = self.hparams, self._make_optimizer()
         num_steps = self.trainer.estimated_stepping_batches
         if num_steps == float("inf"):
             raise InputError("a schedule needs an end: give trainer.max_epochs or trainer.max_steps")
         num_steps, fraction = int(num_steps), options["warmup_fraction"]
         num_warmup_steps = options["num_warmup_steps"] if fraction is None else count_steps(fraction, num_steps)
         schedule = make_schedule(optimizer, options["schedule"], num_warmup_steps, num_steps, options["decay_fraction"])
+        names = "initial_lr", "weight_decay"
+        self._groups = [{name: group[name] for name in names} for group in optimizer.param_groups]
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _make_optimizer(self) -> Optimizer:
+        options, lrs, factory, encoder = self.hparams, None, self._optimizer, self._net.base_model
+        if factory is None and options["optimizer"] is not None:
+            raise InputError(f"the checkpoint was made with {options['optimizer']}: give it as optimizer, to train on")
+        if options["layer_decay"] != 1:
+            lrs = decay_lr(self, encoder, options["lr"], options["layer_decay"])
+        groups = group_parameters(self.named_parameters(), options["weight_decay"], options["decay_all"], lrs)
+        return make_optimizer(
+            [{"lr": options["lr"]} | group for group in groups],
+            {"betas": tuple(options["betas"]), "eps": options["eps"]},
+            getattr(self.trainer.precision_plugin, "scaler", None) is not None,
+            factory,
+            find_hidden(self, encoder) if factory and issubclass(find_class(factory), Muon) else (),
+        )
+
+    def on_train_start(self) -> None:
+        """Replaces the learning rates and weight decay of the checkpoint if the resumed run has others."""
+        if self.has_new_schedule:
+            replace_schedule(self.optimizers(use_pl_optimizer=False), self.lr_schedulers(), self._groups)
 
     def on_train_epoch_start(self) -> None:
         """Resets the training loss."""

@@ -19,6 +19,7 @@ from lit_mlm.nets.embeddings import extend_vocabulary
 from lit_mlm.nets.isolation import require_isolation
 from lit_mlm.nets.remote_code import load_code
 from lit_mlm.nets.sharding import shard_net
+from lit_mlm.options import describe_options
 from lit_mlm.runs.changes import refuse_changes
 from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 from lit_mlm.upstream import find_trainer
@@ -31,7 +32,13 @@ NET_OPTIONS = ("model", "revision", "config")
 REQUIRED = ("sequence_length", "describe")
 """What a data module with a tokenizer must have; see `TextSource`."""
 
-NEWER_OPTIONS = {"warmup_fraction": None, "decay_fraction": None, "layer_decay": 1.0, "decay_all": False}
+NEWER_OPTIONS = {
+    "warmup_fraction": None,
+    "decay_fraction": None,
+    "layer_decay": 1.0,
+    "decay_all": False,
+    "optimizer": None,
+}
 """The options that older checkpoints lack, with the values they were made with."""
 
 
@@ -61,6 +68,8 @@ class NetModule(LightningModule):
         self._max_length: int | None = None
         self._new_words: dict[int, list[int]] = {}
         self._is_isolated = False
+        self.has_new_schedule = False
+        """Whether a resumed run has other `SCHEDULE_OPTIONS` than its checkpoint."""
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
@@ -76,6 +85,11 @@ class NetModule(LightningModule):
         """Returns the output of the net itself: dense logits, and with labels its loss."""
         self.build()
         return self._net(**batch)
+
+    @property
+    def hparams(self) -> Any:
+        """The options as plain data."""
+        return describe_options(super().hparams)
 
     @property
     def max_length(self) -> int | None:
@@ -209,7 +223,9 @@ class NetModule(LightningModule):
         names = self.hparams if self._is_in(TrainerFn.FITTING) else NET_OPTIONS
         saved = NEWER_OPTIONS | checkpoint[RECORD]["options"]
         self.restore_from(checkpoint[RECORD])
-        refuse_changes("model", {name: self.hparams[name] for name in names}, saved)
+        allow_changes = any(getattr(callback, "allow_changes", False) for callback in self._callbacks)
+        options = {name: self.hparams[name] for name in names}
+        self.has_new_schedule = bool(refuse_changes("model", options, saved, allow_changes))
         self.results = dict(checkpoint[RECORD]["results"])
         self.build()
         self._check_data()
@@ -223,6 +239,10 @@ class NetModule(LightningModule):
     @property
     def _data_module(self) -> TextSource | None:
         return cast(TextSource | None, getattr(find_trainer(self), "datamodule", None))
+
+    @property
+    def _callbacks(self) -> list[Any]:
+        return getattr(find_trainer(self), "callbacks", [])
 
     def _is_in(self, *functions: TrainerFn) -> bool:
         """Whether a trainer is attached that runs one of these."""

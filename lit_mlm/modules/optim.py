@@ -2,12 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_scheduler
 
@@ -77,6 +77,13 @@ def find_depths(module: nn.Module, encoder: nn.Module, option: str = "model.laye
     return depths | layers
 
 
+def find_hidden(module: nn.Module, encoder: nn.Module) -> set[nn.Parameter]:
+    """Returns the matrices of the layers, neither of the embeddings nor of the head; see `find_depths`."""
+    depths = find_depths(module, encoder, "model.optimizer")
+    bottom = max(depths.values())
+    return {parameter for parameter, depth in depths.items() if 0 < depth < bottom and parameter.ndim == 2}
+
+
 def decay_lr(module: nn.Module, encoder: nn.Module, lr: float, layer_decay: float) -> dict[nn.Parameter, float]:
     """Returns learning rates with one factor of `layer_decay`, in (0, 1], per step of depth (`find_depths`).
 
@@ -109,17 +116,6 @@ def group_parameters(
         | ({"lr": lr} if lrs is not None else {})
         for lr, decays in sorted(groups, reverse=True)
     ]
-
-
-def make_optimizer(
-    groups: list[dict[str, object]], lr: float, betas: tuple[float, float], eps: float, scaled: bool
-) -> AdamW:
-    """Creates AdamW (Loshchilov and Hutter 2019), fused where available.
-
-    `scaled` tells that a gradient scaler is in use (fp16); a fused step would unscale after the clipping.
-    """
-    devices = {p.device.type for group in groups for p in group["params"]}  # type: ignore[attr-defined]
-    return AdamW(groups, lr=lr, betas=betas, eps=eps, fused=not scaled and devices <= {"cpu", "cuda"})
 
 
 def count_steps(fraction: float, num_steps: int) -> int:
@@ -165,6 +161,19 @@ def make_schedule(
     their_name = "constant_with_warmup" if name == "constant" else name
     schedule: LRScheduler = get_scheduler(their_name, optimizer, num_warmup_steps, num_steps, options)
     return schedule
+
+
+def replace_schedule(optimizer: Any, schedule: Any, groups: Sequence[Mapping[str, float]]) -> None:
+    """Sets the learning rates and weight decays of a resumed optimizer to those of another schedule.
+
+    Args:
+        optimizer: restored from a checkpoint.
+        schedule: from `make_schedule`, restored from a checkpoint, which keeps the step and the peaks alone.
+        groups: the peak ``initial_lr`` and the ``weight_decay`` of each parameter group.
+    """
+    schedule.base_lrs = [group["initial_lr"] for group in groups]
+    for group, new, factor in zip(optimizer.param_groups, groups, schedule.lr_lambdas, strict=True):
+        group.update(new, lr=new["initial_lr"] * factor(schedule.last_epoch))
 
 
 def rescale_gradients(parameters: Iterable[nn.Parameter], factor: Tensor) -> None:

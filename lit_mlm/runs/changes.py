@@ -21,6 +21,12 @@ FREE_OPTIONS = (
 )
 """The options that may change when a run is resumed: where and how it runs. The global batch is compared elsewhere."""
 
+SCHEDULE_OPTIONS = tuple(
+    f"model.{name}"
+    for name in ("lr", "weight_decay", "schedule", "num_warmup_steps", "warmup_fraction", "decay_fraction")
+)
+"""The options of the model that may change when a run is resumed with ``--allow_changes true``."""
+
 Difference = tuple[str, Any, Any]
 """The full name of an option, the run's value and the new one."""
 
@@ -44,8 +50,9 @@ def refuse_differences(folder: Path, config: dict[str, Any]) -> None:
     if found:
         rows = [f"{name} {old!r}, not {new!r}" for name, old, new in found[:3]]
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-        advice = "resume from its next epoch with --allow_changes true"
-        if any(name.startswith("model") for name, _, _ in found):
+        is_order = any(name not in SCHEDULE_OPTIONS for name, _, _ in found)
+        advice = f"resume {'from its next epoch ' if is_order else ''}with --allow_changes true"
+        if any(name.startswith("model") and name not in SCHEDULE_OPTIONS for name, _, _ in found):
             advice = "start a new run from its hf folder as model.model"
         raise InputError(
             f"--run_dir {folder} holds a run with another config: {'; '.join(rows)}{more}; give another folder or the "
@@ -53,14 +60,24 @@ def refuse_differences(folder: Path, config: dict[str, Any]) -> None:
         )
 
 
-def refuse_changes(section: str, options: dict[str, Any], saved: dict[str, Any]) -> None:
-    """Refuses options that a checkpoint would silently override; options that it lacks are not compared."""
+def refuse_changes(
+    section: str, options: dict[str, Any], saved: dict[str, Any], allow_changes: bool = False
+) -> list[Difference]:
+    """Refuses options that a checkpoint would silently override; options that it lacks are not compared.
+
+    Returns:
+        The differences in `SCHEDULE_OPTIONS`, if changes are allowed.
+    """
     kept = {name: saved.get(name, value) for name, value in options.items()}
-    for name, theirs, ours in compare({section: kept}, {section: options}):
-        raise InputError(
-            f"{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would override it; give the "
-            "checkpoint's value, or start from its hf folder instead"
-        )
+    found = compare({section: kept}, {section: options})
+    for name, theirs, ours in found:
+        if not (allow_changes and name in SCHEDULE_OPTIONS):
+            advice = "add --allow_changes true" if name in SCHEDULE_OPTIONS else "start from its hf folder instead"
+            raise InputError(
+                f"{name} is {ours!r}, but the checkpoint was made with {theirs!r}, which would override it; give the "
+                f"checkpoint's value, or {advice}"
+            )
+    return found
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -10,6 +10,8 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from transformers import AutoModelForMaskedLM
 
 from lit_mlm import IMDBDataModule, MaskedLM
+from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
+from lit_mlm.errors import InputError
 from lit_mlm.modules.base import LOSS_UNIT
 from lit_mlm.nets.pretrained import count_parameters
 from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
@@ -258,7 +260,7 @@ def test_resumed_run_refuses_newer_options_too(
     trainer.save_checkpoint(path)
     if is_old:
         checkpoint = torch.load(path, weights_only=True)
-        for name in ("layer_decay", "decay_all", "warmup_fraction", "decay_fraction"):
+        for name in ("layer_decay", "decay_all", "warmup_fraction", "decay_fraction", "optimizer"):
             del checkpoint[RECORD]["options"][name], checkpoint["hyper_parameters"][name]
         torch.save(checkpoint, path)
     (name, value), *_ = options.items()
@@ -268,6 +270,33 @@ def test_resumed_run_refuses_newer_options_too(
     make_trainer(max_epochs=2, limit_val_batches=0).fit(module, make_data(), ckpt_path=path)
     assert module.trainer.current_epoch == 2
     assert MaskedLM.load_from_checkpoint(path).hparams["layer_decay"] == 1.0
+
+
+def test_schedule_may_change_on_resume_where_changes_are_allowed(
+    tmp_path: Path, tiny_bert: str, make_data: Any, make_trainer: Any
+) -> None:
+    options: dict[str, Any] = {"limit_val_batches": 0, "enable_checkpointing": True}
+    trainer, path = make_trainer(callbacks=[SaveCheckpoints()], **options), tmp_path / "run.ckpt"
+    trainer.fit(MaskedLM(tiny_bert, lr=1.0, schedule="constant"), make_data())
+    trainer.save_checkpoint(path)
+    new: dict[str, Any] = {"lr": 0.5, "schedule": "linear", "weight_decay": 0.3, "layer_decay": 1.0}
+    with pytest.raises(InputError, match=r"model.(lr|schedule|weight_decay) .*, or add --allow_changes true"):
+        trainer.fit(MaskedLM(tiny_bert, **new), make_data(), ckpt_path=path)
+    lrs: list[float] = []
+
+    class Probe(MaskedLM):
+        def on_train_batch_start(self, *args: Any) -> None:
+            (group, plain) = self.optimizers().param_groups  # type: ignore[union-attr]
+            assert (group["weight_decay"], plain["weight_decay"]) == (0.3, 0.0)
+            assert group["lr"] == plain["lr"]
+            lrs.append(group["lr"])
+
+    trainer = make_trainer(callbacks=[SaveCheckpoints(allow_changes=True)], max_epochs=2, **options)
+    trainer.fit(Probe(tiny_bert, **new), make_data(), ckpt_path=path)
+    num_steps = 2 * len(lrs)
+    assert lrs == pytest.approx([0.5 * (1 - step / num_steps) for step in range(len(lrs), num_steps)])
+    with pytest.raises(InputError, match=r"model.layer_decay .* start from its hf folder"):
+        trainer.fit(MaskedLM(tiny_bert, **new | {"layer_decay": 0.5}), make_data(), ckpt_path=path)
 
 
 @pytest.mark.parametrize(

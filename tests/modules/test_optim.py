@@ -19,10 +19,10 @@ from lit_mlm.modules.optim import (
     decay_lr,
     find_depths,
     group_parameters,
-    make_optimizer,
     make_schedule,
     rescale_gradients,
 )
+from lit_mlm.modules.optimizers import make_optimizer
 from tests.nets.architectures import TINY
 
 
@@ -43,9 +43,7 @@ def test_groups_without_options_are_two_without_lr() -> None:
 
 def test_all_decay_as_in_a_plain_loop() -> None:
     net = build("bert", num_hidden_layers=2)
-    ours = make_optimizer(
-        group_parameters(net.named_parameters(), 0.1, decay_all=True), 1e-3, (0.9, 0.999), 1e-8, False
-    )
+    ours = make_optimizer(group_parameters(net.named_parameters(), 0.1, decay_all=True), {"lr": 1e-3}, False)
     theirs = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.1, fused=True)
     assert ours.state_dict() == theirs.state_dict()
     assert [id(p) for p in ours.param_groups[0]["params"]] == [id(p) for p in net.parameters()]
@@ -93,7 +91,7 @@ def test_every_parameter_has_its_depth_and_learning_rate(model_type: str) -> Non
     assert groups[0]["lr"] == 2.0  # which is what a run logs
     grouped = [
         (p, group["lr"], group["weight_decay"])
-        for group in make_optimizer(groups, 2.0, (0.9, 0.999), 1e-8, False).param_groups
+        for group in make_optimizer(groups, {}, False).param_groups
         for p in group["params"]
     ]
     assert len(grouped) == len(expected)
@@ -109,12 +107,6 @@ def test_nets_without_one_stack_of_layers_are_refused() -> None:
     bart = build("bart")
     with pytest.raises(InputError, match=r"BartModel has encoder.layers, decoder.layers"):
         find_depths(bart, bart.base_model)
-
-
-@pytest.mark.parametrize(("scaled", "fused"), [(False, True), (True, False)])
-def test_fused_unless_gradients_are_scaled(scaled: bool, fused: bool) -> None:
-    groups = group_parameters(nn.Linear(2, 2).named_parameters(), 0.0)
-    assert make_optimizer(groups, 1e-3, (0.9, 0.98), 1e-6, scaled).defaults["fused"] is fused
 
 
 FALLING: dict[str, Callable[[float], float]] = {
