@@ -316,7 +316,8 @@ def find_private(node: ast.AST) -> str | None:
         names = [*str(node.module).split("."), *(alias.name for alias in node.names)]
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and "attr" in node.func.id:
         names = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-    return next((name for name in names if re.match(r"_[^_]|f_locals", name)), None)
+    public = ("_asdict", "_replace")  # of named tuples
+    return next((name for name in names if re.match(r"_[^_]|f_locals", name) and name not in public), None)
 
 
 def find_own(node: ast.AST) -> list[str]:

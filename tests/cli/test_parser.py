@@ -42,7 +42,7 @@ def test_help_of_a_command(command: str, text: str, get_help: Help) -> None:
 @pytest.mark.parametrize(
     ("args", "option"),
     [
-        (["--model.help", "MaskedLM"], "(type: float, default: 5e-05)"),
+        (["--model.help", "MaskedLM"], "(type: float at least 0 and finite, default: 5e-05)"),
         (["--data.help", "IMDBDataModule"], "(type: int at least 1, default: 32)"),
     ],
 )
