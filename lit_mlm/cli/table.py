@@ -4,7 +4,7 @@ TRAINER_COMMANDS = {
     "fit": "train a model",
     "validate": "score a model on the validation split",
     "test": "score a model on the test split",
-    "predict": "write the tags and entities of a split's sentences",
+    "predict": "write what the model predicts for a split",
 }
 SHOW_COMMANDS = {
     "show": "print documents with their masks, or sentences with their labels, without training",
