@@ -18,7 +18,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.options import Count, Rate, check_options, name_class
 from lit_mlm.text.arrays import BoolArray, FloatArray, IntArray
 from lit_mlm.text.masking.counter_hash import LENGTH, SELECT, draw_uniform, hash_examples
-from lit_mlm.text.masking.units import MaskBudget, choose_units, draw_at, find_units
+from lit_mlm.text.masking.units import MaskBudget, choose_units, draw_at, find_budgets, find_units
 
 Unit = Literal["token", "word", "span"]
 
@@ -119,7 +119,10 @@ class TokenMasking(MaskingStrategy):
         uniform = draw_uniform(hash_examples(seed, epoch, example_ids)[:, None], np.arange(ids.shape[1]), SELECT)
         if self.mask_budget == "expected":
             return is_maskable & (uniform < rate[:, None])
-        return choose_units(np.ones_like(is_maskable), is_maskable, uniform.ravel(), rate, "exact")
+        order = np.argsort(np.where(is_maskable, uniform, 1), axis=1, kind="stable")
+        is_chosen = np.empty_like(is_maskable)
+        np.put_along_axis(is_chosen, order, np.arange(ids.shape[1]) < find_budgets(is_maskable, rate), axis=1)
+        return is_chosen
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,10 @@ class WordMasking(MaskingStrategy):
     """Masks whole words, as found by `lit_mlm.text.masking.word_starts`.
 
     Args:
-        mask_budget: ``expected`` chooses each word with probability `data.mask_prob`; ``exact`` takes words in random
-            order while they fit into this fraction of a block's tokens, rounded, as BERT's `create_pretraining_data.py`
-            does.
+        mask_budget: ``expected`` chooses each word with probability `data.mask_prob`; ``exact`` chooses random words
+            whose tokens add up to about this fraction of a block's: less than the longest word away from it, and equal
+            on average. Both choose all words with the same probability, unlike BERT's `create_pretraining_data.py`,
+            which takes words in random order while they fit and so favours short ones.
         replace_per: the unit that a replacement is drawn for, ``word`` or ``token``.
     """
 

@@ -3,10 +3,9 @@
 Shapes: B sequences, T tokens, U units of all sequences.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from lit_mlm.text.arrays import BoolArray, FloatArray, IntArray, UInt64Array
 from lit_mlm.text.masking.counter_hash import SELECT, draw_uniform
@@ -36,13 +35,19 @@ def choose_units(
 ) -> BoolArray:
     """Chooses units and returns their maskable tokens, shape (B, T).
 
+    With ``exact`` the units lie in random order on a circle, as arcs of their sizes, and those are chosen whose
+    midpoints are on an arc of the budget's length at a random position. Every unit is thus equally likely, whatever its
+    size: with the probability budget / tokens. Taking units while they fit would favour short ones.
+
     Args:
         starts: True at the first token of each unit and of each sequence, shape (B, T).
         is_maskable: shape (B, T).
-        uniform: a random number in [0, 1) per unit, shape (U,).
+        uniform: a random number in [0, 1) per unit, shape (U,); only the order of a sequence's numbers and their sum
+            matter with ``exact``.
         rate: shape (B,).
-        budget: ``expected`` chooses the units whose number is below `rate`; ``exact`` visits the units by their numbers
-            and takes each that still fits into round(rate x maskable tokens).
+        budget: ``expected`` chooses the units whose number is below `rate`; ``exact`` as many as are closest to
+            `find_budgets` tokens at both ends of the arc: less than the largest unit away from it, and equal on
+            average.
     """
     if budget == "expected":
         return is_maskable & spread(uniform < np.repeat(rate, starts.sum(axis=1)), starts)
@@ -50,13 +55,26 @@ def choose_units(
     units = find_units(starts)
     slots = units + np.arange(num)[:, None] * width
     sizes = np.bincount(slots.ravel(), weights=is_maskable.ravel(), minlength=num * width)
-    numbers = np.ones(num * width)  # empty slots sort last
+    numbers = np.zeros(num * width)
     numbers[slots[starts]] = uniform
-    order = np.argsort(numbers.reshape(num, width), axis=1, kind="stable")
-    sizes = np.take_along_axis(sizes.reshape(num, width), order, axis=1)
+    numbers[sizes == 0] = 0
+    sizes, numbers = sizes.reshape(num, width), numbers.reshape(num, width)
+    # A sum of uniform numbers modulo 1 is uniform, and independent of their order; padding does not change this one.
+    position = np.cumsum(numbers, axis=1)[:, -1:] % 1
+    order = np.argsort(numbers, axis=1, kind="stable")
+    sizes = np.take_along_axis(sizes, order, axis=1)
+    ends = np.cumsum(sizes, axis=1)
+    total = np.maximum(ends[:, -1:], 1)
     is_taken = np.empty_like(starts)
-    np.put_along_axis(is_taken, order, fill(sizes, np.rint(rate * is_maskable.sum(axis=1)).astype(np.int64)), axis=1)
+    is_inside = (ends - sizes / 2 - position * total) % total < find_budgets(is_maskable, rate)
+    np.put_along_axis(is_taken, order, is_inside, axis=1)
     return is_maskable & np.take_along_axis(is_taken, units, axis=1)
+
+
+def find_budgets(is_maskable: BoolArray, rate: FloatArray) -> FloatArray:
+    """Returns the tokens to choose of each sequence: round(rate x maskable tokens), shape (B, 1)."""
+    budgets: FloatArray = np.rint(rate * is_maskable.sum(axis=1))
+    return budgets[:, None]
 
 
 def spread(is_chosen: BoolArray, starts: BoolArray) -> BoolArray:
@@ -71,22 +89,3 @@ def spread(is_chosen: BoolArray, starts: BoolArray) -> BoolArray:
     flags = np.zeros(starts.shape, dtype=np.bool_)
     flags[starts] = changes  # a running xor is twice as fast as np.repeat
     return np.bitwise_xor.accumulate(flags.ravel()).reshape(starts.shape)
-
-
-def fill(sizes: npt.NDArray[Any], budgets: IntArray) -> BoolArray:
-    """Takes sizes, shape (B, N), from left to right while their sum fits into a budget, shape (B,); zeros are left out.
-
-    A size that does not fit is never tried again, so there are at most as many rounds as distinct sizes.
-
-    Examples:
-        >>> fill(np.array([[2, 3, 1, 1]]), np.array([4])).astype(int)
-        array([[1, 0, 1, 1]])
-    """
-    is_taken, left = np.zeros(sizes.shape, dtype=np.bool_), budgets[:, None]
-    is_open = (sizes > 0) & (sizes <= left)
-    while is_open.any():
-        fits = is_open & (np.cumsum(np.where(is_open, sizes, 0), axis=1) <= left)
-        is_taken |= fits
-        left = left - np.where(fits, sizes, 0).sum(axis=1, keepdims=True)
-        is_open &= ~fits & (sizes <= left)
-    return is_taken

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import BoolArray, IntArray
-from lit_mlm.text.masking.masking import Masking, mask_tokens
+from lit_mlm.text.masking.masking import Masking, fingerprint_masks, mask_tokens
 from lit_mlm.text.masking.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking, find_span_starts
 from tests.text.masking.test_masking import MASK_ID, NUM_SPECIAL, VOCAB_SIZE, hash_reference, make_batch
 
@@ -80,11 +81,17 @@ def choose_slowly(
     if strategy.mask_budget == "expected":
         chosen = [u for u, unit in enumerate(units) if numbers[unit[0]] < rate]
     else:
-        left, chosen = round(rate * sum(maskable)), []
-        for u in sorted(range(len(units)), key=lambda u: numbers[units[u][0]]):
-            if 0 < sizes[u] <= left:
-                chosen.append(u)
-                left -= sizes[u]
+        total, budget = sum(maskable), round(rate * sum(maskable))
+        order = sorted((u for u, size in enumerate(sizes) if size), key=lambda u: numbers[units[u][0]])
+        if isinstance(strategy, TokenMasking):
+            chosen = order[:budget]
+        else:
+            position = sum(numbers[units[u][0]] for u in range(len(units)) if sizes[u]) % 1 * total
+            chosen, end = [], 0
+            for u in order:
+                if (end + sizes[u] / 2 - position) % total < budget:
+                    chosen.append(u)
+                end += sizes[u]
     return {i for u in chosen for i in units[u] if maskable[i]}
 
 
@@ -150,11 +157,12 @@ def test_shares_on_100_000_tokens(strategy: Any) -> None:
     masked, labels = mask_tokens(ids, is_token, examples, masking, 1, 0, starts)
     scored = labels != IGNORE_INDEX
     if strategy.mask_budget == "exact":
-        sums = scored.sum(axis=1)
-        assert sums.max() == round(0.15 * 128)
-        if isinstance(strategy, TokenMasking):
-            assert sums.min() == sums.max()
-        assert sums.mean() > 0.98 * round(0.15 * 128)
+        sums, longest = scored.sum(axis=1), 1
+        if not isinstance(strategy, TokenMasking):
+            words = np.diff(np.flatnonzero(np.append(starts.ravel(), True)))
+            longest = int(words.max()) * getattr(strategy, "max_length", 1)
+            assert abs(sums.mean() - 19) < 5 * sums.std() / len(sums) ** 0.5 < 1
+        assert abs(sums - round(0.15 * 128)).max() < longest
     else:
         mean, deviation = scored.mean(), scored.mean(axis=1).std() / len(ids) ** 0.5
         assert abs(mean - 0.15) < 5 * deviation < 0.02
@@ -198,10 +206,11 @@ def test_replacement_by_word_and_by_token_differ_within_words() -> None:
     assert mixed[0] == 0 < mixed[1]
 
 
-def test_lengths_of_spans_are_geometric() -> None:
+@pytest.mark.parametrize("budget", ["expected", "exact"])
+def test_lengths_of_spans_are_geometric(budget: Any) -> None:
     """Shares of the lengths 1 to 10 of the spans that text is parted into, and of those that are chosen."""
     ids, is_token, examples = make_batch(60, 4096)
-    starts, strategy = draw_words(ids.shape), SpanMasking()
+    starts, strategy = draw_words(ids.shape), SpanMasking(budget)
     expected = 0.2 * 0.8 ** np.arange(10)
     expected /= expected.sum()
     rare = np.full(len(ids), 0.02)  # so that chosen spans seldom touch
@@ -220,11 +229,82 @@ def test_lengths_of_spans_are_geometric() -> None:
     assert abs(found - expected).max() < 5 * (0.25 * 0.75 / len(drawn)) ** 0.5
 
 
-def test_every_place_of_a_block_is_as_likely() -> None:
-    ids, is_token, examples = make_batch(20_000, 24)
-    for strategy in (WordMasking(), SpanMasking()):
-        chosen = strategy.choose(ids, is_token, draw_words(ids.shape), examples, 1, 0, np.full(len(ids), 0.15))
-        assert abs(chosen.mean(axis=0) - 0.15).max() < 5 * (0.15 * 0.85 / len(ids)) ** 0.5
+def draw_typed_words(num: int, length: int, seed: int = 0) -> tuple[IntArray, BoolArray]:
+    """The type of each token's word, of 8, and the starts of words; a type has 1, 2, 3, 5 or 9 tokens."""
+    rng, sizes = np.random.default_rng(seed), np.array([1, 1, 1, 2, 2, 3, 5, 9])
+    types = rng.integers(0, len(sizes), (num, length))
+    ends = np.cumsum(sizes[types], axis=1)
+    word: IntArray = (ends[:, :, None] <= np.arange(length)).sum(axis=1)
+    return np.take_along_axis(types, word, axis=1), np.diff(word, axis=1, prepend=-1) > 0
+
+
+def find_p_value(chosen: BoolArray, groups: IntArray, rate: float) -> float:
+    """Of the hypothesis that tokens of all groups are chosen at a rate, by Wald's chi-square over independent rows."""
+    excess = (chosen[:, None] - rate) * (groups[:, None] == np.unique(groups)[:, None])
+    means = excess.sum(axis=2).mean(axis=0)
+    covariance = np.cov(excess.sum(axis=2), rowvar=False) / len(chosen)
+    values, vectors = np.linalg.eigh(covariance)
+    is_free = values > 1e-9 * values.max()  # exact sums leave a direction without variance
+    if not np.allclose(means @ vectors[:, ~is_free], 0, atol=1e-9):
+        return 0.0
+    statistic = ((means @ vectors[:, is_free]) ** 2 / values[is_free]).sum()
+    return float(stats.chi2.sf(statistic, is_free.sum()))
+
+
+@dataclass(frozen=True)
+class GreedyWords(WordMasking):
+    """Takes words in random order while they fit, as BERT's `create_pretraining_data.py` does."""
+
+    mask_budget: Any = "exact"
+
+    def choose(self, ids: Any, is_maskable: Any, word_starts: Any, *args: Any) -> BoolArray:
+        chosen: BoolArray = np.zeros(ids.shape, dtype=np.bool_)
+        rng = np.random.default_rng(0)
+        for row in range(len(ids)):
+            words, left = group(word_starts, row, ids.shape[1]), round(0.2 * ids.shape[1])
+            for u in rng.permutation(len(words)):
+                if len(words[u]) <= left:
+                    chosen[row, words[u]] = True
+                    left -= len(words[u])
+        return chosen
+
+
+@pytest.mark.parametrize("length", [10, 30, 100])
+@pytest.mark.parametrize("strategy", [*STRATEGIES, GreedyWords()], ids=str)
+def test_every_place_length_and_type_of_word_is_as_likely(strategy: Any, length: int) -> None:
+    num = 300_000 // length
+    types, starts = draw_typed_words(num, length)
+    masking = Masking(MASK_ID, np.arange(VOCAB_SIZE) >= NUM_SPECIAL, 0.2, strategy=strategy)
+    labels = mask_tokens(types + NUM_SPECIAL, np.ones_like(starts), np.arange(num), masking, 1, 0, starts)[1]
+    chosen, words = labels != IGNORE_INDEX, np.cumsum(starts.ravel())
+    sizes = np.bincount(words)[words].reshape(starts.shape)
+    places = np.broadcast_to(np.arange(length), starts.shape)
+    p_values = [find_p_value(chosen, groups, 0.2) for groups in (places, sizes, types)]
+    if isinstance(strategy, GreedyWords):
+        assert max(p_values[1:]) < 1e-9
+    else:
+        assert min(p_values) > 0.001, p_values
+
+
+@pytest.mark.parametrize("length", [32, 512])
+@pytest.mark.parametrize("budget", ["expected", "exact"])
+def test_first_and_last_place_are_as_likely_as_the_middle(budget: Any, length: int) -> None:
+    num = 60_000 if length < 200 else 12_000
+    ids, is_token, examples = make_batch(num, length)
+    masking = Masking(MASK_ID, np.arange(VOCAB_SIZE) >= NUM_SPECIAL, 0.15, strategy=SpanMasking(budget))
+    rates = (mask_tokens(ids, is_token, examples, masking, 0, 0, is_token)[1] != IGNORE_INDEX).mean(axis=0)
+    rate = (round(0.15 * length) if budget == "exact" else 0.15 * length) / length
+    assert abs(rates[[0, 1, -2, -1]] - rate).max() < 5 * (rate * (1 - rate) / num) ** 0.5
+
+
+def test_exact_numbers_of_tokens_are_those_of_earlier_versions() -> None:
+    ids, is_token, examples, starts = draw_batch()
+    masking = Masking(MASK_ID, np.arange(VOCAB_SIZE) >= NUM_SPECIAL, strategy=TokenMasking("exact"))
+    masked, labels = mask_tokens(ids, is_token, examples, masking, 9, 3, starts)
+    assert (
+        fingerprint_masks([(masked, labels, is_token)])
+        == "441696cf2a9df2632501607d5eb92ffe977a89be281119dbc3999b2b374dcd3c"
+    )
 
 
 def test_special_tokens_end_spans() -> None:

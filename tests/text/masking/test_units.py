@@ -1,20 +1,6 @@
 import numpy as np
 
-from lit_mlm.text.masking.units import fill, find_units, spread
-
-
-def test_filling_takes_what_fits_from_the_left() -> None:
-    sizes = np.array([[5, 3, 0, 4, 2, 1, 1], [9, 9, 9, 9, 9, 9, 9]])
-    assert fill(sizes, np.array([9, 8])).tolist() == [[True, True, False, False, False, True, False], [False] * 7]
-    rng = np.random.default_rng(0)
-    sizes = rng.integers(0, 12, (500, 30))
-    budgets = rng.integers(0, 40, 500)
-    taken = fill(sizes, budgets)
-    for row in range(500):
-        left = budgets[row]
-        for size, is_taken in zip(sizes[row], taken[row], strict=True):
-            assert is_taken == (0 < size <= left)
-            left -= size * is_taken
+from lit_mlm.text.masking.units import find_units, spread
 
 
 def test_units_spread_to_their_tokens() -> None:
