@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.data.audit.duplicates import DuplicateFinder
 from lit_mlm.data.reading.documents import PLACE, TEXT
-from lit_mlm.data.tokens.tokenize import INPUT_IDS, tokenize_batch
+from lit_mlm.data.tokens.encoding import INPUT_IDS
+from lit_mlm.data.tokens.tokenize import tokenize_batch
 from lit_mlm.data.tokens.vocabulary import Fertility, measure_fertility
 from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.special_tokens import find_special_tokens

@@ -11,14 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from lit_mlm.data.masked.blocks import BlockCutter
 from lit_mlm.data.reading.documents import TEXT, find_lines, measure_texts
 from lit_mlm.data.reading.flat_arrays import Arrays
-from lit_mlm.data.tokens.tokenize import (
-    INPUT_IDS,
-    LENGTHS,
-    WORD_STARTS,
-    find_boundaries,
-    flatten_tokens,
-    tokenize_batch,
-)
+from lit_mlm.data.tokens.encoding import INPUT_IDS, LENGTHS, WORD_STARTS
+from lit_mlm.data.tokens.tokenize import find_boundaries, flatten_tokens, tokenize_batch
 from lit_mlm.text.arrays import BoolArray, IntArray
 from lit_mlm.text.blocks import BlockTable
 from lit_mlm.text.masking.word_starts import Segmenter

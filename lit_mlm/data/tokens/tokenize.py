@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,19 +20,17 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.batch import NO_WORD
 from lit_mlm.data.reading.cache_lock import lock
 from lit_mlm.data.reading.documents import TEXT, iterate_texts, measure_texts
 from lit_mlm.data.reading.flat_arrays import Arrays, map_arrays, write_arrays
+from lit_mlm.data.tokens.encoding import INPUT_IDS, LENGTHS, WORD_STARTS, Encoder
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
-from lit_mlm.text.masking.word_starts import Segmenter, find_word_starts
+from lit_mlm.text.masking.word_starts import Segmenter
 from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.upstream import is_plain
 
-INPUT_IDS, WORD_STARTS = "input_ids", "word_starts"
-
-LENGTHS, BYTES = "document_lengths", "document_bytes"
+BYTES = "document_bytes"
 
 BATCH_BYTES, BATCH_DOCUMENTS = 2**20, 1000
 """A batch is complete once it reaches either limit; encodings take about 50 times its size."""
@@ -71,22 +69,9 @@ def tokenize_batch(
     Returns:
         A row for each text with the list `INPUT_IDS` and, if `finds_words`, the list `WORD_STARTS` of booleans.
     """
-    texts = list(batch[TEXT])
-    encodings = _encode(texts, tokenizer, add_special_tokens, finds_words)
-    num_tokens = np.fromiter(map(len, encodings), np.int64, len(texts))
-    total, boundaries = int(num_tokens.sum()), pa.array(np.cumsum([0, *num_tokens]), pa.int32())
-    ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32, total)
-    columns = {INPUT_IDS: pa.ListArray.from_arrays(boundaries, pa.array(ids))}
-    if finds_words:
-        words = chain.from_iterable(encoding.word_ids for encoding in encodings)
-        word_ids = np.fromiter((NO_WORD if word is None else word for word in words), np.int64, total)
-        offsets = None
-        if segmenter is not None or not _splits_punctuation(tokenizer):
-            places = chain.from_iterable(chain.from_iterable(encoding.offsets for encoding in encodings))
-            offsets = np.fromiter(places, np.int64, 2 * total).reshape(-1, 2)
-        starts = find_word_starts(texts, num_tokens, word_ids, offsets, segmenter)
-        columns[WORD_STARTS] = pa.ListArray.from_arrays(boundaries, pa.array(starts))
-    return pa.table(columns)
+    arrays = Encoder(tokenizer, add_special_tokens, finds_words, segmenter)(list(batch[TEXT]))
+    boundaries = pa.array(np.cumsum([0, *arrays.pop(LENGTHS)]), pa.int32())
+    return pa.table({name: pa.ListArray.from_arrays(boundaries, pa.array(array)) for name, array in arrays.items()})
 
 
 def flatten_tokens(tokens: pa.Table) -> Arrays:
@@ -94,36 +79,6 @@ def flatten_tokens(tokens: pa.Table) -> Arrays:
     columns = {name: tokens[name].combine_chunks() for name in tokens.column_names}
     arrays = {name: column.flatten().to_numpy(zero_copy_only=False) for name, column in columns.items()}
     return arrays | {LENGTHS: columns[INPUT_IDS].value_lengths().to_numpy()}
-
-
-@dataclass(frozen=True)
-class _Ids:
-    """Stands for an `Encoding` with a slow tokenizer."""
-
-    ids: list[int]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-def _encode(
-    texts: list[str], tokenizer: PreTrainedTokenizerBase, add_special_tokens: bool, finds_words: bool
-) -> Sequence[Any]:
-    """Encodes texts by the backend where possible, since the tokenizer's copies into lists cost a tenth of the time."""
-    kwargs: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-    if not is_plain(tokenizer):
-        encoded = tokenizer(texts, add_special_tokens=add_special_tokens, **kwargs)
-        return encoded.encodings or [_Ids(ids) for ids in encoded[INPUT_IDS]]
-    tokenizer([""], **kwargs)  # turns off truncation and padding of the tokenizer's file
-    backend = tokenizer.backend_tokenizer
-    encode = backend.encode_batch if finds_words else backend.encode_batch_fast  # without offsets
-    encodings: Sequence[Any] = encode(texts, add_special_tokens=add_special_tokens)
-    return encodings
-
-
-def _splits_punctuation(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer itself makes each punctuation mark a word, so that offsets add nothing."""
-    return type(tokenizer.backend_tokenizer.pre_tokenizer).__name__ == "BertPreTokenizer"
 
 
 def tokenize_documents(
@@ -249,7 +204,7 @@ def _tokenize(documents: Dataset, options: dict[str, Any], num_proc: int | None,
 
 def _work_ahead(batches: _Batches) -> Iterator[Arrays | InputError]:
     """Yields the batches in order while the tokenizer's threads, which need no Python, work on the next one."""
-    _encode([""], batches.options["tokenizer"], True, False)  # sets the tokenizer's state in a single thread
+    Encoder(batches.options["tokenizer"], True)([""])  # sets the tokenizer's state in a single thread
     with ThreadPoolExecutor(2) as pool:
         waiting: deque[Future[Arrays | InputError]] = deque()
         for number in range(len(batches)):

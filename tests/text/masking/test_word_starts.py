@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
 from lit_mlm.batch import IGNORE_INDEX
-from lit_mlm.data.tokens import tokenize
+from lit_mlm.data.tokens import encoding
 from lit_mlm.data.tokens.tokenize import tokenize_batch
 from lit_mlm.data.tokens.training import train_tokenizer
 from lit_mlm.errors import InputError
@@ -87,8 +87,8 @@ def test_equal_to_reference_on_any_text(family: str, families: dict[str, PreTrai
 
     for segmenter in (None, segment_oddly):
         found = find_starts(tokenizer, texts, segmenter)
-        for text, encoding, starts in zip(texts, encodings, found, strict=True):
-            assert starts == find_slowly(text, encoding, segmenter(text) if segmenter else [])
+        for text, encoded, starts in zip(texts, encodings, found, strict=True):
+            assert starts == find_slowly(text, encoded, segmenter(text) if segmenter else [])
     assert sum(not start for row in find_starts(tokenizer, texts) for start in row) > 100
 
 
@@ -99,8 +99,8 @@ def test_places_add_nothing_where_the_tokenizer_splits_punctuation(
     found = [c for c in map(chr, range(0x110000)) if unicodedata.category(c)[0] not in "LMNC"]
     texts = [f"film{c}the {c}{c} {c}was story{c} 1{c}2" for c in found]
     starts = find_starts(wordpiece, texts)
-    assert tokenize._splits_punctuation(wordpiece)
-    monkeypatch.setattr(tokenize, "_splits_punctuation", lambda tokenizer: False)
+    assert encoding.splits_punctuation(wordpiece)
+    monkeypatch.setattr(encoding, "splits_punctuation", lambda tokenizer: False)
     assert starts == find_starts(wordpiece, texts)
     assert len(found) > 8000
 
