@@ -56,8 +56,8 @@ class MaskedLM(TransformerModule):
     def compute_metrics(self, split: str) -> dict[str, Any]:
         """Adds the split's metadata, the interval over several mask draws, and bits per byte.
 
-        Bits per byte are the loss spread over the bytes of the text; unlike perplexity they are comparable across
-        tokenizers.
+        Bits per byte are the loss spread over the bytes of the text in the scored blocks; unlike perplexity they are
+        comparable across tokenizers. They are missing where only a part of the blocks is scored.
         """
         metrics = super().compute_metrics(split)
         losses = []
@@ -71,8 +71,10 @@ class MaskedLM(TransformerModule):
         describe_split = getattr(self._data_module, "describe_split", None)
         if describe_split is not None:
             metrics |= describe_split(split)
-            metrics["bits_per_byte"] = metrics["loss"] / math.log(2) * metrics.pop("tokens_per_byte")
             if self._scores_part(split):  # these describe the whole split
                 for name in ("mask_fingerprint", "data_fingerprint", "num_blocks", "num_blocks_shared_with_train"):
                     metrics.pop(name, None)
+                metrics.pop("tokens_per_byte", None)
+            if "tokens_per_byte" in metrics:
+                metrics["bits_per_byte"] = metrics["loss"] / math.log(2) * metrics.pop("tokens_per_byte")
         return metrics

@@ -15,6 +15,7 @@ from lit_mlm.batch import TokenModel
 from lit_mlm.data.masked.masks import hash_code
 from lit_mlm.data.reading.documents import count_documents, hash_texts, iterate_texts, map_sources
 from lit_mlm.data.reading.text_cache import TEXTS, store_lines
+from lit_mlm.data.tokens.encoding import Encoder
 from lit_mlm.data.tokens.new_words import NewWordOptions, Vocabulary
 from lit_mlm.data.tokens.tokenize import TokenStream, tokenize_documents
 from lit_mlm.data.tokens.tokenizer import TokenizerOptions
@@ -34,11 +35,15 @@ class TokenizedText:
         text_hash: SHA-256 (hex) of the documents.
         num_documents: number of documents of each source, in order.
         tokens: of all documents.
+        documents: one per row.
+        encoder: of the documents, which gives offsets.
     """
 
     text_hash: str
     num_documents: list[int]
     tokens: TokenStream
+    documents: Dataset
+    encoder: Encoder
 
     @property
     def key(self) -> list[Any]:
@@ -52,10 +57,6 @@ class TokenizedText:
             rate = num_tokens / max(self.tokens.seconds, 1e-9)
             took = f"tokenised in {self.tokens.seconds:.1f} s ({rate:,.0f} tokens/s)"
         return f"{sum(self.num_documents):,} documents, {num_tokens:,} tokens, {took}"
-
-    def collect_metadata(self) -> dict[str, float | int | str]:
-        """Tokens per byte of text, for the metrics of a split."""
-        return {"tokens_per_byte": self.tokens.num_text_tokens / max(1, self.tokens.num_bytes)}
 
 
 @dataclass(frozen=True)
@@ -149,4 +150,5 @@ class DocumentReader:
         folder = self.cache_dir / TOKENS / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
         options = per_document, folder, self.num_proc, f"tokenising {split}", finds_words, segmenter
         tokens = tokenize_documents(documents, tokenizer, *options)
-        return TokenizedText(text_hash, count_documents(documents), tokens)
+        encoder = Encoder(tokenizer, per_document, gives_offsets=True)
+        return TokenizedText(text_hash, count_documents(documents), tokens, documents, encoder)

@@ -317,7 +317,6 @@ class BlocksDataModule(TextDataModule):
         if (split, draws) not in self._mask_fingerprints:
             self._mask_fingerprints[split, draws] = found.examples.fingerprint_masks(draws)
         return {
-            **found.text.collect_metadata(),
             **self._words.get_metrics(self.samples.get_source(split)),
             "data_fingerprint": self._fingerprint([split]),
             "mask_fingerprint": self._mask_fingerprints[split, draws],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from lit_mlm.data.masked.blocks import BlockCutter, BlockOptions
 from lit_mlm.data.masked.dataset import MaskedBlocks
@@ -9,6 +10,7 @@ from lit_mlm.data.masked.documents import TokenizedText
 from lit_mlm.data.masked.masks import MaskOptions
 from lit_mlm.data.masked.mixture import Mixture, find_sources
 from lit_mlm.data.masked.samples import SampleOptions
+from lit_mlm.data.masked.text_size import TextSize, measure_blocks
 from lit_mlm.data.packed import PackedExamples, describe_packing, find_padding, pack_examples
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
@@ -116,17 +118,25 @@ class BlockSplit:
         examples = replace(self.examples, num_epochs=num_epochs)
         return examples if self.packed is None else replace(self.packed, examples=examples)
 
+    @cached_property
+    def text_size(self) -> TextSize | None:
+        """The size of the text in the blocks; None if unknown."""
+        table, chosen = self.examples.table, self.examples.chosen
+        return measure_blocks(self.text, table.starts[chosen], table.ends[chosen])
+
     def collect_metadata(self) -> dict[str, float | int | str]:
-        """The number of blocks, shared blocks, dropped tokens and rows, for the metrics of the split."""
-        packing: dict[str, float | int | str] = {}
-        if self.packed is not None:
-            rows = self.packed.rows
-            packing = {"num_rows": len(rows), "padding_fraction": rows.padding_fraction}
-        return {
+        """Tokens per byte if known, the number of blocks, shared blocks, dropped tokens and rows, for the metrics."""
+        found: dict[str, float | int | str] = {
             "num_blocks": len(self.examples),
             "num_blocks_shared_with_train": self.num_shared,
             "num_dropped_tokens": self.examples.table.num_dropped_tokens,
-        } | packing
+        }
+        if self.text_size is not None:
+            found["tokens_per_byte"] = self.text_size.num_tokens / max(1, self.text_size.num_bytes)
+        if self.packed is not None:
+            rows = self.packed.rows
+            found |= {"num_rows": len(rows), "padding_fraction": rows.padding_fraction}
+        return found
 
 
 def describe_splits(

@@ -27,7 +27,6 @@ from lit_mlm.data.tokens.encoding import INPUT_IDS, LENGTHS, WORD_STARTS, Encode
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.masking.word_starts import Segmenter
-from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.upstream import is_plain
 
 BYTES = "document_bytes"
@@ -43,16 +42,14 @@ class TokenStream:
     Attributes:
         ids: token ids, shape (num_tokens,) int32.
         document_lengths: tokens of each document, shape (num_documents,).
-        num_bytes: length of the texts in UTF-8.
-        num_text_tokens: tokens without those that the tokenizer adds to each document.
+        document_bytes: length of each document in UTF-8, shape (num_documents,).
         word_starts: whether each token begins a word, shape (num_tokens,), if recorded.
         seconds: duration of tokenising; None if cached.
     """
 
     ids: npt.NDArray[np.int32]
     document_lengths: IntArray
-    num_bytes: int
-    num_text_tokens: int
+    document_bytes: IntArray
     word_starts: npt.NDArray[np.bool_] | None = None
     seconds: float | None = None
 
@@ -119,10 +116,7 @@ def tokenize_documents(
                 start = time.perf_counter()
                 write_arrays(folder, _tokenize(documents, options, num_proc, description), dtypes)
                 arrays, seconds = cast(Arrays, map_arrays(folder, dtypes)), time.perf_counter() - start
-    ids, lengths = arrays[INPUT_IDS], arrays[LENGTHS]
-    num_added = len(find_special_tokens(tokenizer)) * len(lengths) if add_special_tokens else 0
-    num_bytes = int(arrays[BYTES].sum())
-    return TokenStream(ids, lengths, num_bytes, len(ids) - num_added, arrays.get(WORD_STARTS), seconds)
+    return TokenStream(arrays[INPUT_IDS], arrays[LENGTHS], arrays[BYTES], arrays.get(WORD_STARTS), seconds)
 
 
 def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
