@@ -12,7 +12,8 @@ windows of a sentence are in one batch, in order, and each word is owned by one 
 - ``labels``: ids into `TaggedSource.labels`. The first token of a word has the word's label, later ones its inside
   label or `IGNORE_INDEX`, as have tokens that the row does not own;
 - ``words``: the index in the sentence of each owned token's word, elsewhere `NO_WORD`;
-- ``sentences``: the index of each row's sentence in its split, shape (B,); -1 in rows that only keep ranks in step.
+- ``sentences``: the index of each row's sentence in its split, shape (B,); -1 in rows that only keep ranks in step;
+- ``documents``: the number of each row's document in its split, shape (B,); missing where documents are unknown.
 
 **Packed rows.** A row holds several sequences that must not attend to each other. In place of ``words`` and
 ``sentences``:
@@ -30,6 +31,9 @@ IGNORE_INDEX = -100
 
 NO_WORD = -1
 """The word index of special tokens and padding."""
+
+NO_DOCUMENT = -1
+"""The document number of sentences of an unknown document."""
 
 BATCH_KEYS = ("input_ids", "attention_mask", "labels")
 

@@ -4,11 +4,14 @@ Shapes: C entity types, L labels, S sentences, W words of a sentence.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lit_mlm.batch import NO_DOCUMENT
+from lit_mlm.metrics.intervals import estimate_f1_interval
 from lit_mlm.metrics.sums import SumMetric
 from lit_mlm.text.arrays import FloatArray, IntArray
 from lit_mlm.text.tagging.schemes import Scheme, Span, find_spans, find_spans_strict, split_tag
@@ -49,24 +52,29 @@ class EntityMetrics(SumMetric):
             self.add_state(name, torch.zeros((len(self.types), 3), dtype=torch.int64), dist_reduce_fx="sum")
         for name in ("num_words", "num_right"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("sentences", [], dist_reduce_fx="cat")  # columns as above, one row per sentence
+        # Document, and columns as above, one row per sentence.
+        self.add_state("sentences", [], dist_reduce_fx="cat")
 
-    def update(self, predicted: Sequence[IntArray], gold: Sequence[IntArray]) -> None:
+    def update(
+        self, predicted: Sequence[IntArray], gold: Sequence[IntArray], documents: Sequence[int] | None = None
+    ) -> None:
         """Adds sentences.
 
         Args:
             predicted: label ids of the words of each sentence, S arrays of shape (W,).
             gold: the same, as annotated.
+            documents: number of the document of each sentence, `NO_DOCUMENT` if unknown, as by default.
         """
         found, expected = join_sentences(predicted, gold, len(self.labels))
         counts = np.zeros((2, len(self.types), 3), dtype=np.int64)
-        sentences = np.zeros((len(gold), 3), dtype=np.int64)
+        sentences = np.zeros((len(gold), 4), dtype=np.int64)
+        sentences[:, 0] = NO_DOCUMENT if documents is None else documents
         for row, pair in enumerate(zip(predicted, gold, strict=True)):
             ours, theirs = ([self.labels[i] for i in ids.tolist()] for ids in pair)
             loose = self._count(find_spans(ours, self.scheme), find_spans(theirs, self.scheme))
             counts[0] += loose
             counts[1] += self._count(find_spans_strict(ours, self.scheme), find_spans_strict(theirs, self.scheme))
-            sentences[row] = loose.sum(axis=0)
+            sentences[row, 1:] = loose.sum(axis=0)
         both = torch.from_numpy(counts).to(self.device)
         self.entities += both[0]
         self.strict_entities += both[1]
@@ -74,20 +82,22 @@ class EntityMetrics(SumMetric):
         self.num_right += int((found == expected).sum())
         self.sentences.append(torch.from_numpy(sentences).to(self.device))
 
-    def compute(self) -> dict[str, float | int]:
+    def compute(self) -> dict[str, Any]:
         """Returns the metrics by name, fractions in [0, 1], where 0 / 0 is 0.
 
         ``f1_macro`` is the mean over the types in gold or prediction; ``f1_low`` and ``f1_high`` are the 95 % interval
-        of ``f1`` (`bootstrap_f1`).
+        of ``f1`` (`estimate_f1_interval`) over ``f1_interval_unit``: documents, or sentences where they are unknown or
+        all of one document.
         """
         entities, strict = self.entities.cpu().numpy(), self.strict_entities.cpu().numpy()
         total = entities.sum(axis=0)
-        metrics: dict[str, float | int] = {}
+        metrics: dict[str, Any] = {}
         for suffix, counts in (("", total), ("_strict", strict.sum(axis=0))):
             metrics |= {name + suffix: float(rate) for name, rate in zip(RATES, compute_rates(counts), strict=True)}
         f1 = compute_rates(entities[entities.sum(axis=1) > 0])[2]
         metrics["f1_macro"] = float(f1.mean()) if len(f1) else 0.0
-        metrics["f1_low"], metrics["f1_high"] = bootstrap_f1(self._gather_sentences())
+        metrics["f1_interval_unit"], units = group_sentences(self._gather_sentences())
+        metrics["f1_low"], metrics["f1_high"] = estimate_f1_interval(units)
         metrics["accuracy"] = int(self.num_right) / max(int(self.num_words), 1)
         metrics["num_words"] = int(self.num_words)
         metrics["num_gold_entities"], metrics["num_predicted_entities"] = int(total[2]), int(total[1])
@@ -102,9 +112,9 @@ class EntityMetrics(SumMetric):
         return counts
 
     def _gather_sentences(self) -> IntArray:
-        """Returns correct, predicted and gold entities of each sentence, shape (S, 3)."""
+        """Returns document, correct, predicted and gold entities of each sentence, shape (S, 4)."""
         parts = [self.sentences] if isinstance(self.sentences, Tensor) else self.sentences  # a tensor once reduced
-        return torch.cat([torch.zeros((0, 3), dtype=torch.int64, device=self.device), *parts]).cpu().numpy()
+        return torch.cat([torch.zeros((0, 4), dtype=torch.int64, device=self.device), *parts]).cpu().numpy()
 
 
 class TagMetrics(SumMetric):
@@ -118,8 +128,10 @@ class TagMetrics(SumMetric):
         # Columns: correct, predicted, gold.
         self.add_state("tags", torch.zeros((len(self.labels), 3), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, predicted: Sequence[IntArray], gold: Sequence[IntArray]) -> None:
-        """Adds sentences, as `EntityMetrics.update` does."""
+    def update(
+        self, predicted: Sequence[IntArray], gold: Sequence[IntArray], documents: Sequence[int] | None = None
+    ) -> None:
+        """Adds sentences, as `EntityMetrics.update` does; documents do not matter."""
         found, expected = join_sentences(predicted, gold, len(self.labels))
         columns = (found[found == expected], found, expected)
         counts = [np.bincount(ids, minlength=len(self.labels)) for ids in columns]
@@ -131,6 +143,29 @@ class TagMetrics(SumMetric):
         right, _, num_words = tags.sum(axis=0).tolist()
         metrics = {"accuracy": right / max(num_words, 1), "num_words": num_words}
         return metrics | _tabulate(self.labels, tags, "support")
+
+
+def group_sentences(sentences: IntArray) -> tuple[str, IntArray]:
+    """Groups sentences by their documents, if these are known and several.
+
+    Args:
+        sentences: document and counts of each, shape (S, 1 + K).
+
+    Returns:
+        The unit, ``document`` or ``sentence``, and the counts of each, shape (U, K).
+
+    Examples:
+        >>> group_sentences(np.array([[0, 1, 2], [3, 1, 1], [0, 4, 4]]))
+        ('document', array([[5, 6],
+               [1, 1]]))
+    """
+    documents, counts = sentences[:, 0], sentences[:, 1:]
+    names, indices = np.unique(documents, return_inverse=True)
+    if len(names) < 2 or NO_DOCUMENT in names:
+        return "sentence", counts
+    units = np.zeros((len(names), counts.shape[1]), dtype=np.int64)
+    np.add.at(units, indices, counts)
+    return "document", units
 
 
 def join_sentences(
@@ -166,25 +201,3 @@ def _tabulate(names: Sequence[str], counts: IntArray, gold_name: str) -> dict[st
         table |= {f"{rate}/{name}": float(value) for rate, value in zip(RATES, compute_rates(row), strict=True)}
         table[f"{gold_name}/{name}"] = int(row[2])
     return table
-
-
-def bootstrap_f1(
-    sentences: IntArray, confidence: float = 0.95, num_resamples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """Returns the percentile bootstrap interval of F1 over sentences (Efron 1979, "Bootstrap methods").
-
-    A resample is drawn as the multinomial counts of distinct rows, so the order of the sentences does not matter.
-    Without sentences both ends are 0.
-
-    Args:
-        sentences: correct, predicted and gold entities of each sentence, shape (S, 3).
-        confidence: fraction of the resamples within the interval, in (0, 1).
-        num_resamples: number of draws of S sentences with replacement.
-        seed: of the draws.
-    """
-    if len(sentences) == 0:
-        return 0.0, 0.0
-    rows, counts = np.unique(sentences, axis=0, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(len(sentences), counts / len(sentences), size=num_resamples)
-    low, high = np.quantile(compute_rates(draws @ rows)[2], [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)

@@ -4,7 +4,7 @@ Shapes: B rows, T tokens per row, L labels; W words and P tokens of a sentence.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -102,15 +102,20 @@ class WordMetrics(SumMetric):
         self.loss.update(nats, (gold != IGNORE_INDEX).sum())
         labels, best = gold.cpu().numpy(), flat.argmax(dim=-1).cpu().numpy()
         of_words, of_tokens = [], []
-        for sentence in decode_batch(logits, batch, self.labels, self.scheme, self.decoding).values():
+        decoded = decode_batch(logits, batch, self.labels, self.scheme, self.decoding)
+        for sentence in decoded.values():
             of_words.append((sentence.labels, labels[sentence.first_tokens]))
             kept = sentence.tokens[: self.truncation]
             kept = kept[labels[kept] != IGNORE_INDEX]
             of_tokens.append((best[kept], labels[kept]))
+        documents = None
+        if "documents" in batch:
+            document_of = dict(zip(batch["sentences"].tolist(), batch["documents"].tolist(), strict=True))
+            documents = [document_of[sentence] for sentence in decoded]
         for metric, pairs in ((self.words, of_words), (self.tokens, of_tokens)):
-            metric.update([found for found, _ in pairs], [expected for _, expected in pairs])
+            metric.update([found for found, _ in pairs], [expected for _, expected in pairs], documents)
 
-    def compute(self) -> dict[str, float | int]:
+    def compute(self) -> dict[str, Any]:
         """Returns the metrics by name: of words, of tokens, and ``loss`` in nats per scored token."""
         tokens = self.tokens.compute()
         return {

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from seqeval.metrics import accuracy_score, classification_report, f1_score, precision_score, recall_score
 from sklearn.metrics import precision_recall_fscore_support
 
 from lit_mlm.errors import InputError
-from lit_mlm.metrics.entities import EntityMetrics, TagMetrics, bootstrap_f1, compute_rates
+from lit_mlm.metrics.entities import EntityMetrics, TagMetrics, compute_rates
+from lit_mlm.metrics.intervals import estimate_f1_interval
 from lit_mlm.metrics.sums import add_up
-from lit_mlm.text.arrays import FloatArray, IntArray
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.tagging.schemes import Scheme
 from tests.text.tagging.test_schemes import REFERENCES, SCHEMES, list_labels, rename
 
@@ -66,6 +66,7 @@ def test_figures_equal_seqeval_s(scheme: Scheme) -> None:
         *("num_words", "num_gold_entities", "num_predicted_entities"),
         *("num_gold/PER", "num_gold/LOC", "num_gold/art-work"),
     }
+    assert figures.pop("f1_interval_unit") == "sentence"
     assert all(type(value) in (int, float) for value in figures.values())
 
 
@@ -147,10 +148,10 @@ def test_figures_without_entities_are_zero() -> None:
     metrics.update(sentences, sentences)
     figures = metrics.compute()
     assert figures["accuracy"] == 1
-    assert {value for key, value in figures.items() if key not in ("accuracy", "num_words")} == {0}
+    assert {value for key, value in figures.items() if key not in ("accuracy", "num_words")} == {0, "sentence"}
     metrics.reset()
     metrics.update([], [])
-    assert set(metrics.compute().values()) == {0}
+    assert set(metrics.compute().values()) == {0, "sentence"}
 
 
 def test_states_stay_integers_when_the_net_is_cast() -> None:
@@ -180,24 +181,22 @@ def test_metrics_refuse_what_does_not_fit() -> None:
             metrics.update([np.array([1, 1])], [np.array([-100, 1])])
 
 
-def test_interval_equals_scipy_s() -> None:
-    rng = np.random.default_rng(2)
-    gold = rng.integers(0, 5, 300)
-    sentences = np.stack([rng.binomial(gold, 0.8), rng.binomial(gold + 1, 0.9), gold], axis=1)
-    sentences[:, 0] = sentences.min(axis=1)
-    low, high = bootstrap_f1(sentences)
-
-    def f1(right: IntArray, predicted: IntArray, gold: IntArray, axis: int) -> FloatArray:
-        return np.asarray(2 * right.sum(axis) / (predicted.sum(axis) + gold.sum(axis)))
-
-    reference = stats.bootstrap(
-        tuple(sentences.T), f1, paired=True, vectorized=True, n_resamples=20_000, method="percentile", rng=rng
-    ).confidence_interval
-    assert (low, high) == pytest.approx(tuple(reference), abs=0.1 * (reference.high - reference.low))
-    assert bootstrap_f1(sentences[::-1]) == (low, high)
-    narrow = bootstrap_f1(sentences, confidence=0.5)
-    assert low < narrow[0] < narrow[1] < high
-    assert bootstrap_f1(np.array([[2, 2, 2]] * 5)) == (1.0, 1.0)
+def test_interval_is_over_documents_where_they_are_known() -> None:
+    predicted, gold = draw_pairs(len(CONLL), 300)
+    documents = np.arange(300) // 10 * 7
+    order = np.random.default_rng(0).permutation(300).tolist()
+    found = []
+    for numbers in (None, np.zeros(300, int), np.arange(300), documents, documents[order]):
+        metrics = EntityMetrics(CONLL, "IOB2")
+        rows = order if numbers is not None and numbers[0] != 0 else range(300)
+        metrics.update([predicted[i] for i in rows], [gold[i] for i in rows], numbers)  # type: ignore[arg-type]
+        found.append(metrics.compute())
+    assert [each.pop("f1_interval_unit") for each in found] == ["sentence", "sentence", *["document"] * 3]
+    assert found[0] == found[1] == found[2]
+    assert found[3] == found[4]
+    counts = metrics.sentences[0].numpy()[np.argsort(order), 1:]
+    assert (found[3]["f1_low"], found[3]["f1_high"]) == estimate_f1_interval(counts.reshape(30, 10, 3).sum(axis=1))
+    assert found[3]["f1"] == found[0]["f1"]
 
 
 def test_rates_by_hand() -> None:

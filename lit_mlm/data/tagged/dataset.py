@@ -1,6 +1,7 @@
 """Tagged sentences as a data set, and their counts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,13 +11,21 @@ from torch.utils.data import Dataset
 from lit_mlm.batch import IGNORE_INDEX, NO_WORD
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.tagged.sentences import TaggedSentence
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.tagging.alignment import EncodedWords
 from lit_mlm.text.tagging.rows import TaggedRows, count_words
 from lit_mlm.text.tagging.schemes import Scheme, find_spans
 
 
+@dataclass(frozen=True)
 class TaggedDataset(TaggedRows, Dataset[dict[str, Tensor]]):
-    """Maps the key of a batch to the batch; stateless, so every worker and every restart gives the same."""
+    """Maps the key of a batch to the batch; stateless, so every worker and every restart gives the same.
+
+    Attributes:
+        documents: number of the document of each sentence, shape (S,); None if unknown.
+    """
+
+    documents: IntArray | None = None
 
     def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
         """The batch; nets need a row, so an empty batch has one without scored positions."""
@@ -25,6 +34,8 @@ class TaggedDataset(TaggedRows, Dataset[dict[str, Tensor]]):
         if is_empty:
             arrays |= {"labels": np.full_like(arrays["labels"], IGNORE_INDEX), "sentences": np.full(1, -1)}
             arrays["words"] = np.full_like(arrays["words"], NO_WORD)
+        if self.documents is not None:
+            arrays["documents"] = self.documents[arrays["sentences"]]
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 

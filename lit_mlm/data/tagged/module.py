@@ -320,7 +320,10 @@ class TaggedDataModule(TextDataModule):
         self._counts[split] = count_texts(counted, encoded, source is not None, found.truncation, scheme)
         if self.skip_bad:
             self._counts[split]["num_skipped"] = len(self._skipped.get(split, []))
-        return TaggedDataset.build(self.tokenizer, encoded, found.size, found.stride, context, word_labels, inside)
+        options = context, word_labels, inside
+        examples = TaggedDataset.build(self.tokenizer, encoded, found.size, found.stride, *options)
+        is_known = all(sentence.document is not None for sentence in sentences)
+        return replace(examples, documents=number_documents(sentences)) if is_known else examples
 
     def _fingerprint(self, splits: Collection[str]) -> str:
         found = self.windowing
