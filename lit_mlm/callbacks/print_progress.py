@@ -1,6 +1,7 @@
 """Prints what is run and its results."""
 
 import json
+import shlex
 from typing import Any, TypeVar
 
 from lightning.pytorch import Callback, Trainer
@@ -66,7 +67,8 @@ class PrintProgress(Callback):
         for place in describe_curves(trainer.loggers):
             _say(trainer, f"curves:      {place}")
         if pl_module.next_command is not None:
-            _say(trainer, f"next:        {pl_module.next_command.format(model=folder / 'hf')}")
+            command = pl_module.next_command.format(model=shlex.quote(str(folder / "hf")))
+            _say(trainer, f"next:        {command}")
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Prints the metrics of `validate` and `test`, or where predictions are, once they are written."""

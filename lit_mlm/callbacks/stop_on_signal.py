@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import threading
@@ -102,7 +103,7 @@ class StopOnSignal(Callback):
             return
         name, folder = signal.Signals(number).name, get_run_folder(trainer)
         if trainer.is_global_zero:
-            advice = f"resume with the same command and --run_dir {folder}"
+            advice = f"resume with the same command and --run_dir {shlex.quote(str(folder))}"
             log.warning("stopped by %s at step %s; %s", name, trainer.global_step, advice)
             if number in _find_requeue_signal(trainer):
                 requeue_job()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def main(args: Sequence[str]) -> None:
     for seed in options.seeds:
         run_dir = folder / f"seed_{seed}"
         command = ["fit", *configs, *rest, "--seed_everything", str(seed), "--run_dir", str(run_dir)]
-        print(f"python -m lit_mlm {' '.join(command)}", flush=True)
+        print(f"python -m lit_mlm {shlex.join(command)}", flush=True)
         status = subprocess.run([sys.executable, "-m", "lit_mlm", *command], check=False).returncode
         if status:
             finished = f"; finished runs are in {folder}" if runs else ""

@@ -72,7 +72,7 @@ class TransformerModule(NetModule, ABC):
     headline: ClassVar[tuple[str, ...]] = ("loss",)
     """Metrics that are printed, if present, the most important one first."""
     next_command: ClassVar[str | None] = None
-    """A command to try on the exported model; ``{model}`` is replaced by its path."""
+    """A command to try on the exported model; ``{model}`` is replaced by its path, quoted for a shell."""
 
     def __init__(
         self,

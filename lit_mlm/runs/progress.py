@@ -23,6 +23,9 @@ PROGRESS = "progress"
 STREAM = "stream_places"
 """The key below `PROGRESS` of each rank's stream cursor."""
 
+SHARDS = "stream_shards"
+"""The key below `PROGRESS` of the keys of the stream's shards."""
+
 
 def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) -> dict[str, Any]:
     """Returns the order, stream cursors, loss sums and random states that a resumed run needs; a collective call.
@@ -33,7 +36,7 @@ def describe_progress(trainer: Any, random_state: dict[str, Any] | None = None) 
     stream = getattr(trainer.datamodule, "stream", None)
     return {
         **_describe_order(trainer),
-        **({STREAM: _gather(stream.cursors)} if stream is not None and stream.has_begun else {}),
+        **({STREAM: _gather(stream.cursors), SHARDS: stream.shard_keys} if stream and stream.has_begun else {}),
         "train_losses": _gather(loss),
         ROUNDING: os.environ.get(ROUNDING),
         "random_states": _gather(random_state or get_random_state()),
@@ -149,7 +152,7 @@ def _find_differences(
         free = [name for name in FREE_OPTIONS if name != "data.data_dir"]  # other text may be why
         changed = compare({"data": options[0]}, {"data": options[1]}, free)
         yield from ((name, repr(old), repr(new)) for name, old, new in changed)
-        if not changed:
+        if not changed and not _accept_changed_shards(saved, data):
             note = " (training files by their names and sizes)" if STREAM in saved else ""
             old_hash, new_hash = (str(side["data_fingerprint"])[:12] for side in (saved, now))
             yield f"data{note} of the fingerprint", old_hash, new_hash
@@ -161,6 +164,27 @@ def _find_differences(
     if None not in (*old_batch, *new_batch) and math.prod(old_batch) != math.prod(new_batch):
         ours, theirs = (f"{' x '.join(map(str, b))} = {math.prod(b)}" for b in (new_batch, old_batch))
         yield "a global batch (batch x devices x accumulation) of", theirs, ours
+
+
+def _accept_changed_shards(saved: dict[str, Any], data: Any) -> bool:
+    """Whether only shards of the stream changed that the checkpoint has not read to their ends; warns of them."""
+    shards = saved.get(SHARDS)
+    if shards is None or [*map(len, shards)] != [*map(len, data.stream.shard_keys)]:
+        return False
+    if data.find_fingerprint(shards) != saved["data_fingerprint"]:
+        return False
+    read, others = data.stream.find_changed(shards, saved[STREAM])
+    if read:
+        raise InputError(
+            f"data.streaming: {read[0]} is not the file that the checkpoint has read, its name or size is another; "
+            "restore it, or start a new run from the weights (model.model RUN/hf)"
+        )
+    if others:
+        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        log.warning(
+            "changed since the checkpoint, which had not read all of it: %s%s; resuming from there", others[0], more
+        )
+    return True
 
 
 def _begin_next_epoch(loops: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ def test_no_line_is_lost_beside_a_progress_bar(
     args = imdb_args(tiny_bert, cache_dir)
     if bar is not None:
         args = [*args, "--trainer.enable_progress_bar", "true", "--trainer.callbacks", bar]
-    run_cli("fit", *args, "--run_dir", "run")
+    run_cli("fit", *args, "--run_dir", "my run")
     fit = capsys.readouterr().out
     for line in (
         "train / ",
@@ -27,11 +27,11 @@ def test_no_line_is_lost_beside_a_progress_bar(
         "epoch 2, step 12:",
         "before training",
         "of the time waiting for data",
-        "next:",
+        "next:        python -m lit_mlm fill --model 'my run/hf' \"Write",
     ):
         assert fit.count(line) == 1
-    run_cli("validate", *args, "--run_dir", "run", "--ckpt_path", "best")
-    assert capsys.readouterr().out.count("metrics: run/metrics.json") == 1
+    run_cli("validate", *args, "--run_dir", "my run", "--ckpt_path", "best")
+    assert capsys.readouterr().out.count("metrics: my run/metrics.json") == 1
 
 
 def test_infinite_perplexity_is_inf_on_the_terminal_and_null_in_json(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -288,11 +288,17 @@ class BlocksDataModule(TextDataModule):
 
         A streamed text is represented by the names and sizes of its files.
         """
-        return self._fingerprint([*sorted(self.splits), *(["train"] if self._begun else [])])
+        return self.find_fingerprint()
 
-    def _fingerprint(self, splits: Collection[str]) -> str:
+    def find_fingerprint(self, shard_keys: Sequence[Sequence[str]] | None = None) -> str:
+        """The `fingerprint`, or what it would be with other keys of the shards of the stream."""
+        return self._fingerprint([*sorted(self.splits), *(["train"] if self._begun else [])], shard_keys)
+
+    def _fingerprint(self, splits: Collection[str], shard_keys: Sequence[Sequence[str]] | None = None) -> str:
         texts = {split: self.texts.get(self.samples.get_source(split)) for split in splits}
-        streamed = self.stream.key if self.stream is not None else ""
+        streamed = ""
+        if self.stream is not None:
+            streamed = self.stream.make_key(self.stream.shard_keys if shard_keys is None else shard_keys)
         parts: list[Any] = [
             {split: streamed if text is None else text.key for split, text in texts.items()},
             hash_tokenizer(self.tokenizer),

@@ -1,5 +1,6 @@
 """The interface of streamed training text."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch.utils.data import DataLoader
@@ -13,8 +14,11 @@ class TrainStream(Protocol):
         """Whether `begin` was called."""
 
     @property
-    def key(self) -> str:
-        """Represents the text and how it is read in a fingerprint."""
+    def shard_keys(self) -> list[list[str]]:
+        """Represents the content of each shard of each source."""
+
+    def make_key(self, shard_keys: Sequence[Sequence[str]]) -> str:
+        """Represents the text, by its shards, and how it is read in a fingerprint."""
 
     @property
     def order_options(self) -> dict[str, Any]:

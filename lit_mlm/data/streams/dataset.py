@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.masked.dataset import MaskedBlocks
+from lit_mlm.data.reading.documents import hash_texts
 from lit_mlm.data.streams.chunks import Chunk
 from lit_mlm.data.streams.sampler import StreamedBatch, StreamKey
 from lit_mlm.data.streams.shards import (
@@ -133,6 +134,15 @@ class StreamedBlocks(Dataset[Any]):
             if bad and not self._has_warned:
                 log.warning("%s; skipped, as are all other bad records", bad[0])
                 self._has_warned = True
+            chunk_hash = hash_texts(texts)[:16]
+            if number == start.chunk and start.chunk_hash not in ("", chunk_hash):
+                place = (
+                    f"documents {number * self.chunk_documents + 1:,} to {number * self.chunk_documents + len(texts):,}"
+                )
+                raise InputError(
+                    f"data.streaming: {shard.name}: {place} are not those that the checkpoint has read; only what "
+                    "comes after them may change"
+                )
             chunk, position = self.cut(texts), (source, part.shard, number)
             ids = number_examples(*position, len(chunk.table))
             order = shuffle_chunk(len(chunk.table), self.seed, start.epoch, *position)
@@ -141,7 +151,7 @@ class StreamedBlocks(Dataset[Any]):
                 tokens = slice(chunk.table.starts[block], chunk.table.ends[block])
                 words = None if chunk.word_starts is None else chunk.word_starts[tokens]
                 example = Example(chunk.ids[tokens], words, int(ids[block]), start.epoch)
-                yield example, Cursor(start.epoch, start.slice, number, offset + 1)
+                yield example, Cursor(start.epoch, start.slice, number, offset + 1, chunk_hash)
 
     def _mask(self, number: int, examples: Sequence[Example]) -> dict[str, Tensor]:
         """The batch of some examples; a mask schedule counts each batch as an epoch."""

@@ -4,7 +4,7 @@ A corpus is read epoch after epoch. It consists of shards, whose documents are r
 the data loader workers, numbered over all ranks.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 
@@ -57,12 +57,14 @@ class Cursor:
         slice: index of the shard slice among the worker's in this epoch.
         chunk: number of the chunk in its shard.
         offset: examples of the chunk already returned.
+        chunk_hash: of the documents of the chunk, once examples of it were returned.
     """
 
     epoch: int = 0
     slice: int = 0
     chunk: int = 0
     offset: int = 0
+    chunk_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,27 @@ def deal_shards(num_shards: int, seed: int, epoch: int, source: int, worker: int
     turn, index = divmod(worker, num_shards)
     num_sharers = -(-(num_workers - index) // num_shards)
     return [ShardSlice(order[index], (turn + epoch) % num_sharers, num_sharers)]
+
+
+def find_read_shards(
+    cursors: Iterable[WorkerCursor], num_shards: Sequence[int], seed: int, num_workers: int
+) -> set[tuple[int, int]]:
+    """The shards that workers have read to their ends, as pairs of source and shard.
+
+    Args:
+        cursors: of the workers that have begun.
+        num_shards: of each source.
+        seed: of the deal.
+        num_workers: of all ranks.
+    """
+    read: set[tuple[int, int]] = set()
+    for cursor in cursors:
+        for source, place in enumerate(cursor.sources):
+            for epoch in range(place.epoch + 1):
+                slices = deal_shards(num_shards[source], seed, epoch, source, cursor.worker, num_workers)
+                last = len(slices) if epoch < place.epoch else place.slice
+                read |= {(source, part.shard) for part in slices[:last]}
+    return read
 
 
 def read_chunks(

@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader
 
 from lit_mlm.data.masked.dataset import MaskedBlocks
 from lit_mlm.data.masked.module import BlocksDataModule
-from lit_mlm.data.reading.documents import make_documents
+from lit_mlm.data.reading.documents import hash_texts, make_documents
 from lit_mlm.data.streams.chunks import ChunkCutter
 from lit_mlm.data.streams.dataset import StreamedBlocks
 from lit_mlm.data.streams.sampler import StreamLoader, StreamSampler
-from lit_mlm.data.streams.shards import Cursor, StreamSource, WorkerCursor, number_examples
+from lit_mlm.data.streams.shards import Cursor, StreamSource, WorkerCursor, find_read_shards, number_examples
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count, DataOptions
 from lit_mlm.text.arrays import IntArray
@@ -97,13 +97,42 @@ class TrainingStream:
         return self._blocks is not None
 
     @property
-    def key(self) -> str:
-        """SHA-256 (hex) of the names and sizes of the files and how they are read.
+    def shard_keys(self) -> list[list[str]]:
+        """A hash of the names and sizes of the files of each shard of each source, and how they are read."""
+        return [[hash_texts([shard.key])[:16] for shard in source.shards] for source in self._sources]
+
+    def make_key(self, shard_keys: Sequence[Sequence[str]]) -> str:
+        """SHA-256 (hex) of the shards by their keys, and how they are read.
 
         `skip_bad` is not part of it: it changes nothing until a bad record is met, and a run may then resume with it.
         """
-        sources = [[source.weight, [shard.key for shard in source.shards]] for source in self._sources]
+        sources = [[source.weight, keys] for source, keys in zip(self._sources, shard_keys, strict=True)]
         return hashlib.sha256(json.dumps(["streamed", sources, self._options.size]).encode()).hexdigest()
+
+    def find_changed(
+        self, shard_keys: Sequence[Sequence[str]], cursors: Sequence[dict[int, Any]]
+    ) -> tuple[list[str], list[str]]:
+        """Finds the shards that changed since a checkpoint.
+
+        What was read of a shard before the checkpoint is compared as its workers resume.
+
+        Args:
+            shard_keys: those of the checkpoint.
+            cursors: of each rank.
+
+        Returns:
+            The names of changed shards that were read to their ends, and of the others.
+        """
+        workers = [cursor for rank in cursors for cursor in _restore_cursors(rank).values()]
+        num_workers = len(cursors) * max(1, self._data.num_workers)
+        num_shards = [len(source.shards) for source in self._sources]
+        read = find_read_shards(workers, num_shards, self._data.train_seed, num_workers)
+        names: tuple[list[str], list[str]] = [], []
+        for number, (source, old, new) in enumerate(zip(self._sources, shard_keys, self.shard_keys, strict=True)):
+            for index, shard in enumerate(source.shards):
+                if old[index] != new[index]:
+                    names[(number, index) not in read].append(shard.name)
+        return names
 
     @property
     def order_options(self) -> dict[str, Any]:
@@ -136,10 +165,7 @@ class TrainingStream:
 
     def restore(self, cursors: dict[int, Any]) -> None:
         """Restores the stream from `cursors`."""
-        self._restored = {
-            number: WorkerCursor(worker, num_examples, tuple(Cursor(*cursor) for cursor in sources))
-            for number, (worker, num_examples, sources) in cursors.items()
-        }
+        self._restored = _restore_cursors(cursors)
 
     def describe(self) -> str:
         """Describes the stream in a few words."""
@@ -162,6 +188,14 @@ class TrainingStream:
         )
         title = f"train, chunk {number} of {self._sources[0].shards[shard].name}"
         return title, make_documents(chunk.documents), chunk.document_lengths, examples
+
+
+def _restore_cursors(cursors: dict[int, Any]) -> dict[int, WorkerCursor]:
+    """The cursors of workers from plain data."""
+    return {
+        number: WorkerCursor(worker, num_examples, tuple(Cursor(*cursor) for cursor in sources))
+        for number, (worker, num_examples, sources) in cursors.items()
+    }
 
 
 def _refuse_whole_text_options(data: BlocksDataModule) -> None:

@@ -9,11 +9,14 @@ import pytest
 
 from lit_mlm.data.reading.files import BadRecordError, OnBad
 from lit_mlm.data.streams.shards import (
+    Cursor,
     Shard,
     ShardSlice,
     StreamSource,
+    WorkerCursor,
     deal_shards,
     draw_sources,
+    find_read_shards,
     number_examples,
     read_chunks,
     shuffle_chunk,
@@ -117,3 +120,12 @@ def test_sources_have_their_shares() -> None:
     assert not np.array_equal(drawn[:1000], draw_sources(weights, 7, 3, 0, 1000))
     assert not np.array_equal(drawn[:1000], draw_sources(weights, 8, 2, 0, 1000))
     assert draw_sources([2.0], 7, 2, 5, 3).tolist() == [0, 0, 0]
+
+
+def test_shards_that_were_read_are_those_before_the_cursors() -> None:
+    """A worker in its second pass has read all its shards of the first, and of a shared shard only its part."""
+    first = [[part.shard for part in deal_shards(5, 7, 0, 0, worker, 2)] for worker in range(2)]
+    cursors = [WorkerCursor(0, 9, (Cursor(0, 1, 2, 3), Cursor())), WorkerCursor(1, 9, (Cursor(1), Cursor(0, 1)))]
+    found = find_read_shards(cursors, [5, 1], 7, 2)
+    assert found == {(0, first[0][0]), *((0, shard) for shard in first[1]), (1, 0)}
+    assert find_read_shards([WorkerCursor(0)], [5, 1], 7, 2) == set()

@@ -15,6 +15,7 @@ from lit_mlm.data.reading.sources import Source
 from lit_mlm.data.sets.imdb import IMDBDataModule
 from lit_mlm.data.sets.text_files import TextFilesDataModule
 from lit_mlm.data.show.documents import describe_cache
+from lit_mlm.data.streams.shards import deal_shards
 from lit_mlm.errors import InputError
 from lit_mlm.runs.checkpoints import read_checkpoint
 from lit_mlm.text.masking.strategies import WordMasking
@@ -110,10 +111,46 @@ def test_another_order_is_refused_with_both_values(config: str, run_cli: Run, tm
         for allowed in ("false", "true"):
             with pytest.raises(InputError, match=rf"made with .*{message}.*a stream has no next epoch"):
                 run_cli("fit", "--config", config, *options, *start, "--allow_changes", allowed)
-    with (tmp_path / "train1.jsonl").open("a") as file:
-        file.write('{"text": "one more"}\n')
+    shutil.copy(tmp_path / "train1.jsonl", tmp_path / "train9.jsonl")
     with pytest.raises(InputError, match=r"data \(training files by their names and sizes\) of the fingerprint"):
         run_cli("fit", "--config", config, *start)
+
+
+def test_file_may_change_that_a_checkpoint_has_not_read_to_its_end(
+    config: str, run_cli: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run is the one that would have had the new file from the start; what it has read must not change."""
+    args = ("fit", "--config", config, *KEEP)
+    run_cli(*args, "--run_dir", "old")
+    progress = read_checkpoint(tmp_path / "old-kept" / "03" / "checkpoints" / "last.ckpt")["progress"]
+    ((_, _, ((epoch, number, chunk, _, chunk_hash),)),) = progress["stream_places"][0].values()
+    assert (epoch, len(chunk_hash)) == (0, 16)
+    order = [part.shard for part in deal_shards(3, int(progress["seed"]), epoch, 0, 0, 1)]
+    current, others = order[number], order[number + 1 :]
+    assert number > 0 or chunk > 0
+    texts = {shard: (tmp_path / f"train{shard}.jsonl").read_text() for shard in range(3)}
+
+    def write(shard: int, text: str) -> None:
+        (tmp_path / f"train{shard}.jsonl").write_text(text)
+
+    def resume(folder: str) -> None:
+        shutil.copytree(tmp_path / "old-kept" / "03", tmp_path / folder)
+        run_cli(*args, "--run_dir", folder)
+
+    for shard in (current, *others[:1]):
+        write(shard, texts[shard] + '{"text": "one more of the films was long"}\n')
+    run_cli(*args, "--run_dir", "whole")
+    resume("resumed")
+    assert find_differences(tmp_path / "whole", tmp_path / "resumed") == NO_DIFFERENCES
+    assert f"changed since the checkpoint, which had not read all of it: {tmp_path}/train" in caplog.text
+    write(current, "\n".join(reversed(texts[current].splitlines())) + "\n\n")
+    with pytest.raises(InputError, match=rf"train{current}.jsonl: documents .* are not those that the checkpoint has"):
+        resume("other")
+    for shard in order[:number]:
+        write(current, texts[current])
+        write(shard, texts[shard] + "\n")
+        with pytest.raises(InputError, match=rf"train{shard}.jsonl is not the file that the checkpoint has read"):
+            resume(f"read-{shard}")
 
 
 # What is streamed
@@ -281,6 +318,24 @@ def test_bad_line_ends_a_run_with_one_line_and_may_be_left_out_then(
     assert 0 < read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] < 8
     run_cli(*args, "--data.skip_bad", "true", "--run_dir", "whole")
     run_cli(*args, "--data.skip_bad", "true", "--run_dir", "run", "--allow_changes", "true")
+    assert find_differences(tmp_path / "whole", tmp_path / "run") == NO_DIFFERENCES
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_run_that_stopped_at_a_damaged_file_resumes_once_it_is_repaired(
+    num_workers: int, config: str, run_cli: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    args = ["fit", "--config", config, "--data.num_workers", str(num_workers), "--save_every_n_steps", "1"]
+    path = tmp_path / "train2.jsonl"
+    content = path.read_bytes()
+    path.write_bytes(content[:-20])  # within its last line
+    with pytest.raises(SystemExit):
+        main([*args, "--run_dir", "run"])
+    assert f"error: {path}, line 6: not a JSON object" in capfd.readouterr().err
+    assert 0 < read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] < 8
+    path.write_bytes(content)
+    run_cli(*args, "--run_dir", "run")
+    run_cli(*args, "--run_dir", "whole")
     assert find_differences(tmp_path / "whole", tmp_path / "run") == NO_DIFFERENCES
 
 
