@@ -15,8 +15,8 @@ from lit_mlm.errors import InputError
 from lit_mlm.inference.tag import Entity, TaggedText, find_tags, load_tagger
 from lit_mlm.text.tables import format_table
 
-TEXTS_AT_A_TIME = 256
-"""Results are printed after this many texts, not at the end of the input."""
+TEXTS_AT_A_TIME, CHARACTERS_AT_A_TIME = 256, 2**20
+"""Results are printed once either is reached, not at the end of the input."""
 
 COLOURS = ("green", "blue", "magenta", "cyan", "yellow", "red")
 """Of the entity types, in order of appearance."""
@@ -82,12 +82,25 @@ def main(args: Sequence[str]) -> None:
     as_json = options.json or not (options.text or sys.stdout.isatty())
     console = Console()
     styles: dict[str, Style] | None = {} if console.color_system and not console.no_color else None
-    for first in range(0, len(texts), TEXTS_AT_A_TIME):
-        batch = texts[first : first + TEXTS_AT_A_TIME]
+    indices = iter(range(len(texts)))
+    for batch in batch_texts(texts):
         tagged = find_tags(net, tokenizer, batch, is_split=options.words)
-        for index, (text, found) in enumerate(zip(batch, tagged, strict=True), start=first):
-            record = make_record(index, found, isinstance(text, str), options.words)
+        for text, found in zip(batch, tagged, strict=True):
+            record = make_record(next(indices), found, isinstance(text, str), options.words)
             print_result(format_json(record) if as_json else format_text(found.text, found.entities, styles))
+
+
+def batch_texts(texts: Sequence[Source]) -> Iterator[Sequence[Source]]:
+    """Yields texts in batches."""
+    sizes = [len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts]
+    first = size = 0
+    for number, more in enumerate(sizes):
+        if number > first and (number - first == TEXTS_AT_A_TIME or size + more > CHARACTERS_AT_A_TIME):
+            yield texts[first:number]
+            first, size = number, 0
+        size += more
+    if texts:
+        yield texts[first:]
 
 
 def make_record(index: int, found: TaggedText, is_text: bool, is_split: bool) -> dict[str, Any]:

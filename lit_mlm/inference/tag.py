@@ -7,6 +7,7 @@ config stores. Shapes: S sentences, W words of a sentence, L labels.
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple, TypedDict, get_args
 
 import numpy as np
@@ -16,14 +17,14 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTr
 from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.inference.loading import load_model
 from lit_mlm.nets import pretrained
-from lit_mlm.text.arrays import Float32Array
+from lit_mlm.text.arrays import Float32Array, IntArray
 from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.text.tagging.alignment import encode_words, find_first_tokens
 from lit_mlm.text.tagging.decoding import Decoding, decode_logits
 from lit_mlm.text.tagging.rows import TaggedRows
 from lit_mlm.text.tagging.schemes import Scheme, Span, find_spans, guess_scheme
 from lit_mlm.text.tagging.spelling import respell_labels
-from lit_mlm.text.tagging.words import join_words, split_at_spaces, split_text
+from lit_mlm.text.tagging.words import find_spaced_words, find_words, join_words
 
 ROWS_PER_BATCH = 32
 
@@ -95,12 +96,10 @@ def find_tags(
         is_split: splits texts at white space only, instead of by `lit_mlm.text.tagging.words.split_text`.
     """
     refuse_text("texts", texts)
-    split = split_at_spaces if is_split else split_text
-    placed = [(text, split(text)) if isinstance(text, str) else join_words(text) for text in texts]
-    words = [[word for word, _, _ in places] for _, places in placed]
+    placed = [_split(text, is_split) if isinstance(text, str) else _join(text) for text in texts]
     scheme = _get_options(net).scheme
-    tagged = _tag(net, tokenizer, words, documents)
-    return [_group(*place, *found, scheme) for place, found in zip(placed, tagged, strict=True)]
+    tagged = _tag(net, tokenizer, [text.words for text in placed], documents)
+    return [_group(text, *found, scheme) for text, found in zip(placed, tagged, strict=True)]
 
 
 def tag_texts(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[Entity]]:
@@ -128,23 +127,39 @@ def group_words(words: Sequence[str], tags: Sequence[str], scores: Float32Array,
         >>> tagged.entities
         [{'type': 'PER', 'score': 1.0, 'text': 'Ada Lovelace', 'start': 0, 'end': 12}]
     """
-    return _group(*join_words(words), tags, scores, scheme)
+    return _group(_join(words), tags, scores, scheme)
 
 
-def _group(
-    text: str,
-    places: Sequence[tuple[str, int, int]],
-    tags: Sequence[str],
-    scores: Float32Array,
-    scheme: Scheme | None,
-) -> TaggedText:
+class _PlacedWords(NamedTuple):
+    """The words of a text, and the start and end of each in it, shape (W, 2); compact, as a text may be long."""
+
+    text: str
+    words: list[str]
+    places: IntArray
+
+
+def _split(text: str, is_split: bool) -> _PlacedWords:
+    found = find_spaced_words(text) if is_split else find_words(text)
+    places = np.fromiter(chain.from_iterable(found), np.int64).reshape(-1, 2)
+    known: dict[str, str] = {}  # so that equal words are one object
+    words = (text[start:end] for start, end in places)
+    return _PlacedWords(text, [known.setdefault(word, word) for word in words], places)
+
+
+def _join(words: Sequence[str]) -> _PlacedWords:
+    text, placed = join_words(words)
+    places = np.array([place for _, *place in placed], dtype=np.int64).reshape(-1, 2)
+    return _PlacedWords(text, list(words), places)
+
+
+def _group(placed: _PlacedWords, tags: Sequence[str], scores: Float32Array, scheme: Scheme | None) -> TaggedText:
     spans = [Span(tag, i, i + 1) for i, tag in enumerate(tags)] if scheme is None else find_spans(tags, scheme)
-    entities = []
+    entities, text = [], placed.text
     for span in spans:
-        start, end = places[span.start][1], places[span.end - 1][2]
+        start, end = int(placed.places[span.start, 0]), int(placed.places[span.end - 1, 1])
         score = float(scores[span.start : span.end].mean())
         entities.append(Entity(type=span.type, score=score, text=text[start:end], start=start, end=end))
-    return TaggedText(text, [word for word, _, _ in places], list(tags), entities)
+    return TaggedText(text, placed.words, list(tags), entities)
 
 
 OLD_NAMES = {"overlap": "stride", "context_pieces": "context_tokens"}  # in models of earlier versions
@@ -194,16 +209,16 @@ def _tag(
     if documents is not None and options.context_tokens:
         context = np.array(documents, dtype=np.int64), options.context_tokens
     rows = TaggedRows.build(tokenizer, encoded, size, stride, context)
-    for logits in compute_logits(net, rows, len(sentences)):
+    for logits in compute_logits(net, rows, [len(words) for words in sentences]):
         best, scores = decode_logits(logits, labels, options.scheme, options.decoding)
         yield [labels[i] for i in best.tolist()], scores
 
 
-def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_sentences: int) -> list[Float32Array]:
+def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_words: Sequence[int]) -> list[Float32Array]:
     """Returns the logits of each sentence's words, shape (W, L): of the first token, in the row that owns the word."""
     order, was_training = np.argsort(rows.lengths, kind="stable"), net.training
-    num_labels = len(pretrained.get_labels(net.config))
-    logits, sentences, words = [np.zeros((0, num_labels), np.float32)], [order[:0]], [order[:0]]
+    first_words = np.cumsum([0, *num_words])
+    logits = np.empty((first_words[-1], len(pretrained.get_labels(net.config))), np.float32)
     net.eval()
     try:
         for first in range(0, len(rows), ROWS_PER_BATCH):
@@ -212,11 +227,9 @@ def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_sentences: int) -
             with torch.inference_mode():
                 found = net(**inputs).logits.float().cpu().numpy()
             firsts = find_first_tokens(batch["words"])
-            logits.append(found.reshape(-1, found.shape[-1])[firsts])
-            words.append(batch["words"].reshape(-1)[firsts])
-            sentences.append(batch["sentences"][firsts // batch["words"].shape[1]])
+            sentences = batch["sentences"][firsts // batch["words"].shape[1]]
+            places = first_words[sentences] + batch["words"].reshape(-1)[firsts]
+            logits[places] = found.reshape(-1, found.shape[-1])[firsts]
     finally:
         net.train(was_training)
-    in_order = np.lexsort((np.concatenate(words), np.concatenate(sentences)))
-    ends = np.searchsorted(np.concatenate(sentences)[in_order], np.arange(1, num_sentences))
-    return np.split(np.concatenate(logits)[in_order], ends) if num_sentences else []
+    return np.split(logits, first_words[1:-1]) if num_words else []

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from seqeval.metrics import f1_score
 
+from lit_mlm.cli import tag
 from lit_mlm.cli.main import run_command
 from lit_mlm.data.tagged.columns import read_columns
 from lit_mlm.data.tagged.sentences import TaggedSentence
@@ -282,3 +283,12 @@ def test_unreadable_input_names_the_option(tmp_path: Path, type_in: Any) -> None
         (tmp_path / "a.jsonl").write_text(record)
         with pytest.raises(InputError, match=rf"a\.jsonl, line 1: .*{message}"):
             run_command(["tag", "--model", "any", "--file", str(tmp_path / "a.jsonl")])
+
+
+def test_batches_have_few_texts_and_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tag, "TEXTS_AT_A_TIME", 3)
+    monkeypatch.setattr(tag, "CHARACTERS_AT_A_TIME", 6)
+    texts = ["a", "b", "c", "d", "efghijkl", ["mn", "op"], "qr", "s", ""]
+    expected = [["a", "b", "c"], ["d"], ["efghijkl"], [["mn", "op"], "qr"], ["s", ""]]
+    assert [*tag.batch_texts(texts)] == expected
+    assert [*tag.batch_texts([])] == []

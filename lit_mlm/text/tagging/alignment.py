@@ -42,14 +42,16 @@ def encode_words(
     if max_tokens_per_word < 1:
         raise InputError(f"max_tokens_per_word must be at least 1, got {max_tokens_per_word}")
     known: dict[str, int] = {}
-    indices = [[known.setdefault(word, len(known)) for word in sentence] for sentence in sentences]
+    indices = [
+        np.fromiter((known.setdefault(word, len(known)) for word in sentence), np.int64, len(sentence))
+        for sentence in sentences
+    ]
     tokens = [ids[:max_tokens_per_word] for ids in _encode_each(tokenizer, list(known))]
     lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
     starts = np.cumsum(lengths) - lengths
     flat = np.fromiter((i for ids in tokens for i in ids), np.int64, count=int(lengths.sum()))
     encoded = []
-    for sentence in indices:
-        words = np.array(sentence, dtype=np.int64)
+    for words in indices:
         counts = lengths[words]
         word_of_token = np.repeat(np.arange(len(words)), counts)
         offsets = np.arange(len(word_of_token)) - np.repeat(np.cumsum(counts) - counts - starts[words], counts)

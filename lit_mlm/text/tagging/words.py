@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Kana and Han, written without spaces: a run of letters there is a clause, not a word."""
@@ -23,7 +23,11 @@ def split_text(text: str) -> list[tuple[str, int, int]]:
         >>> len(split_text("co\u00adop \u200e"))
         1
     """
-    words: list[tuple[int, int]] = []
+    return [(text[start:end], start, end) for start, end in find_words(text)]
+
+
+def find_words(text: str) -> Iterator[tuple[int, int]]:
+    """Yields the start and end of each word of `split_text`."""
     start = end = -1
     is_run, is_bare = False, True  # of the current word: whether it is letters; whether it is invisible so far
     for match in _RUN_OR_CHARACTER.finditer(text):
@@ -32,14 +36,13 @@ def split_text(text: str) -> list[tuple[str, int, int]]:
         # Runs touch only across a mark.
         if match.start() != end or not (extends or is_bare or (is_run and is_letters)):
             if not is_bare:
-                words.append((start, end))
+                yield start, end
             start, is_run, is_bare = match.start(), is_letters, True
         end = match.end()
         if is_bare:
             is_run, is_bare = is_letters, is_invisible(first)
     if not is_bare:
-        words.append((start, end))
-    return [(text[start:end], start, end) for start, end in words]
+        yield start, end
 
 
 def is_invisible(character: str) -> bool:
@@ -57,7 +60,12 @@ def split_at_spaces(text: str) -> list[tuple[str, int, int]]:
         >>> split_at_spaces("New York-based")
         [('New', 0, 3), ('York-based', 4, 14)]
     """
-    return [(match[0], *match.span()) for match in re.finditer(r"\S+", text)]
+    return [(text[start:end], start, end) for start, end in find_spaced_words(text)]
+
+
+def find_spaced_words(text: str) -> Iterator[tuple[int, int]]:
+    """Yields the start and end of each word of `split_at_spaces`."""
+    return (match.span() for match in re.finditer(r"\S+", text))
 
 
 def join_words(words: Sequence[str]) -> tuple[str, list[tuple[str, int, int]]]:
