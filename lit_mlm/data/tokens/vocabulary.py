@@ -13,9 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tokenizers import Tokenizer
+import numpy as np
+from tokenizers import PreTokenizedString, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from lit_mlm.data.reading.flat_arrays import Arrays
+from lit_mlm.data.tokens import encoding
+from lit_mlm.data.tokens.encoding import INPUT_IDS, OFFSETS, encode_in_parts
 from lit_mlm.errors import InputError
 from lit_mlm.nets.loading import quiet
 from lit_mlm.nets.pretrained import load_tokenizer
@@ -171,8 +175,28 @@ def _cut_words(text: str, backend: Tokenizer) -> list[str]:
 def _count_forms(texts: Iterable[str], backend: Tokenizer) -> Counter[str]:
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(_cut_words(text, backend))
+        is_long = len(text) > encoding.PART_CHARACTERS
+        counts.update(_count_in_parts(text, backend) if is_long else _cut_words(text, backend))
     return counts
+
+
+def _count_in_parts(text: str, backend: Tokenizer) -> dict[str, int]:
+    """Counts the words of a long text in bounded memory."""
+    numbers: dict[str, int] = {}
+
+    def cut(part: str) -> Arrays:
+        cut_text = PreTokenizedString(part)
+        if backend.normalizer is not None:
+            cut_text.normalize(backend.normalizer.normalize)
+        backend.pre_tokenizer.pre_tokenize(cut_text)
+        words = cut_text.get_splits("original", "char")
+        offsets = np.array([places for _, places, _ in words], dtype=np.int64).reshape(-1, 2)
+        ids = [numbers.setdefault(form, len(numbers)) for form, _, _ in words]
+        return {INPUT_IDS: np.array(ids, dtype=np.int64), OFFSETS: offsets}
+
+    found = encode_in_parts(text, cut, dropped=(OFFSETS,))[INPUT_IDS]
+    counts = np.bincount(found, minlength=len(numbers)).tolist()
+    return {form: num for form, num in zip(numbers, counts, strict=True) if num}
 
 
 def _read_form(form: str, backend: Tokenizer) -> str:

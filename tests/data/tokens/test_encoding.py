@@ -14,6 +14,7 @@ from lit_mlm.data.reading.documents import TEXT
 from lit_mlm.data.tokens import encoding
 from lit_mlm.data.tokens.encoding import INPUT_IDS, LENGTHS, OFFSETS, WORD_STARTS, Encoder
 from lit_mlm.data.tokens.tokenize import tokenize_batch
+from lit_mlm.data.tokens.vocabulary import measure_fertility
 from tests.families import FAMILIES, draw_sentence, is_surrogate
 
 CHINESE = "我们明天去公园散步。漢字かかな、カナ한국어"
@@ -156,3 +157,14 @@ def test_memory_does_not_grow_with_the_text(
         peaks.append(tracemalloc.get_traced_memory()[1] - 2 * 5 * num_tokens)  # parts and their concatenation
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "stripping", "chinese", "unsplit"])
+def test_words_of_long_texts_are_those_of_the_whole(
+    name: str, tokenizers: dict[str, PreTrainedTokenizerFast], reviews: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [*draw_texts(reviews)]
+    whole = [measure_fertility([text], tokenizers[name]) for text in texts]
+    monkeypatch.setattr(encoding, "PART_CHARACTERS", 3000)
+    monkeypatch.setattr(encoding, "OVERLAP_CHARACTERS", 400)
+    assert [measure_fertility([text], tokenizers[name]) for text in texts] == whole
