@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from lit_mlm.data.tokens.training import Algorithm, _train_into, load_or_train_tokenizer, train_tokenizer
+from lit_mlm.data.tokens import encoding
+from lit_mlm.data.tokens.training import (
+    Algorithm,
+    _train_into,
+    cut_long_texts,
+    load_or_train_tokenizer,
+    train_tokenizer,
+)
 from lit_mlm.nets.pretrained import hash_tokenizer
 
 
@@ -78,3 +85,17 @@ def test_failed_training_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="too small"):
         load_or_train_tokenizer(iter(["abc"]), "wordpiece", 2, True, tmp_path / "key")
     assert [path.name for path in tmp_path.iterdir()] == [".key.lock"]
+
+
+@pytest.mark.parametrize("algorithm", ["wordpiece", "bpe"])
+def test_long_text_is_learnt_from_in_parts(
+    algorithm: Algorithm, reviews: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = " \n".join([*reviews, "\u00e9t\u00e9 it's  1 2 漢字漢字 a_b c.", "漢" * 500])
+    whole = train_tokenizer(iter([text]), algorithm, 600)
+    monkeypatch.setattr(encoding, "PART_CHARACTERS", 100)
+    parts = [*cut_long_texts(["", "short", text])]
+    assert parts[:2] == ["", "short"]
+    assert "".join(parts[2:]) == text
+    assert len(parts) > len(text) // 300
+    assert train_tokenizer(iter([text]), algorithm, 600).get_vocab() == whole.get_vocab()
