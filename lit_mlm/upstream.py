@@ -8,6 +8,8 @@ import logging
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from enum import Enum
+from functools import wraps
 from pathlib import Path
 from subprocess import Popen
 from threading import Thread
@@ -104,7 +106,8 @@ def settle_progress(fit_loop: dict[str, Any]) -> None:
     with the next batch or the end of the epoch; `SaveCheckpoints` runs validations that are due.
     """
     for tracker in fit_loop["epoch_progress"].values():
-        tracker.update(started=tracker["ready"], processed=tracker["ready"] - 1, completed=tracker["ready"] - 1)
+        before = max(0, tracker["ready"] - 1)  # none has begun where a finder saves the untrained state
+        tracker.update(started=tracker["ready"], processed=before, completed=before)
     batches = fit_loop["epoch_loop.batch_progress"]
     for name in ("total", "current"):
         count = batches[name]["ready"]
@@ -152,6 +155,20 @@ def end_forks(launcher: Any, number: int) -> None:
             process.join()
 
 
+def mend_rich_bar() -> None:
+    """Makes Lightning's rich progress bar show ``Epoch 0`` where steps end a run, in place of ``Epoch 0/-2``."""
+    from lightning.pytorch.callbacks import RichProgressBar
+
+    describe = RichProgressBar._get_train_description
+    if not hasattr(describe, "__wrapped__"):
+
+        @wraps(describe)
+        def mended(bar: Any, current_epoch: int) -> str:
+            return describe(bar, current_epoch).replace("/-2", "")
+
+        RichProgressBar._get_train_description = mended  # type: ignore[assignment,method-assign]
+
+
 # jsonargparse and LightningCLI
 
 
@@ -175,6 +192,13 @@ def ignore_checkpoint_options(cli_class: type[Any]) -> type[Any]:
     """Decorates a LightningCLI to keep what the user typed, where it lays the options of the checkpoint over it."""
     cli_class._parse_ckpt_path = lambda self: None
     return cli_class
+
+
+def represent_enums() -> None:
+    """Lets YAML represent enumerations, such as the default of an option of Lightning's `Timer`, by their values."""
+    import yaml
+
+    yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 
 def get_yaml_resolvers() -> dict[str, Any]:

@@ -27,7 +27,7 @@ class PrintProgress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints where a run is resumed."""
-        if trainer.ckpt_path is not None:
+        if trainer.ckpt_path is not None and trainer.global_step:  # finders restore the start
             place = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
             _say(trainer, f"resumed from {trainer.ckpt_path}: {place}")
 

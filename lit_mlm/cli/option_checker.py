@@ -25,7 +25,7 @@ from lit_mlm.cli.signatures import (
     split_union,
 )
 from lit_mlm.cli.table import TRAINER_COMMANDS
-from lit_mlm.cli.trainer_options import explain_trainer_value
+from lit_mlm.cli.trainer_options import explain_trainer_class, explain_trainer_value
 from lit_mlm.cli.trust import DOTTED, Trust, check_trust, explain_distrust
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.upstream import list_actions
@@ -234,6 +234,8 @@ class OptionChecker:
             self.refuse(f"{name} must be {'an' if base[0] in 'AEIO' else 'a'} {base}, which {path} is not")
         if lacks := ", ".join(sorted(getattr(cls, "__abstractmethods__", ()))):
             self.refuse(f"{name}: {path} is abstract: it lacks {lacks}; take another{format_names(list_names(hint))}")
+        if reason := explain_trainer_class(cls):
+            self.refuse(f"{name}: {path} {reason}")
         for key, option in options.items():
             default = option.default.get("class_path") if isinstance(option.default, dict) else option.default
             is_untrusted = DOTTED.fullmatch(str(default)) and not self.trust.allows(str(default))

@@ -13,6 +13,7 @@ from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.profilers import AdvancedProfiler, SimpleProfiler
 
 import lit_mlm.callbacks
 import lit_mlm.data
@@ -21,6 +22,7 @@ from lit_mlm.callbacks.clean_up_failed_run import CleanUpFailedRun
 from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.print_progress import PrintProgress
+from lit_mlm.callbacks.report_finders import ReportFinders
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_config import SaveConfig
 from lit_mlm.callbacks.save_predictions import SavePredictions
@@ -45,6 +47,8 @@ from lit_mlm.upstream import (
     choose_messages,
     get_command_parsers,
     ignore_checkpoint_options,
+    mend_rich_bar,
+    represent_enums,
     watch_children,
 )
 
@@ -186,6 +190,9 @@ class TrainerCLI(LightningCLI):
             kwargs["default_root_dir"] = config.run_dir
         if config.trainer.logger in (None, True) and config.run_dir is not None:
             kwargs["logger"] = make_default_logger(folder, self._resumed_step)
+        if (name := config.trainer.profiler) in ("simple", "advanced"):
+            profiler = SimpleProfiler if name == "simple" else AdvancedProfiler
+            kwargs["profiler"] = profiler(dirpath=config.run_dir, filename="profile")
         if self._resumed_step is not None:
             kwargs["num_sanity_val_steps"] = 0  # the checkpoint has the metrics before the first step
         trainer = super().instantiate_trainer(**kwargs, enable_progress_bar=self._add_callbacks())
@@ -200,7 +207,7 @@ class TrainerCLI(LightningCLI):
         """Adds the callbacks of every run to those of the config; returns whether there is a progress bar."""
         config = self.config_init[self.subcommand]
         options = config.trainer
-        added: list[Callback] = [MeasureSpeed(), PrintProgress(), StopOnSignal(), ExplainOutOfMemory()]
+        added: list[Callback] = [MeasureSpeed(), PrintProgress(), ReportFinders(), StopOnSignal(), ExplainOutOfMemory()]
         if self.subcommand == "predict":
             added.append(SavePredictions())
         if options.enable_checkpointing is not False:
@@ -243,6 +250,8 @@ def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
     import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
     os.environ.setdefault(JSONARGPARSE_WARNINGS, "off")
     choose_messages()
+    represent_enums()
+    mend_rich_bar()
     with handle_signals():
         watch_children(watch_ranks)
         try:

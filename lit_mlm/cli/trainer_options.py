@@ -12,7 +12,16 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    BaseFinetuning,
+    BasePredictionWriter,
+    ModelPruning,
+    OnExceptionCheckpoint,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import StrategyRegistry
 from torch.multiprocessing.spawn import ProcessRaisedException
 
@@ -32,6 +41,18 @@ RANGES: dict[str, Any] = {
 }
 """Ranges of numbers that the Trainer doesn't check."""
 
+UNUSABLE: dict[type, str] = {
+    BackboneFinetuning: "needs a module with a backbone; use --model.layer_decay, or freeze_layers of a tagger",
+    CheckpointIO: "would replace the verified files of a run",
+    ModelPruning: "looks for weights before the net is built, and would prune none",
+    OnExceptionCheckpoint: "would save within a step, from where no run can be resumed; use --save_every_n_steps",
+    StochasticWeightAveraging: "copies the net before it is built, and would average nothing; use EMAWeightAveraging",
+}
+"""Callbacks and plugins of Lightning that can't work, and why."""
+
+BASES = (BaseFinetuning, BasePredictionWriter)
+"""Callbacks of Lightning that are bases, although they can be instantiated."""
+
 NOT_USER_CODE = ("lightning", "lit_mlm.")
 """Prefixes of modules that are not the user's."""
 
@@ -50,6 +71,12 @@ def explain_trainer_value(name: str, value: Any) -> str:
     if name == "trainer.barebones" and parse_value(bool, value):
         return f"{name} disables checkpoints and logging, which every run needs; leave it out"
     return ""
+
+
+def explain_trainer_class(cls: type) -> str:
+    """Why a callback or plugin can't work with what every run has; empty if it can."""
+    reason = next((reason for base, reason in UNUSABLE.items() if issubclass(cls, base)), "")
+    return reason or ("does nothing by itself: name a subclass" if cls in BASES else "")
 
 
 def check_device(accelerator: Any, precision: str) -> None:

@@ -10,11 +10,16 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.distributed import DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.batch import TokenModel
-from lit_mlm.data.batches import EpochDraw, LazyDataLoader, ShuffleSampler, wait_for_second_signal
+from lit_mlm.data.batches import (
+    EpochDraw,
+    FirstEpochSampler,
+    LazyDataLoader,
+    ShuffleSampler,
+    wait_for_second_signal,
+)
 from lit_mlm.data.reading.files import BadRecordError
 from lit_mlm.data.tokens.tokenizer import TokenizerOptions
 from lit_mlm.data.tokens.training import Algorithm
@@ -215,14 +220,15 @@ class TextDataModule(LightningDataModule, ABC):
         return trainer.fit_loop.epoch_loop.batch_progress.current.ready if trainer and trainer.training else 0
 
     def make_loader(
-        self, examples: Dataset[Any], order: DistributedSampler[Any], loader: type[LazyDataLoader] = LazyDataLoader
+        self, examples: Dataset[Any], order: Any, loader: type[LazyDataLoader] = LazyDataLoader
     ) -> DataLoader[Any]:
         """Builds a loader of the batches whose keys the sampler yields."""
         trainer, workers = self.trainer, self.num_workers
+        repeats = getattr(trainer, "overfit_batches", 0) > 0
         return loader(
             examples,
             batch_size=None,
-            sampler=order,
+            sampler=FirstEpochSampler(order) if repeats else order,
             num_workers=workers,
             persistent_workers=workers > 0 and order.shuffle,
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",

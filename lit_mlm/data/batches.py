@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 from torch.utils.data.distributed import DistributedSampler
 
 from lit_mlm.text.arrays import FloatArray, IntArray
@@ -78,6 +78,19 @@ class KeySampler(DistributedSampler[Any]):
         make_key = self.plan_epoch()
         for number in range(start, len(self)):
             yield make_key(number * self.num_replicas + self.rank)
+
+
+class FirstEpochSampler(SequentialSampler):
+    """The first epoch of another sampler, again and again: Lightning's ``overfit_batches`` takes no other kind."""
+
+    def __init__(self, order: Any) -> None:
+        self.order, self.shuffle = order, False
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.order)
 
 
 class ShuffleSampler(KeySampler):

@@ -51,6 +51,7 @@ class TransformerModule(NetModule, ABC):
             tokenizer's unless `vocab_size` is given.
         attn_implementation: for example ``eager`` or ``sdpa``; by default chosen by `transformers`.
         gradient_checkpointing: recomputes activations in the backward pass: slower, but much less memory.
+        compile: compiles the layers by `torch.compile`, which takes a minute and pays off in long runs on a GPU.
         lr: peak learning rate.
         layer_decay: factor on the learning rate from each layer to the one below it, in (0, 1]: the head has `lr`, the
             last layer `lr` x `layer_decay`, and so on down to the embeddings.
@@ -94,6 +95,7 @@ class TransformerModule(NetModule, ABC):
         allow_pickle: bool = False,
         trust_remote_code: bool = False,
         optimizer: OptimizerFactory | None = None,
+        compile: bool = False,  # noqa: A002
     ) -> None:
         super().__init__()
         if not hasattr(type(self), "auto_class"):

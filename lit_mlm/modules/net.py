@@ -15,6 +15,7 @@ from lit_mlm.batch import TextSource
 from lit_mlm.errors import InputError
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.compatibility import check_fit
+from lit_mlm.nets.compilation import compile_layers
 from lit_mlm.nets.embeddings import extend_vocabulary
 from lit_mlm.nets.isolation import require_isolation
 from lit_mlm.nets.remote_code import load_code
@@ -37,6 +38,7 @@ NEWER_OPTIONS = {
     "decay_fraction": None,
     "layer_decay": 1.0,
     "decay_all": False,
+    "compile": False,
     "optimizer": None,
 }
 """The options that older checkpoints lack, with the values they were made with."""
@@ -151,6 +153,8 @@ class NetModule(LightningModule):
             self.net = pretrained.build_net(self.auto_class, config, **attention)
         if options["gradient_checkpointing"]:
             self.net.activation_checkpointing_enable({"use_reentrant": False})
+        if options["compile"]:
+            compile_layers(self.net)
         self.net.train()  # from_pretrained returns eval mode, and Lightning keeps it
 
     def restore_from(self, record: dict[str, Any]) -> None:

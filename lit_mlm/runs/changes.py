@@ -16,6 +16,7 @@ FREE_OPTIONS = (
     *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.barebones"),
     *("trainer.num_sanity_val_steps", "trainer.benchmark", "trainer.deterministic", "trainer.use_distributed_sampler"),
     *("model.attn_implementation", "model.gradient_checkpointing", "model.allow_pickle", "model.trust_remote_code"),
+    "model.compile",
     *("data.batch_size", "data.eval_batch_size", "data.num_workers", "data.num_proc", "data.cache_dir"),
     "data.data_dir",
 )

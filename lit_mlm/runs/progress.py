@@ -59,7 +59,9 @@ def restore_progress(checkpoint: dict[str, Any], trainer: Any, allow_changes: bo
     """
     saved, now = checkpoint[PROGRESS], _describe_order(trainer)
     loops = checkpoint["loops"]["fit_loop"]
-    differences = list(_find_differences(saved, now, checkpoint, trainer.datamodule))
+    differences = []
+    if checkpoint["global_step"]:  # 0 in the finders' own, which train with several batch sizes
+        differences = list(_find_differences(saved, now, checkpoint, trainer.datamodule))
     streams = STREAM in saved
     if differences and (streams or not allow_changes):
         advice = "or --allow_changes true to resume from the next epoch"
