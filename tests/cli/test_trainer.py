@@ -55,7 +55,8 @@ WORKS = [
     *("profiler simple", "profiler advanced", "profiler PyTorchProfiler", "profiler PassThroughProfiler"),
     "profiler SimpleProfiler --trainer.profiler.extended false",
     *("plugins LightningEnvironment", "enable_autolog_hparams false", "model_registry x"),
-    "precision null --trainer.plugins MixedPrecision --trainer.plugins.precision bf16-mixed --trainer.plugins.device cpu",
+    "plugins MixedPrecision --trainer.precision null "
+    "--trainer.plugins.precision bf16-mixed --trainer.plugins.device cpu",
     *(f"strategy ddp{suffix}" for suffix in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
     "callbacks+ EarlyStopping --trainer.callbacks.monitor val/loss",
     "callbacks+ GradientAccumulationScheduler --trainer.callbacks.scheduling {0: 2}",
@@ -186,4 +187,5 @@ def test_compiled_net_has_the_plain_names(fit: Run, monkeypatch: pytest.MonkeyPa
     run = fit("max_steps 2", "--model.compile", "true") / "run"
     assert {type(module).__name__ for module in compiled} == {"BertLayer"}
     assert "bert.encoder.layer.0.attention.self.query.weight" in load_file(run / "hf" / "model.safetensors")
-    fit("max_steps 4", "--run_dir", "other", "--ckpt_path", str(run / "checkpoints" / "last.ckpt"))
+    fit("max_steps 4", "--allow_changes", "true")
+    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 4
