@@ -168,6 +168,7 @@ def fail(
             "several classes Adafactor: give torch.optim.Adafactor or transformers.Adafactor",
         ),
         ("--model.optimizer torch.nn.Linear", "model.optimizer must be an Optimizer, which torch.nn.Linear is not"),
+        ("--data.dict_kwargs.foo 1", "there is no option --data.foo; --data.help IMDBDataModule lists them"),
         ("--model.attn_implementation flash_attention_2", "package for FlashAttention2 doesn't seem to be installed"),
         ("--model.revision abc", "revision abc has no effect on "),
         ("--trainer.logger WandbLogger", "Requirement 'wandb>="),

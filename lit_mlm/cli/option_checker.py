@@ -14,6 +14,7 @@ from lit_mlm.cli.inputs import list_texts, nest, parse_text, read_config, split_
 from lit_mlm.cli.signatures import (
     Option,
     accepts,
+    accepts_any_option,
     accepts_functions,
     explain_value,
     find_classes,
@@ -191,9 +192,10 @@ class OptionChecker:
             cls = next((b for b in bases if is_dataclass(b) or options.keys() <= list_class_options(b).keys()), None)
         if cls:
             self.classes[name] = cls
-            self.given |= {f"{name}.{key}" for key in values.get("dict_kwargs") or ()}
+            extra = values.get("dict_kwargs") or {}
+            self.given |= {f"{name}.{key}" for key in extra}
             valid = {key: option for key, option in list_class_options(cls).items() if f"{name}.{key}" not in SHARED}
-            self.check_options(name, valid, options)
+            self.check_options(name, valid, options if accepts_any_option(cls) else options | extra)
         elif "class_path" not in values and not accepts(hint, values):
             typed = f"--{name}{'+' if list_entries(split_union(hint)[0]) else ''} CLASS"
             self.refuse(f"{name} needs a class before its options: {typed}{format_names(list_names(hint))}")

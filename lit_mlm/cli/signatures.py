@@ -1,5 +1,6 @@
 """Reads the options of commands and classes, and checks values against their types."""
 
+import inspect
 import re
 from argparse import ArgumentError
 from collections.abc import Callable, Iterable, Mapping
@@ -58,6 +59,13 @@ def list_class_options(cls: type) -> dict[str, Option]:
     with suppress(ValueError, TypeError):  # a class without a Python signature
         parser.add_class_arguments(cls, skip=given, fail_untyped=False)
     return list_options(parser)
+
+
+def accepts_any_option(cls: type) -> bool:
+    """Whether a class accepts ``**kwargs`` that it does not pass on to a base with fixed options."""
+    inits = [base.__dict__["__init__"] for base in cls.__mro__[:-1] if "__init__" in base.__dict__]
+    kinds = [{parameter.kind for parameter in inspect.signature(init).parameters.values()} for init in inits]
+    return bool(kinds) and all(inspect.Parameter.VAR_KEYWORD in found for found in kinds)
 
 
 def split_union(hint: Any) -> tuple[Any, ...]:
