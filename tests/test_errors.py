@@ -237,7 +237,7 @@ def fail(
             "data: can't import lit_mlm.data.imbd.Mine: No module named 'lit_mlm.data.imbd'",
         ),
         ("--data .", "data: there is no class . ("),
-        ("--data.train_files x", "is no option of IMDBDataModule; give --data CLASS before it (TextFilesDataModule)"),
+        ("--data.train_files x", "is no option of IMDBDataModule; give --data CLASS before it (CoNLLDataModule, "),
         (
             "--trainer.callbacks.patience 3",
             "trainer.callbacks needs a class before its options: --trainer.callbacks+ CLASS",

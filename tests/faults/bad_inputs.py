@@ -419,7 +419,7 @@ BAD_INPUTS: list[BadInput] = [
     BadInput(
         "other options for a checkpoint",
         other_options,
-        ("model.lr 5e-05, not 1.0", "another folder", "hf folder"),
+        ("model.lr 5e-05, not 1.0", "another folder", "--allow_changes true"),
     ),
     BadInput("port in use", taken_port, ("MASTER_PORT=", "in use", "unset it")),
 ]
