@@ -1,6 +1,5 @@
 """`python -m lit_mlm repeat`: trains once per seed, and reports mean and standard deviation of the metrics."""
 
-import json
 import re
 import shlex
 import statistics
@@ -14,7 +13,7 @@ from typing import Any
 from lit_mlm.cli.inputs import SEEDS, check_folder, split_args
 from lit_mlm.cli.plain import CommandParser
 from lit_mlm.errors import InputError
-from lit_mlm.runs.atomic import write_json
+from lit_mlm.runs.atomic import read_json, write_json
 from lit_mlm.runs.checkpoints import name_run
 
 
@@ -61,7 +60,7 @@ def main(args: Sequence[str]) -> None:
             finished = f"; finished runs are in {folder}" if runs else ""
             print(f"seed {seed} ended with exit status {status}{finished}", file=sys.stderr)
             sys.exit(status)
-        runs[seed] = json.loads((run_dir / "metrics.json").read_text())
+        runs[seed] = read_json(run_dir / "metrics.json")
         check_comparable(runs)
     summary = summarise(runs)
     write_json(folder / "repeat.json", summary)

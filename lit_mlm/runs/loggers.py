@@ -9,7 +9,7 @@ from typing import Any, cast
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, shorten
 from lit_mlm.runs.atomic import write_lines
 from lit_mlm.upstream import choose_messages
 
@@ -62,7 +62,13 @@ def fill_options(loggers: Any, folder: Path, resumed_step: int | None) -> None:
 def read_ids(folder: Path) -> list[dict[str, Any]]:
     """Reads `IDS`; an empty list without the file."""
     path = folder / IDS
-    return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+    try:
+        ids = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        if not (isinstance(ids, list) and all({"class", "version"} <= set(entry) for entry in ids)):
+            raise ValueError("it has something else than the class and version of each logger")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {shorten(error)}; remove it, and loggers begin new curves") from error
+    return ids
 
 
 def write_ids(loggers: Sequence[Logger], folder: Path) -> None:
