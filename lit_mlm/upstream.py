@@ -13,6 +13,8 @@ from subprocess import Popen
 from threading import Thread
 from typing import Any
 
+from lit_mlm.errors import escape_controls
+
 ROUNDING = "MKL_CBWR"
 """Environment variable that makes MKL, torch's matrix products on x86, round independently of memory addresses.
 
@@ -53,8 +55,15 @@ def choose_messages() -> None:
         warnings.filterwarnings("ignore", pattern)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.basicConfig(format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Escaping("%(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("lit_mlm").setLevel(logging.INFO)
+
+
+class _Escaping(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return escape_controls(super().format(record))
 
 
 # Lightning's loops

@@ -378,3 +378,9 @@ def test_fault_of_a_class_that_is_made_keeps_its_traceback(
     monkeypatch.setattr(ModelCheckpoint, "setup", fault)
     with pytest.raises(ValueError, match="max_epochs of a class"):
         main(["fit", *imdb_args(tiny_bert, cache_dir), "--trainer.callbacks+", "ModelCheckpoint"])
+
+
+def test_control_characters_of_what_is_quoted_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["\x1b[31mred"])
+    assert capsys.readouterr().err.startswith(r"error: there is no command \u001b[31mred (but fit,")

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import find_metrics_path, get_run_folder
+from lit_mlm.errors import escape_controls
 from lit_mlm.nets.pretrained import count_parameters
 from lit_mlm.runs.atomic import read_json
 from lit_mlm.runs.loggers import describe_curves
@@ -86,7 +87,7 @@ class PrintProgress(Callback):
 
 def _say(trainer: Trainer, text: str) -> None:
     if trainer.is_global_zero:
-        tqdm.write(text)  # above a progress bar of tqdm or rich
+        tqdm.write(escape_controls(text))  # above a progress bar of tqdm or rich
 
 
 def _find(trainer: Any, kind: type[T]) -> list[T]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lit_mlm.cli.plain import print_result
 from lit_mlm.cli.trainer import TrainerCLI
 from lit_mlm.data.audit.report import audit
 from lit_mlm.data.audit.table import format_report
@@ -49,7 +50,7 @@ class DataCLI(TrainerCLI):
         if not isinstance(data, TextDataModule):
             raise InputError(f"show, audit and prepare need a TextDataModule, but {type(data).__name__} is not one")
         for line in self.print_lines(data, self.config[self.subcommand]):
-            print(line)
+            print_result(line)
 
 
 class ShowCLI(DataCLI):
