@@ -51,6 +51,12 @@ YAML = {
 FILES = {
     "abstract_data.py": "from lit_mlm.data.masked.module import BlocksDataModule\nclass Mine(BlocksDataModule): pass",
     "no_class.py": "",
+    "signature.py": (
+        "from lightning.pytorch import Callback\n"
+        "class Watch(Callback):\n"
+        "    def on_train_start(self, trainer): pass\n"
+        "def cut(): return []\n"
+    ),
 }
 
 
@@ -191,6 +197,12 @@ def fail(
             "--trainer.callbacks+ SaveCheckpoints",
             "every run has SaveCheckpoints already; leave it out",
         ),
+        (
+            "--trainer.callbacks+ signature.Watch",
+            "trainer.callbacks: signature.Watch: Watch.on_train_start(self, trainer) must take (self, trainer, "
+            "pl_module), like Callback.on_train_start",
+        ),
+        ("--data.masking WordMasking --data.segmenter signature.cut", "data.segmenter cut() must take (text)"),
         ("--data.mask_prob 3", "data.mask_prob must be above 0 and at most 1, got 3.0"),
         ("--config empty.yaml", "empty.yaml, line 1: the config is empty; give it options, or leave it out"),
         ("--config empty_section.yaml", "empty_section.yaml, line 1: model is empty; give it options, or"),

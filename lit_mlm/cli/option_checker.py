@@ -15,6 +15,7 @@ from lit_mlm.cli.signatures import (
     Option,
     accepts,
     accepts_functions,
+    explain_methods,
     explain_value,
     find_classes,
     is_basic,
@@ -26,7 +27,7 @@ from lit_mlm.cli.signatures import (
 )
 from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.cli.trainer_options import explain_trainer_value
-from lit_mlm.cli.trust import DOTTED, Trust, check_trust, explain_distrust
+from lit_mlm.cli.trust import DOTTED, LIBRARIES, Trust, check_trust, explain_distrust
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.upstream import list_actions
 
@@ -234,6 +235,8 @@ class OptionChecker:
             self.refuse(f"{name} must be {'an' if base[0] in 'AEIO' else 'a'} {base}, which {path} is not")
         if lacks := ", ".join(sorted(getattr(cls, "__abstractmethods__", ()))):
             self.refuse(f"{name}: {path} is abstract: it lacks {lacks}; take another{format_names(list_names(hint))}")
+        if wrong := explain_methods(cls, LIBRARIES):
+            self.refuse(f"{name}: {path}: {wrong}")
         for key, option in options.items():
             default = option.default.get("class_path") if isinstance(option.default, dict) else option.default
             is_untrusted = DOTTED.fullmatch(str(default)) and not self.trust.allows(str(default))
