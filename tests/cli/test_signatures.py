@@ -88,7 +88,7 @@ def test_options_of_a_command() -> None:
         (str | Base, (Base,)),
         (Fields, (Fields,)),
         (dict[str, Base], ()),
-        (Callable[[str], Base], ()),
+        (Callable[[str], Base], (Base,)),
         (Shape | Row | Keys | Colour | timedelta | None, ()),
         (Literal["a"] | type[Base] | Any, ()),
     ],
