@@ -101,9 +101,9 @@ def begin_training(trainer: Any, is_validation_due: bool) -> None:
         trainer.fit_loop._data_fetcher.done = True
 
 
-def restore_logged_step(trainer: Any) -> None:
-    """Makes loggers count optimizer steps on after a resume, as Lightning's own count is of batches that it saw."""
-    trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+def set_logged_step(trainer: Any, step: int) -> None:
+    """Sets the optimizer step at which loggers count on; Lightning's own count is of the batches that it saw."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = step
 
 
 def settle_progress(fit_loop: dict[str, Any]) -> None:

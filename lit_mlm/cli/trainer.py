@@ -173,7 +173,7 @@ class TrainerCLI(LightningCLI):
         filename = "config.yaml" if self.subcommand == "fit" else f"{self.subcommand}.yaml"
         self._save_config = SaveConfig(filename, content)
         if config.run_dir is not None:
-            fill_options(config.trainer.logger, Path(config.run_dir), self._resumed_step)
+            fill_options(config.trainer.logger, Path(config.run_dir), self._resumed_step, str(self.subcommand))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Makes the Trainer of the run folder, by default with a TensorBoard logger.
@@ -185,7 +185,7 @@ class TrainerCLI(LightningCLI):
         if config.run_dir is not None:
             kwargs["default_root_dir"] = config.run_dir
         if config.trainer.logger in (None, True) and config.run_dir is not None:
-            kwargs["logger"] = make_default_logger(folder, self._resumed_step)
+            kwargs["logger"] = make_default_logger(folder, self._resumed_step, str(self.subcommand))
         if self._resumed_step is not None:
             kwargs["num_sanity_val_steps"] = 0  # the checkpoint has the metrics before the first step
         trainer = super().instantiate_trainer(**kwargs, enable_progress_bar=self._add_callbacks())

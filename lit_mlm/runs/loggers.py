@@ -36,13 +36,16 @@ class RunTrainer(Trainer):
         return str(self.strategy.broadcast(self.default_root_dir))
 
 
-def make_default_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
-    """Creates a TensorBoard logger in the run folder; points after `resumed_step` are dropped."""
-    purge_step = None if resumed_step is None else resumed_step + 1
-    return TensorBoardLogger(folder, name="", version="", default_hp_metric=False, purge_step=purge_step)
+def make_default_logger(folder: Path, resumed_step: int | None, command: str = "fit") -> TensorBoardLogger:
+    """Creates a TensorBoard logger in the run folder; points after `resumed_step` are dropped.
+
+    Evaluations have a folder of their own, as TensorBoard hides the points of a curve after that of an earlier step.
+    """
+    purge_step, part = None if resumed_step is None else resumed_step + 1, None if command == "fit" else command
+    return TensorBoardLogger(folder, "", "", default_hp_metric=False, sub_dir=part, purge_step=purge_step)
 
 
-def fill_options(loggers: Any, folder: Path, resumed_step: int | None) -> None:
+def fill_options(loggers: Any, folder: Path, resumed_step: int | None, command: str = "fit") -> None:
     """Fills in the run folder, and which curves to continue, in the parsed option ``trainer.logger``."""
     saved = read_ids(folder)
     for number, entry in enumerate(loggers if isinstance(loggers, list) else [loggers]):
@@ -57,6 +60,8 @@ def fill_options(loggers: Any, folder: Path, resumed_step: int | None) -> None:
             options[option] = saved[number]["version"]
         if name == "TensorBoardLogger" and resumed_step is not None:
             options["purge_step"] = resumed_step + 1
+        if name == "TensorBoardLogger" and command != "fit" and options.get("sub_dir") is None:
+            options["sub_dir"] = command
 
 
 def read_ids(folder: Path) -> list[dict[str, Any]]:
