@@ -16,7 +16,6 @@ from lit_mlm.data.base import STAGE_OF_SPLIT, TextDataModule
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.show.documents import compare_maskings, describe_cache
 from lit_mlm.data.show.examples import describe_examples
-from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.errors import InputError
 
 
@@ -100,8 +99,6 @@ class PrepareCLI(DataCLI):
 
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
         """Sets up all splits and describes the cache."""
-        if isinstance(data, TaggedDataModule):
-            raise InputError(f"prepare caches the tokens of documents, but {type(data).__name__} has no documents")
         data.attach(cast(Any, self.model))
         start = time.perf_counter()
         data.setup("fit")
@@ -112,5 +109,5 @@ class PrepareCLI(DataCLI):
             notes.append(f"no test split: {error}")
         seconds = time.perf_counter() - start
         yield from [*(describe_cache(data) if isinstance(data, BlocksDataModule) else [data.describe()]), *notes]
-        in_cache = "; a run with these options finds it in the cache" if isinstance(data, BlocksDataModule) else ""
-        yield f"read, tokenised and cut in {seconds:.1f} s{in_cache}"
+        found = "it" if isinstance(data, BlocksDataModule) else "its data set"
+        yield f"read, tokenised and cut in {seconds:.1f} s; a run with these options finds {found} in the cache"

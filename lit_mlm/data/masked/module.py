@@ -49,7 +49,7 @@ class BlocksDataModule(TextDataModule):
         drop_tail: drops blocks that are not full; ``unless_alone`` keeps the only block of a document, line or batch.
         truncate: keeps only the first block of each document or line.
         special_tokens: added to each ``document`` before it is cut, or to each ``block``.
-        num_train_blocks: trains on a random sample of this many blocks.
+        num_train_blocks: trains on a random sample of this many blocks, or on all if there are fewer.
         num_val_blocks: validates on a random sample of this many blocks.
         num_test_blocks: tests on a random sample of this many blocks.
         val_source: source of the validation blocks: ``documents`` of their own, or ``train_blocks``, held out of the
@@ -310,6 +310,7 @@ class BlocksDataModule(TextDataModule):
     def describe(self) -> str:
         """Describes the number of blocks of each split, how they were cut, and notable options."""
         parts = describe_splits(self.splits, self.cutter.options, self.batch_size, self.eval_batch_size)
+        parts += self.samples.list_notes({name: len(split.examples) for name, split in self.splits.items()})
         if "train" in self.splits:
             parts += self._describe_small(len(self.splits["train"].deal()))
         parts += self.masks.list_notes()
