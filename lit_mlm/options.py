@@ -45,6 +45,9 @@ Count = Annotated[int, Range(least=1)]
 Size = Annotated[int, Range(least=0)]
 Amount = Annotated[float, Range(least=0, below=math.inf)]
 Rate = Annotated[float, Range(above=0, most=1)]
+SEEDS = Range(least=0, most=2**32 - 1)
+"""The seeds that numpy accepts."""
+Seed = Annotated[int, SEEDS]
 Share = Annotated[float, Range(least=0, most=1)]
 Part = Annotated[float, Range(least=0, below=1)]
 

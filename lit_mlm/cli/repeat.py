@@ -10,9 +10,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lit_mlm.cli.inputs import SEEDS, check_folder, split_args
+from lit_mlm.cli.inputs import check_folder, split_args
 from lit_mlm.cli.plain import CommandParser, print_error, print_result
 from lit_mlm.errors import InputError
+from lit_mlm.options import SEEDS
 from lit_mlm.runs.atomic import read_json, write_json
 from lit_mlm.runs.checkpoints import name_run
 

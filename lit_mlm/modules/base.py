@@ -100,9 +100,15 @@ class TransformerModule(NetModule, ABC):
         if not hasattr(type(self), "auto_class"):
             raise TypeError(f"{type(self).__name__} must define auto_class")
         if (model is None) == (config is None):
+            kind = (
+                "neither" if config is None else f"model.model {model} and a model.config of {config.get('model_type')}"
+            )
+            advice = (
+                "" if config is None else "; where two configs give them, add --model.model null or --model.config null"
+            )
             raise InputError(
-                "give either model.model, a pretrained model, or model.config, the config of a net from scratch; "
-                f"got model.model {model!r} and model.config {config!r}"
+                "give either model.model, a pretrained model, or model.config, the config of a net from scratch; got "
+                f"{kind}{advice}"
             )
         for name, value in {"revision": revision, "trust_remote_code": trust_remote_code or None}.items():
             if value is not None and model is None:

@@ -10,7 +10,7 @@ from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count, DataOptions, Rate, Share, describe_option, explain_call
+from lit_mlm.options import Count, DataOptions, Rate, Seed, Share, describe_option, explain_call
 from lit_mlm.text.masking.masking import Masking
 from lit_mlm.text.masking.schedule import MaskSchedule, MaskScheduleName
 from lit_mlm.text.masking.strategies import MaskingStrategy, TokenMasking
@@ -29,7 +29,7 @@ class MaskOptions(DataOptions):
     train_mask_probs: list[float] | None = None
     num_mask_draws: Count = 1
     redraw_eval_masks: bool = False
-    eval_seed: int = 42
+    eval_seed: Seed = 42
     segmenter: Segmenter | None = None
 
     def __post_init__(self) -> None:

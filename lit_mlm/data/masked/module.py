@@ -27,7 +27,7 @@ from lit_mlm.data.reading.files import OnBad
 from lit_mlm.data.tokens.new_words import NewWordOptions
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import hash_tokenizer
-from lit_mlm.options import Count, Part, Range, Rate, Share
+from lit_mlm.options import Count, Part, Range, Rate, Seed, Share
 from lit_mlm.text.blocks import DropTail
 from lit_mlm.text.masking.schedule import MaskScheduleName
 from lit_mlm.text.masking.strategies import MaskingStrategy
@@ -97,7 +97,7 @@ class BlocksDataModule(TextDataModule):
         num_test_blocks: Count | None = None,
         val_source: Literal["documents", "train_blocks"] = "documents",
         val_fraction: Part = 0.1,
-        split_seed: int = 42,
+        split_seed: Seed = 42,
         masking: MaskingStrategy | None = None,
         mask_prob: Rate = 0.15,
         mask_token_prob: Share = 0.8,
@@ -106,7 +106,7 @@ class BlocksDataModule(TextDataModule):
         train_mask_probs: list[float] | None = None,
         num_mask_draws: Count = 1,
         redraw_eval_masks: bool = False,
-        eval_seed: int = 42,
+        eval_seed: Seed = 42,
         segmenter: Segmenter | None = None,
         pack_length: Count | None = None,
         new_words: list[str] | str | None = None,

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count, DataOptions
+from lit_mlm.options import Count, DataOptions, Seed
 from lit_mlm.text.arrays import IntArray
 
 
@@ -24,7 +24,7 @@ class SampleOptions(DataOptions):
     num_val_blocks: Count | None = None
     num_test_blocks: Count | None = None
     val_source: Literal["documents", "train_blocks"] = "documents"
-    split_seed: int = 42
+    split_seed: Seed = 42
 
     def __post_init__(self) -> None:
         super().__post_init__()
