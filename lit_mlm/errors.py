@@ -1,6 +1,7 @@
 """The error for user mistakes, and helpers to build its messages."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 
 
@@ -19,6 +20,15 @@ def refuse_text(name: str, texts: object) -> None:
     """
     if isinstance(texts, str | bytes):
         raise InputError(f"{name} must be a list, got the text {texts!r:.60}; put it in a list: [{texts!r:.60}]")
+
+
+def escape_controls(text: str) -> str:
+    r"""Escapes control characters, which a terminal obeys, except tabs and line feeds; what is JSON remains so.
+
+    >>> print(escape_controls("a red \x1b[31mword"))
+    a red \u001b[31mword
+    """
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from types import NoneType, UnionType
@@ -45,6 +45,9 @@ Count = Annotated[int, Range(least=1)]
 Size = Annotated[int, Range(least=0)]
 Amount = Annotated[float, Range(least=0, below=math.inf)]
 Rate = Annotated[float, Range(above=0, most=1)]
+SEEDS = Range(least=0, most=2**32 - 1)
+"""The seeds that numpy accepts."""
+Seed = Annotated[int, SEEDS]
 Share = Annotated[float, Range(least=0, most=1)]
 Part = Annotated[float, Range(least=0, below=1)]
 
@@ -93,6 +96,23 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         check_options("data", type(self), vars(self))
+
+
+def explain_call(function: Callable[..., Any], names: Sequence[str]) -> str:
+    """The message for a function that can't be called with positional arguments of these names; empty if it can.
+
+    >>> explain_call(lambda text, language: [], ["text"])
+    '<lambda>(text, language) must take (text)'
+    """
+    try:
+        signature = inspect.signature(function)
+        signature.bind(*names)
+    except TypeError:
+        named = function if hasattr(function, "__qualname__") else type(function)
+        return f"{named.__qualname__}{signature} must take ({', '.join(names)})"
+    except ValueError:  # a builtin without a signature
+        pass
+    return ""
 
 
 def refuse_without(owner: str, value: object, **dependents: object) -> None:

@@ -15,6 +15,8 @@ from subprocess import Popen
 from threading import Thread
 from typing import Any
 
+from lit_mlm.errors import escape_controls
+
 ROUNDING = "MKL_CBWR"
 """Environment variable that makes MKL, torch's matrix products on x86, round independently of memory addresses.
 
@@ -55,8 +57,15 @@ def choose_messages() -> None:
         warnings.filterwarnings("ignore", pattern)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.basicConfig(format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Escaping("%(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("lit_mlm").setLevel(logging.INFO)
+
+
+class _Escaping(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return escape_controls(super().format(record))
 
 
 # Lightning's loops
@@ -94,9 +103,9 @@ def begin_training(trainer: Any, is_validation_due: bool) -> None:
         trainer.fit_loop._data_fetcher.done = True
 
 
-def restore_logged_step(trainer: Any) -> None:
-    """Makes loggers count optimizer steps on after a resume, as Lightning's own count is of batches that it saw."""
-    trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+def set_logged_step(trainer: Any, step: int) -> None:
+    """Sets the optimizer step at which loggers count on; Lightning's own count is of the batches that it saw."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = step
 
 
 def settle_progress(fit_loop: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from transformers import PreTrainedTokenizerFast
 
-from lit_mlm.cli.main import main
+from lit_mlm.cli.main import main, run_command
+from lit_mlm.errors import InputError
 from lit_mlm.modules.masked_lm import MaskedLM
 from tests.conftest import imdb_args, save_model
 from tests.nets.architectures import TINY
@@ -30,6 +31,7 @@ YAML = {
     "bracket.yaml": "model:\n  init_args: {betas: [1\ntrainer: 3",
     "tab.yaml": "model:\n\tclass_path: MaskedLM",
     "text.yaml": "just text",
+    "papers.yaml": "model: {class_path: MaskedLM}",
     "latin.yaml": "model: \xe9",
     "empty.yaml": "# trainer: 3",
     "empty_section.yaml": "model:\ntrainer:\n  # max_epochs: 3",
@@ -51,6 +53,12 @@ YAML = {
 FILES = {
     "abstract_data.py": "from lit_mlm.data.masked.module import BlocksDataModule\nclass Mine(BlocksDataModule): pass",
     "no_class.py": "",
+    "signature.py": (
+        "from lightning.pytorch import Callback\n"
+        "class Watch(Callback):\n"
+        "    def on_train_start(self, trainer): pass\n"
+        "def cut(): return []\n"
+    ),
 }
 
 
@@ -69,6 +77,8 @@ def fail(
         Path(name).write_bytes(content.encode("latin-1"))
     for name, content in FILES.items():
         Path(name).write_text(content)
+    Path("runs/no/model").mkdir(parents=True)
+    Path("runs/no/model/config.json").touch()
     monkeypatch.syspath_prepend(tmp_path)
 
     def run(command: str, *args: str) -> str:
@@ -192,6 +202,27 @@ def fail(
             "--trainer.callbacks+ SaveCheckpoints",
             "every run has SaveCheckpoints already; leave it out",
         ),
+        (
+            "--trainer.callbacks+ signature.Watch",
+            "trainer.callbacks: signature.Watch: Watch.on_train_start(self, trainer) must take (self, trainer, "
+            "pl_module), like Callback.on_train_start",
+        ),
+        ("--data.masking WordMasking --data.segmenter signature.cut", "data.segmenter cut() must take (text)"),
+        ("--model.learning_rate 3", "there is no option --model.learning_rate; did you mean --model.lr?"),
+        ("--data.learning_rate 3", "did you mean --model.lr?"),
+        ("--per_device_train_batch_size 3", "did you mean --data.batch_size?"),
+        ("--output_dir x", "there is no option --output_dir; did you mean --run_dir?"),
+        (
+            "--data.masking WholeWordMasking",
+            "(SpanMasking, TokenMasking, WordMasking); did you mean WordMasking?",
+        ),
+        ("--config paper.yaml", "nor one that comes with lit-mlm; did you mean papers.yaml?"),
+        ("--trst x", "there is no option --trst; did you mean --trust?"),
+        ("--trust no_clas", "--trust no_clas: there is no package no_clas here; did you mean no_class?"),
+        ("--data.split_seed -1", "data.split_seed must be at least 0 and at most 4294967295, got -1"),
+        ("--data.eval_seed -1", "data.eval_seed must be at least 0 and at most 4294967295, got -1"),
+        ("--model.model runs/no/hf", "runs/no/hf is missing: there is no such folder; there is runs/no/model"),
+        ("--model.model text.yaml", "text.yaml is a file, not the folder of a model"),
         ("--data.mask_prob 3", "data.mask_prob must be above 0 and at most 1, got 3.0"),
         ("--config empty.yaml", "empty.yaml, line 1: the config is empty; give it options, or leave it out"),
         ("--config empty_section.yaml", "empty_section.yaml, line 1: model is empty; give it options, or"),
@@ -237,7 +268,10 @@ def fail(
             "data: can't import lit_mlm.data.imbd.Mine: No module named 'lit_mlm.data.imbd'",
         ),
         ("--data .", "data: there is no class . ("),
-        ("--data.train_files x", "is no option of IMDBDataModule; give --data CLASS before it (CoNLLDataModule, "),
+        (
+            "--data.train_files x",
+            "is no option of IMDBDataModule; give --data CLASS before it (CoNLLDataModule, TextFilesDataModule)",
+        ),
         (
             "--trainer.callbacks.patience 3",
             "trainer.callbacks needs a class before its options: --trainer.callbacks+ CLASS",
@@ -251,7 +285,7 @@ def fail(
         ("--ckpt_path nowhere.ckpt", "--ckpt_path: there is no checkpoint nowhere.ckpt"),
         ("--ckpt_path text.yaml", "text.yaml is not a checkpoint of lit-mlm"),
         ("--model.model user/nosuch", "user/nosuch is neither a folder here nor in the cache, and can't be downloaded"),
-        ("--model.model ./nosuch", "./nosuch is neither a folder nor a valid name on the Hub"),
+        ("--model.model ./nosuch", "./nosuch is missing: there is no such folder"),
     ],
 )
 def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -> None:
@@ -262,7 +296,7 @@ def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -
     ("args", "message"),
     [
         ("fti", "there is no command fti (but fit, validate, test, predict, show, audit, prepare, fill"),
-        ("fit", "missing: --model, --data; give a --config that has it, or type it"),
+        ("fit", "missing: --model, --data; give --config with one of chinese.yaml, conll-chunk.yaml"),
         ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM"),
         (
             "fit --model MaskedLM --data.batch_size 3",
@@ -379,3 +413,54 @@ def test_fault_of_a_class_that_is_made_keeps_its_traceback(
     monkeypatch.setattr(ModelCheckpoint, "setup", fault)
     with pytest.raises(ValueError, match="max_epochs of a class"):
         main(["fit", *imdb_args(tiny_bert, cache_dir), "--trainer.callbacks+", "ModelCheckpoint"])
+
+
+def test_control_characters_of_what_is_quoted_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["\x1b[31mred"])
+    assert capsys.readouterr().err.startswith(r"error: there is no command \u001b[31mred (but fit,")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("fit", "missing: --model, --data; give --config with one of chinese.yaml, conll-chunk.yaml, .*text.yaml"),
+        ("show", "missing: --model, --data; give --config with one of chinese.yaml"),
+        ("fit --model MaskedLM", "missing: --data; give --config with one of chinese.yaml, "),
+        (
+            "fit --config imdb.yaml --config quickstart.yaml",
+            "got model.model distilbert-base-uncased and a model.config of bert; where two configs give them, add "
+            "--model.model null or --model.config null$",
+        ),
+        ("fit --config a.yaml", "missing: --data; give a --config that has it, or type it"),
+        (
+            "fit --config b.yaml",
+            r"b.yaml, line 2: data has no class_path, which its options belong to, as in data: \{class_path: TextFiles"
+            r"DataModule, init_args: \{document_per: ...\}\} \(TextFilesDataModule\)",
+        ),
+        (
+            "fit --config c.yaml",
+            r"c.yaml, line 1: trainer.logger has no class_path, .*: \{class_path: CLASS, init_args: \{save_dir: ",
+        ),
+        (
+            "validate --run_dir runs/imdb/version_3 --data.num_mask_draws 5",
+            "--run_dir: there is no run in runs/imdb/version_3, which is no folder here; runs are runs/imdb/version_0",
+        ),
+        ("test --run_dir runs/imdb", "no run in runs/imdb, which has no config.yaml; runs are runs/imdb/version_0"),
+        ("test --run_dir other", "which is no folder here; give the folder of a run, or --config to start one"),
+        ("fill --model /some/missing/hf [MASK]", "/some/missing/hf is missing: there is no such folder$"),
+        ("tag --model runs/imdb/version_0/hf a", "runs/imdb/version_0/hf is missing: there is no such folder$"),
+        ("fill --model a,b [MASK]", r"a,b is neither a folder nor a valid name on the Hub \(NAME or USER/NAME\)$"),
+    ],
+)
+def test_commands_without_what_they_need(
+    args: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text("model: {class_path: MaskedLM, init_args: {model: x}}")
+    Path("b.yaml").write_text("model: {class_path: MaskedLM, init_args: {model: x}}\ndata:\n  document_per: line\n")
+    Path("c.yaml").write_text("trainer: {logger: {save_dir: x}}")
+    Path("runs/imdb/version_0").mkdir(parents=True)
+    Path("runs/imdb/version_0/config.yaml").touch()
+    with pytest.raises(InputError, match=message):
+        run_command(args.split())

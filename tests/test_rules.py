@@ -137,6 +137,16 @@ def test_tests_mirror_the_package() -> None:
             assert tested.is_file(), f"{file} tests no {tested}"
 
 
+def test_all_output_passes_through_what_escapes_control_characters() -> None:
+    """`lit_mlm.cli.plain` prints for the commands; others print fixed text, or the result of `escape_controls`."""
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if name in ("print", "tqdm.write", "sys.stdout.write", "sys.stderr.write") and file.stem != "plain":
+                text = ast.unparse(node.args[0])  # type: ignore[attr-defined]
+                assert text.startswith("escape_controls("), f"{file}: {ast.unparse(node)}"
+
+
 def test_files_are_small() -> None:
     lengths = {file: len(file.read_text().splitlines()) for file in FILES}
     assert max(lengths.values()) <= 350, max(lengths, key=lambda file: lengths[file])

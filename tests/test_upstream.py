@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
 import sys
 import traceback
 import warnings
@@ -355,3 +356,12 @@ def test_no_private_method_of_another_package_is_overridden(name: str) -> None:
         }
         private = {attribute for attribute in own if re.match(r"_(?!_|abc_)", attribute)}
         assert {attribute for attribute in private for base in others if attribute in vars(base)} == set(), cls
+
+
+def test_messages_in_the_log_are_escaped() -> None:
+    code = (
+        "import logging; from lit_mlm.upstream import choose_messages; choose_messages()\n"
+        "logging.getLogger('lit_mlm.data').warning('a.txt: %s', '\\x1b[31mred')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stderr == "a.txt: \\u001b[31mred\n"

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from lit_mlm.runs.folder import LOCK, is_new
 from lit_mlm.runs.loggers import IDS
 
-OURS = ("*.yaml", "events.out.tfevents.*", IDS)
+OURS = ("*.yaml", "events.out.tfevents.*", IDS, "validate/*", "test/*", "predict/*")
 """Files that a run writes before its first step."""
 
 SAVED = ("checkpoints/*.ckpt", "metrics*.json", "predictions.jsonl", "hf")
@@ -55,9 +55,11 @@ class CleanUpFailedRun(Callback):
     def _restore_files(self) -> None:
         for path in set(self._find_files()) - self._there:
             path.unlink()
+            if path.parent != self._folder and not any(path.parent.iterdir()):
+                path.parent.rmdir()
         for path, content in self._files.items():
             if path.read_bytes() != content:
                 path.write_bytes(content)
 
     def _find_files(self) -> list[Path]:
-        return [path for pattern in OURS for path in self._folder.glob(pattern)]
+        return [path for pattern in OURS for path in self._folder.glob(pattern) if path.is_file()]

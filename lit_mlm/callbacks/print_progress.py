@@ -1,6 +1,5 @@
 """Prints what is run and its results."""
 
-import json
 import shlex
 from typing import Any, TypeVar
 
@@ -10,7 +9,9 @@ from tqdm import tqdm
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import find_metrics_path, get_run_folder
+from lit_mlm.errors import escape_controls
 from lit_mlm.nets.pretrained import count_parameters
+from lit_mlm.runs.atomic import read_json
 from lit_mlm.runs.loggers import describe_curves
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class PrintProgress(Callback):
         folder = get_run_folder(trainer)
         if not trainer.is_global_zero or not (folder / "hf").is_dir():
             return
-        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics = read_json(folder / "metrics.json")
         name = next((f"val/{name}" for name in pl_module.headline if f"val/{name}" in metrics), None)
         if name is not None:
             before = f"{_format(metrics[f'start/{name}'])} before training, " if f"start/{name}" in metrics else ""
@@ -86,7 +87,7 @@ class PrintProgress(Callback):
 
 def _say(trainer: Trainer, text: str) -> None:
     if trainer.is_global_zero:
-        tqdm.write(text)  # above a progress bar of tqdm or rich
+        tqdm.write(escape_controls(text))  # above a progress bar of tqdm or rich
 
 
 def _find(trainer: Any, kind: type[T]) -> list[T]:

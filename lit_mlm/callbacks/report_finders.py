@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from tqdm import tqdm
 
 from lit_mlm.callbacks.save_results import get_run_folder
+from lit_mlm.errors import escape_controls
 
 PICTURE = "lr_finder.png"
 """The file in the run folder with the loss at each learning rate."""
@@ -28,6 +29,8 @@ class ReportFinders(Callback):
                 options = [f"--model.lr {lr:.4g}"]
                 if find_spec("matplotlib"):
                     callback.optimal_lr.plot(suggest=True).savefig(path)  # type: ignore[union-attr]
-                    tqdm.write(f"{name}: {path}")
+                    tqdm.write(escape_controls(f"{name}: {path}"))
             for option in options:
-                tqdm.write(f"{name}: trains with {option}; to resume, give this in place of the finder")
+                tqdm.write(
+                    escape_controls(f"{name}: trains with {option}; to resume, give this in place of the finder")
+                )

@@ -26,7 +26,7 @@ from lit_mlm.upstream import (
     begin_training,
     is_accumulating,
     is_validation_due,
-    restore_logged_step,
+    set_logged_step,
     settle_progress,
 )
 
@@ -103,7 +103,7 @@ class SaveCheckpoints(Checkpoint):
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None
-            restore_logged_step(trainer)
+            set_logged_step(trainer, trainer.global_step)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
         """Writes a checkpoint if one is due; stops at the last batch, where Lightning then validates."""

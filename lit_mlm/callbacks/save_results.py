@@ -1,7 +1,6 @@
 """Writes the results of a run: ``metrics.json`` and the folder ``hf``."""
 
 import importlib.metadata
-import json
 import os
 import platform
 from pathlib import Path
@@ -11,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.inference.export import export_checkpoint
-from lit_mlm.runs.atomic import write_json
+from lit_mlm.runs.atomic import read_json, write_json
 from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 from lit_mlm.upstream import ROUNDING
 
@@ -45,7 +44,7 @@ class SaveResults(Callback):
             "last/step": trainer.global_step,
             **_describe(trainer),
         }
-        there = _read(folder / "metrics.json")
+        there = read_json(folder / "metrics.json")
         if (there.get("step"), there.get("data_fingerprint")) == (content["step"], content["data_fingerprint"]):
             content |= {key: value for key, value in there.items() if key.startswith("test/")}
         export_checkpoint(path, folder / "hf")
@@ -64,7 +63,7 @@ class SaveResults(Callback):
         """Replaces the metrics of an earlier evaluation of the split."""
         path = find_metrics_path(trainer)
         if trainer.is_global_zero:
-            there = {key: value for key, value in _read(path).items() if not key.startswith(f"{prefix}/")}
+            there = {key: value for key, value in read_json(path).items() if not key.startswith(f"{prefix}/")}
             content = _describe(trainer) | (there or {"checkpoint": trainer.ckpt_path})
             write_json(path, content | _flatten(pl_module.results, prefix))
 
@@ -79,10 +78,6 @@ def find_metrics_path(trainer: Trainer) -> Path:
     folder, checkpoint = get_run_folder(trainer), Path(str(trainer.ckpt_path))
     is_other = checkpoint.resolve().parent == (folder / "checkpoints").resolve() and checkpoint.stem != "best"
     return folder / (f"metrics-{checkpoint.stem}.json" if is_other else "metrics.json")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def _describe(trainer: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from tqdm import tqdm
 
+from lit_mlm.errors import escape_controls
 from lit_mlm.options import Amount, Count, check_options
 
 
@@ -61,7 +62,7 @@ class StopEarly(EarlyStopping):
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Prints why it stopped, before the summary of the run."""
         if self._why is not None and trainer.is_global_zero:
-            tqdm.write(f"stopped early, at step {trainer.global_step}: {self._why}")
+            tqdm.write(escape_controls(f"stopped early, at step {trainer.global_step}: {self._why}"))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues to count, with the current patience."""

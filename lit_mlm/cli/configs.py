@@ -11,6 +11,10 @@ RUN_CONFIG = "config.yaml"
 """File name of a run's config."""
 
 
+MAX_LISTED = 8
+"""How many runs a message lists."""
+
+
 def find_configs(args: Sequence[str]) -> list[str]:
     """Replaces names of configs by their paths and moves them to the front, so that typed options override them.
 
@@ -29,8 +33,11 @@ def find_configs(args: Sequence[str]) -> list[str]:
         else:
             others.append(arg)
     run_dir, ckpt_path = (find_value(others, option) for option in ("--run_dir", "--ckpt_path"))
-    if run_dir and not paths and (Path(run_dir) / RUN_CONFIG).is_file():
-        paths.append(Path(run_dir) / RUN_CONFIG)
+    if run_dir and not paths:
+        has_run = (Path(run_dir) / RUN_CONFIG).is_file()
+        if not has_run and not {"--model", "--data"} & {arg.partition("=")[0] for arg in others}:
+            raise InputError(f"--run_dir: there is no run in {run_dir}, {explain_missing(Path(run_dir))}")
+        paths += [Path(run_dir) / RUN_CONFIG] if has_run else []
     implied = find_run(paths, ckpt_path) if args[0] in TRAINER_COMMANDS else None
     if implied and not (run_dir or find_value(others, "--trainer.default_root_dir")):
         others += ["--run_dir", str(implied)]
@@ -54,6 +61,20 @@ def find_value(args: Sequence[str], option: str) -> str | None:
     return values[-1] if values else None
 
 
+def explain_missing(folder: Path) -> str:
+    """Says what is where a run is expected, and where runs are nearby."""
+    there = f"which has no {RUN_CONFIG}" if folder.is_dir() else "which is no folder here"
+    parents = (folder, folder.parent, folder.parent.parent)
+    runs = next((found for parent in parents if (found := sorted(parent.glob(f"*/{RUN_CONFIG}")))), [])
+    listed = ", ".join(str(path.parent) for path in runs[:MAX_LISTED])
+    return f"{there}; {f'runs are {listed}' if runs else 'give the folder of a run, or --config to start one'}"
+
+
+def list_experiments() -> list[str]:
+    """The configs of lit-mlm, without overlays."""
+    return sorted(path.name for path in get_config_folder().glob("*.yaml"))
+
+
 def find_config(name: str) -> Path:
     """The path of a config: the file or run folder of this name, else the config of lit-mlm with this name."""
     if not name:
@@ -63,9 +84,10 @@ def find_config(name: str) -> Path:
         if path.is_file():
             return path
     known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
+    local = [str(path) for path in sorted(Path(name).parent.glob("*.yaml"))]
     raise InputError(
-        f"there is no config {name} here, nor one that comes with lit-mlm{suggest(name, known)}\n"
-        f"there are {', '.join(path for path in known if '/' not in path)}, and overlays/... "
+        f"there is no config {name} here, nor one that comes with lit-mlm{suggest(name, [*local, *known])}\n"
+        f"there are {', '.join(list_experiments())}, and overlays/... "
         f"{', '.join(path.removeprefix('overlays/') for path in known if '/' in path)}"
     )
 

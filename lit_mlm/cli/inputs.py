@@ -1,4 +1,4 @@
-"""Reads configs with line numbers and command lines option by option; checks folders and seeds."""
+"""Reads configs with line numbers and command lines option by option; checks folders."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,11 +9,7 @@ from typing import Any
 import yaml
 
 from lit_mlm.errors import InputError, shorten
-from lit_mlm.options import Range
 from lit_mlm.upstream import get_yaml_resolvers
-
-SEEDS = Range(least=0, most=2**32 - 1)
-"""The seeds that numpy accepts."""
 
 
 class Options(dict[Any, Any]):

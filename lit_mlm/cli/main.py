@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lit_mlm import __version__
 from lit_mlm.cli.configs import find_configs
+from lit_mlm.cli.plain import print_error, print_result
 from lit_mlm.cli.table import OTHER_COMMANDS, SHOW_COMMANDS, TRAINER_COMMANDS, format_help
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.runs.ranks import end_with_launcher, wait_for_first_rank
@@ -22,7 +23,7 @@ def main(args: Sequence[str] | None = None) -> None:
         run_command(list(sys.argv[1:] if args is None else args))
     except InputError as error:
         wait_for_first_rank()
-        print(f"error: {error}", file=sys.stderr)
+        print_error(f"error: {error}")
         sys.exit(2)
     except Exception:
         wait_for_first_rank()
@@ -34,9 +35,9 @@ def main(args: Sequence[str] | None = None) -> None:
 def run_command(args: Sequence[str]) -> None:
     """Runs the command of a command line."""
     if not args or args[0] in ("-h", "--help"):
-        print(format_help())
+        print_result(format_help())
     elif args[0] == "--version":
-        print(f"lit-mlm {__version__}")
+        print_result(f"lit-mlm {__version__}")
     elif args[0] in OTHER_COMMANDS:
         if args[0] == "repeat":
             find_configs(args)  # fails before the first run starts

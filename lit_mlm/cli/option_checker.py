@@ -1,7 +1,7 @@
 """Checks configs and typed options before jsonargparse parses them, so that messages name file, line and option."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,12 +10,15 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser
 
 from lit_mlm.cli.class_paths import import_object, list_aliases, list_family, list_subclasses
+from lit_mlm.cli.configs import list_experiments
 from lit_mlm.cli.inputs import list_texts, nest, parse_text, read_config, split_args
+from lit_mlm.cli.option_names import SHARED, suggest_option
 from lit_mlm.cli.signatures import (
     Option,
     accepts,
     accepts_any_option,
     accepts_functions,
+    explain_methods,
     explain_value,
     find_classes,
     is_basic,
@@ -27,18 +30,12 @@ from lit_mlm.cli.signatures import (
 )
 from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.cli.trainer_options import explain_trainer_class, explain_trainer_value
-from lit_mlm.cli.trust import DOTTED, Trust, check_trust, explain_distrust
+from lit_mlm.cli.trust import DOTTED, LIBRARIES, Trust, check_trust, explain_distrust
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.upstream import list_actions
 
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 """The keys of a mapping that describes an object."""
-
-RENAMED = {"data.overlap": "data.stride", "data.context_pieces": "data.context_tokens"}
-"""New names of options by old name."""
-
-SHARED = {f"model.optimizer.{name}": f"model.{name}" for name in ("lr", "weight_decay")}
-"""Options of the task that apply to all optimizers, by what they replace."""
 
 MAX_LISTED = 8
 """How many classes a message lists."""
@@ -77,7 +74,10 @@ class OptionChecker:
             required += [f"{name}.{key}" for key, option in list_class_options(cls).items() if option.is_required]
         missing = [f"--{name}" for name in required if name not in self.given]
         if missing and {"-h", "help", "print_config"}.isdisjoint(option.rpartition(".")[2] for option, _ in typed):
-            self.refuse(f"missing: {', '.join(missing)}; give a --config that has it, or type it")
+            advice = "a --config that has it, or type it"
+            if not any(option == "config" for option, _ in typed):
+                advice = f"--config with one of {', '.join(list_experiments())} or of your own, or type it"
+            self.refuse(f"missing: {', '.join(missing)}; give {advice}")
 
     def check_typed(self, option: str, values: list[str]) -> None:
         """Checks a typed option like one in a config."""
@@ -197,8 +197,17 @@ class OptionChecker:
             valid = {key: option for key, option in list_class_options(cls).items() if f"{name}.{key}" not in SHARED}
             self.check_options(name, valid, options if accepts_any_option(cls) else options | extra)
         elif "class_path" not in values and not accepts(hint, values):
+            tables = {cls.__name__: list_class_options(cls) for cls in list_classes(hint)}
+            fitting = [cls for cls in list_names(hint) if options.keys() <= tables[cls].keys()]
+            names = format_names(fitting or list_names(hint))
+            if self.files:
+                last, key = name.rpartition(".")[2], next(iter(options), "option")
+                example = (
+                    f"{last}: {{class_path: {fitting[0] if len(fitting) == 1 else 'CLASS'}, init_args: {{{key}: ...}}}}"
+                )
+                self.refuse(f"{name} has no class_path, which its options belong to, as in {example}{names}")
             typed = f"--{name}{'+' if list_entries(split_union(hint)[0]) else ''} CLASS"
-            self.refuse(f"{name} needs a class before its options: {typed}{format_names(list_names(hint))}")
+            self.refuse(f"{name} needs a class before its options: {typed}{names}")
 
     def find_class(self, name: str, hint: Any, path: str) -> type | None:
         """The class that a text names; None for a function, and for other text where the type accepts it."""
@@ -238,6 +247,8 @@ class OptionChecker:
             self.refuse(f"{name}: {path} is abstract: it lacks {lacks}; take another{format_names(list_names(hint))}")
         if reason := explain_trainer_class(cls):
             self.refuse(f"{name}: {path} {reason}")
+        if wrong := explain_methods(cls, LIBRARIES):
+            self.refuse(f"{name}: {path}: {wrong}")
         for key, option in options.items():
             default = option.default.get("class_path") if isinstance(option.default, dict) else option.default
             is_untrusted = DOTTED.fullmatch(str(default)) and not self.trust.allows(str(default))
@@ -266,7 +277,7 @@ class OptionChecker:
             self.refuse(f"a config is the same for all commands: lift what is below {name!r} up by one level")
         if self.files and full == "trust":
             self.refuse("a config can't trust: type --trust PACKAGE")
-        valid = list(self.options)
+        valid = [*self.options, *(() if self.files else filter(None, self.flags))]
         for section, option in self.options.items():
             tables = {cls.__name__: list_class_options(cls) for cls in list_classes(option.hint)}
             tables |= {"": option.hint} if isinstance(option.hint, dict) else {}
@@ -306,28 +317,3 @@ def list_names(hint: Any) -> list[str]:
 def format_names(names: Sequence[str]) -> str:
     """Names in brackets; empty if there are none, or too many to read."""
     return f" ({', '.join(names)})" if 0 < len(names) <= MAX_LISTED else ""
-
-
-def suggest_option(name: str, siblings: Iterable[str], valid: Collection[str], dashes: str) -> str:
-    """Returns the likely option for an unknown one, preferably of the same section; empty if none is close.
-
-    Args:
-        name: the unknown option.
-        siblings: full names of the options of its section; empty if the section is unknown, too.
-        valid: full names of all options.
-        dashes: prefix of names on the command line.
-    """
-    if name in RENAMED:
-        return f"; it is {dashes}{RENAMED[name]} now"
-    if name in SHARED:
-        return f"; give {dashes}{SHARED[name]}"
-    last = name.rpartition(".")[2]
-    own = {full.rpartition(".")[2]: full for full in siblings}
-    by_last = {full.rpartition(".")[2]: full for full in sorted(valid, key=len, reverse=True)}
-    # Full names of one section would be close for the section alone.
-    first = (last, own, 0.6) if own else (name, {full: full for full in valid}, 0.6)
-    # If the section is right, an option of another section must have exactly this name.
-    for part, table, cutoff in (first, (last, by_last, 1.0 if own else 0.6)):
-        if near := [match for match in get_close_matches(part, table, 1, cutoff) if table[match] != name]:
-            return f"; did you mean {dashes}{table[near[0]]}?"
-    return ""

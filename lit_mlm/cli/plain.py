@@ -1,4 +1,4 @@
-"""Parses the arguments and prints the results of commands without a Trainer."""
+"""Parses the arguments of commands without a Trainer, and prints for all commands."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any, NoReturn
 
-from lit_mlm.errors import InputError, suggest
+from lit_mlm.errors import InputError, escape_controls, suggest
 from lit_mlm.upstream import list_actions
 
 
@@ -26,17 +26,24 @@ class CommandParser(ArgumentParser):
         raise InputError(message)
 
 
-def print_result(text: str) -> None:
-    """Prints and flushes text, with escapes for characters that standard output can't encode.
+def print_result(text: str, is_escaped: bool = False) -> None:
+    """Prints and flushes text, with escapes for control characters and those that standard output can't encode.
 
+    With `is_escaped`, control characters are left: those of the text itself are escaped, or belong to a file.
     Exits with 141, as shells report a broken pipe, if the reader has gone (``| head``).
     """
+    text = text if is_escaped else escape_controls(text)
     encoding = sys.stdout.encoding or "utf-8"
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again at exit
         sys.exit(141)  # 128 + SIGPIPE
+
+
+def print_error(text: str) -> None:
+    """Prints text on standard error, with escapes for control characters."""
+    print(escape_controls(text), file=sys.stderr, flush=True)
 
 
 def format_json(record: dict[str, Any]) -> str:

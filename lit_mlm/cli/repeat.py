@@ -1,6 +1,5 @@
 """`python -m lit_mlm repeat`: trains once per seed, and reports mean and standard deviation of the metrics."""
 
-import json
 import re
 import shlex
 import statistics
@@ -11,10 +10,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lit_mlm.cli.inputs import SEEDS, check_folder, split_args
-from lit_mlm.cli.plain import CommandParser
+from lit_mlm.cli.inputs import check_folder, split_args
+from lit_mlm.cli.plain import CommandParser, print_error, print_result
 from lit_mlm.errors import InputError
-from lit_mlm.runs.atomic import write_json
+from lit_mlm.options import SEEDS
+from lit_mlm.runs.atomic import read_json, write_json
 from lit_mlm.runs.checkpoints import name_run
 
 
@@ -55,18 +55,18 @@ def main(args: Sequence[str]) -> None:
     for seed in options.seeds:
         run_dir = folder / f"seed_{seed}"
         command = ["fit", *configs, *rest, "--seed_everything", str(seed), "--run_dir", str(run_dir)]
-        print(f"python -m lit_mlm {shlex.join(command)}", flush=True)
+        print_result(f"python -m lit_mlm {shlex.join(command)}")
         status = subprocess.run([sys.executable, "-m", "lit_mlm", *command], check=False).returncode
         if status:
             finished = f"; finished runs are in {folder}" if runs else ""
-            print(f"seed {seed} ended with exit status {status}{finished}", file=sys.stderr)
+            print_error(f"seed {seed} ended with exit status {status}{finished}")
             sys.exit(status)
-        runs[seed] = json.loads((run_dir / "metrics.json").read_text())
+        runs[seed] = read_json(run_dir / "metrics.json")
         check_comparable(runs)
     summary = summarise(runs)
     write_json(folder / "repeat.json", summary)
-    print("\n".join(format_table(summary)))
-    print(f"metrics: {folder / 'repeat.json'}")
+    print_result("\n".join(format_table(summary)))
+    print_result(f"metrics: {folder / 'repeat.json'}")
 
 
 def check_rest(args: Sequence[str]) -> None:

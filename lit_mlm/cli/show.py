@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lit_mlm.cli.plain import print_result
 from lit_mlm.cli.trainer import TrainerCLI
 from lit_mlm.data.audit.report import audit
 from lit_mlm.data.audit.table import format_report
@@ -15,7 +16,6 @@ from lit_mlm.data.base import STAGE_OF_SPLIT, TextDataModule
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.show.documents import compare_maskings, describe_cache
 from lit_mlm.data.show.examples import describe_examples
-from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.errors import InputError
 
 
@@ -49,7 +49,7 @@ class DataCLI(TrainerCLI):
         if not isinstance(data, TextDataModule):
             raise InputError(f"show, audit and prepare need a TextDataModule, but {type(data).__name__} is not one")
         for line in self.print_lines(data, self.config[self.subcommand]):
-            print(line)
+            print_result(line)
 
 
 class ShowCLI(DataCLI):
@@ -99,8 +99,6 @@ class PrepareCLI(DataCLI):
 
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
         """Sets up all splits and describes the cache."""
-        if isinstance(data, TaggedDataModule):
-            raise InputError(f"prepare caches the tokens of documents, but {type(data).__name__} has no documents")
         data.attach(cast(Any, self.model))
         start = time.perf_counter()
         data.setup("fit")
@@ -111,5 +109,5 @@ class PrepareCLI(DataCLI):
             notes.append(f"no test split: {error}")
         seconds = time.perf_counter() - start
         yield from [*(describe_cache(data) if isinstance(data, BlocksDataModule) else [data.describe()]), *notes]
-        in_cache = "; a run with these options finds it in the cache" if isinstance(data, BlocksDataModule) else ""
-        yield f"read, tokenised and cut in {seconds:.1f} s{in_cache}"
+        found = "it" if isinstance(data, BlocksDataModule) else "its data set"
+        yield f"read, tokenised and cut in {seconds:.1f} s; a run with these options finds {found} in the cache"

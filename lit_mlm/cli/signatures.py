@@ -3,7 +3,7 @@
 import inspect
 import re
 from argparse import ArgumentError
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,11 +17,14 @@ from jsonargparse import ArgumentParser
 from torch.optim import Optimizer
 
 from lit_mlm.errors import InputError, suggest
-from lit_mlm.options import check_option
+from lit_mlm.options import check_option, explain_call
 from lit_mlm.upstream import get_hint, list_actions
 
 MAX_SHOWN = 80
 """How many characters of a value messages show."""
+
+STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+"""The methods that Lightning calls with as many arguments as they take."""
 
 RENAMED_VALUES = {("data.block_policy", "stream"): "concatenate"}
 """New names of values, by option and old name."""
@@ -158,6 +161,29 @@ def explain_value(name: str, hint: Any, value: Any) -> str:
         advice = "; put it in quotes"
     verb = "is" if found is value else "has"
     return f"{name} {verb} {shown!r}, expected {describe_type(hint, choices)}{advice}"
+
+
+def explain_methods(cls: type, libraries: Collection[str]) -> str:
+    """The message for a method that can't be called as the one of a library that it overrides; empty if all can.
+
+    Args:
+        cls: class of a user.
+        libraries: packages that call their methods by position.
+    """
+
+    def is_theirs(base: type) -> bool:
+        return base.__module__.partition(".")[0] in libraries
+
+    for name, method in inspect.getmembers(cls, inspect.isfunction):
+        owner, *others = (base for base in cls.__mro__ if name in vars(base))
+        overridden = next((vars(base)[name] for base in others if is_theirs(base)), None)
+        if is_theirs(owner) or not inspect.isfunction(overridden) or name.startswith("__") or name in STEPS:
+            continue
+        _, *parameters = inspect.signature(overridden).parameters.values()
+        required = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+        if wrong := explain_call(method, ["self", *required]):
+            return f"{wrong}, like {overridden.__qualname__}"
+    return ""
 
 
 def describe_type(hint: Any, choices: list[str]) -> str:

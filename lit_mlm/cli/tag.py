@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.style import Style
 
-from lit_mlm.cli.plain import CommandParser, format_json, print_result
-from lit_mlm.errors import InputError
+from lit_mlm.cli.plain import CommandParser, format_json, print_error, print_result
+from lit_mlm.errors import InputError, escape_controls
 from lit_mlm.inference.tag import Entity, TaggedText, find_tags, load_tagger
 from lit_mlm.text.tables import format_table
 
@@ -87,7 +87,8 @@ def main(args: Sequence[str]) -> None:
         tagged = find_tags(net, tokenizer, batch, is_split=options.words)
         for text, found in zip(batch, tagged, strict=True):
             record = make_record(next(indices), found, isinstance(text, str), options.words)
-            print_result(format_json(record) if as_json else format_text(found.text, found.entities, styles))
+            line = format_json(record) if as_json else format_text(found.text, found.entities, styles)
+            print_result(line, is_escaped=not as_json)
 
 
 def batch_texts(texts: Sequence[Source]) -> Iterator[Sequence[Source]]:
@@ -119,27 +120,29 @@ def make_record(index: int, found: TaggedText, is_text: bool, is_split: bool) ->
 
 
 def format_text(text: str, entities: list[Entity], styles: dict[str, Style] | None = None) -> str:
-    """Formats a text or tagged words, and a table of its entities: type, score, characters, text.
+    """Formats a text or tagged words, and a table of its entities: type, score, characters, text; escapes controls.
 
     Args:
         text: any.
         entities: of the text.
         styles: of the types so far, to which new ones are added; None for no colours.
     """
-    rows = [("", e["type"], f"{e['score']:.3f}", f"{e['start']}:{e['end']}", e["text"]) for e in entities]
-    first = text if styles is None else colour_text(text, entities, styles)
+    columns = (("", e["type"], f"{e['score']:.3f}", f"{e['start']}:{e['end']}", e["text"]) for e in entities)
+    rows = [[*map(escape_controls, row)] for row in columns]
+    first = escape_controls(text) if styles is None else colour_text(text, entities, styles)
     return "\n".join([first, *format_table(rows, "<<>><")])
 
 
 def colour_text(text: str, entities: list[Entity], styles: dict[str, Style]) -> str:
-    """Colours each entity by its type, and appends the type, for a terminal."""
+    """Colours each entity by its type, and appends the type, for a terminal; escapes the controls of the text."""
     parts, end = [], 0
     for entity in entities:
         style = styles.setdefault(entity["type"], Style(color=COLOURS[len(styles) % len(COLOURS)]))
-        entity_text = (style + Style(bold=True)).render(entity["text"])
-        parts += [text[end : entity["start"]], entity_text, style.render(f" {entity['type']}")]
+        entity_text = (style + Style(bold=True)).render(escape_controls(entity["text"]))
+        kind = style.render(escape_controls(f" {entity['type']}"))
+        parts += [escape_controls(text[end : entity["start"]]), entity_text, kind]
         end = entity["end"]
-    return "".join([*parts, text[end:]])
+    return "".join([*parts, escape_controls(text[end:])])
 
 
 def _read_inputs(options: Any) -> Iterator[Source]:
@@ -187,7 +190,7 @@ def _refuse(record: InputError) -> None:
 
 def _tell(note: str) -> None:
     """Prints what was recognised in a column file, on standard error."""
-    print(_name_options(note), file=sys.stderr)
+    print_error(_name_options(note))
 
 
 def _name_options(message: object) -> str:
@@ -219,4 +222,4 @@ def _tag_columns(options: Any) -> None:
     lines = append_column(content, chain.from_iterable(found.tags for found in tagged), options.encoding, columns)
     records = (format_json(make_record(index, found, False, True)) for index, found in enumerate(tagged))
     for line in records if options.json else lines:
-        print_result(line)
+        print_result(line, is_escaped=not (options.json or sys.stdout.isatty()))  # a file keeps its characters

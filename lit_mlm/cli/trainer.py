@@ -29,7 +29,7 @@ from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import SaveResults
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
 from lit_mlm.cli.class_paths import import_all
-from lit_mlm.cli.inputs import SEEDS, check_folder
+from lit_mlm.cli.inputs import check_folder
 from lit_mlm.cli.option_checker import OptionChecker
 from lit_mlm.cli.parser import TrainerParser
 from lit_mlm.cli.table import SHOW_COMMANDS, TRAINER_COMMANDS
@@ -37,7 +37,7 @@ from lit_mlm.cli.trainer_options import check_device, check_port, explain_error
 from lit_mlm.cli.trust import check_executables, take_trust
 from lit_mlm.errors import InputError
 from lit_mlm.modules.base import TransformerModule
-from lit_mlm.options import Count, Range
+from lit_mlm.options import Count, Range, Seed
 from lit_mlm.runs.checkpoints import RECORD, name_run, read_checkpoint
 from lit_mlm.runs.folder import choose_evaluated, choose_run, hold_folder, release_folders
 from lit_mlm.runs.loggers import RunTrainer, fill_options, keep_curves, make_default_logger
@@ -104,7 +104,7 @@ class TrainerCLI(LightningCLI):
         """Adds the seed."""
         parser.add_argument(
             "--seed_everything",
-            type=Annotated[int, SEEDS] | bool,
+            type=Seed | bool,
             default=42,
             help="seed of weights, order, dropout and training masks; true draws one, false sets none",
         )
@@ -177,7 +177,7 @@ class TrainerCLI(LightningCLI):
         filename = "config.yaml" if self.subcommand == "fit" else f"{self.subcommand}.yaml"
         self._save_config = SaveConfig(filename, content)
         if config.run_dir is not None:
-            fill_options(config.trainer.logger, Path(config.run_dir), self._resumed_step)
+            fill_options(config.trainer.logger, Path(config.run_dir), self._resumed_step, str(self.subcommand))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Makes the Trainer of the run folder, by default with a TensorBoard logger.
@@ -189,7 +189,7 @@ class TrainerCLI(LightningCLI):
         if config.run_dir is not None:
             kwargs["default_root_dir"] = config.run_dir
         if config.trainer.logger in (None, True) and config.run_dir is not None:
-            kwargs["logger"] = make_default_logger(folder, self._resumed_step)
+            kwargs["logger"] = make_default_logger(folder, self._resumed_step, str(self.subcommand))
         if (name := config.trainer.profiler) in ("simple", "advanced"):
             profiler = SimpleProfiler if name == "simple" else AdvancedProfiler
             kwargs["profiler"] = profiler(dirpath=config.run_dir, filename="profile")

@@ -1,5 +1,7 @@
 """Decides what configs may import: a config may come from anybody, what is typed comes from the user."""
 
+import importlib.util
+import pkgutil
 import re
 import sys
 from argparse import ArgumentParser
@@ -23,7 +25,7 @@ from torch.optim import Optimizer
 from lit_mlm.cli.class_paths import import_object, list_aliases, list_family
 from lit_mlm.cli.inputs import list_texts, parse_text, split_args
 from lit_mlm.data.reading.sources import Source
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, suggest
 from lit_mlm.modules.base import TransformerModule
 
 BASES: tuple[type, ...] = (
@@ -85,6 +87,10 @@ def take_trust(args: Sequence[str]) -> tuple[list[str], Trust]:
     for package in packages:
         if not all(part.isidentifier() for part in package.split(".")) or is_within(package, ["jsonargparse"]):
             raise InputError(f"--trust needs the name of a package, as in --trust my_package, got {package!r}")
+        top = package.partition(".")[0]
+        if top not in sys.modules and importlib.util.find_spec(top) is None:
+            near = suggest(top, (module.name for module in pkgutil.iter_modules()))
+            raise InputError(f"--trust {package}: there is no package {top} here{near}")
     paths = {path for path in list_library_classes() if not is_within(path, packages)}
     for path, is_class in list_typed_paths(rest):
         if is_within(path, (*LIBRARIES, *sys.stdlib_module_names)):

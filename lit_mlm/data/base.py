@@ -87,18 +87,20 @@ class TextDataModule(LightningDataModule, ABC):
         """The options as plain data."""
         return describe_options(super().hparams)
 
-    def load_tokenizer(
-        self, iterate_train: Callable[[], Iterator[str]] | None = None, text_hash: str = ""
-    ) -> PreTrainedTokenizerBase:
+    def load_tokenizer(self, iterate_train: Callable[[], Iterator[str]] | None = None) -> PreTrainedTokenizerBase:
         """The tokenizer that the options ask for.
 
         Args:
-            iterate_train: gives the texts to train a tokenizer on; without it `vocab_size` is refused.
-            text_hash: of these texts.
+            iterate_train: gives the texts to train a tokenizer on, as often as it is called; without it `vocab_size`
+                is refused.
         """
         if iterate_train is None and self.tokenizer_options.vocab_size is not None:
-            raise InputError(f"data.vocab_size has no effect on {type(self).__name__}: give data.tokenizer")
-        return self.tokenizer_options.load(self._model, iterate_train or (lambda: iter(())), text_hash, self.cache_dir)
+            name = type(self).__name__
+            raise InputError(
+                f"data.vocab_size has no effect on {name}: give data.tokenizer (or have {name} call "
+                "load_tokenizer(iterate_train), with a function that yields its training texts)"
+            )
+        return self.tokenizer_options.load(self._model, iterate_train or (lambda: iter(())), self.cache_dir)
 
     @abstractmethod
     def load(self, stage: str) -> None:

@@ -28,6 +28,7 @@ from lit_mlm.modules.optim import (
 from lit_mlm.modules.optimizers import OptimizerFactory, find_class, make_optimizer
 from lit_mlm.nets.sharding import gather
 from lit_mlm.options import Amount, Part, Rate, Share, Size, check_options
+from lit_mlm.upstream import set_logged_step
 
 ADAMW_DEFAULTS = (0.9, 0.999, 1e-8)
 """Of `betas` and `eps`."""
@@ -101,9 +102,15 @@ class TransformerModule(NetModule, ABC):
         if not hasattr(type(self), "auto_class"):
             raise TypeError(f"{type(self).__name__} must define auto_class")
         if (model is None) == (config is None):
+            kind = (
+                "neither" if config is None else f"model.model {model} and a model.config of {config.get('model_type')}"
+            )
+            advice = (
+                "" if config is None else "; where two configs give them, add --model.model null or --model.config null"
+            )
             raise InputError(
-                "give either model.model, a pretrained model, or model.config, the config of a net from scratch; "
-                f"got model.model {model!r} and model.config {config!r}"
+                "give either model.model, a pretrained model, or model.config, the config of a net from scratch; got "
+                f"{kind}{advice}"
             )
         for name, value in {"revision": revision, "trust_remote_code": trust_remote_code or None}.items():
             if value is not None and model is None:
@@ -187,11 +194,11 @@ class TransformerModule(NetModule, ABC):
         factor = LOSS_UNIT * self.trainer.accumulate_grad_batches * self.trainer.world_size
         rescale_gradients(parameters, (factor / num_scored.clamp(min=TINY)).float())
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        refuse_non_finite(self.trainer, nats, gather(norm))
+        refuse_non_finite(self.trainer, nats, whole_norm := gather(norm))
+        self.log("train/grad_norm", whole_norm)
         if gradient_clip_val and gradient_clip_algorithm == "value":
             nn.utils.clip_grad_value_(parameters, gradient_clip_val)
         elif gradient_clip_val:
-            self.log("train/grad_norm", gather(norm))
             nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -302,8 +309,15 @@ class TransformerModule(NetModule, ABC):
             for name, value in metrics.items()
             if isinstance(value, float) and ("/" not in name or name.partition("/")[0] in whole)
         }
+        if self.trainer.sanity_checking:  # Lightning would not log these
+            for logger in self.trainer.loggers:
+                logger.log_metrics(logged | {"epoch": 0}, step=0)
+            return
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            set_logged_step(self.trainer, max(self.num_steps, self.trainer.global_step))
+            self.log("epoch", float(max(self.num_epochs, self.trainer.current_epoch)), sync_dist=True)
         self.log_dict(logged, sync_dist=True)
-        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+        if self.trainer.state.fn == TrainerFn.FITTING:
             self._log_train_loss()
 
     def _log_train_loss(self) -> None:

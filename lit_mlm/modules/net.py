@@ -130,6 +130,11 @@ class NetModule(LightningModule):
             return self.trainer.global_step
         return 0 if self._record is None else int(self._record.get("num_steps", 0))
 
+    @property
+    def num_epochs(self) -> int:
+        """Epochs that the checkpoint had completed when it was made, as curves count them; 0 without a checkpoint."""
+        return 0 if self._record is None else int(self._record.get("epoch", 0))
+
     def build(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
         """Builds the net from a checkpoint's record, a pretrained model or a config, unless it is built.
 

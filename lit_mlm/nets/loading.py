@@ -37,8 +37,16 @@ def quiet() -> Iterator[None]:
 
 def check_name(name: str) -> None:
     """Checks that a name is a folder or a valid Hub id, before any request."""
-    if not Path(name).is_dir() and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
-        raise InputError(f"{name} is neither a folder nor a valid name on the Hub (NAME or USER/NAME)")
+    path = Path(name)
+    if path.is_file():
+        raise InputError(f"{name} is a file, not the folder of a model")
+    if path.is_dir() or re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
+        return
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1:
+        others = sorted(str(other.parent) for other in path.parent.glob("*/config.json"))
+        advice = f"; there is {', '.join(others[:3])}" if others else ""
+        raise InputError(f"{name} is missing: there is no such folder{advice}")
+    raise InputError(f"{name} is neither a folder nor a valid name on the Hub (NAME or USER/NAME)")
 
 
 CONFIG_ERRORS = (KeyError, TypeError, AttributeError, errors.StrictDataclassError)

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from lit_mlm.errors import InputError, shorten
+
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file atomically; infinities and NaN become null."""
@@ -16,6 +18,17 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
     }
     write_lines(path, [json.dumps(finite, indent=2, allow_nan=False)])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object that `write_json` wrote; empty if there is no file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if not isinstance(content, dict):
+            raise ValueError(f"it has {content!r:.60} in place of an object")
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {shorten(error)}; remove it, and fit writes it again") from error
+    return content
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -57,7 +70,25 @@ def restore_folder(folder: Path) -> None:
     if old.exists() and not folder.exists():
         old.rename(folder)
     for path in (unfinished, old):
+        if path.is_symlink() or path.is_file():
+            remove_quietly(path)
         shutil.rmtree(path, ignore_errors=True)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuses a path that `atomic_folder` can't write to, before a training whose results would go there."""
+    try:
+        target = folder.resolve()
+    except RuntimeError as error:
+        raise InputError(f"{folder} is a link to itself: remove it") from error
+    link = f", which is a link to {target}," if folder.is_symlink() else ""
+    there = next(path for path in (target.parent, *target.parents) if path.exists())
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{folder}{link} is a file, but the run writes a folder there: move it away")
+    if os.path.ismount(target):
+        raise InputError(f"{folder}{link} is a mount point and can't be replaced: link to a folder within it")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}{link} can't be replaced, as {there} is not writable: change its permissions")
 
 
 def _name_leftovers(folder: Path) -> tuple[Path, Path]:

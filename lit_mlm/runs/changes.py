@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, shorten
 from lit_mlm.options import name_class
 
 FREE_OPTIONS = (
@@ -42,7 +42,20 @@ def compare(saved: dict[str, Any], now: dict[str, Any], free: Sequence[str] = FR
 
 def find_differences(folder: Path, config: dict[str, Any]) -> list[Difference]:
     """Compares a run's saved config with another."""
-    return compare(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")), config)
+    return compare(read_saved(folder / "config.yaml"), config)
+
+
+def read_saved(path: Path) -> dict[str, Any]:
+    """Reads the config that a run has saved."""
+    try:
+        saved = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(saved, dict):
+            raise ValueError(f"it has {saved!r:.60} in place of options")
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = shorten(error) if mark is None else f"line {mark.line + 1}: {getattr(error, 'problem', error)}"
+        raise InputError(f"{path} is damaged: {reason}; restore it, or give another --run_dir") from error
+    return saved
 
 
 def refuse_differences(folder: Path, config: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ A folder belongs to one config: the same command with the same ``--run_dir`` res
 """
 
 import fcntl
-import json
 import logging
 import os
 import socket
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from lit_mlm.errors import InputError
-from lit_mlm.runs.atomic import restore_folder
+from lit_mlm.runs.atomic import check_replaceable, read_json, restore_folder
 from lit_mlm.runs.changes import find_differences, refuse_differences
 from lit_mlm.runs.checkpoints import find_checkpoint, read_checkpoint
+from lit_mlm.runs.loggers import read_ids
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +125,7 @@ def choose_run(config: Any, name: str, content: dict[str, Any]) -> None:
         _fill_run_dir(config, runs)
         return
     run_dir = Path(config.run_dir)
+    check_written(run_dir)
     if not (run_dir / "config.yaml").is_file():
         if config.ckpt_path in ("best", "last"):
             raise InputError(f"--ckpt_path {config.ckpt_path}: --run_dir {run_dir} holds no run")
@@ -165,6 +166,7 @@ def choose_evaluated(config: Any, name: str) -> None:
         _fill_run_dir(config, Path(config.trainer.default_root_dir or "runs") / name)
         return
     folder = Path(config.run_dir) / "checkpoints"
+    check_written(folder.parent)
     has_run = any(folder.glob("*.ckpt"))
     if has_run and config.ckpt_path is None:
         config.ckpt_path = "best"
@@ -179,6 +181,14 @@ def choose_evaluated(config: Any, name: str) -> None:
             f"{config.run_dir} holds metrics of its own checkpoints, and --ckpt_path {config.ckpt_path} is not one of "
             "them: leave it out, or give another --run_dir"
         )
+
+
+def check_written(run_dir: Path) -> None:
+    """Refuses a run folder with damaged files that a run reads, or with something else in the place of its model."""
+    for path in run_dir.glob("metrics*.json"):
+        read_json(path)
+    read_ids(run_dir)
+    check_replaceable(run_dir / "hf")
 
 
 def _fill_run_dir(config: Any, runs: Path) -> None:
@@ -217,7 +227,7 @@ def is_finished(folder: Path) -> bool:
         step = int(read_checkpoint(last)["global_step"])
     except InputError:  # damaged: not finished
         return False
-    return bool(json.loads(metrics.read_text()).get("last/step") == step)
+    return bool(read_json(metrics).get("last/step") == step)
 
 
 def find_last(folder: Path) -> tuple[Path | None, list[str]]:

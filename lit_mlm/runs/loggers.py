@@ -9,7 +9,7 @@ from typing import Any, cast
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, shorten
 from lit_mlm.runs.atomic import write_lines
 from lit_mlm.upstream import choose_messages
 
@@ -36,13 +36,16 @@ class RunTrainer(Trainer):
         return str(self.strategy.broadcast(self.default_root_dir))
 
 
-def make_default_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
-    """Creates a TensorBoard logger in the run folder; points after `resumed_step` are dropped."""
-    purge_step = None if resumed_step is None else resumed_step + 1
-    return TensorBoardLogger(folder, name="", version="", default_hp_metric=False, purge_step=purge_step)
+def make_default_logger(folder: Path, resumed_step: int | None, command: str = "fit") -> TensorBoardLogger:
+    """Creates a TensorBoard logger in the run folder; points after `resumed_step` are dropped.
+
+    Evaluations have a folder of their own, as TensorBoard hides the points of a curve after that of an earlier step.
+    """
+    purge_step, part = None if resumed_step is None else resumed_step + 1, None if command == "fit" else command
+    return TensorBoardLogger(folder, "", "", default_hp_metric=False, sub_dir=part, purge_step=purge_step)
 
 
-def fill_options(loggers: Any, folder: Path, resumed_step: int | None) -> None:
+def fill_options(loggers: Any, folder: Path, resumed_step: int | None, command: str = "fit") -> None:
     """Fills in the run folder, and which curves to continue, in the parsed option ``trainer.logger``."""
     saved = read_ids(folder)
     for number, entry in enumerate(loggers if isinstance(loggers, list) else [loggers]):
@@ -57,12 +60,20 @@ def fill_options(loggers: Any, folder: Path, resumed_step: int | None) -> None:
             options[option] = saved[number]["version"]
         if name == "TensorBoardLogger" and resumed_step is not None:
             options["purge_step"] = resumed_step + 1
+        if name == "TensorBoardLogger" and command != "fit" and options.get("sub_dir") is None:
+            options["sub_dir"] = command
 
 
 def read_ids(folder: Path) -> list[dict[str, Any]]:
     """Reads `IDS`; an empty list without the file."""
     path = folder / IDS
-    return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+    try:
+        ids = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        if not (isinstance(ids, list) and all({"class", "version"} <= set(entry) for entry in ids)):
+            raise ValueError("it has something else than the class and version of each logger")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {shorten(error)}; remove it, and loggers begin new curves") from error
+    return ids
 
 
 def write_ids(loggers: Sequence[Logger], folder: Path) -> None:

@@ -13,6 +13,8 @@ import sys
 import time
 from typing import Any
 
+from lit_mlm.errors import escape_controls
+
 LAUNCHER = "LIT_MLM_LAUNCHER_PID"
 """Environment variable: the process that started this one as another rank."""
 
@@ -74,7 +76,7 @@ def watch_ranks(children: list[subprocess.Popen[Any]]) -> None:
         is_asked = all(code > 128 for _, code in failed) and time.monotonic() - asked_since < REQUEST_SECONDS
         if failed and not is_asked:
             rank, code = min(failed, key=lambda end: end[1])  # signals first, as they cause errors elsewhere
-            print(f"error: {describe_end(rank, code)}; all ranks end", file=sys.stderr, flush=True)
+            print(escape_controls(f"error: {describe_end(rank, code)}; all ranks end"), file=sys.stderr, flush=True)
             kill_children(children)
             os._exit(2 if code == 2 else 1)  # 2 for a user error, which that rank has reported
         time.sleep(WATCH_SECONDS)

@@ -40,3 +40,12 @@ def test_text_without_mask_is_an_error_after_the_texts_before_it(
     with pytest.raises(ValueError, match=r"the text has no mask.*'nothing to fill'"):
         run_command(["fill", "--model", tiny_bert, "one [MASK]", "nothing to fill"])
     assert capsys.readouterr().out.startswith("one [MASK]\n")
+
+
+def test_control_characters_reach_no_terminal(tiny_bert: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\x1b[31mred \x9b2J [MASK]\ta\x7f"
+    first, *_ = run(capsys, "--model", tiny_bert, text)
+    assert first == r"\u001b[31mred \u009b2J [MASK]" + "\ta" + r"\u007f"
+    (line,) = run(capsys, "--model", tiny_bert, "--json", text)
+    assert line.isprintable()
+    assert json.loads(line)["text"] == text

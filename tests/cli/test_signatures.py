@@ -14,12 +14,14 @@ from lightning.pytorch.loggers import Logger
 from lit_mlm.cli.signatures import (
     Option,
     accepts,
+    explain_methods,
     explain_value,
     find_classes,
     list_class_options,
     list_entries,
     list_options,
 )
+from lit_mlm.modules.token_classification import TokenClassification
 from lit_mlm.options import Range
 
 Positive = Annotated[int, Range(least=1)]
@@ -86,7 +88,7 @@ def test_options_of_a_command() -> None:
         (str | Base, (Base,)),
         (Fields, (Fields,)),
         (dict[str, Base], ()),
-        (Callable[[str], Base], ()),
+        (Callable[[str], Base], (Base,)),
         (Shape | Row | Keys | Colour | timedelta | None, ()),
         (Literal["a"] | type[Base] | Any, ()),
     ],
@@ -140,3 +142,26 @@ def test_values_that_types_accept(hint: Any, good: list[Any], bad: list[Any]) ->
 )
 def test_faults_of_values(hint: Any, value: Any, fault: str) -> None:
     assert explain_value("x", hint, value) == fault
+
+
+def test_methods_that_their_callers_can_not_call_are_named() -> None:
+    class Good(TokenClassification):
+        def training_step(self, batch: Any) -> Any:  # type: ignore[override]
+            """Lightning passes the index only if it is taken."""
+
+        def on_train_start(self, *args: Any) -> None:
+            pass
+
+        def on_train_batch_start(self, batch: Any, index: int, more: int = 3) -> None:
+            pass
+
+        def load_tokenizer(self, name: str = "") -> Any:
+            pass
+
+    class Bad(Good):
+        def make_metrics(self, split: str) -> Any:  # type: ignore[override]
+            pass
+
+    libraries = ("lit_mlm", "lightning", "torch")
+    assert explain_methods(Good, libraries) == ""
+    assert explain_methods(Bad, libraries).endswith("must take (self), like TokenClassification.make_metrics")

@@ -20,7 +20,7 @@ from lit_mlm.cli.main import run_command
 from lit_mlm.data.tagged.columns import read_columns
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
-from lit_mlm.inference.tag import find_tags, load_tagger
+from lit_mlm.inference.tag import Entity, find_tags, load_tagger
 from lit_mlm.modules.token_classification import TokenClassification
 from tests.conftest import FIXTURES
 
@@ -292,3 +292,20 @@ def test_batches_have_few_texts_and_characters(monkeypatch: pytest.MonkeyPatch) 
     expected = [["a", "b", "c"], ["d"], ["efghijkl"], [["mn", "op"], "qr"], ["s", ""]]
     assert [*tag.batch_texts(texts)] == expected
     assert [*tag.batch_texts([])] == []
+
+
+def test_control_characters_reach_no_terminal(tagger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither those of a text nor those of labels, but colours do; a file of columns keeps its own."""
+    entity = Entity(type="\x1b]0;title\x07", score=0.5, start=4, end=8, text="a\x1bcb")
+    text = f"\x9b2J {entity['text']} x"
+    expected = [r"\u009b2J a\u001bcb x", r"  \u001b]0;title\u0007  0.500  4:8  a\u001bcb"]
+    assert tag.format_text(text, [entity]).splitlines() == expected
+    coloured = tag.format_text(text, [entity], {})
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured).splitlines() == [
+        r"\u009b2J a\u001bcb \u001b]0;title\u0007 x",
+        expected[1],
+    ]
+    assert run(capsys, "--model", tagger, "--text", "\x1b[31mred")[0] == r"\u001b[31mred"
+    path = tmp_path / "words.txt"
+    path.write_text("Tom\x1b[31m O\n")
+    assert run(capsys, "--model", tagger, "--columns", path)[0].startswith("Tom\x1b[31m O ")

@@ -27,6 +27,10 @@ def flip_bit(lab: Lab, path: Path) -> None:
     path.write_bytes(content)
 
 
+def write_number(lab: Lab, path: Path) -> None:
+    path.write_bytes(b"3")
+
+
 DAMAGES: dict[str, Damage] = {"truncated": truncate, "empty": empty, "with one bit flipped": flip_bit}
 
 
@@ -41,6 +45,20 @@ def make_faults(lab: Lab) -> Iterator[Fault]:
         "last.ckpt truncated, best.ckpt with one bit flipped",
         "exit status 2, both are named, nothing is changed",
         lambda: damage_both(lab),
+    )
+    refused = "exit status 2, one error that names the file and what to do, nothing is changed"
+    for name in ("metrics.json", "config.yaml", "loggers.json"):
+        for damage in (truncate, empty, write_number):
+            yield Fault(
+                f"{name} of a run: {damage.__name__.replace('_', ' ')}",
+                refused,
+                partial(damage_file, lab, damage, name),
+            )
+    yield Fault("hf is a file", refused, lambda: damage_file(lab, write_number, "hf"))
+    yield Fault(
+        "hf is a link to a folder",
+        "the run ends as the one without a link, which stays one",
+        lambda: link_folder(lab),
     )
 
 
@@ -77,3 +95,28 @@ def damage_both(lab: Lab) -> str:
         assert f"{folder / name} is damaged" in error, error
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     return error.replace(str(run), "...")
+
+
+def damage_file(lab: Lab, damage: Damage, name: str) -> str:
+    """Damages a file of a run beside its checkpoints."""
+    run = interrupt(lab, f"damaged-{damage.__name__}-{name}")
+    if not (run / name).exists():
+        (run / name).write_text('{"epoch": 1, "step": 3}')
+    damage(lab, run / name)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    error = find_error(lab.start(run, *lab.args(*SHORT)).end(2))
+    is_other = "holds a run with another config" in error  # half of a YAML file may be valid
+    assert is_other or str(run / name) in error, error
+    assert ": " in error.removeprefix("error: "), error
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    return error.replace(str(run), "...")
+
+
+def link_folder(lab: Lab) -> str:
+    run, target = interrupt(lab, "linked"), lab.folder / "linked-hf"
+    target.mkdir()
+    (run / "hf").symlink_to(target)
+    lab.finish(run, *SHORT)
+    assert (run / "hf").readlink() == target
+    assert {path.name for path in target.iterdir()} == {path.name for path in (lab.train(*SHORT) / "hf").iterdir()}
+    return f"the model is in {target.name}; all is equal"

@@ -1,5 +1,6 @@
 """Bad and hostile inputs, each given to a process that was forked from one which has imported the package."""
 
+import json
 import os
 import shutil
 import sys
@@ -36,6 +37,9 @@ def make_faults(lab: Lab) -> Iterator[Fault]:
         yield Fault(f"hostile YAML: {case}", refused, partial(check_hostile, lab, give_yaml, case))
     for case in hostile.CHECKPOINTS:
         yield Fault(f"hostile checkpoint: {case}", refused, partial(check_hostile, lab, give_checkpoint, case))
+    for case in ("error", "fill", "tag"):
+        printed = "control characters are printed as escapes"
+        yield Fault(f"terminal escapes: {case}", printed, partial(check_escapes, lab, case))
     for case in ("code", "pickle"):
         yield Fault(f"hostile model: {case}", refused, partial(check_hostile, lab, give_model, case))
 
@@ -88,6 +92,30 @@ def check_hostile(lab: Lab, give: Callable[[Lab, Path, str], list[str]], case: s
     error = find_error(fork(folder, run_hostile, *args))
     assert not (folder / "marker").exists(), "the file was written"
     return error.replace(str(lab.folder), "...")[:200]
+
+
+def check_escapes(lab: Lab, case: str) -> str:
+    """Prints escape sequences in an error that quotes an argument, in a text, and in the labels of a model."""
+    folder, red = lab.folder / "escapes" / case, "\x1b[31mred\x9b2J"
+    folder.mkdir(parents=True)
+    if case == "error":
+        written = fork(folder, run_plain, "fit", "--config", f"{red}.yaml")
+    elif case == "fill":
+        written = fork(folder, run_plain, "fill", "--model", lab.get_model(), f"a {red} [MASK]", expected=0)
+    else:
+        model = shutil.copytree(get_finished_run(lab, "tag") / "hf", folder / "model")
+        config = json.loads((model / "config.json").read_text())
+        names = {number: f"{name}{red}" for number, name in config["id2label"].items()}
+        config |= {"id2label": names, "label2id": {name: int(number) for number, name in names.items()}}
+        (model / "config.json").write_text(json.dumps(config))
+        written = fork(folder, run_plain, "tag", "--model", str(model), "--text", f"Tom {red} Paris", expected=0)
+    assert not set(written) & {"\x1b", "\x9b"}, written
+    assert r"\u001b[31mred\u009b2J" in written, written
+    return " / ".join(written.strip().split("\n"))[:200]
+
+
+def run_plain(folder: Path, *args: str) -> None:
+    run_main([*args])
 
 
 def give_yaml(lab: Lab, folder: Path, case: str) -> list[str]:

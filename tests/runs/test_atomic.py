@@ -2,13 +2,16 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lit_mlm.runs.atomic import atomic_folder, restore_folder, write_json, write_lines
+from lit_mlm.errors import InputError
+from lit_mlm.runs.atomic import atomic_folder, check_replaceable, read_json, restore_folder, write_json, write_lines
 
 KILLED = """
 import os, shutil, sys
@@ -84,3 +87,57 @@ def test_folder_that_fails_leaves_the_old_one_and_a_link_stays_one(tmp_path: Pat
     assert link.is_symlink()
     assert (folder / "weights").read_text() == "new"
     assert sorted(tmp_path.iterdir()) == [folder, link]
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_text("x"), lambda path: path.symlink_to(path.parent)])
+def test_leftover_that_is_no_folder_is_removed(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    (tmp_path / "run").mkdir()
+    folder = tmp_path / "run" / "hf"
+    folder.mkdir()
+    make(folder.with_name(".hf.old"))
+    with atomic_folder(folder) as unfinished:
+        (unfinished / "weights").write_text("new")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["hf"]
+
+
+def test_place_that_can_not_be_replaced_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for name, target in {"file": "file", "loop": "to_loop", "missing": "a/b", "folder": "folder"}.items():
+        (tmp_path / f"to_{name}").symlink_to(tmp_path / target)
+    for good in ("new", "new/hf", "folder", "to_folder", "to_missing"):
+        check_replaceable(tmp_path / good)
+    for bad, expected in {
+        "file": "file is a file, but the run writes a folder there: move it away$",
+        "to_file": f"to_file, which is a link to {tmp_path}/file, is a file, but",
+        "to_loop": "to_loop is a link to itself: remove it$",
+    }.items():
+        with pytest.raises(InputError, match=f"^{tmp_path}/{expected}"):
+            check_replaceable(tmp_path / bad)
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path / "folder")
+    with pytest.raises(InputError, match=f"to_folder, which is a link to {tmp_path}/folder, is a mount point and"):
+        check_replaceable(tmp_path / "to_folder")
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    with pytest.raises(InputError, match=f"^{tmp_path}/new/hf can't be replaced, as {tmp_path} is not writable: "):
+        check_replaceable(tmp_path / "new" / "hf")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "Expecting value: line 1 column 1"),
+        (b'{"step": 3', "Expecting ',' delimiter: line 1 column 11"),
+        (b'{"a": "\xff"}', "'utf-8' codec can't decode byte 0xff"),
+        (b"[3]", r"it has \[3\] in place of an object"),
+        (b"[" * 100_000, "maximum recursion depth exceeded"),
+    ],
+)
+def test_damaged_json_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "metrics.json"
+    assert read_json(path) == {}
+    write_json(path, {"a": 1})
+    assert read_json(path) == {"a": 1}
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"^{path} is damaged: {reason}.*; remove it, and fit writes it again$"):
+        read_json(path)

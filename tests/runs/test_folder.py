@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from lit_mlm.errors import InputError
+from lit_mlm.runs.changes import refuse_differences
 from lit_mlm.runs.checkpoints import read_checkpoint
-from lit_mlm.runs.folder import LOCK, hold_folder, release_folders
+from lit_mlm.runs.folder import LOCK, choose_evaluated, choose_run, hold_folder, release_folders
 from tests.conftest import imdb_args
 
 Run = Callable[..., Path]
@@ -109,6 +111,45 @@ def test_folder_that_can_not_be_made(tmp_path: Path) -> None:
 
 
 # The command
+
+
+@pytest.mark.parametrize("choose", [choose_run, choose_evaluated])
+def test_damaged_files_and_what_lies_in_place_of_the_model_are_refused(
+    tmp_path: Path, choose: Callable[..., None]
+) -> None:
+    """Before any text is read."""
+
+    def refuse(message: str) -> None:
+        trainer = Namespace(default_root_dir=None)
+        options = Namespace(run_dir=str(tmp_path), ckpt_path=None, allow_changes=False, trainer=trainer)
+        with pytest.raises(InputError, match=message):
+            choose(options, "run", *([{}] if choose is choose_run else []))
+        release_folders()
+
+    for name, content, advice in (
+        ("metrics.json", '{"step":', "remove it, and fit writes it again"),
+        ("metrics-last.json", "[]", "remove it, and fit writes it again"),
+        ("loggers.json", '[{"class": 3}]', "remove it, and loggers begin new curves"),
+        ("loggers.json", "[3]", "remove it, and loggers begin new curves"),
+    ):
+        (tmp_path / name).write_text(content)
+        refuse(f"^{tmp_path / name} is damaged: .*; {advice}$")
+        (tmp_path / name).unlink()
+    (tmp_path / "hf").touch()
+    refuse(f"^{tmp_path / 'hf'} is a file, but the run writes a folder there: move it away$")
+
+
+def test_damaged_config_of_a_run_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    for content, reason in (
+        (b"a: [1\n", "line 2: "),
+        (b"\xff", "'utf-8' codec"),
+        (b"", "it has None"),
+        (b"3", "it has 3"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=f"^{path} is damaged: {reason}.*; restore it, or give another --run_dir$"):
+            refuse_differences(tmp_path, {})
 
 
 @pytest.fixture

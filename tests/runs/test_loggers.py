@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from lightning.pytorch.loggers import CSVLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_mlm.errors import InputError
 from lit_mlm.runs.checkpoints import read_checkpoint
@@ -46,6 +47,13 @@ def test_runs_with_the_same_logger_are_two(args: list[str], run_cli: RunCLI) -> 
     assert read_steps(curves[0]) == list(range(12))
 
 
+def read_curve(folder: Path, tag: str) -> list[tuple[int, float]]:
+    """What TensorBoard shows."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return [(point.step, point.value) for point in events.Scalars(tag)]
+
+
 def test_curves_of_a_resumed_run_are_continued(
     args: list[str], run_cli: RunCLI, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,8 +67,23 @@ def test_curves_of_a_resumed_run_are_continued(
     assert "curves:      tensorboard --logdir run\n" in printed
     assert "curves:      run/metrics.csv\n" in printed
     assert "{run_dir}" in (run / "config.yaml").read_text()
-    run_cli("validate", "--run_dir", "run")
-    assert read_steps(run / "metrics.csv")[: len(steps)] == steps
+    curve = read_curve(run, "val/perplexity")
+    assert [step for step, _ in curve] == [0, 5, 11]
+    for command, split in (("validate", "val"), ("test", "test")):
+        run_cli(command, "--run_dir", "run", "--ckpt_path", "last")
+        metrics = json.loads((run / "metrics-last.json").read_text())
+        ((step, value),) = read_curve(run / command, f"{split}/perplexity")
+        assert step == 12
+        assert value == pytest.approx(metrics[f"{split}/perplexity"])
+        assert read_curve(run / command, "epoch") == [(12, 1)]
+        with (run / "metrics.csv").open(newline="") as file:
+            rows = [(row["step"], row["epoch"]) for row in csv.DictReader(file) if row[f"{split}/perplexity"]]
+        assert rows[-1] == ("12", "1.0")
+    assert read_steps(run / "metrics.csv") == list(range(12))
+    assert read_curve(run, "val/perplexity") == curve
+    start = json.loads((run / "metrics.json").read_text())["start/val/perplexity"]
+    assert curve[0][1] == pytest.approx(start)
+    assert read_curve(run, "train/grad_norm")[-1][1] > 0
 
 
 def test_step_before_a_stop_is_logged(args: list[str], run_cli: RunCLI, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Reads documents and tokenises them with the tokenizer of the options."""
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.batch import TokenModel
 from lit_mlm.data.masked.masks import hash_code
+from lit_mlm.data.reading.cache_folder import name_folder
 from lit_mlm.data.reading.documents import count_documents, hash_texts, iterate_texts, map_sources
 from lit_mlm.data.reading.text_cache import TEXTS, store_lines
 from lit_mlm.data.tokens.encoding import Encoder
@@ -22,6 +21,7 @@ from lit_mlm.data.tokens.tokenizer import TokenizerOptions
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import hash_tokenizer
 from lit_mlm.text.masking.word_starts import Segmenter
+from lit_mlm.upstream import is_plain
 
 TOKENS = "tokens"
 """The folder of tokens in `data.cache_dir`."""
@@ -115,10 +115,9 @@ class DocumentReader:
         def iterate_train() -> Iterator[str]:
             return iterate_texts(documents["train"])
 
-        text_hash = ""
         if self.tokenizer.vocab_size is not None:
-            text_hash = self.hashes["train"] = hash_texts(iterate_train())
-        tokenizer = self.tokenizer.load(model, iterate_train, text_hash, self.cache_dir)
+            self.hashes["train"] = hash_texts(iterate_train())
+        tokenizer = self.tokenizer.load(model, iterate_train, self.cache_dir, self.hashes.get("train"))
         check_tokenizer(tokenizer)
         if has_words and model is not None:
             return documents, self.words.keep(tokenizer, model.vocabulary)
@@ -144,10 +143,10 @@ class DocumentReader:
             segmenter: as in `lit_mlm.text.masking.word_starts.find_word_starts`.
         """
         text_hash = self.hashes.pop(split, "") or hash_texts(iterate_texts(documents))
-        parts: list[Any] = [text_hash, hash_tokenizer(tokenizer), per_document]
-        if finds_words:
-            parts += ["word_starts", hash_code(segmenter)]
-        folder = self.cache_dir / TOKENS / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        code = None if is_plain(tokenizer) else hash_code(type(tokenizer))
+        words = hash_code(segmenter) if finds_words else None
+        key = text_hash, hash_tokenizer(tokenizer), code, per_document, finds_words, words
+        folder = name_folder(self.cache_dir / TOKENS, *key)
         options = per_document, folder, self.num_proc, f"tokenising {split}", finds_words, segmenter
         tokens = tokenize_documents(documents, tokenizer, *options)
         encoder = Encoder(tokenizer, per_document, gives_offsets=True)

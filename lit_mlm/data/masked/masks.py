@@ -10,7 +10,7 @@ from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count, DataOptions, Rate, Share, describe_option
+from lit_mlm.options import Count, DataOptions, Rate, Seed, Share, describe_option, explain_call
 from lit_mlm.text.masking.masking import Masking
 from lit_mlm.text.masking.schedule import MaskSchedule, MaskScheduleName
 from lit_mlm.text.masking.strategies import MaskingStrategy, TokenMasking
@@ -29,13 +29,15 @@ class MaskOptions(DataOptions):
     train_mask_probs: list[float] | None = None
     num_mask_draws: Count = 1
     redraw_eval_masks: bool = False
-    eval_seed: int = 42
+    eval_seed: Seed = 42
     segmenter: Segmenter | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.segmenter is not None and not self.strategy.needs_words:
             raise InputError(f"data.segmenter has no effect on {type(self.strategy).__name__}, which uses no words")
+        if self.segmenter is not None and (wrong := explain_call(self.segmenter, ["text"])):
+            raise InputError(f"data.segmenter {wrong}")
         self.schedule  # noqa: B018 (checks the rates)
 
     @property

@@ -27,7 +27,7 @@ from lit_mlm.data.reading.files import OnBad
 from lit_mlm.data.tokens.new_words import NewWordOptions
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import hash_tokenizer
-from lit_mlm.options import Count, Part, Range, Rate, Share
+from lit_mlm.options import Count, Part, Range, Rate, Seed, Share
 from lit_mlm.text.blocks import DropTail
 from lit_mlm.text.masking.schedule import MaskScheduleName
 from lit_mlm.text.masking.strategies import MaskingStrategy
@@ -49,7 +49,7 @@ class BlocksDataModule(TextDataModule):
         drop_tail: drops blocks that are not full; ``unless_alone`` keeps the only block of a document, line or batch.
         truncate: keeps only the first block of each document or line.
         special_tokens: added to each ``document`` before it is cut, or to each ``block``.
-        num_train_blocks: trains on a random sample of this many blocks.
+        num_train_blocks: trains on a random sample of this many blocks, or on all if there are fewer.
         num_val_blocks: validates on a random sample of this many blocks.
         num_test_blocks: tests on a random sample of this many blocks.
         val_source: source of the validation blocks: ``documents`` of their own, or ``train_blocks``, held out of the
@@ -97,7 +97,7 @@ class BlocksDataModule(TextDataModule):
         num_test_blocks: Count | None = None,
         val_source: Literal["documents", "train_blocks"] = "documents",
         val_fraction: Part = 0.1,
-        split_seed: int = 42,
+        split_seed: Seed = 42,
         masking: MaskingStrategy | None = None,
         mask_prob: Rate = 0.15,
         mask_token_prob: Share = 0.8,
@@ -106,7 +106,7 @@ class BlocksDataModule(TextDataModule):
         train_mask_probs: list[float] | None = None,
         num_mask_draws: Count = 1,
         redraw_eval_masks: bool = False,
-        eval_seed: int = 42,
+        eval_seed: Seed = 42,
         segmenter: Segmenter | None = None,
         pack_length: Count | None = None,
         new_words: list[str] | str | None = None,
@@ -310,6 +310,7 @@ class BlocksDataModule(TextDataModule):
     def describe(self) -> str:
         """Describes the number of blocks of each split, how they were cut, and notable options."""
         parts = describe_splits(self.splits, self.cutter.options, self.batch_size, self.eval_batch_size)
+        parts += self.samples.list_notes({name: len(split.examples) for name, split in self.splits.items()})
         if "train" in self.splits:
             parts += self._describe_small(len(self.splits["train"].deal()))
         parts += self.masks.list_notes()

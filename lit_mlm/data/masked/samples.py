@@ -1,12 +1,13 @@
 """The choice of examples among the blocks of a split."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count, DataOptions
+from lit_mlm.options import Count, DataOptions, Seed
 from lit_mlm.text.arrays import IntArray
 
 
@@ -23,7 +24,7 @@ class SampleOptions(DataOptions):
     num_val_blocks: Count | None = None
     num_test_blocks: Count | None = None
     val_source: Literal["documents", "train_blocks"] = "documents"
-    split_seed: int = 42
+    split_seed: Seed = 42
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,16 +39,25 @@ class SampleOptions(DataOptions):
         """The blocks that are examples of a split, shape (num_examples,), out of the `num_blocks` of its source.
 
         A sample is in the order of the text. With validation blocks held out of the training text, validation takes the
-        first of the permutation of `Dataset.train_test_split`, and training the next ones, both in its order.
+        first of the permutation of `Dataset.train_test_split`, and training the next ones, both in its order. A sample
+        larger than the split is the whole of it.
         """
         order = np.random.default_rng(self.split_seed).permutation(num_blocks)
-        num_wanted: int | None = getattr(self, f"num_{split}_blocks")
         if self.val_source == "train_blocks" and split == "train":
             order = order[self.num_val_blocks :]
-        if not 1 <= (len(order) if num_wanted is None else num_wanted) <= len(order):
-            raise InputError(
-                f"data.num_{split}_blocks is {num_wanted}, but the {split} split has {len(order)} blocks; give a "
-                f"number from 1 to {len(order)}"
-            )
-        chosen = order[:num_wanted]
+            if not len(order):
+                raise InputError(
+                    f"data.num_val_blocks {self.num_val_blocks} leaves none of the {num_blocks} blocks to train on; "
+                    f"give a number below {num_blocks}, or more text"
+                )
+        chosen = order[: getattr(self, f"num_{split}_blocks")]
         return np.sort(chosen) if self.val_source == "documents" or split == "test" else chosen
+
+    def list_notes(self, num_blocks: Mapping[str, int]) -> list[str]:
+        """Notes on samples that are all of their split, for the first line of a run, given the blocks of each split."""
+        wanted = {split: getattr(self, f"num_{split}_blocks") for split in num_blocks}
+        return [
+            f"all of {split}, which has fewer than data.num_{split}_blocks {wanted[split]:,}"
+            for split, num in num_blocks.items()
+            if wanted[split] is not None and num < wanted[split]
+        ]

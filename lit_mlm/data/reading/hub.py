@@ -43,8 +43,9 @@ def load_split(
         ) from error
     except ConnectionError as error:
         raise InputError(
-            f"{name} is neither a folder nor in the cache, and the Hub can't be reached; give a folder with a copy, or "
-            f"connect to the network ({error})"
+            f"{name}, {f'revision {revision}' if revision else 'without a revision'}, is neither a folder nor in the "
+            "cache, and the Hub can't be reached: run prepare with these options where it can be, which fills the "
+            f"cache (HF_HOME) for a machine without a network, or give a folder with a copy ({error})"
         ) from error
     except DatasetGenerationError as error:
         raise InputError(f"{name} can't be read: {error.__cause__ or error}") from error

@@ -15,7 +15,7 @@ from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.data.tagged.reports import warn
 from lit_mlm.data.tagged.sentences import TaggedSentence, hold_out, load_sentences, read_sentences
 from lit_mlm.errors import InputError
-from lit_mlm.options import Count, Rate, refuse_without
+from lit_mlm.options import Count, Rate, Seed, refuse_without
 from lit_mlm.text.tagging.schemes import Scheme
 
 HUB_ID = "lhoestq/conll2003"
@@ -97,7 +97,7 @@ class CoNLLDataModule(TaggedDataModule):
         val_files: list[str] | str | None = None,
         test_files: list[str] | str | None = None,
         val_fraction: Rate = 0.1,
-        split_seed: int = 42,
+        split_seed: Seed = 42,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -1,10 +1,11 @@
 """ELI5: questions and long answers from Reddit (Fan et al. 2019, "ELI5: Long form question answering", ACL)."""
 
+import re
 from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from datasets import Dataset
 
@@ -54,8 +55,8 @@ class ELI5DataModule(BlocksDataModule):
         super().__init__(val_fraction=val_fraction, **kwargs)
         self.corpus = Corpus(self.cache_dir, dataset, dataset_revision, encoding, skip_bad)
         self.corpus.exclude("data_dir", data_dir)
-        if train_split == test_split:
-            raise InputError(f"data.train_split and data.test_split are both {train_split}; they must differ")
+        if train_split == test_split != "test":  # the default; `load_documents` refuses to test on it
+            self._refuse_same_split(train_split)
         self.data_dir, self.num_examples = data_dir, num_examples
         self.train_split, self.test_split = train_split, test_split
 
@@ -63,6 +64,8 @@ class ELI5DataModule(BlocksDataModule):
         """Reads the answers of splits."""
         documents: dict[str, Dataset] = {}
         if "test" in splits:
+            if self.train_split == self.test_split:
+                self._refuse_same_split(self.train_split)
             if self.data_dir is not None and Path(self.data_dir).expanduser().is_file():
                 raise InputError(f"data.data_dir {self.data_dir} is a training file; to test, give a folder")
             documents["test"] = self.collect_documents("test", partial(self._read, self.test_split))
@@ -71,12 +74,17 @@ class ELI5DataModule(BlocksDataModule):
             documents = self.split_off(train) | documents
         return documents
 
+    @staticmethod
+    def _refuse_same_split(split: str) -> NoReturn:
+        raise InputError(f"data.train_split and data.test_split are both {split}; they must differ")
+
     def _read(self, split: str, on_bad: OnBad, num: int | None = None) -> Iterator[str]:
         if self.data_dir is not None:
             file = find_file(find_place(self.data_dir, "data.data_dir"), split)
             rows = read_rows(file, self.corpus.encoding, on_bad=on_bad)
         else:
-            rows = self.corpus.read_hub(self.corpus.dataset or HUB_ID, split)
+            dataset = self.corpus.dataset or HUB_ID
+            rows = self.corpus.read_hub(dataset, strip_separators(split) if dataset == HUB_ID else split)
         return islice(map_records(join_answers, rows, on_bad), num)
 
 
@@ -84,11 +92,17 @@ def find_file(folder: Path, split: str) -> Path:
     """The file of a split: the only one in the folder whose name contains the split, or `folder` if it is a file."""
     if folder.is_file():
         return folder
-    files = sorted(file for file in folder.glob(f"*{split}*") if file.name.endswith(SUFFIXES))
+    wanted = strip_separators(split)
+    files = sorted(f for f in folder.glob("*") if f.name.endswith(SUFFIXES) and wanted in strip_separators(f.name))
     if len(files) != 1:
         found = ", ".join(file.name for file in files) or "none"
         raise InputError(f"data.data_dir {folder} needs one *{split}*.json or .jsonl file (or .gz), found {found}")
     return files[0]
+
+
+def strip_separators(name: str) -> str:
+    """A name of a split as the Hub has it (``validation2``), where files have a hyphen (``validation-2``)."""
+    return name.replace("-", "").replace("_", "") if re.fullmatch(r".*validation[-_]?\d.*", name) else name
 
 
 def join_answers(row: Row) -> str:

@@ -6,7 +6,12 @@ from lit_mlm.errors import InputError
 
 
 def choose_examples(
-    split: str, kind: str, num: int, indices: Sequence[int] | None, num_examples: int | None
+    split: str,
+    kind: str,
+    num: int,
+    indices: Sequence[int] | None,
+    num_examples: int | None,
+    order: Sequence[int] | None = None,
 ) -> Sequence[int]:
     """Returns the indices of the texts to show.
 
@@ -16,6 +21,7 @@ def choose_examples(
         num: number of texts.
         indices: requested indices, in [0, num).
         num_examples: instead of `indices`, the number of texts from the start, at least 1; 3 by default.
+        order: of all texts; by default their own.
     """
     if indices is not None and num_examples is not None:
         raise InputError(
@@ -25,7 +31,7 @@ def choose_examples(
     if num_examples is not None and num_examples < 1:
         raise InputError(f"--num_examples must be at least 1, got {num_examples}")
     if indices is None:
-        return range(min(num, num_examples or 3))
+        return (range(num) if order is None else order)[: num_examples or 3]
     for index in indices:
         if not 0 <= index < num:
             raise InputError(f"--indices {index}: the {split} split has {num} {kind}, numbered from 0 to {num - 1}")

@@ -35,7 +35,8 @@ def describe_documents(
     if num_blocks is not None and num_blocks < 0:
         raise InputError(f"--num_blocks must be at least 0, got {num_blocks}")
     title, documents, lengths, examples = _get_split(data, split)
-    chosen = choose_examples(split, "documents", len(documents), indices, num_examples)
+    order = order_documents(examples, lengths)
+    chosen = choose_examples(split, "documents", len(documents), indices, num_examples, order)
     yield f"{title}: {len(documents):,} documents, {int(lengths.sum()):,} tokens; {data.describe()}"
     yield LEGEND
     num = NUM_BLOCKS if num_blocks is None else num_blocks
@@ -50,6 +51,20 @@ def _get_split(data: BlocksDataModule, split: str) -> tuple[str, Dataset, IntArr
         return data.stream.find_shown()
     found = data.splits[split]
     return split, data.read_documents(split), found.text.tokens.document_lengths, found.examples
+
+
+def order_documents(examples: MaskedBlocks, lengths: IntArray) -> list[int]:
+    """The documents in which examples begin, then the others.
+
+    Args:
+        examples: of the split.
+        lengths: number of tokens of each document of the split, shape (num_documents,).
+    """
+    numbers = np.arange(len(lengths))
+    if len(examples) < len(examples.table):
+        found = np.searchsorted(np.cumsum(lengths), examples.table.starts[examples.chosen], side="right")
+        numbers = numbers[np.argsort(~np.isin(numbers, found), kind="stable")]
+    return numbers.tolist()
 
 
 def compare_maskings(data: BlocksDataModule) -> None:
@@ -87,7 +102,7 @@ def describe_document(
         lengths: number of tokens of each document of the split, shape (num_documents,).
         number: index of the document in the split.
         text: text of the document.
-        num_blocks: maximum number of blocks to show, at least 0.
+        num_blocks: maximum number of blocks to show, at least 0; those that are examples go first.
         compared: masking strategies to show for each block; by default that of `examples`.
     """
     ends = np.cumsum(lengths)
@@ -99,12 +114,14 @@ def describe_document(
     blocks = np.flatnonzero((table.starts < end) & (table.ends > start))
     yield f"  {_format_boundaries(blocks, table.ends[blocks] - start)}"
     vocabulary = tokenizer.get_vocab() if compared else {}
-    for block in blocks[:num_blocks]:
+    is_sampled = np.isin(blocks, examples.chosen)
+    shown = np.concatenate([blocks[is_sampled], blocks[~is_sampled]])[:num_blocks]
+    for block in sorted(shown.tolist()):
         if not compared:
-            yield f"  block {block}: {_format_block(tokenizer, examples, int(block), ends - lengths)}"
+            yield f"  block {block}: {_format_block(tokenizer, examples, block, ends - lengths)}"
         for strategy in compared:
             masked = replace(examples, masking=replace(examples.masking, strategy=strategy.with_vocabulary(vocabulary)))
-            yield f"  block {block}, {strategy}: {_format_block(tokenizer, masked, int(block), ends - lengths)}"
+            yield f"  block {block}, {strategy}: {_format_block(tokenizer, masked, block, ends - lengths)}"
 
 
 def _format_boundaries(blocks: IntArray, ends: IntArray) -> str:

@@ -280,8 +280,7 @@ class TaggedDataModule(TextDataModule):
         for split, sentences in self._read.items():
             if not any(sentence.words for sentence in sentences):
                 raise InputError(f"the {split} split has no words: no line has a word and its tag")
-        text_hash = hash_sentences(self._read.get("train", []))
-        self.tokenizer = self.load_tokenizer(self._iterate_train_texts, text_hash)
+        self.tokenizer = self.load_tokenizer(self._iterate_train_texts)
         check_pack_length(self.pack_length, self.max_length)
         return self._read
 

@@ -1,7 +1,6 @@
 """Tokenises documents into one array of token ids, cached on disk."""
 
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from lit_mlm.data.reading.cache_lock import lock
+from lit_mlm.data.reading.cache_folder import make_folder
 from lit_mlm.data.reading.documents import TEXT, iterate_texts, measure_texts
 from lit_mlm.data.reading.flat_arrays import Arrays, map_arrays, write_arrays
 from lit_mlm.data.tokens.encoding import INPUT_IDS, LENGTHS, WORD_STARTS, Encoder
@@ -94,7 +93,7 @@ def tokenize_documents(
         documents: data set with the column `TEXT`.
         tokenizer: a fast one, if `finds_words`.
         add_special_tokens: to each document.
-        folder: whose name identifies the texts, the tokenizer and the options.
+        folder: of `name_folder`, with a key of the texts, the tokenizer and the options.
         num_proc: processes for tokenising; by default the threads of the tokenizer.
         description: shown at the progress bar.
         finds_words: records whether each token begins a word.
@@ -107,15 +106,12 @@ def tokenize_documents(
     if finds_words:
         dtypes[WORD_STARTS] = np.bool_
         options |= {"finds_words": True, "segmenter": segmenter}
-    arrays, seconds = _read(folder, dtypes, len(documents)), None
-    if arrays is None:
-        with lock(folder):
-            arrays = _read(folder, dtypes, len(documents))  # another process may have been faster
-            if arrays is None:
-                shutil.rmtree(folder, ignore_errors=True)  # truncated, for example by an aborted copy
-                start = time.perf_counter()
-                write_arrays(folder, _tokenize(documents, options, num_proc, description), dtypes)
-                arrays, seconds = cast(Arrays, map_arrays(folder, dtypes)), time.perf_counter() - start
+    start = time.perf_counter()
+    is_new = make_folder(
+        folder, lambda new: write_arrays(new, _tokenize(documents, options, num_proc, description), dtypes)
+    )
+    seconds = time.perf_counter() - start if is_new else None
+    arrays = map_arrays(folder, dtypes)
     return TokenStream(arrays[INPUT_IDS], arrays[LENGTHS], arrays[BYTES], arrays.get(WORD_STARTS), seconds)
 
 
@@ -125,16 +121,6 @@ def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
             f"data.masking needs whole words, but the slow tokenizer {tokenizer.name_or_path} "
             f"({type(tokenizer).__name__}) gives no offsets; use a fast one (with a tokenizer.json), or TokenMasking"
         )
-
-
-def _read(folder: Path, dtypes: Mapping[str, npt.DTypeLike], num_documents: int) -> Arrays | None:
-    """The arrays of all documents; None if they are missing or truncated."""
-    arrays = map_arrays(folder, dtypes)
-    if arrays is None:
-        return None
-    num_tokens = int(arrays[LENGTHS].sum())
-    wanted = {INPUT_IDS: num_tokens, WORD_STARTS: num_tokens, LENGTHS: num_documents, BYTES: num_documents}
-    return arrays if all(len(array) == wanted[name] for name, array in arrays.items()) else None
 
 
 def find_boundaries(sizes: IntArray) -> list[int]:

@@ -1,7 +1,5 @@
 """The tokenizer of the data: the model's own, another one, or one trained on the text."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +9,8 @@ from typing import cast
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.batch import TokenModel
+from lit_mlm.data.reading.cache_folder import name_folder
+from lit_mlm.data.reading.documents import hash_texts
 from lit_mlm.data.tokens.training import Algorithm, load_or_train_tokenizer
 from lit_mlm.data.tokens.vocabulary import require_same_vocabulary
 from lit_mlm.errors import InputError
@@ -42,20 +42,24 @@ class TokenizerOptions(DataOptions):
             raise InputError(f"data.lowercase {self.lowercase} has no effect on data.tokenizer_algorithm bpe")
 
     def load(
-        self, model: TokenModel | None, iterate_texts: Callable[[], Iterator[str]], text_hash: str, cache_dir: Path
+        self,
+        model: TokenModel | None,
+        iterate_texts: Callable[[], Iterator[str]],
+        cache_dir: Path,
+        text_hash: str | None = None,
     ) -> PreTrainedTokenizerBase:
         """Loads or trains the tokenizer.
 
         Args:
             model: of the run, if known; its weights must fit the tokenizer.
             iterate_texts: yields the training texts.
-            text_hash: of these texts.
             cache_dir: folder for trained tokenizers.
+            text_hash: `hash_texts` of these texts, if known.
         """
         if self.vocab_size is not None:
             kind = self.tokenizer_algorithm or "wordpiece", self.vocab_size, self.lowercase in (None, True)
-            key = hashlib.sha256(json.dumps([text_hash, kind]).encode()).hexdigest()[:32]
-            trained = load_or_train_tokenizer(iterate_texts(), *kind, cache_dir / "tokenizers" / key)
+            folder = name_folder(cache_dir / "tokenizers", text_hash or hash_texts(iterate_texts()), kind)
+            trained = load_or_train_tokenizer(iterate_texts(), *kind, folder)
             return _check_vocabulary(trained, model, f"data.vocab_size {self.vocab_size}")
         if self.tokenizer is not None:
             loaded = load_tokenizer(self.tokenizer, self.tokenizer_revision)

@@ -1,8 +1,6 @@
 """Trains tokenizers on the data."""
 
 import re
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Literal
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from lit_mlm.data.reading.cache_lock import lock
+from lit_mlm.data.reading.cache_folder import make_folder
 from lit_mlm.data.tokens import encoding
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import load_tokenizer
@@ -68,27 +66,10 @@ def load_or_train_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """Loads the tokenizer that an earlier call left in `folder`, or trains it.
 
-    The other arguments are those of `train_tokenizer`; the name of the folder must identify them.
+    The other arguments are those of `train_tokenizer`; the folder is that of `name_folder` with a key of them.
     """
-    if not folder.exists():
-        with lock(folder):
-            if not folder.exists():  # another process may have been faster
-                _train_into(folder, texts, algorithm, vocab_size, lowercase)
+    make_folder(folder, lambda new: train_tokenizer(texts, algorithm, vocab_size, lowercase).save_pretrained(new))
     return load_tokenizer(str(folder))
-
-
-def _train_into(folder: Path, texts: Iterator[str], algorithm: Algorithm, vocab_size: int, lowercase: bool) -> None:
-    # Renamed when complete, so that an interrupted training leaves no partial tokenizer.
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        train_tokenizer(texts, algorithm, vocab_size, lowercase).save_pretrained(unfinished)
-        unfinished.chmod(0o755)
-        unfinished.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another machine was faster, on a file system without locks
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _train_wordpiece(texts: Iterator[str], vocab_size: int, lowercase: bool) -> tuple[Tokenizer, SpecialNames]:

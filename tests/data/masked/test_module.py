@@ -325,7 +325,6 @@ def test_tokenizer_without_pad_uses_eos(make_data: Any, tiny_bert: str, tmp_path
             r"tokenizer_revision \(x\) has no effect without data.tokenizer",
         ),
         ({"batch_size": 0}, "data.batch_size must be at least 1, got 0"),
-        ({"num_val_blocks": 10_000}, "data.num_val_blocks is 10000, but the val split has"),
         ({"block_size": 2, "special_tokens": "block"}, "leaves no room beside 2 special tokens"),
         ({"block_size": None}, "data.block_size must be given"),
         ({"tokenizer": None}, "no tokenizer"),
@@ -347,7 +346,7 @@ def test_tokenizer_without_pad_uses_eos(make_data: Any, tiny_bert: str, tmp_path
             {"val_source": "train_blocks", "block_policy": "line"},
             "data.block_policy concatenate or document",
         ),
-        ({"val_source": "train_blocks", "num_val_blocks": 500}, "data.num_train_blocks is None, but the train split"),
+        ({"val_source": "train_blocks", "num_val_blocks": 500}, "data.num_val_blocks 500 leaves none of the"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(make_data: Any, options: dict[str, Any], message: str) -> None:
@@ -405,3 +404,12 @@ def test_workers_suit_the_machine(
         strategy=SimpleNamespace(root_device=SimpleNamespace(type=device)), num_devices=num_devices
     )
     assert data.num_workers == expected
+
+
+def test_sample_larger_than_the_text_is_all_of_it(make_data: Any) -> None:
+    whole, sampled = make_data(), make_data(num_train_blocks=10_000, num_val_blocks=3)
+    assert len(sampled.examples["train"]) == len(whole.examples["train"]) > 0
+    assert len(sampled.examples["val"]) == 3
+    assert ", all of train, which has fewer than data.num_train_blocks 10,000" in sampled.describe()
+    assert "num_val_blocks" not in sampled.describe()
+    assert "all of" not in whole.describe()

@@ -17,7 +17,10 @@ def test_old_ids_name_today_s(old: str) -> None:
 
 
 def test_no_network(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data.dataset some/one is neither a folder nor in the cache"):
+    expected = r"data.dataset some/one, revision v1, is neither a folder nor in the cache, .*: run prepare with"
+    with pytest.raises(InputError, match=expected):
+        load_split("some/one", "train", "v1")
+    with pytest.raises(InputError, match=r"data.dataset some/one, without a revision, is neither"):
         load_split("some/one", "train")
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lit_mlm.data.sets.eli5 import ELI5DataModule
+from lit_mlm.errors import InputError
 
 ANSWERS = [["Because it is.", "Light is a wave."], ["Tides."], [], ["One.", "Two.", "Three."], ["Salt melts ice."]]
 JOINED = ["Because it is. Light is a wave.", "Tides.", "", "One. Two. Three.", "Salt melts ice."]
@@ -104,9 +105,34 @@ def test_records_without_answers_are_named_or_counted(tmp_path: Path, record: di
         ({"data_dir": "a", "dataset": "b"}, r"data.data_dir \(a\) and data.dataset \(b, revision None\) are mut"),
         ({"num_examples": 1}, "data.num_examples must be at least 2, got 1"),
         ({"dataset": "eli5"}, "use dany0407/eli5_category"),
-        ({"test_split": "train"}, "data.train_split and data.test_split are both train"),
+        ({"test_split": "train"}, "data.train_split and data.test_split are both train; they must differ"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load({"train"}, **options)
+
+
+@pytest.mark.parametrize("split", ["validation-2", "validation2", "validation_2"])
+def test_splits_are_found_by_the_names_of_files_and_of_the_hub(
+    split: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, records in (("train", NEW), ("validation-1", NEW[:1]), ("validation-2", NEW[3:])):
+        (tmp_path / f"eli5-category-{name}.json").write_text(json.dumps(records))
+    assert load({"test"}, data_dir=str(tmp_path), test_split=split) == {"test": JOINED[3:]}
+
+    def ask(dataset: str, split: str, *_: object) -> Any:
+        raise InputError(f"{dataset}, {split}")
+
+    monkeypatch.setattr("lit_mlm.data.reading.corpus.load_split", ask)
+    with pytest.raises(InputError, match=r"^dany0407/eli5_category, validation2$"):
+        load({"test"}, test_split=split)
+
+
+def test_test_split_is_trained_on_by_request(tmp_path: Path) -> None:
+    """Where nobody asked for a test."""
+    (tmp_path / "test.json").write_text(json.dumps(NEW))
+    parts = load({"train", "val"}, data_dir=str(tmp_path), train_split="test")
+    assert sorted(parts["train"] + parts["val"]) == sorted(JOINED)
+    with pytest.raises(ValueError, match=r"data.train_split and data.test_split are both test; they must differ"):
+        load({"test"}, data_dir=str(tmp_path), train_split="test")

@@ -51,6 +51,16 @@ def test_blocks_that_are_not_trained_on_have_no_masks(make_data: Any) -> None:
     assert sum("not an example of this split" in line for line in blocks) >= len(blocks) - 1 > 0
 
 
+def test_sampled_documents_and_blocks_are_shown_first(make_data: Any) -> None:
+    data = make_data(num_train_blocks=2)
+    for num_blocks in (None, 1):
+        lines = list(describe_examples(data, "train", num_examples=2, num_blocks=num_blocks))
+        blocks = [line for line in lines if line.startswith("  block ") and "not an example" not in line]
+        assert {int(line.split()[1].rstrip(":")) for line in blocks} == set(data.examples["train"].chosen.tolist())
+    (first, *_) = [i for i in range(22) if f"document {i}:" not in "\n".join(lines)]
+    assert any("not an example" in line for line in describe_examples(data, "train", indices=[first]))
+
+
 def test_documents_begin_where_they_do(make_data: Any) -> None:
     data = make_data(special_tokens="block", num_train_blocks=5)
     lines = list(describe_examples(data, "train", num_examples=22, num_blocks=100))

@@ -1,6 +1,7 @@
 """A cache of tokens appears whole, and nothing else does."""
 
 import copy
+import hashlib
 import time
 from collections import Counter
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import CanineTokenizer, PreTrainedTokenizerFast
 
+from lit_mlm.data.reading import cache_folder
 from lit_mlm.data.reading.documents import TEXT
 from lit_mlm.data.tokens import tokenize
 from lit_mlm.data.tokens.tokenize import tokenize_batch, tokenize_documents
@@ -46,7 +48,7 @@ def test_stopped_tokenising_leaves_nothing_half_written(
 
 
 @pytest.mark.parametrize("finds_words", [False, True])
-def test_cache_that_was_cut_short_is_made_anew(
+def test_damaged_cache_is_made_anew(
     tmp_path: Path, wordpiece: PreTrainedTokenizerFast, reviews: list[str], finds_words: bool
 ) -> None:
     documents, folder = Dataset.from_dict({TEXT: 50 * reviews}), tmp_path / "a"
@@ -54,13 +56,15 @@ def test_cache_that_was_cut_short_is_made_anew(
     first = read()
     assert first.seconds is not None
     assert read().seconds is None
-    assert len(list(folder.iterdir())) == 3 + finds_words
+    assert len(list(folder.iterdir())) == 4 + finds_words
     for file in [*folder.iterdir()]:
-        for size in (file.stat().st_size // 2, 0, file.stat().st_size + 8, None):
-            content = file.read_bytes()
+        content = file.read_bytes()
+        half = len(content) // 2
+        altered = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
+        for damaged in (altered, content[:half], b"", content + bytes(8), None):
             file.unlink()  # what is mapped stays as it is
-            if size is not None:
-                file.write_bytes((content + bytes(8))[:size])
+            if damaged is not None:
+                file.write_bytes(damaged)
             again = read()
             assert again.seconds is not None
             np.testing.assert_array_equal(again.ids, first.ids)
@@ -152,3 +156,14 @@ def test_progress_is_told_in_tokens(
     assert last.startswith("tokenising train: 100%")
     rate = float(last.rpartition(" tokens/s")[0].rpartition(", ")[2].replace(",", ""))
     assert rate > len(tokens.ids) / 600
+
+
+def test_version_of_the_format_is_raised_with_its_tokens(
+    tmp_path: Path, wordpiece: PreTrainedTokenizerFast, reviews: list[str]
+) -> None:
+    """Where this digest changes, raise `cache_folder.FORMAT`, so that no run uses tokens that were made otherwise."""
+    documents = Dataset.from_dict({TEXT: [*reviews, "", " ", "naïve 日本語 state-of-the-art\n\nx" * 9]})
+    tokenize_documents(documents, wordpiece, True, tmp_path / "a", None, "tokenising", True)
+    files = sorted(path for path in (tmp_path / "a").iterdir() if path.name != cache_folder.DIGESTS)
+    content = b"".join(path.name.encode() + path.read_bytes() for path in files)
+    assert (cache_folder.FORMAT, hashlib.sha256(content).hexdigest()[:16]) == (1, "4efa48c29f374e9a")

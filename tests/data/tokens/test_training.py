@@ -2,20 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
 from lit_mlm.data.tokens import encoding
-from lit_mlm.data.tokens.training import (
-    Algorithm,
-    _train_into,
-    cut_long_texts,
-    load_or_train_tokenizer,
-    train_tokenizer,
-)
+from lit_mlm.data.tokens.training import Algorithm, cut_long_texts, load_or_train_tokenizer, train_tokenizer
 from lit_mlm.nets.pretrained import hash_tokenizer
 
 
@@ -67,18 +60,19 @@ def test_second_call_reads_the_first_one_s_folder(reviews: list[str], tmp_path: 
     assert sorted(path.name for path in folder.parent.iterdir()) == [".key.lock", "key"]
 
 
-def test_another_process_may_be_faster(reviews: list[str], tmp_path: Path) -> None:
+def test_damaged_tokenizer_is_trained_again(reviews: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "key"
-
-    def texts() -> Iterator[str]:
-        yield from reviews
-        if not folder.exists():
-            _train_into(folder, iter(reviews), "wordpiece", 150, True)
-
-    tokenizer = load_or_train_tokenizer(texts(), "wordpiece", 150, True, folder)
-    assert len(tokenizer) == 150
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".key.lock", "key"]
-    assert folder.stat().st_mode & 0o777 == 0o755
+    first = load_or_train_tokenizer(iter(reviews), "wordpiece", 150, True, folder)
+    file = folder / "tokenizer.json"
+    content = file.read_text()
+    story = first.get_vocab()["story"]
+    altered = content.replace(f'"story": {story},', f'"stork": {story},')
+    for damaged in (altered, content[:2000], ""):
+        assert damaged != content
+        file.write_text(damaged)
+        again = load_or_train_tokenizer(iter(reviews), "wordpiece", 150, True, folder)
+        assert hash_tokenizer(again) == hash_tokenizer(first)
+        assert file.read_text() == content
 
 
 def test_failed_training_leaves_nothing(tmp_path: Path) -> None:
