@@ -31,6 +31,4 @@ class ReportFinders(Callback):
                     callback.optimal_lr.plot(suggest=True).savefig(path)  # type: ignore[union-attr]
                     tqdm.write(escape_controls(f"{name}: {path}"))
             for option in options:
-                tqdm.write(
-                    escape_controls(f"{name}: trains with {option}; to resume, give this in place of the finder")
-                )
+                tqdm.write(escape_controls(f"{name}: trains with {option}; to resume, give this, not the finder"))

@@ -137,7 +137,7 @@ def test_finders_say_what_to_type(fit: Run, capsys: pytest.CaptureFixture[str]) 
     options = "--trainer.callbacks.max_trials 2 --trainer.callbacks.init_val 4"
     fit(f"callbacks+ BatchSizeFinder {options}")
     said = capsys.readouterr().out
-    assert "BatchSizeFinder: trains with --data.batch_size 8; to resume, give this in place of the finder" in said
+    assert "BatchSizeFinder: trains with --data.batch_size 8; to resume, give this, not the finder" in said
     assert "resumed from" not in said
 
 
