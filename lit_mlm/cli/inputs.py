@@ -17,6 +17,12 @@ class Options(dict[Any, Any]):
 
     lines: dict[Any, int]
 
+    def __or__(self, other: Any) -> "Options":
+        """Returns both mappings in one, with the lines of each."""
+        merged = Options({**self, **other})
+        merged.lines = self.lines | getattr(other, "lines", {})
+        return merged
+
     def __deepcopy__(self, memo: Any) -> dict[Any, Any]:
         return deepcopy(dict(self), memo)
 
