@@ -15,7 +15,7 @@ from tests.faults.bad_inputs import BAD_INPUTS, BadInput, Place
 Run = Callable[..., Path]
 
 WHOLE = (
-    r"cache(/texts(/\w{16}-\w{32}\.arrow|/\.lock)?|/tokens(/\w{32}(/\w+)?)?|/tokenizers(/\w{32}(/\w+\.json)?)?"
+    r"cache(/texts(/\w{16}-\w{32}\.arrow|/\.lock)?|/tokens(/\w{32}(/\w+|/digests\.json)?)?|/tokenizers(/\w{32}(/\w+\.json)?)?"
     r"|/\w+/\.\w{32}\.lock)?"
 )
 """What may be in a cache: text and tokenizers that are complete, for the corrected command to find, and locks."""
