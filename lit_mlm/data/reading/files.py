@@ -26,6 +26,12 @@ COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
 }
 SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
+WIDE_MARKS = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),  # begins with that of UTF-16
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+"""Byte order marks of encodings of several bytes."""
+
 ENCODING_ADVICE = "set its encoding, such as data.encoding latin-1, or convert the file"
 SKIP_ADVICE = "set data.skip_bad true to skip bad records"
 
@@ -184,9 +190,13 @@ def decode_lines(path: Path, content: bytes | IO[bytes], encoding: str) -> Itera
     Args:
         path: for messages.
         content: decompressed; a stream is read line by line, unless its lines end in a bare carriage return.
-        encoding: of the content.
+        encoding: of the content; under UTF-8 a byte order mark of UTF-16 or UTF-32 decides.
     """
     file = BytesIO(content) if isinstance(content, bytes) else content
+    if codecs.lookup(encoding).name == "utf-8":
+        start = file.read(4)
+        file.seek(0)
+        encoding = next((name for name, marks in WIDE_MARKS.items() if start.startswith(marks)), encoding)
     if "\n".encode(encoding) != b"\n":  # UTF-16 and UTF-32 can't be cut at the bytes of line feeds
         yield from _decode_wide(path, file, encoding)
         return
@@ -216,8 +226,7 @@ def _cut_lines(file: IO[bytes], mark: bytes) -> Iterator[bytes]:
 def _decode_wide(path: Path, file: IO[bytes], encoding: str) -> Iterator[Line]:
     """Like `decode_lines`, for encodings of several bytes; stops at the first byte that can't be decoded."""
     name = codecs.lookup(encoding).name
-    marks = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
-    if name in marks and not file.read(4).startswith(marks[name]):
+    if name in WIDE_MARKS and not file.read(4).startswith(WIDE_MARKS[name]):
         # Without a byte order mark `bytes.decode` assumes the native order, but the incremental decoder fails.
         name += "-le" if sys.byteorder == "little" else "-be"
     file.seek(0)

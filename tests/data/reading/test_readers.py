@@ -71,6 +71,14 @@ def test_every_kind_gives_the_same_texts(tmp_path: Path, kind: str, compression:
     assert list(read_texts(path)) == TEXTS
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
+def test_byte_order_mark_tells_the_encoding(encoding: str, suffix: str, tmp_path: Path) -> None:
+    path, content = tmp_path / f"a{suffix}", "one\n\ntwo \u00e9".encode(encoding)
+    path.write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
+    assert list(read_texts(path, by_line=True)) == ["one", "two \u00e9"]
+
+
 @pytest.mark.parametrize("write", [write_jsonl, write_json, write_csv, write_tsv])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
 def test_every_encoding(tmp_path: Path, write: Callable[[Path, str], None], encoding: str) -> None:
