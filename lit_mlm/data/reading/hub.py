@@ -43,7 +43,7 @@ def load_split(
         ) from error
     except ConnectionError as error:
         raise InputError(
-            f"{name}, {f'revision {revision}' if revision else 'without a revision'}, is neither a folder nor in the "
+            f"{name}{f', revision {revision},' if revision else ''} is neither a folder nor in the "
             "cache, and the Hub can't be reached: run prepare with these options where it can be, which fills the "
             f"cache (HF_HOME) for a machine without a network, or give a folder with a copy ({error})"
         ) from error

@@ -20,7 +20,7 @@ def test_no_network(tmp_path: Path) -> None:
     expected = r"data.dataset some/one, revision v1, is neither a folder nor in the cache, .*: run prepare with"
     with pytest.raises(InputError, match=expected):
         load_split("some/one", "train", "v1")
-    with pytest.raises(InputError, match=r"data.dataset some/one, without a revision, is neither"):
+    with pytest.raises(InputError, match=r"data.dataset some/one is neither"):
         load_split("some/one", "train")
 
 

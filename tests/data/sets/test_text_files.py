@@ -372,7 +372,7 @@ def test_file_in_two_sources_or_in_another_split_is_refused(folder: Path) -> Non
         load({"train"}, sources=sources)
     with pytest.raises(InputError, match=r"test.jsonl is in both data.test_files and data.sources.a.files"):
         load({"train"}, sources={"a": sources["a"]}, test_files=str(folder / "test.jsonl"))
-    with pytest.raises(InputError, match=r"^data.sources.a: data.dataset some/one, without a revision, is"):
+    with pytest.raises(InputError, match=r"^data.sources.a: data.dataset some/one is neither a folder"):
         load({"train"}, sources={"a": Source(None, "some/one")})
 
 
