@@ -1,8 +1,9 @@
 """Every option of Lightning's Trainer, and every callback, strategy and profiler of it: works, or is refused."""
 
 import inspect
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,15 @@ REFUSED = {
     "callbacks+ ThroughputMonitor": "missing: --trainer.callbacks.batch_size_fn",
 }
 ELSEWHERE = re.compile(r"ddp_(fork|spawn|notebook)\w*")  # strategies that start processes: tests/test_ddp.py
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Removes what a strategy of several processes sets: rank, address and port."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
