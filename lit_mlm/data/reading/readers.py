@@ -68,14 +68,18 @@ def read_texts(
 
 
 def get_text(row: Row, column: str) -> str:
-    """The text in a column of a row; raises a `BadRecordError` if it is missing or not text.
+    """The text in a column of a row, or in a nested one; raises a `BadRecordError` if it is missing or not text.
 
-    >>> get_text(Row("reviews.jsonl, line 1", {"text": "A fine film."}), "text")
+    >>> get_text(Row("reviews.jsonl, line 1", {"review": {"text": "A fine film."}}), "review.text")
     'A fine film.'
     """
-    if column not in row.fields:
-        raise BadRecordError(f"{row.place}: {describe_missing(column, row.fields)}")
-    text = row.fields[column]
+    fields, name = row.fields, column
+    while name not in fields:
+        head, _, name = name.partition(".")
+        fields = fields[head] if isinstance(fields.get(head), dict) else {}
+        if not fields:
+            raise BadRecordError(f"{row.place}: {describe_missing(column, row.fields)}")
+    text = fields[name]
     if isinstance(text, str) and text.strip():
         if is_whole(text):
             return PlacedText(text, row.place)

@@ -71,6 +71,16 @@ def test_every_kind_gives_the_same_texts(tmp_path: Path, kind: str, compression:
     assert list(read_texts(path)) == TEXTS
 
 
+def test_nested_column(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": {"b": {"text": "one"}, "a.c": "two"}, "a.b": "three", "d": null}')
+    found = {"a.b.text": "one", "a.a.c": "two", "a.b": "three"}
+    assert {column: next(read_texts(path, column=column)) for column in found} == found
+    for column in ("a.text", "a.b.text.x", "d.e", "b.text"):
+        with pytest.raises(BadRecordError, match=f"line 1: no column '{column}'"):
+            list(read_texts(path, column=column))
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 @pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
 def test_byte_order_mark_tells_the_encoding(encoding: str, suffix: str, tmp_path: Path) -> None:
