@@ -106,12 +106,13 @@ def explain_call(function: Callable[..., Any], names: Sequence[str]) -> str:
     """
     try:
         signature = inspect.signature(function)
+    except ValueError:  # a builtin without one can only be tried
+        return ""
+    try:
         signature.bind(*names)
     except TypeError:
         named = function if hasattr(function, "__qualname__") else type(function)
         return f"{named.__qualname__}{signature} must take ({', '.join(names)})"
-    except ValueError:  # a builtin without a signature
-        pass
     return ""
 
 

@@ -15,20 +15,22 @@ PICTURE = "lr_finder.png"
 
 
 class ReportFinders(Callback):
-    """Prints what was found as options, with which the run can be resumed, and draws the loss over learning rates."""
+    """Prints what was found as options, and draws the loss over learning rates where matplotlib is installed."""
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints and draws, on the first rank."""
-        path = get_run_folder(trainer) / PICTURE
         for callback in getattr(trainer, "callbacks", []) if trainer.is_global_zero else ():
-            name, options = type(callback).__name__, []
             if isinstance(callback, BatchSizeFinder) and callback.optimal_batch_size is not None:
-                options = [f"--data.batch_size {callback.optimal_batch_size}"]
-            lr, former = pl_module.hparams["lr"], pl_module.hparams_initial["lr"]
-            if isinstance(callback, LearningRateFinder) and callback.optimal_lr is not None and lr != former:
-                options = [f"--model.lr {lr:.4g}"]
+                _report(callback, f"--data.batch_size {callback.optimal_batch_size}")
+            if isinstance(callback, LearningRateFinder) and callback.optimal_lr is not None:
+                lr, former = pl_module.hparams["lr"], pl_module.hparams_initial["lr"]
+                if lr != former:  # else there was no suggestion, as Lightning has reported
+                    _report(callback, f"--model.lr {lr!r}")
                 if find_spec("matplotlib"):
-                    callback.optimal_lr.plot(suggest=True).savefig(path)  # type: ignore[union-attr]
-                    tqdm.write(escape_controls(f"{name}: {path}"))
-            for option in options:
-                tqdm.write(escape_controls(f"{name}: trains with {option}; to resume, give this, not the finder"))
+                    callback.optimal_lr.plot(suggest=True).savefig(get_run_folder(trainer) / PICTURE)  # type: ignore[union-attr]
+
+
+def _report(callback: Callback, option: str) -> None:
+    """Prints an option with all its digits, as a resumed run compares it."""
+    advice = "to resume, give it and --allow_changes true, and leave the finder out"
+    tqdm.write(escape_controls(f"{type(callback).__name__}: trains with {option}; {advice}"))

@@ -142,13 +142,11 @@ def accepts(hint: Any, value: Any) -> bool:
 
 def explain_value(name: str, hint: Any, value: Any) -> str:
     """The message for a value, or an entry of a list, that an option doesn't accept; empty if it does."""
-    try:
-        check_option(name, hint, parse_value(hint, value))
-    except InputError as error:
-        return str(error)
-    except ArgumentError:
-        pass
-    else:
+    if accepts(hint, value):
+        try:
+            check_option(name, hint, parse_value(hint, value))
+        except InputError as error:  # out of range
+            return str(error)
         return ""
     entries = [(part, entry) for part in list_entries(hint) for entry in (value if isinstance(value, list) else [])]
     hint, found = next((pair for pair in entries if not accepts(*pair)), (hint, value))

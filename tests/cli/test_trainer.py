@@ -143,12 +143,27 @@ def test_report_of_a_profiler_is_in_the_run_folder(profiler: str, fit: Run) -> N
     assert "run_training_batch" in (folder / "fit-profile.txt").read_text()
 
 
-def test_finders_say_what_to_type(fit: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    options = "--trainer.callbacks.max_trials 2 --trainer.callbacks.init_val 4"
-    fit(f"callbacks+ BatchSizeFinder {options}")
+@pytest.mark.parametrize(
+    ("finder", "option"),
+    [
+        ("BatchSizeFinder --trainer.callbacks.max_trials 2 --trainer.callbacks.init_val 4", r"--data.batch_size 8\b"),
+        ("LearningRateFinder --trainer.callbacks.num_training_steps 40", r"--model.lr [\d.e-]+"),
+    ],
+)
+def test_what_a_finder_prints_resumes_the_run(
+    finder: str, option: str, fit: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(f"callbacks+ {finder} --trainer.max_epochs 8")
     said = capsys.readouterr().out
-    assert "BatchSizeFinder: trains with --data.batch_size 8; to resume, give this, not the finder" in said
+    found = re.search(f"Finder: trains with ({option}); to resume, give it and --allow_changes true", said)
+    assert found
     assert "resumed from" not in said
+    run = fit("max_epochs 9", *found[1].split(), "--allow_changes", "true") / "run"
+    assert "resumed from" in capsys.readouterr().out
+    assert (
+        read_checkpoint(run / "checkpoints" / "last.ckpt")["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+        == 9
+    )
 
 
 def test_average_of_the_weights_is_exported(fit: Run) -> None:
