@@ -80,8 +80,12 @@ class KeySampler(DistributedSampler[Any]):
             yield make_key(number * self.num_replicas + self.rank)
 
 
-class FirstEpochSampler(SequentialSampler):
-    """The first epoch of another sampler, again and again: Lightning's ``overfit_batches`` takes no other kind."""
+class FirstEpochSampler(DistributedSampler[Any], SequentialSampler):
+    """The first epoch of another sampler, again and again, for Lightning's ``overfit_batches``.
+
+    It is a `SequentialSampler` so that Lightning does not replace it, and a `DistributedSampler` for the same reason on
+    several devices.
+    """
 
     def __init__(self, order: Any) -> None:
         self.order, self.shuffle = order, False
