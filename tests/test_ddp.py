@@ -78,6 +78,16 @@ def test_ranks_times_accumulation_give_the_same_weights(base_args: list[str], tm
     print(f"largest difference {largest:.1e}")
 
 
+def test_two_processes_overfit_what_one_does_with_accumulation(base_args: list[str], tmp_path: Path) -> None:
+    """The first batches again and again: the same examples and masks in each step, so nearly the same losses."""
+    options = ("--trainer.max_epochs", 5, "--trainer.gradient_clip_val", "null")
+    both = run(tmp_path / "two", "fit", *base_args, *options, "--trainer.overfit_batches", 1, num_processes=2)
+    accumulated = ("--trainer.overfit_batches", 2, "--trainer.accumulate_grad_batches", 2)
+    one = run(tmp_path / "one", "fit", *base_args, *options, *accumulated)
+    found = [json.loads((folder / "metrics.json").read_text())["train/loss"] for folder in (both, one)]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
 @pytest.mark.parametrize("strategy", ["ddp_fork", "ddp_spawn"])
 def test_run_of_processes_that_are_launched_from_within_is_kept(
     strategy: str, base_args: list[str], tmp_path: Path
