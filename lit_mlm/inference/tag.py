@@ -218,7 +218,7 @@ def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_words: Sequence[i
     """Returns the logits of each sentence's words, shape (W, L): of the first token, in the row that owns the word."""
     order, was_training = np.argsort(rows.lengths, kind="stable"), net.training
     first_words = np.cumsum([0, *num_words])
-    logits = np.empty((first_words[-1], len(pretrained.get_labels(net.config))), np.float32)
+    logits = np.full((first_words[-1], len(pretrained.get_labels(net.config))), np.nan, np.float32)
     net.eval()
     try:
         for first in range(0, len(rows), ROWS_PER_BATCH):
@@ -232,4 +232,6 @@ def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_words: Sequence[i
             logits[places] = found.reshape(-1, found.shape[-1])[firsts]
     finally:
         net.train(was_training)
+    if np.isnan(logits[:, :1]).any():
+        raise InputError("the net gives NaN for some words: train it again, or take another checkpoint of its run")
     return np.split(logits, first_words[1:-1]) if num_words else []

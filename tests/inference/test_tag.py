@@ -308,3 +308,10 @@ def test_a_text_in_place_of_a_list_is_refused(tiny_bert: str, tmp_path: Path) ->
     for sentences, name in (("one text", "sentences"), (["one text"], "a sentence")):
         with pytest.raises(InputError, match=f"^{name} must be a list, got the text 'one text'"):
             tag_words(net, tokenizer, sentences)
+
+
+def test_net_that_gives_nan_is_refused(tiny_bert: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert))
+    torch.nn.init.constant_(net.classifier.bias, math.nan)
+    with pytest.raises(InputError, match="the net gives NaN for some words"):
+        tag_texts(net, tokenizer, ["one two"])

@@ -56,20 +56,20 @@ def measure_blocks(text: TokenizedText, starts: IntArray, ends: IntArray) -> Tex
     return TextSize(num_tokens, num_bytes)
 
 
-class _BlockTokens(NamedTuple):
-    """Blocks in the order of the text."""
+class _BlockTokens:
+    """Counts the tokens of blocks, given in the order of the text, in any of its stretches."""
 
-    starts: IntArray
-    ends: IntArray
+    def __init__(self, starts: IntArray, ends: IntArray) -> None:
+        self._starts, self._ends = starts, np.append(0, ends)
+        self._sums = np.cumsum(np.append(0, ends - starts))
 
     def count_between(self, first: IntArray, last: IntArray) -> IntArray:
         """The tokens of blocks from `first` up to but not including `last`, of the same shape."""
         return self._count_before(last) - self._count_before(first)
 
     def _count_before(self, places: IntArray) -> IntArray:
-        sums, ends = np.cumsum(np.append(0, self.ends - self.starts)), np.append(0, self.ends)
-        number = np.searchsorted(self.starts, places, side="right")
-        return sums[number] - np.maximum(ends[number] - places, 0)
+        number = np.searchsorted(self._starts, places, side="right")
+        return self._sums[number] - np.maximum(self._ends[number] - places, 0)
 
 
 def _iterate_token_bytes(text: TokenizedText, documents: IntArray, added: SpecialTokens) -> Iterator[IntArray]:
