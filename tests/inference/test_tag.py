@@ -312,6 +312,7 @@ def test_a_text_in_place_of_a_list_is_refused(tiny_bert: str, tmp_path: Path) ->
 
 def test_net_that_gives_nan_is_refused(tiny_bert: str, tmp_path: Path) -> None:
     net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert))
-    torch.nn.init.constant_(net.classifier.bias, math.nan)
+    for parameter in net.parameters():
+        torch.nn.init.constant_(parameter, math.nan)
     with pytest.raises(InputError, match="the net gives NaN for some words"):
         tag_texts(net, tokenizer, ["one two"])
