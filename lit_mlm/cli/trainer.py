@@ -117,7 +117,7 @@ class TrainerCLI(LightningCLI):
         add("--save_every_n_steps", type=Count | None, default=None, help="optimizer steps between checkpoints of fit")
         minutes: Any = Annotated[float, Range(above=0)] | None
         add("--save_every_n_minutes", type=minutes, default=30.0, help="minutes between checkpoints of fit")
-        changes = "resume from the next epoch although data, batches or trainer options have changed"
+        changes = "resume with another lr or schedule; with other data, batches or trainer options from the next epoch"
         add("--allow_changes", type=bool, default=False, help=changes)
         trust = "let configs name everything in this package, which is imported; may be given several times"
         add("--trust", default=SUPPRESS, metavar="PACKAGE", help=trust)
