@@ -285,15 +285,6 @@ def test_unreadable_input_names_the_option(tmp_path: Path, type_in: Any) -> None
             run_command(["tag", "--model", "any", "--file", str(tmp_path / "a.jsonl")])
 
 
-def test_batches_have_few_texts_and_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tag, "TEXTS_AT_A_TIME", 3)
-    monkeypatch.setattr(tag, "CHARACTERS_AT_A_TIME", 6)
-    texts = ["a", "b", "c", "d", "efghijkl", ["mn", "op"], "qr", "s", ""]
-    expected = [["a", "b", "c"], ["d"], ["efghijkl"], [["mn", "op"], "qr"], ["s", ""]]
-    assert [*tag.batch_texts(texts)] == expected
-    assert [*tag.batch_texts([])] == []
-
-
 def test_control_characters_reach_no_terminal(tagger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither those of a text nor those of labels, but colours do; a file of columns keeps its own."""
     entity = Entity(type="\x1b]0;title\x07", score=0.5, start=4, end=8, text="a\x1bcb")
