@@ -22,6 +22,10 @@ _PUBLIC = {
     "PythonDocsDataModule": "lit_mlm.data.sets.python_docs",
     "TextFilesDataModule": "lit_mlm.data.sets.text_files",
     "fill_masks": "lit_mlm.inference.fill",
+    "embed_spans": "lit_mlm.inference.embed",
+    "embed_texts": "lit_mlm.inference.embed",
+    "embed_words": "lit_mlm.inference.embed",
+    "load_encoder": "lit_mlm.inference.embed",
     "load_tagger": "lit_mlm.inference.tag",
     "tag_texts": "lit_mlm.inference.tag",
     "tag_words": "lit_mlm.inference.tag",
@@ -36,7 +40,11 @@ __all__ = [
     "TextFilesDataModule",
     "TokenClassification",
     "__version__",
+    "embed_spans",
+    "embed_texts",
+    "embed_words",
     "fill_masks",
+    "load_encoder",
     "load_tagger",
     "tag_texts",
     "tag_words",
@@ -48,6 +56,7 @@ if TYPE_CHECKING:
     from lit_mlm.data.sets.imdb import IMDBDataModule
     from lit_mlm.data.sets.python_docs import PythonDocsDataModule
     from lit_mlm.data.sets.text_files import TextFilesDataModule
+    from lit_mlm.inference.embed import embed_spans, embed_texts, embed_words, load_encoder
     from lit_mlm.inference.fill import fill_masks
     from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
     from lit_mlm.modules.masked_lm import MaskedLM

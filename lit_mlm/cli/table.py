@@ -14,6 +14,7 @@ SHOW_COMMANDS = {
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.cli.fill", "fill the masks of texts"),
     "tag": ("lit_mlm.cli.tag", "tag the words of texts or of a column file"),
+    "embed": ("lit_mlm.cli.embed", "write the vectors of texts, words or spans"),
     "repeat": ("lit_mlm.cli.repeat", "train a model once for each of several seeds"),
 }
 

@@ -19,6 +19,7 @@ def load_model(
     trust_remote_code: bool = False,
     allow_new_head: bool | None = None,
     head: str | None = None,
+    unneeded: str | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a net and its tokenizer; a net without a trained head is refused.
 
@@ -31,6 +32,7 @@ def load_model(
         trust_remote_code: runs the custom code of the model; on the Hub `revision` must be a commit.
         allow_new_head: accepts a model that lacks weights, which are then random; None if it is not an option.
         head: end of the architecture's name, where the head of another task may have the same name and shape.
+        unneeded: start of the names of weights that may be missing, as they are not used.
     """
     exported = Path(model) / "hf"
     name = str(exported) if exported.is_dir() else model
@@ -41,6 +43,8 @@ def load_model(
     if architectures and not any(found.endswith(str(head)) for found in architectures):
         raise InputError(f"{name} is a {', '.join(architectures)}, which has no head to {purpose}; {advice}")
     net, missing = pretrained.load_net(auto_class, name, revision, allow_pickle=allow_pickle)
+    if unneeded:
+        missing = [name for name in missing if not name.startswith(unneeded)]
     if missing and not allow_new_head:
         raise InputError(
             f"{name} lacks {len(missing)} weights, so it would {purpose} at random: {', '.join(missing)}; {advice}"

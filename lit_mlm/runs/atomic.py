@@ -33,13 +33,19 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Writes a UTF-8 text file atomically; lone surrogates become JSON escapes."""
+    with atomic_file(path) as unfinished, unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(f"{line}\n" for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yields the path of a new file that replaces `path` once the block succeeds; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = get_unfinished_path(path)
     try:
-        with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
+        yield unfinished
         unfinished.replace(path)
     finally:
         remove_quietly(unfinished)
