@@ -13,8 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.errors import InputError
 from lit_mlm.nets.sparse_head import compute_scored_logits
-from lit_mlm.text.arrays import IntArray
+from lit_mlm.text.arrays import Float32Array, IntArray
 
 TOKENS_PER_BATCH = 4096
 """Tokens of a batch, padding included; a longer row is a batch of its own."""
@@ -71,6 +72,31 @@ def iterate_logits(
         with evaluating(net):
             logits, _ = compute_scored_logits(net, {name: value.to(net.device) for name, value in inputs.items()})
         yield numbers, logits.float()
+
+
+def find_top_tokens(
+    net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[MaskedRow], top_k: int
+) -> tuple[Float32Array, IntArray]:
+    """Finds the most probable tokens at all scored positions of `iterate_logits`, in the order of the rows.
+
+    Returns:
+        Log-probabilities, descending, and token ids, shapes (N, top_k).
+    """
+    shape = sum(len(row.scored) for row in rows), top_k
+    log_probs, token_ids = np.empty(shape, np.float32), np.empty(shape, np.int64)
+    for numbers, logits in iterate_logits(net, tokenizer, rows):
+        top = logits.topk(top_k)
+        log_probs[numbers] = (top.values - compute_log_normalizer(logits)[:, None]).cpu().numpy()
+        token_ids[numbers] = top.indices.cpu().numpy()
+    return log_probs, token_ids
+
+
+def compute_log_normalizer(logits: Tensor) -> Tensor:
+    """Returns the logarithm of the denominator of the softmax, shape (N,); NaN is refused."""
+    normalizer = logits.logsumexp(-1)
+    if bool(normalizer.isnan().any()):
+        raise InputError("the net gives NaN for some masks: train it again, or take another checkpoint of its run")
+    return normalizer
 
 
 def make_batches(rows: Sequence[MaskedRow], vocab_size: int) -> Iterator[list[int]]:

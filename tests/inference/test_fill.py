@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import AutoModel, AutoTokenizer, pipeline
 
 from lit_mlm.errors import InputError
@@ -44,52 +43,10 @@ def test_several_masks_equal_the_pipeline(model: str, request: pytest.FixtureReq
     assert [[c["token"] for c in mask] for mask in ours] == [[c["token"] for c in mask] for mask in expected]
 
 
-class Favourite(torch.nn.Module):
-    """A net that is sure of one token."""
-
-    def __init__(self, net: Any, token_id: int) -> None:
-        super().__init__()
-        self.net, self.token_id, self.config = net, token_id, net.config
-
-    def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-        logits = torch.zeros(*input_ids.shape, self.config.vocab_size)
-        logits[..., self.token_id] = 9
-        return (logits,)
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")
-
-
-@pytest.mark.parametrize(
-    ("model", "token", "text", "expected"),
-    [
-        ("tiny_bert", "was", "The  Café [MASK] GOOD\n", "The  Café was GOOD\n"),
-        ("tiny_bert", "##y", "The stor [mask].", "The story."),
-        ("tiny_roberta", "Ġwas", "The story <mask>  good", "The story was  good"),
-        ("tiny_roberta", "Ġwas", "The story<mask> good", "The story was good"),
-        ("tiny_roberta", "Ġwas", "<mask> it", "was it"),
-        ("tiny_roberta", "Ġwas", "one\n[MASK] it", "one\nwas it"),
-        ("tiny_roberta", "y", "The stor <MASK>.", "The story."),
-        ("tiny_roberta", ".", "The end <mask>", "The end."),
-    ],
-)
-def test_the_user_s_own_text_is_filled(
-    model: str, token: str, text: str, expected: str, request: pytest.FixtureRequest
-) -> None:
-    net, tokenizer = load_masked_lm(request.getfixturevalue(model))
-    token_id = tokenizer.convert_tokens_to_ids(token)
-    assert token_id != tokenizer.unk_token_id
-    best = fill_masks(Favourite(net, token_id), tokenizer, [text], top_k=1)[0][0][0]  # type: ignore[arg-type]
-    assert best["text"] == expected
-
-
 def test_bad_input_is_refused(tiny_bert: str) -> None:
     net, tokenizer = load_masked_lm(tiny_bert)
     with pytest.raises(ValueError, match=r"the text has no mask; write \[MASK\].*'no mask here'"):
         fill_masks(net, tokenizer, ["a [MASK]", "no mask here"])
-    with pytest.raises(ValueError, match="the text has 203 tokens, but the model takes at most 64"):
-        fill_masks(net, tokenizer, ["story " * 200 + "[MASK]"])
     with pytest.raises(ValueError, match="top_k must be between 1 and the vocabulary's 150, got 0"):
         fill_masks(net, tokenizer, ["a [MASK]"], top_k=0)
 
@@ -105,4 +62,4 @@ def test_model_without_head_is_refused_unless_allowed(tiny_bert: str, tmp_path: 
 
 def test_a_text_in_place_of_a_list_is_refused(tiny_bert: str) -> None:
     with pytest.raises(InputError, match=r"texts must be a list, got the text 'a \[MASK\]'"):
-        fill_masks(*load_masked_lm(tiny_bert), "a [MASK]")  # type: ignore[arg-type]
+        fill_masks(*load_masked_lm(tiny_bert), "a [MASK]")
