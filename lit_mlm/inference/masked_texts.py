@@ -101,7 +101,7 @@ class TextEncoder:
 
     def _encode_near(self, text: str, spans: list[Span], group: range, size: int) -> tuple[IntArray, list[int]]:
         """Encodes a slice of a long text with more than `size` tokens on both sides of masks, if it has them."""
-        margin = CHARACTERS_PER_TOKEN // 2 * size
+        margin = CHARACTERS_PER_TOKEN * size // 2
         while True:
             start = _find_space(text, spans[group[0]][0] - margin, -1)
             end = _find_space(text, spans[group[-1]][1] + margin, 1)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from lit_mlm.errors import InputError
 from lit_mlm.inference import masked_rows
 from lit_mlm.inference.fill import load_masked_lm
-from lit_mlm.inference.masked_rows import MaskedRow, iterate_logits, make_batches
+from lit_mlm.inference.masked_rows import MaskedRow, compute_log_normalizer, iterate_logits, make_batches
 
 
 @pytest.mark.parametrize("model", ["tiny_bert", "tiny_roberta"])
@@ -49,3 +50,10 @@ def test_batches_hold_every_scored_row_once_within_the_limits(monkeypatch: pytes
         assert len(batch) == 1 or (tokens <= 60 and sum(len(rows[i].scored) for i in batch) <= 5)
     widths = [len(rows[i].input_ids) for batch in batches for i in batch]
     assert widths == sorted(widths, reverse=True)
+
+
+def test_nan_is_refused() -> None:
+    logits = torch.tensor([[0.0, 1.0], [torch.nan, 1.0]])
+    assert compute_log_normalizer(logits[:1]).item() == pytest.approx(np.log(1 + np.e))
+    with pytest.raises(InputError, match="the net gives NaN for some masks"):
+        compute_log_normalizer(logits)
