@@ -4,7 +4,7 @@ Shapes: V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from typing import TypedDict, overload
 
 import numpy as np
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
@@ -14,6 +14,9 @@ from lit_mlm.inference.filled_texts import Speller
 from lit_mlm.inference.loading import load_model
 from lit_mlm.inference.masked_rows import MaskedRow, find_top_tokens
 from lit_mlm.inference.masked_texts import MaskedText, TextEncoder, map_texts
+from lit_mlm.inference.targets import Normalize, ScoredTarget, score_targets
+
+DEFAULT_TOP_K = 5
 
 
 class Candidate(TypedDict):
@@ -47,9 +50,33 @@ def load_masked_lm(
     return net, tokenizer
 
 
+@overload
 def fill_masks(
-    net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], top_k: int = 5
-) -> list[list[list[Candidate]]]:
+    net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], top_k: int | None = None
+) -> list[list[list[Candidate]]]: ...
+
+
+@overload
+def fill_masks(
+    net: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    top_k: int | None = None,
+    *,
+    targets: Sequence[str],
+    normalize: Normalize = "none",
+) -> list[list[list[ScoredTarget]]]: ...
+
+
+def fill_masks(
+    net: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    top_k: int | None = None,
+    *,
+    targets: Sequence[str] | None = None,
+    normalize: Normalize = "none",
+) -> list[list[list[Candidate]]] | list[list[list[ScoredTarget]]]:
     """Returns the most probable candidates for each mask of each text; the other masks of a text stay masks.
 
     A text that is longer than the net takes is read in a window around each mask.
@@ -58,12 +85,19 @@ def fill_masks(
         net: a masked language model; run in eval mode.
         tokenizer: its tokenizer.
         texts: each with at least one mask, written ``[MASK]``, ``<mask>`` or as the tokenizer's own.
-        top_k: candidates per mask, in [1, V].
+        top_k: candidates per mask, in [1, V]; by default 5, or all targets.
+        targets: words to score, tokenised as they would be in place of the mask; a word of several tokens is scored by
+            its exact chain (`lit_mlm.inference.targets.sum_log_probs`).
+        normalize: the score of a target: its probability (``none``), the geometric mean of the probabilities of its
+            tokens (``tokens``), or its share of the probabilities of all targets (``candidates``).
     """
-    check_top_k(top_k, net)
+    if top_k is not None:
+        check_top_k(top_k, net)
+    if targets is not None:
+        return score_targets(net, tokenizer, texts, targets, top_k, normalize)
     masked = map_texts(TextEncoder(net, tokenizer).encode, texts)
     rows = [MaskedRow(window.ids, window.positions) for text in masked for window in text.windows]
-    log_probs, token_ids = find_top_tokens(net, tokenizer, rows, top_k)
+    log_probs, token_ids = find_top_tokens(net, tokenizer, rows, DEFAULT_TOP_K if top_k is None else top_k)
     scores = iter(zip(np.exp(log_probs).tolist(), token_ids.tolist(), strict=True))
     speller = Speller(tokenizer)
     return [list(_make_candidates(text, scores, speller)) for text in masked]
