@@ -21,6 +21,7 @@ _PUBLIC = {
     "IMDBDataModule": "lit_mlm.data.sets.imdb",
     "PythonDocsDataModule": "lit_mlm.data.sets.python_docs",
     "TextFilesDataModule": "lit_mlm.data.sets.text_files",
+    "fill_jointly": "lit_mlm.inference.fill_jointly",
     "fill_masks": "lit_mlm.inference.fill",
     "embed_spans": "lit_mlm.inference.embed",
     "embed_texts": "lit_mlm.inference.embed",
@@ -43,6 +44,7 @@ __all__ = [
     "embed_spans",
     "embed_texts",
     "embed_words",
+    "fill_jointly",
     "fill_masks",
     "load_encoder",
     "load_tagger",
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from lit_mlm.data.sets.text_files import TextFilesDataModule
     from lit_mlm.inference.embed import embed_spans, embed_texts, embed_words, load_encoder
     from lit_mlm.inference.fill import fill_masks
+    from lit_mlm.inference.fill_jointly import fill_jointly
     from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
     from lit_mlm.modules.masked_lm import MaskedLM
     from lit_mlm.modules.token_classification import TokenClassification

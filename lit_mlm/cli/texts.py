@@ -52,6 +52,14 @@ def read_texts(options: Any, purpose: str, read: "Callable[[Row], S]") -> list[s
     return texts
 
 
+def read_lines(path: Path, encoding: str) -> Iterator[str]:
+    """Yields the lines of a file, compressed or not."""
+    from lit_mlm.data.reading.files import check_encoding, read_bytes
+
+    check_encoding(encoding, "--encoding")
+    yield from _decode_lines(path, read_bytes(path), encoding)
+
+
 def batch_texts(texts: Sequence[S]) -> Iterator[Sequence[S]]:
     """Yields texts in batches."""
     sizes = [len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts]
@@ -78,23 +86,23 @@ def name_options(message: object) -> str:
 def _read_inputs(files: Sequence[str] | None, encoding: str, read: "Callable[[Row], S]") -> Iterator[str | S]:
     """Yields the texts of files, or the lines of standard input."""
     # Lazy, as below: a text that is an argument needs no data readers.
-    from lit_mlm.data.reading.files import check_encoding, find_files, get_kind, read_bytes
+    from lit_mlm.data.reading.files import check_encoding, find_files, get_kind
 
     check_encoding(encoding, "--encoding")
     if files is None:
-        lines = list(_read_lines(Path("standard input"), sys.stdin.buffer.read(), encoding))
+        lines = list(_decode_lines(Path("standard input"), sys.stdin.buffer.read(), encoding))
         yield from lines if any(line.strip() for line in lines) else ()
         return
     from lit_mlm.data.reading.readers import read_rows
 
     for file in find_files(files, "--file"):
         if get_kind(file) == ".txt":
-            yield from _read_lines(file, read_bytes(file), encoding)
+            yield from read_lines(file, encoding)
         else:
             yield from map(read, read_rows(file, encoding, on_bad=refuse))
 
 
-def _read_lines(path: Path, content: bytes, encoding: str) -> Iterator[str]:
+def _decode_lines(path: Path, content: bytes, encoding: str) -> Iterator[str]:
     """Yields the lines of a text, without the empty one after a last line feed."""
     from lit_mlm.data.reading.files import decode_lines
     from lit_mlm.data.reading.readers import PlacedText
