@@ -6,7 +6,6 @@ Mouth, and It Must Speak"), so a joint probability depends on the order in which
 Shapes: M masks of a text, V vocabulary.
 """
 
-import heapq
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypedDict, get_args
 
@@ -119,8 +118,13 @@ def _extend(
         mask, log_probs, token_ids = max(scored, key=lambda one: one[1][0])
         scores = (beam.score + log_probs[:size].astype(np.float64)).tolist()
         extended += ((score, beam, mask, i) for score, i in zip(scores, token_ids[:size].tolist(), strict=True))
-    best = heapq.nlargest(size, extended, key=lambda one: one[0])
-    return [_Beam(score, beam.tokens | {mask: token_id}) for score, beam, mask, token_id in best]
+    kept: dict[frozenset[tuple[int, int]], _Beam] = {}  # the same tokens may be reached in several orders
+    for score, beam, mask, token_id in sorted(extended, key=lambda one: -one[0]):
+        tokens = beam.tokens | {mask: token_id}
+        kept.setdefault(frozenset(tokens.items()), _Beam(score, tokens))
+        if len(kept) == size:
+            break
+    return list(kept.values())
 
 
 def _make_filling(text: MaskedText, beam: _Beam, speller: Speller) -> Filling:

@@ -57,7 +57,8 @@ def search_slowly(net: Any, tokenizer: Any, text: str, method: str, size: int, t
                 new = filled.clone()
                 new[place] = token_id
                 longer.append((score + log_prob, new))
-        longer.sort(key=lambda one: -one[0])
+        unlike = {tuple(new.tolist()): (score, new) for score, new in sorted(longer, key=lambda one: one[0])}
+        longer = sorted(unlike.values(), key=lambda one: -one[0])  # in place of equal ones, the best
         beams = longer[: top_k if step + 1 == len(positions) else size]
     return [(score, filled[positions].tolist()) for score, filled in beams]
 
@@ -84,6 +85,12 @@ def test_the_confident_order_is_not_always_from_left_to_right(tiny_bert: str) ->
     texts = [f"The {a} [MASK] {b} [MASK] {c}." for a, b, c in itertools.permutations(words, 3)][:30]
     found = [fill_jointly(net, tokenizer, texts, 1, method, 1) for method in get_args(Method)]
     assert [fillings[0]["score"] for fillings in found[0]] != pytest.approx([f[0]["score"] for f in found[1]], abs=1e-5)
+
+
+def test_the_same_filling_is_found_once_although_several_orders_lead_to_it(tiny_bert: str) -> None:
+    net, tokenizer = load_masked_lm(tiny_bert)
+    for found in fill_jointly(net, tokenizer, [TEXT, "[MASK] story [MASK] dull."], 100, "confident", 100):
+        assert len({tuple(filling["tokens"]) for filling in found}) == len(found) == 100
 
 
 def test_fields(tiny_roberta: str) -> None:
