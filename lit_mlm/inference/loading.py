@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError
 from lit_mlm.nets import pretrained
+from lit_mlm.nets.loading import loading
 from lit_mlm.nets.remote_code import load_code
 
 
@@ -34,12 +35,11 @@ def load_model(
         head: end of the architecture's name, where the head of another task may have the same name and shape.
         unneeded: start of the names of weights that may be missing, as they are not used.
     """
-    exported = Path(model) / "hf"
-    name = str(exported) if exported.is_dir() else model
+    name = _find_folder(model)
     advice = f"use a model that was trained to {purpose}, such as the hf folder of a run"
     if trust_remote_code:
         load_code(auto_class, name, revision)
-    architectures = pretrained.load_config(name, revision).architectures or [] if head else []
+    architectures = find_architectures(model, revision) if head else []
     if architectures and not any(found.endswith(str(head)) for found in architectures):
         raise InputError(f"{name} is a {', '.join(architectures)}, which has no head to {purpose}; {advice}")
     net, missing = pretrained.load_net(auto_class, name, revision, allow_pickle=allow_pickle)
@@ -51,3 +51,16 @@ def load_model(
             f"{'' if allow_new_head is None else ', or pass --allow_new_head'}"
         )
     return net, pretrained.load_tokenizer(name, revision)
+
+
+def find_architectures(model: str, revision: str | None = None) -> list[str]:
+    """Returns the names of the classes in a model's config; `model` as in `load_model`."""
+    name = _find_folder(model)
+    with loading(name, revision):
+        config, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
+    return list(config.get("architectures") or [])
+
+
+def _find_folder(model: str) -> str:
+    exported = Path(model) / "hf"
+    return str(exported) if exported.is_dir() else model
