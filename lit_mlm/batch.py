@@ -23,7 +23,7 @@ windows of a sentence are in one batch, in order, and each word is owned by one 
 `TextSource` is what a Lightning module needs of its data module, `TokenModel` the reverse. Neither imports the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 IGNORE_INDEX = -100
@@ -60,6 +60,9 @@ class TokenModel(Protocol):
     def num_steps(self) -> int:
         """Optimizer steps that the net was trained for."""
 
+    headline: tuple[str, ...]
+    """Names of metrics, which no evaluation set may have; optional."""
+
 
 class TextSource(Protocol):
     """What a Lightning module needs of its data module.
@@ -84,8 +87,12 @@ class TextSource(Protocol):
     def describe(self) -> str:
         """Describes the data in the first line of a run."""
 
+    eval_sets: Mapping[str, Sequence[str]]
+    """Names of evaluation sets by split, if any. Its loaders are those of the first set, one for each mask draw, then
+    those of the second, and so on."""
+
     def describe_split(self, split: str) -> dict[str, float | int | str]:
-        """Returns metadata of a split ("val" or "test") for its results, by the last part of the key."""
+        """Returns metadata of a split ("val" or "test") or set ("val/news"), by the last part of the key."""
 
     @property
     def fingerprint(self) -> str:
@@ -96,6 +103,12 @@ class TextSource(Protocol):
 
     order_options: dict[str, Any]
     """What defines the order of training beside texts, seed and global batch."""
+
+
+def get_eval_sets(data: Any, split: str) -> Sequence[str]:
+    """The names of the evaluation sets of a split; none if the data module names none."""
+    names: Sequence[str] = getattr(data, "eval_sets", {}).get(split, ())
+    return names
 
 
 class TaggedSource(TextSource, Protocol):

@@ -1,11 +1,13 @@
 """Prints what is run and its results."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
 
+from lit_mlm.batch import get_eval_sets
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import find_metrics_path, get_run_folder
@@ -13,6 +15,7 @@ from lit_mlm.errors import escape_controls
 from lit_mlm.nets.pretrained import count_parameters
 from lit_mlm.runs.atomic import read_json
 from lit_mlm.runs.loggers import describe_curves
+from lit_mlm.text.tables import format_table
 
 T = TypeVar("T")
 
@@ -40,14 +43,15 @@ class PrintProgress(Callback):
     def on_sanity_check_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints the metrics before the first step."""
         if "start/val" in pl_module.results:
-            _say(trainer, f"start: val {_format_metrics(pl_module, 'start/val')}")
+            _say(trainer, f"start: val {_format_metrics(pl_module, 'start/val')}{_format_sets(trainer, 'start/val')}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints the metrics of a validation during training."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             place = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
             train_loss = _format(pl_module.results["train"]["loss"])
-            _say(trainer, f"{place}: train loss {train_loss}; val {_format_metrics(pl_module, 'val')}")
+            val = _format_metrics(pl_module, "val") + _format_sets(trainer, "val")
+            _say(trainer, f"{place}: train loss {train_loss}; val {val}")
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints where the results are, and the next command."""
@@ -55,10 +59,11 @@ class PrintProgress(Callback):
         if not trainer.is_global_zero or not (folder / "hf").is_dir():
             return
         metrics = read_json(folder / "metrics.json")
-        name = next((f"val/{name}" for name in pl_module.headline if f"val/{name}" in metrics), None)
-        if name is not None:
-            before = f"{_format(metrics[f'start/{name}'])} before training, " if f"start/{name}" in metrics else ""
-            _say(trainer, f"{name}: {before}{_format(metrics[name])} after it (epoch {metrics['epoch'] + 1})")
+        name = next((name for name in pl_module.headline if f"val/{name}" in metrics), None)
+        keys = [f"val/{name}", *(f"val/{each}/{name}" for each in get_eval_sets(trainer.datamodule, "val"))]
+        for key in [key for key in keys if key in metrics]:
+            before = f"{_format(metrics[f'start/{key}'])} before training, " if f"start/{key}" in metrics else ""
+            _say(trainer, f"{key}: {before}{_format(metrics[key])} after it (epoch {metrics['epoch'] + 1})")
         _say(trainer, f"model:       {folder / 'hf'} (the best checkpoint, for from_pretrained)")
         _say(trainer, f"checkpoints: {folder / 'checkpoints'}")
         _say(trainer, f"metrics:     {folder / 'metrics.json'}")
@@ -80,7 +85,8 @@ class PrintProgress(Callback):
         if prefix and prefix in pl_module.results:
             path = find_metrics_path(trainer)
             _say(trainer, f"{prefix}: {_format_metrics(pl_module, prefix)}")
-            for line in pl_module.describe_results(pl_module.results[prefix]):
+            names, results = get_eval_sets(trainer.datamodule, prefix), pl_module.results[prefix]
+            for line in [*_tabulate_sets(names, results, pl_module.headline), *pl_module.describe_results(results)]:
                 _say(trainer, line)
             _say(trainer, f"metrics: {path}")
 
@@ -105,6 +111,26 @@ def _describe_run(trainer: Trainer, module: Any) -> str:
 def _format_metrics(module: Any, prefix: str) -> str:
     metrics = module.results[prefix]
     return ", ".join(f"{name} {_format(metrics[name])}" for name in module.headline if name in metrics)
+
+
+def _format_sets(trainer: Any, prefix: str) -> str:
+    """Returns the most important metric of each set, for the end of a line; empty without sets."""
+    module = trainer.lightning_module
+    metrics, names = module.results[prefix], get_eval_sets(trainer.datamodule, prefix.removeprefix("start/"))
+    column = next((column for column in module.headline if column in metrics), None)
+    found = [f"{name} {_format(metrics[f'{name}/{column}'])}" for name in names if f"{name}/{column}" in metrics]
+    return f"; {column} of {', '.join(found)}" if found else ""
+
+
+def _tabulate_sets(names: Sequence[str], metrics: dict[str, Any], headline: Sequence[str]) -> list[str]:
+    """Formats a table with a row of metrics for each set."""
+    columns = [column for column in headline if any(f"{name}/{column}" in metrics for name in names)]
+
+    def get_cell(key: str) -> str:
+        return _format(metrics[key]) if key in metrics else ""
+
+    rows = [[name, *(get_cell(f"{name}/{column}") for column in columns)] for name in names]
+    return format_table([["set", *columns], *rows], "<" + ">" * len(columns)) if names else []
 
 
 def _format(value: float | None) -> str:

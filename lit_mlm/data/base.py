@@ -2,7 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,6 +50,9 @@ class TextDataModule(LightningDataModule, ABC):
     """
 
     tokenizer: PreTrainedTokenizerBase
+
+    eval_sets: Mapping[str, Sequence[str]] = {}
+    """Names of the evaluation sets, by split; each is read, evaluated and described by itself, as ``val/news``."""
 
     predict_split: str = "test"
     """The split for `Trainer.predict`: train, val or test."""
@@ -114,6 +118,7 @@ class TextDataModule(LightningDataModule, ABC):
         """Downloads and tokenises once per node, so that `setup` finds everything in the cache."""
         self._prepared_stage = self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
         try:
+            self._refuse_metric_names()
             self.load(self._prepared_stage)
         except InputError:  # raised again in `setup` on every rank, so that no rank waits for this one
             self._prepared_stage = None
@@ -121,6 +126,7 @@ class TextDataModule(LightningDataModule, ABC):
     def setup(self, stage: str) -> None:
         """Makes the examples of the splits of a stage: fit, validate, test or predict."""
         if self._prepared_stage != stage:
+            self._refuse_metric_names()
             self.load(stage)
         self._prepared_stage = None
         self.make_splits(stage)
@@ -158,14 +164,24 @@ class TextDataModule(LightningDataModule, ABC):
         """Uses the tokenizer and maximum length of a Lightning module of lit-mlm without a trainer."""
         self._attached = model
 
+    def list_sets(self, split: str) -> list[str]:
+        """The evaluation sets of a split, such as ``val/news``; without any the split itself."""
+        return [f"{split}/{name}" for name in self.eval_sets.get(split, ())] or [split]
+
+    def _refuse_metric_names(self) -> None:
+        """Rejects a set with the name of a metric: ``val/loss`` is a metric of the whole split."""
+        for split, names in self.eval_sets.items():
+            if clash := set(names) & set(getattr(self._model, "headline", ())):
+                raise InputError(f"data.{split}_files: rename the set {min(clash)}, which is the name of a metric")
+
     def find_splits(self, stage: str) -> tuple[str, ...]:
-        """The splits of a stage."""
+        """The splits of a stage, or their sets."""
         if stage == "predict":
             raise InputError(
                 f"{type(self).__name__} has nothing to predict: predict tags words, for example of CoNLLDataModule; "
                 "to fill masks in text use fill"
             )
-        return SPLITS_OF_STAGE[stage]
+        return tuple(chain.from_iterable(map(self.list_sets, SPLITS_OF_STAGE[stage])))
 
     @property
     def _model(self) -> TokenModel | None:

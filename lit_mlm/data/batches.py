@@ -194,8 +194,13 @@ class LengthSampler(KeySampler):
     @property
     def padding_fraction(self) -> float:
         """The fraction of padding among the tokens of all batches of an epoch, on all ranks, in [0, 1)."""
-        num_cells = sum(len(rows) * int(self.lengths[rows].max()) for rows in self._make_batches())
+        num_cells = self.num_cells
         return 1 - int(self.lengths.sum()) / num_cells if num_cells else 0.0
+
+    @property
+    def num_cells(self) -> int:
+        """The tokens of all batches of an epoch, padding included, on all ranks."""
+        return sum(len(rows) * int(self.lengths[rows].max()) for rows in self._make_batches())
 
     def _make_batches(self) -> list[IntArray]:
         """The rows of each batch of the epoch, on all ranks."""

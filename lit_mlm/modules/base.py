@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Muon, Optimizer
 
+from lit_mlm.batch import get_eval_sets
 from lit_mlm.errors import InputError
 from lit_mlm.metrics.sums import TINY, MeanLoss, SumMetric, add_up
 from lit_mlm.modules.finite import refuse_non_finite
@@ -123,8 +124,8 @@ class TransformerModule(NetModule, ABC):
         if self._optimizer and not issubclass(find_class(self._optimizer), Muon) and (*betas, eps) != ADAMW_DEFAULTS:
             raise InputError("model.betas and model.eps are options of AdamW: give those of model.optimizer instead")
         self.train_loss = MeanLoss()
-        # By split: one metric per loader, each a mask draw of the same text. Created at the start of an evaluation, as
-        # they depend on the data's labels.
+        # By split: one metric per loader, each a mask draw of a set. Created at the start of an evaluation, as they
+        # depend on the data's labels.
         self.metrics = nn.ModuleDict({split: nn.ModuleList() for split in ("val", "test")})
         self._sums = torch.zeros(2, dtype=torch.float64)  # of the current step: scored tokens and nats
 
@@ -155,7 +156,7 @@ class TransformerModule(NetModule, ABC):
         """Adds a batch to the metrics of its split."""
 
     def compute_metrics(self, split: str) -> dict[str, Any]:
-        """Returns the metrics of a whole split, by the last part of their key."""
+        """Returns the metrics of a whole split, or of a set such as ``val/news``, by the last part of their key."""
         metrics = add_up(self._get_metrics(split)).compute()
         if not isinstance(metrics, dict):
             raise TypeError(f"compute() of the metrics must return a dict by name, got {type(metrics)}")
@@ -283,7 +284,7 @@ class TransformerModule(NetModule, ABC):
 
     def _scores_part(self, split: str) -> bool:
         """Whether the Trainer limits the evaluation to a part of the split."""
-        limit = getattr(self.trainer, f"limit_{split}_batches")
+        limit = getattr(self.trainer, f"limit_{split.partition('/')[0]}_batches")
         return isinstance(limit, int) or limit < 1.0
 
     def _update_metrics(self, split: str, batch: dict[str, Tensor], draw: int) -> None:
@@ -293,21 +294,31 @@ class TransformerModule(NetModule, ABC):
         self.update_metrics(cast(SumMetric, metrics[draw]), batch)
 
     def _get_metrics(self, split: str) -> list[SumMetric]:
-        return [cast(SumMetric, metric) for metric in cast(nn.ModuleList, self.metrics[split])]
+        """The metrics of each mask draw of a split or set; those of a split are the sums of its sets."""
+        split, _, name = split.partition("/")
+        metrics = [cast(SumMetric, metric) for metric in cast(nn.ModuleList, self.metrics[split])]
+        if not (names := get_eval_sets(self._data_module, split)):
+            return metrics
+        num_draws = len(metrics) // len(names)
+        by_set = {each: metrics[i * num_draws : (i + 1) * num_draws] for i, each in enumerate(names)}
+        return by_set[name] if name else [add_up(draws) for draws in zip(*by_set.values(), strict=True)]
 
     def _reset_metrics(self, split: str) -> None:
-        """Starts with one metric; further mask draws add theirs on their first batch."""
+        """Starts with one metric; further loaders add theirs on their first batch."""
         self.metrics[split] = nn.ModuleList([self.make_metrics().to(self.device)])
 
     def _finish(self, split: str, prefix: str) -> None:
-        metrics = self.compute_metrics(split)
+        found = {"": self.compute_metrics(split)}
+        for name in get_eval_sets(self._data_module, split):
+            if any(metric.partition("/")[0] == name for metric in found[""]):
+                raise InputError(f"data.{split}_files: rename the set {name}, which is the name of a metric")
+            found[f"{name}/"] = self.compute_metrics(f"{split}/{name}")
         self._reset_metrics(split)
-        self.results[prefix] = metrics
-        whole = {name for name in self.headline[:1] if name in metrics}
+        self.results[prefix] = {part + name: metrics[name] for part, metrics in found.items() for name in metrics}
         logged = {
-            f"{split}/{name}": value
-            for name, value in metrics.items()
-            if isinstance(value, float) and ("/" not in name or name.partition("/")[0] in whole)
+            f"{split}/{part}{name}": metrics[name]
+            for part, metrics in found.items()
+            for name in self._choose_logged(metrics)
         }
         if self.trainer.sanity_checking:  # Lightning would not log these
             for logger in self.trainer.loggers:
@@ -319,6 +330,15 @@ class TransformerModule(NetModule, ABC):
         self.log_dict(logged, sync_dist=True)
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._log_train_loss()
+
+    def _choose_logged(self, metrics: dict[str, Any]) -> list[str]:
+        """The names of the metrics for loggers: floats; those of one class only if that of all classes leads."""
+        whole = {name for name in self.headline[:1] if name in metrics}
+        return [
+            name
+            for name, value in metrics.items()
+            if isinstance(value, float) and ("/" not in name or name.partition("/")[0] in whole)
+        ]
 
     def _log_train_loss(self) -> None:
         self.results["train"] = {"loss": float(self.train_loss.compute())}

@@ -35,7 +35,7 @@ def audit(
         data: a data module of documents or tagged sentences.
         model: provides the default tokenizer and maximum length.
         splits: of train, val and test; by default all that exist, at least train and val. Each source of a training
-            mixture is reported as a split of its own.
+            mixture, and each evaluation set, is reported as a split of its own.
         near_threshold: minimum Jaccard similarity of near-duplicates, above 0 and at most 1.
         num_examples: maximum number of examples to list for each finding, at least 0.
 
@@ -77,18 +77,22 @@ def audit(
 
 def _load_splits(data: Any, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
     """Returns the texts by split, in order, and notes on splits without texts."""
-    requested, notes = list(splits or STAGE_OF_SPLIT), []
+    requested, notes = _list_sets(data, splits or STAGE_OF_SPLIT), []
     try:
         loaded: dict[str, Any] = dict(data.load_texts(requested))
     except InputError as error:
         if splits is not None:
             raise
-        requested = ["train", "val"]
+        requested = _list_sets(data, ["train", "val"])
         loaded = dict(data.load_texts(requested))  # raises again if the error is not of the test split
         notes.append(f"no test split: {error}")
-    ordered = [split for split in STAGE_OF_SPLIT if split in requested]
-    notes += [f"{split}: held-out blocks of the train documents" for split in ordered if split not in loaded]
-    return {split: loaded[split] for split in ordered if split in loaded}, notes
+    notes += [f"{split}: held-out blocks of the train documents" for split in requested if split not in loaded]
+    return {split: loaded[split] for split in requested if split in loaded}, notes
+
+
+def _list_sets(data: TextDataModule, splits: Collection[str]) -> list[str]:
+    """The sets of splits, in order."""
+    return [name for split in STAGE_OF_SPLIT if split in splits for name in data.list_sets(split)]
 
 
 def _split_by_source(texts: dict[str, Any], sources: Collection[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from lit_mlm.data.masked.dataset import MaskedBlocks
 from lit_mlm.data.masked.documents import DocumentReader, TokenizedText
 from lit_mlm.data.masked.masks import MaskOptions
 from lit_mlm.data.masked.samples import SampleOptions
-from lit_mlm.data.masked.splits import BlockSplit, SplitMaker, describe_splits
+from lit_mlm.data.masked.splits import BlockSplit, SplitMaker, collect_metadata, describe_splits
 from lit_mlm.data.masked.streamed import TrainStream
 from lit_mlm.data.packed import check_pack_length
 from lit_mlm.data.reading.corpus import Corpus
@@ -50,8 +50,8 @@ class BlocksDataModule(TextDataModule):
         truncate: keeps only the first block of each document or line.
         special_tokens: added to each ``document`` before it is cut, or to each ``block``.
         num_train_blocks: trains on a random sample of this many blocks, or on all if there are fewer.
-        num_val_blocks: validates on a random sample of this many blocks.
-        num_test_blocks: tests on a random sample of this many blocks.
+        num_val_blocks: validates on a random sample of this many blocks of the split, or of each of its sets.
+        num_test_blocks: tests on such a sample.
         val_source: source of the validation blocks: ``documents`` of their own, or ``train_blocks``, held out of the
             training text as in the Hugging Face course, so that both can have parts of the same document.
         val_fraction: fraction of the training documents to validate on, without other validation text.
@@ -235,13 +235,13 @@ class BlocksDataModule(TextDataModule):
         return self.load_examples(examples, len(examples), self.train_seed, draw_epoch=draw_epoch)
 
     def load_split(self, split: str) -> Any:
-        """Evaluation batches of a split; a list of loaders for several mask draws."""
-        examples = self.splits[split].deal()
+        """Evaluation batches of a split; a list of loaders for several sets or mask draws, set by set."""
 
-        def load(number: int) -> DataLoader[Any]:
+        def load(name: str, number: int) -> DataLoader[Any]:
+            examples = self.splits[name].deal()
             return self.load_examples(examples, len(examples), get_draw=lambda: self._get_draws()[number])
 
-        loaders = [load(number) for number in range(self.masks.num_mask_draws)]
+        loaders = [load(name, i) for name in self.list_sets(split) for i in range(self.masks.num_mask_draws)]
         return loaders if len(loaders) > 1 else loaders[0]
 
     def _get_draws(self) -> range:
@@ -319,20 +319,27 @@ class BlocksDataModule(TextDataModule):
         return ", ".join(parts)
 
     def describe_split(self, split: str) -> dict[str, float | int | str]:
-        """Metadata of a split that belongs to its metrics: its text, blocks and masks."""
-        found, draws = self.splits[split], self._get_draws()
-        if (split, draws) not in self._mask_fingerprints:
-            self._mask_fingerprints[split, draws] = found.examples.fingerprint_masks(draws)
+        """Metadata of a split or set that belongs to its metrics: its text, blocks and masks."""
+        names = self.list_sets(split)
         return {
             **self._words.get_metrics(self.samples.get_source(split)),
-            "data_fingerprint": self._fingerprint([split]),
-            "mask_fingerprint": self._mask_fingerprints[split, draws],
+            "data_fingerprint": self._fingerprint(names),
+            "mask_fingerprint": self._fingerprint_masks(names),
             "masking": str(self.masks.strategy),
             "block_size": self.cutter.block_size,
             "block_policy": self.blocks.block_policy,
-            **found.collect_metadata(),
+            **collect_metadata([self.splits[name] for name in names]),
             **self.corpus.collect_metadata(),
         }
+
+    def _fingerprint_masks(self, names: Sequence[str]) -> str:
+        """SHA-256 (hex) of the masks of a split, or of those of its sets."""
+        draws, known = self._get_draws(), self._mask_fingerprints
+        for name in names:
+            if (name, draws) not in known:
+                known[name, draws] = self.splits[name].examples.fingerprint_masks(draws)
+        found = [known[name, draws] for name in names]
+        return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
     def read_documents(self, split: str) -> Dataset:
         """The documents that hold the examples of a split."""

@@ -15,6 +15,8 @@ from lit_mlm.text.arrays import IntArray
 class SampleOptions(DataOptions):
     """Options of `BlocksDataModule` that choose examples among blocks; all are part of the fingerprint.
 
+    Each set of a split, such as ``val/news``, is sampled as a split.
+
     >>> options = SampleOptions(num_train_blocks=2, num_val_blocks=3, val_source="train_blocks")
     >>> options.choose("val", 10), options.choose("train", 10)
     (array([5, 6, 0]), array([7, 3]))
@@ -42,6 +44,7 @@ class SampleOptions(DataOptions):
         first of the permutation of `Dataset.train_test_split`, and training the next ones, both in its order. A sample
         larger than the split is the whole of it.
         """
+        split = split.partition("/")[0]
         order = np.random.default_rng(self.split_seed).permutation(num_blocks)
         if self.val_source == "train_blocks" and split == "train":
             order = order[self.num_val_blocks :]
@@ -55,9 +58,10 @@ class SampleOptions(DataOptions):
 
     def list_notes(self, num_blocks: Mapping[str, int]) -> list[str]:
         """Notes on samples that are all of their split, for the first line of a run, given the blocks of each split."""
-        wanted = {split: getattr(self, f"num_{split}_blocks") for split in num_blocks}
+        options = {split: f"num_{split.partition('/')[0]}_blocks" for split in num_blocks}
+        wanted = {split: getattr(self, option) for split, option in options.items()}
         return [
-            f"all of {split}, which has fewer than data.num_{split}_blocks {wanted[split]:,}"
+            f"all of {split}, which has fewer than data.{options[split]} {wanted[split]:,}"
             for split, num in num_blocks.items()
             if wanted[split] is not None and num < wanted[split]
         ]

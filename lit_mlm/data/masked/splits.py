@@ -1,6 +1,6 @@
 """The examples of a split: chosen blocks of its text, masked, and optionally packed into rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -124,19 +124,27 @@ class BlockSplit:
         table, chosen = self.examples.table, self.examples.chosen
         return measure_blocks(self.text, table.starts[chosen], table.ends[chosen])
 
-    def collect_metadata(self) -> dict[str, float | int | str]:
-        """Tokens per byte if known, the number of blocks, shared blocks, dropped tokens and rows, for the metrics."""
-        found: dict[str, float | int | str] = {
-            "num_blocks": len(self.examples),
-            "num_blocks_shared_with_train": self.num_shared,
-            "num_dropped_tokens": self.examples.table.num_dropped_tokens,
-        }
-        if self.text_size is not None:
-            found["tokens_per_byte"] = self.text_size.num_tokens / max(1, self.text_size.num_bytes)
-        if self.packed is not None:
-            rows = self.packed.rows
-            found |= {"num_rows": len(rows), "padding_fraction": rows.padding_fraction}
-        return found
+
+def collect_metadata(splits: Sequence[BlockSplit]) -> dict[str, float | int | str]:
+    """Tokens per byte if known, the number of blocks, shared blocks, dropped tokens and rows, for the metrics.
+
+    Args:
+        splits: a split, or its sets.
+    """
+    found: dict[str, float | int | str] = {
+        "num_blocks": sum(len(split.examples) for split in splits),
+        "num_blocks_shared_with_train": sum(split.num_shared for split in splits),
+        "num_dropped_tokens": sum(split.examples.table.num_dropped_tokens for split in splits),
+    }
+    sizes = [split.text_size for split in splits if split.text_size is not None]
+    if len(sizes) == len(splits):
+        found["tokens_per_byte"] = sum(s.num_tokens for s in sizes) / max(1, sum(s.num_bytes for s in sizes))
+    rows = [split.packed.rows for split in splits if split.packed is not None]
+    if rows:
+        num_cells = sum(len(each) * each.capacity for each in rows)
+        num_tokens = sum(each.num_tokens for each in rows)
+        found |= {"num_rows": sum(map(len, rows)), "padding_fraction": 1 - num_tokens / num_cells}
+    return found
 
 
 def describe_splits(

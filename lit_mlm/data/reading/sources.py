@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lit_mlm.data.reading.files import check_encoding, find_files
+from lit_mlm.data.reading.named_sets import EvalFiles, list_patterns
 from lit_mlm.errors import InputError
 
 
@@ -77,9 +78,9 @@ def find_source_files(sources: Mapping[str, Source]) -> dict[str, list[Path]]:
     return {name: find_patterns(source.files, f"data.sources.{name}.files") for name, source in sources.items()}
 
 
-def find_patterns(patterns: Sequence[str] | str | None, option: str) -> list[Path]:
-    """`find_files` for an option that is a list, a single pattern or None."""
-    return find_files([patterns] if isinstance(patterns, str) else patterns or [], option)
+def find_patterns(patterns: EvalFiles, option: str) -> list[Path]:
+    """`find_files` for an option that is a list, a single pattern, these by name, or None."""
+    return find_files(list_patterns(patterns), option)
 
 
 def refuse_shared_files(files: Mapping[str, Sequence[Path]]) -> None:

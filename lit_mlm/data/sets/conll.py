@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from lit_mlm.data.reading.files import COMPRESSIONS, OnBad, check_encoding, find_files, get_kind
+from lit_mlm.data.reading.named_sets import EvalFiles, find_sets, get_files, list_patterns, name_option
 from lit_mlm.data.reading.sources import refuse_shared_files
 from lit_mlm.data.tagged.columns import read_columns
 from lit_mlm.data.tagged.layouts import ColumnOptions
@@ -67,8 +68,8 @@ class CoNLLDataModule(TaggedDataModule):
             the first, or the second after one that counts words.
         tag_column: column of the tags; by default as `task` says.
         train_files: files, folders or patterns to train on, in place of `data_dir` and `dataset`.
-        val_files: to validate on.
-        test_files: to test on.
+        val_files: to validate on, or these by the name of a set, which then has metrics of its own.
+        test_files: to test on, or these by the name of a set.
         val_fraction: fraction of the training documents to validate on if there is no file for it; of the sentences if
             documents have no boundaries.
         split_seed: seed of the choice.
@@ -94,15 +95,16 @@ class CoNLLDataModule(TaggedDataModule):
         word_column: Count | str | None = None,
         tag_column: Count | str | None = None,
         train_files: list[str] | str | None = None,
-        val_files: list[str] | str | None = None,
-        test_files: list[str] | str | None = None,
+        val_files: EvalFiles = None,
+        test_files: EvalFiles = None,
         val_fraction: Rate = 0.1,
         split_seed: Seed = 42,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        given = {"train": train_files, "val": val_files, "test": test_files}
-        self.files = {split: [names] if isinstance(names, str) else names for split, names in given.items() if names}
+        given: dict[str, EvalFiles] = {"train": train_files, "val": val_files, "test": test_files}
+        self.eval_sets = find_sets(given)
+        self.files = {split: names for split, names in given.items() if names}
         folder = {"data_dir": data_dir}
         files: dict[str, Any] = {f"{split}_files": names for split, names in given.items()}
         hub = {"dataset": dataset, "dataset_revision": dataset_revision, "subset": subset}
@@ -128,10 +130,12 @@ class CoNLLDataModule(TaggedDataModule):
         """Reads the sentences of splits."""
         if self.data_dir is None and not self.files:
             return {split: self.collect_sentences(split, partial(self._read_hub, split)) for split in sorted(splits)}
-        files = {split: self._find_files(split) for split in ("train", "val", "test")}
-        refuse_shared_files({f"data.{split}_files": found for split, found in files.items()})
+        names = [name for split in ("train", "val", "test") for name in self.list_sets(split)]
+        files = {name: self._find_files(name) for name in names}
+        refuse_shared_files({name_option(name): found for name, found in files.items()})
+        files |= {split: self._find_files(split) for split in self.eval_sets}  # all sets as one, for `predict`
         has_val = bool(files["val"])
-        needed = {split if has_val or split == "test" else "train" for split in splits}
+        needed = {name if has_val or name.startswith("test") else "train" for name in splits}
         for split in needed:
             if not files[split]:
                 self._refuse_missing(split)
@@ -165,7 +169,8 @@ class CoNLLDataModule(TaggedDataModule):
         if self.data_dir is not None:
             return find_in_folder(Path(self.data_dir).expanduser(), split)
         suffixes = (*COLUMN_FILES, *RECORDS)
-        return find_files(self.files.get(split, []), f"data.{split}_files", suffixes, is_strict=False)
+        patterns = list_patterns(get_files(self.files, split))
+        return find_files(patterns, name_option(split), suffixes, is_strict=False)
 
     def _refuse_missing(self, split: str) -> NoReturn:
         if self.data_dir is None:

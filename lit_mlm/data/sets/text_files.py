@@ -13,6 +13,7 @@ from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.documents import join_sources
 from lit_mlm.data.reading.files import OnBad, map_records
+from lit_mlm.data.reading.named_sets import EvalFiles, find_sets, get_files, name_option
 from lit_mlm.data.reading.readers import get_text, read_texts
 from lit_mlm.data.reading.sources import (
     Source,
@@ -34,7 +35,8 @@ class TextFilesDataModule(BlocksDataModule):
 
     Files may be compressed (``.gz``, ``.bz2``, ``.xz``). Each of `train_files`, `val_files` and `test_files` is a file,
     a folder (all such files below it), a pattern (``texts/**/*.txt``), or a list of these. Without validation text,
-    `val_fraction` of the training documents is held out.
+    `val_fraction` of the training documents is held out. `val_files` and `test_files` may name several sets, as in
+    ``{news: news.txt, web: [a.txt, b.txt]}``: each has metrics of its own, and is evaluated as it would be alone.
 
     `sources` mixes corpora: the weight of a source is its share of the training examples of an epoch, whatever its
     size. An epoch has as many examples as all sources together. Small sources repeat within it, with new masks each
@@ -43,8 +45,8 @@ class TextFilesDataModule(BlocksDataModule):
 
     Args:
         train_files: files to train on, in place of `dataset`.
-        val_files: files to validate on.
-        test_files: files to test on.
+        val_files: files to validate on, or these by the name of a set.
+        test_files: files to test on, or these by the name of a set.
         subset: configuration of `dataset`, if it has several.
         train_split: split of `dataset` to train on.
         val_split: split of `dataset` to validate on.
@@ -75,8 +77,8 @@ class TextFilesDataModule(BlocksDataModule):
     def __init__(
         self,
         train_files: list[str] | str | None = None,
-        val_files: list[str] | str | None = None,
-        test_files: list[str] | str | None = None,
+        val_files: EvalFiles = None,
+        test_files: EvalFiles = None,
         subset: str | None = None,
         train_split: str = "train",
         val_split: str | None = None,
@@ -95,7 +97,8 @@ class TextFilesDataModule(BlocksDataModule):
     ) -> None:
         super().__init__(**kwargs)
         self.corpus = Corpus(self.cache_dir, dataset, dataset_revision, encoding, skip_bad)
-        self.files = {"train": train_files, "val": val_files, "test": test_files}
+        self.files: dict[str, EvalFiles] = {"train": train_files, "val": val_files, "test": test_files}
+        self.eval_sets = find_sets(self.files)
         self.hub_splits = {"train": train_split, "val": val_split, "test": test_split}
         self.defaults = Source(subset=subset, text_column=text_column, document_per=document_per, encoding=encoding)
         self.test_fraction, self.sources = test_fraction, sources or {}
@@ -123,8 +126,9 @@ class TextFilesDataModule(BlocksDataModule):
         """Reads the documents of splits."""
         if self.corpus.dataset is None:
             self._refuse_shared_files()
-        own = {split for split in ("val", "test") if self._get_place(split) is not None}
-        if "test" in splits and "test" not in own and not self.test_fraction:
+        has_val, has_test = (self._get_place(split) is not None for split in ("val", "test"))
+        own = {*(self.list_sets("val") if has_val else ()), *(self.list_sets("test") if has_test else ())}
+        if "test" in splits and not has_test and not self.test_fraction:
             raise InputError("no test text: give data.test_files (or data.test_split) or data.test_fraction")
         documents = {
             split: self.collect_documents(split, partial(self._read_source, *self._describe_source(split)))
@@ -132,8 +136,7 @@ class TextFilesDataModule(BlocksDataModule):
         }
         if set(splits) - own:
             train = self._read_train()
-            test_fraction = 0.0 if "test" in own else self.test_fraction
-            documents = self.split_off(train, test_fraction, has_val="val" in own) | documents
+            documents = self.split_off(train, 0.0 if has_test else self.test_fraction, has_val) | documents
         return documents
 
     def load_sources(self) -> list[StreamSource]:
@@ -167,8 +170,8 @@ class TextFilesDataModule(BlocksDataModule):
         check_sources(sources)
 
     def _get_place(self, split: str) -> Any:
-        """The files or the Hub split of a split; None if it has no text of its own."""
-        return (self.files if self.corpus.dataset is None else self.hub_splits)[split]
+        """The files or the Hub split of a split or set; None if it has no text of its own."""
+        return get_files(self.files, split) if self.corpus.dataset is None else self.hub_splits[split]
 
     def _describe_source(self, split: str) -> tuple[Source, list[Path]]:
         """The source of a split that is not mixed, and its files."""
@@ -209,9 +212,10 @@ class TextFilesDataModule(BlocksDataModule):
         return join_sources(parts)
 
     def _find_files(self, split: str) -> list[Path]:
-        return find_patterns(self._get_place(split), f"data.{split}_files")
+        return find_patterns(self._get_place(split), name_option(split))
 
     def _refuse_shared_files(self) -> None:
-        files = {f"data.{split}_files": self._find_files(split) for split in ("train", "val", "test")}
+        splits = [name for split in self.files for name in self.list_sets(split)]
+        files = {name_option(split): self._find_files(split) for split in splits}
         by_source = find_source_files(self.sources)
         refuse_shared_files(files | {f"data.sources.{name}.files": found for name, found in by_source.items()})

@@ -1,6 +1,7 @@
 """Formats examples of any data module for a terminal."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from lit_mlm.data.masked.module import BlocksDataModule
@@ -21,17 +22,17 @@ def describe_examples(
 
     Args:
         data: set up for the stage of the split; a custom kind needs a method of this name with the other arguments.
-        split: train, val or test.
+        split: train, val or test; its sets are described one after the other.
         indices: indices of the texts, in any order.
         num_examples: instead of `indices`, the number of texts from the start; 3 by default.
         num_blocks: blocks to show per document; 2 by default.
     """
-    options = (split, indices, num_examples, num_blocks)
+    options = (indices, num_examples, num_blocks)
     if isinstance(data, BlocksDataModule):
-        return describe_documents(data, *options)
+        return chain.from_iterable(describe_documents(data, name, *options) for name in data.list_sets(split))
     if isinstance(data, TaggedDataModule):
-        return describe_sentences(data, *options)
+        return chain.from_iterable(describe_sentences(data, name, *options) for name in data.list_sets(split))
     if not hasattr(data, "describe_examples"):
         raise InputError(f"show needs a method describe_examples, but {type(data).__name__} has none")
-    lines: Iterator[str] = data.describe_examples(*options)
+    lines: Iterator[str] = data.describe_examples(split, *options)
     return lines

@@ -45,7 +45,7 @@ def count_texts(
     has_entities: bool,
     truncation: int | None,
     scheme: Scheme | None = None,
-) -> dict[str, float | int | str]:
+) -> dict[str, int]:
     """Counts sentences, words and entities, and those that truncation would lose.
 
     A word is lost if its first token is truncated, an entity if any of its words is.
@@ -59,7 +59,7 @@ def count_texts(
     """
     num_words = [len(sentence.words) for sentence in sentences]
     kept = [count_words(sentence, truncation) for sentence in encoded]
-    counts: dict[str, float | int | str] = {"num_sentences": len(sentences), "num_words": sum(num_words)}
+    counts = {"num_sentences": len(sentences), "num_words": sum(num_words)}
     counts["num_words_lost_by_truncation"] = sum(num_words) - sum(kept)
     if has_entities:
         ends = [[span.end for span in find_spans(sentence.tags, scheme)] for sentence in sentences]

@@ -113,7 +113,7 @@ class TaggedDataModule(TextDataModule):
         self.examples: dict[str, TaggedDataset] = {}
         self.packed: PackedExamples | None = None
         self._read: dict[str, list[TaggedSentence]] = {}
-        self._counts: dict[str, Metadata] = {}
+        self._counts: dict[str, dict[str, int]] = {}
         self._hashes: dict[str, str] = {}
 
     @abstractmethod
@@ -179,9 +179,14 @@ class TaggedDataModule(TextDataModule):
             return self.load_examples(self.packed, len(self.packed), self.train_seed)
         return self.make_loader(self.examples["train"], self.make_sampler("train", is_training=True))
 
-    def load_split(self, split: str) -> DataLoader[Any]:
-        """Evaluation batches, each with all windows of its sentences."""
-        return self.make_loader(self.examples[split], self.make_sampler(split))
+    def load_split(self, split: str) -> Any:
+        """Evaluation batches, each with all windows of its sentences; a list of loaders for several sets."""
+        loaders = [self.make_loader(self.examples[name], self.make_sampler(name)) for name in self.list_sets(split)]
+        return loaders if len(loaders) > 1 else loaders[0]
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Batches of `predict_split`, whose sets are read as one."""
+        return self.make_loader(self.examples[self.predict_split], self.make_sampler(self.predict_split))
 
     def make_sampler(self, split: str, is_training: bool = False) -> LengthSampler:
         """The batch sampler of a split."""
@@ -255,11 +260,15 @@ class TaggedDataModule(TextDataModule):
         return ", ".join(parts)
 
     def describe_split(self, split: str) -> Metadata:
-        """Returns metadata of a split for its results: counts as in `count_texts`, windows and padding."""
-        return self._counts[split] | {
-            "data_fingerprint": self._fingerprint([split]),
-            "num_windows": len(self.examples[split]),
-            "padding_fraction": self.make_sampler(split).padding_fraction,
+        """Returns metadata of a split or set for its results: counts as in `count_texts`, windows and padding."""
+        names = self.list_sets(split)
+        found = [self.examples[name] for name in names]
+        num_cells = sum(self.make_sampler(name).num_cells for name in names)
+        return {
+            **{key: sum(self._counts[name][key] for name in names) for key in self._counts[names[0]]},
+            "data_fingerprint": self._fingerprint(names),
+            "num_windows": sum(map(len, found)),
+            "padding_fraction": 1 - sum(int(examples.lengths.sum()) for examples in found) / num_cells,
         }
 
     def load(self, stage: str) -> None:
@@ -322,7 +331,9 @@ class TaggedDataModule(TextDataModule):
         options = context, word_labels, inside
         examples = TaggedDataset.build(self.tokenizer, encoded, found.size, found.stride, *options)
         is_known = all(sentence.document is not None for sentence in sentences)
-        return replace(examples, documents=number_documents(sentences)) if is_known else examples
+        split, _, name = split.partition("/")
+        first = [*self.eval_sets.get(split, ()), ""].index(name) << 32  # documents of two sets have different numbers
+        return replace(examples, documents=first + number_documents(sentences)) if is_known else examples
 
     def _fingerprint(self, splits: Collection[str]) -> str:
         found = self.windowing
