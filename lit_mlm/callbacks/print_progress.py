@@ -1,7 +1,6 @@
 """Prints what is run and its results."""
 
 import shlex
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from lightning.pytorch import Callback, Trainer
@@ -53,7 +52,7 @@ class PrintProgress(Callback):
             val = _format_metrics(pl_module, "val") + _format_sets(trainer, "val")
             _say(trainer, f"{place}: train loss {train_loss}; val {val}")
 
-    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Prints where the results are, and the next command."""
         folder = get_run_folder(trainer)
         if not trainer.is_global_zero or not (folder / "hf").is_dir():
@@ -85,8 +84,7 @@ class PrintProgress(Callback):
         if prefix and prefix in pl_module.results:
             path = find_metrics_path(trainer)
             _say(trainer, f"{prefix}: {_format_metrics(pl_module, prefix)}")
-            names, results = get_eval_sets(trainer.datamodule, prefix), pl_module.results[prefix]
-            for line in [*_tabulate_sets(names, results, pl_module.headline), *pl_module.describe_results(results)]:
+            for line in [*_tabulate_sets(trainer, prefix), *pl_module.describe_results(pl_module.results[prefix])]:
                 _say(trainer, line)
             _say(trainer, f"metrics: {path}")
 
@@ -122,15 +120,14 @@ def _format_sets(trainer: Any, prefix: str) -> str:
     return f"; {column} of {', '.join(found)}" if found else ""
 
 
-def _tabulate_sets(names: Sequence[str], metrics: dict[str, Any], headline: Sequence[str]) -> list[str]:
-    """Formats a table with a row of metrics for each set."""
-    columns = [column for column in headline if any(f"{name}/{column}" in metrics for name in names)]
-
-    def get_cell(key: str) -> str:
-        return _format(metrics[key]) if key in metrics else ""
-
-    rows = [[name, *(get_cell(f"{name}/{column}") for column in columns)] for name in names]
-    return format_table([["set", *columns], *rows], "<" + ">" * len(columns)) if names else []
+def _tabulate_sets(trainer: Any, split: str) -> list[str]:
+    """Formats a table with a row of metrics for each set; empty without sets."""
+    names, metrics = get_eval_sets(trainer.datamodule, split), trainer.lightning_module.results[split]
+    columns = [name for name in trainer.lightning_module.headline if name in metrics]
+    keys = [[f"{name}/{column}" for column in columns] for name in names]
+    rows = [[_format(metrics[key]) if key in metrics else "" for key in row] for row in keys]
+    table = [["set", *columns], *([name, *row] for name, row in zip(names, rows, strict=True))]
+    return format_table(table, "<" + ">" * len(columns)) if names else []
 
 
 def _format(value: float | None) -> str:
