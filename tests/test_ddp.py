@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification
 
 from lit_mlm.runs.checkpoints import read_checkpoint
-from tests.conftest import NO_DROPOUT, imdb_args
+from tests.conftest import NO_DROPOUT, imdb_args, read_reviews
 from tests.ranks import name_rank, run_ranks
 from tests.tagging_processes import VALIDATIONS
 
@@ -52,6 +52,26 @@ def test_figures_are_the_same_on_one_two_and_three_processes(
             assert figures[num][f"{split}/{name}"] == pytest.approx(figures[1][f"{split}/{name}"], rel=1e-6)
         for name in ("num_scored_tokens", "top1_accuracy", "top5_accuracy", "mask_fingerprint", "num_blocks"):
             assert figures[num][f"{split}/{name}"] == figures[1][f"{split}/{name}"]
+
+
+def test_named_sets_are_the_same_on_one_and_two_processes(base_args: list[str], tmp_path: Path) -> None:
+    """Of the set of one batch a rank scores nothing."""
+    for name, size in (("train", 2), ("one", 1), ("two", 12)):
+        (tmp_path / f"{name}.txt").write_text("\n".join(read_reviews("test")[:size]))
+    model = base_args[base_args.index("--model.model") + 1]
+    files = f"{{one: {tmp_path}/one.txt, two: {tmp_path}/two.txt}}"
+    data = ("--data.train_files", "train.txt", "--data.val_files", files, "--data.num_mask_draws", 2)
+    options = ("--data.block_size", 32, "--data.batch_size", 7, "--data.cache_dir", tmp_path, "--model.model", model)
+    figures = {}
+    for num in (1, 2):
+        ddp = ("--config", "overlays/ddp.yaml", "--trainer.devices", num, "--run_dir", tmp_path / f"{num}")
+        args = ["validate", "--config", "text.yaml", "--config", "overlays/cpu.yaml", *data, *options, *ddp]
+        run_ranks(tmp_path, args, [name_rank(rank, num) for rank in range(num)])
+        figures[num] = json.loads((tmp_path / f"{num}" / "metrics.json").read_text())
+    names = [f"val/{part}{name}" for part in ("", "one/", "two/") for name in ("perplexity", "perplexity_low", "loss")]
+    assert [figures[2][name] for name in names] == pytest.approx([figures[1][name] for name in names], rel=1e-6)
+    for name in ("val/num_scored_tokens", "val/one/num_scored_tokens", "val/two/num_scored_tokens"):
+        assert figures[2][name] == figures[1][name] > 0
 
 
 def test_ranks_times_accumulation_give_the_same_weights(base_args: list[str], tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """What every task shares: the net's life, exact gradients, checkpoints."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.plugins.precision import MixedPrecision
 from transformers import AutoModelForMaskedLM
 
@@ -16,6 +18,7 @@ from lit_mlm.modules.base import LOSS_UNIT
 from lit_mlm.nets.pretrained import count_parameters
 from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 from tests.conftest import FIXTURES, TINY_BERT, imdb_args
+from tests.ranks import FORKS
 
 
 @pytest.fixture
@@ -369,3 +372,56 @@ def test_runs_are_repeatable(tiny_bert: str, cache_dir: str, run_cli: Callable[.
     one, two = (read_checkpoint(folder / name / "checkpoints" / "last.ckpt") for name in ("one", "two"))
     for name, weight in one["state_dict"].items():
         assert torch.equal(weight, two["state_dict"][name])
+
+
+def take_step(step: str, module: MaskedLM, data: IMDBDataModule, folder: Path, trainer: Any = None) -> Any:
+    """Calls a method of a Trainer, by default of a new one; returns the Trainer."""
+    seed_everything(3)
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    trainer = trainer or Trainer(accelerator="cpu", max_epochs=1, default_root_dir=folder, **quiet)
+    getattr(trainer, step)(module, data)
+    return trainer
+
+
+def take_step_alone(step: str, start: str, data_options: dict[str, Any], folder: Path) -> None:
+    """Takes a step in a process of its own, from a pretrained model or a checkpoint, and leaves its results."""
+    module = MaskedLM.load_from_checkpoint(start) if start.endswith(".ckpt") else MaskedLM(start, lr=3e-3)
+    take_step(step, module, IMDBDataModule(**data_options), folder)
+    (folder / "results.json").write_text(json.dumps(module.results))
+
+
+def test_calls_in_one_process_give_the_results_of_separate_processes(
+    tiny_bert: str, cache_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training, test and validation, a second training of the same objects, and one of new objects."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")  # is restored after the test
+    options: dict[str, Any] = {"data_dir": str(FIXTURES / "aclImdb"), "block_size": 32, "cache_dir": cache_dir}
+    checkpoint = str(tmp_path / "first.ckpt")
+    calls = {"first": ("fit", tiny_bert), "test": ("test", checkpoint), "val": ("validate", checkpoint)}
+    calls |= {"second": ("fit", checkpoint)}
+
+    module, data, found = MaskedLM(tiny_bert, lr=3e-3), IMDBDataModule(**options), {}
+    trainer = take_step("fit", module, data, tmp_path)
+    found["first"] = dict(module.results)
+    trainer.save_checkpoint(checkpoint)
+    take_step("test", module, data, tmp_path, trainer)
+    found["test"] = {"test": module.results["test"]}
+    take_step("validate", module, data, tmp_path)
+    found["val"] = {"val": module.results["val"]}
+    take_step("fit", module, data, tmp_path)
+    found["second"] = {split: module.results[split] for split in ("val", "train")}
+    module = MaskedLM(tiny_bert, lr=3e-3)
+    take_step("fit", module, IMDBDataModule(**options), tmp_path)
+
+    assert module.results == found["first"]
+    assert found["val"]["val"] == found["first"]["val"]
+    assert found["second"]["val"]["loss"] < found["first"]["val"]["loss"]
+    for name, call in calls.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        process = FORKS.Process(target=take_step_alone, args=(*call, options, folder))
+        process.start()
+        process.join(120)
+        assert process.exitcode == 0
+        alone = json.loads((folder / "results.json").read_text())
+        assert {split: alone[split] for split in found[name]} == found[name]

@@ -10,6 +10,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 from datasets import List as ListFeature
 
+from lit_mlm import TokenClassification
 from lit_mlm.data.sets.conll import FILES, HUB_ID, HUB_SPLITS, CoNLLDataModule
 from lit_mlm.data.tagged import sentences as sentences_file
 from lit_mlm.data.tagged.sentences import TaggedSentence
@@ -330,6 +331,42 @@ def test_files_by_option(make_data: Any, tmp_path: Path) -> None:
             load(**options)
     with pytest.raises(InputError, match=r"no test sentences: give data\.test_files"):
         load("test", **files)
+
+
+def test_each_set_has_the_metrics_of_that_set_alone(news_tagger: str, cache_dir: str, make_trainer: Any) -> None:
+    """And all together those of a list of their files, whose documents are as many."""
+    files = {"news": f"{IOB2}/valid.txt", "more": [f"{IOB2}/test.txt"]}
+    module = TokenClassification(news_tagger)
+
+    def score(val_files: Any) -> dict[str, Any]:
+        data = CoNLLDataModule(val_files=val_files, window=24, context_tokens=8, cache_dir=cache_dir)
+        make_trainer().validate(module, data, verbose=False)
+        return {name: value for name, value in module.results["val"].items() if not name.endswith("data_fingerprint")}
+
+    metrics, pooled = score(files), score([f"{IOB2}/valid.txt", f"{IOB2}/test.txt"])
+    alone = {name: score(found) for name, found in files.items()}
+    assert {name: value for name, value in metrics.items() if name.startswith(("news/", "more/"))} == {
+        f"{name}/{key}": value for name, found in alone.items() for key, value in found.items()
+    }
+    assert 0.2 < metrics["news/f1"] < 1
+    assert metrics["f1_interval_unit"] == "document"
+    of_batches = ("loss", "padding_fraction")  # a sum in another order; and of other batches
+    assert metrics["loss"] == pytest.approx(pooled["loss"], rel=1e-6)
+    assert {name: metrics[name] for name in pooled if name not in of_batches} == {
+        name: value for name, value in pooled.items() if name not in of_batches
+    }
+
+
+def test_sets_are_predicted_as_one(cache_dir: str) -> None:
+    files: dict[str, Any] = {"b": f"{IOB2}/test.txt", "a": f"{IOB2}/valid.txt"}
+    data = CoNLLDataModule(train_files=f"{IOB2}/train.txt", val_files=files, vocab_size=200, cache_dir=cache_dir)
+    data.predict_split = "val"
+    data.setup("predict")
+    assert {int(i) for batch in data.predict_dataloader() for i in batch["sentences"]} == set(
+        range(len(data.predicted_words))
+    )
+    expected = [sentence.words for name in ("test", "val") for sentence in load(name, data_dir=IOB2)]
+    assert data.predicted_words == expected
 
 
 def test_validation_sentences_are_held_out(make_data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
