@@ -416,12 +416,15 @@ def test_calls_in_one_process_give_the_results_of_separate_processes(
     assert module.results == found["first"]
     assert found["val"]["val"] == found["first"]["val"]
     assert found["second"]["val"]["loss"] < found["first"]["val"]["loss"]
-    for name, call in calls.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        process = FORKS.Process(target=take_step_alone, args=(*call, options, folder))
+    processes = {
+        name: FORKS.Process(target=take_step_alone, args=(*call, options, tmp_path / name))
+        for name, call in calls.items()
+    }
+    for name, process in processes.items():
+        (tmp_path / name).mkdir()
         process.start()
+    for name, process in processes.items():
         process.join(120)
         assert process.exitcode == 0
-        alone = json.loads((folder / "results.json").read_text())
+        alone = json.loads((tmp_path / name / "results.json").read_text())
         assert {split: alone[split] for split in found[name]} == found[name]
