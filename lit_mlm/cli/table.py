@@ -16,6 +16,7 @@ OTHER_COMMANDS = {
     "tag": ("lit_mlm.cli.tag", "tag the words of texts or of a column file"),
     "embed": ("lit_mlm.cli.embed", "write the vectors of texts, words or spans"),
     "demo": ("lit_mlm.cli.demo", "serve a page on this machine that fills masks or tags words"),
+    "export": ("lit_mlm.cli.export", "write a checkpoint of a run as a folder to share"),
     "repeat": ("lit_mlm.cli.repeat", "train a model once for each of several seeds"),
 }
 
