@@ -1,13 +1,22 @@
 """`python -m lit_mlm export`: writes a checkpoint of a run as a folder to share."""
 
+import re
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from lit_mlm.cli.inputs import check_folder
 from lit_mlm.cli.plain import CommandParser, print_result
 from lit_mlm.errors import InputError
+from lit_mlm.inference.agreement import Agreement
 from lit_mlm.inference.export import export_checkpoint
 from lit_mlm.runs.atomic import check_replaceable
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def make_parser() -> CommandParser:
@@ -15,23 +24,37 @@ def make_parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m lit_mlm export", description="Write a checkpoint of a run as a folder to share."
     )
-    parser.add_argument("--run_dir", required=True, help="folder of the run")
-    parser.add_argument("--out", required=True, help="folder to write")
-    parser.add_argument("--checkpoint", default="best", help="best (default), last, or the path of a checkpoint")
+    add = parser.add_argument
+    add("--run_dir", required=True, help="folder of the run")
+    add("--out", required=True, help="folder to write")
+    add("--checkpoint", default="best", help="best, last, or the path of a checkpoint; default best")
+    add("--dtype", type=parse_dtype, choices=DTYPES, help="of the weights; default float32")
+    add("--max_shard_size", type=parse_size, metavar="SIZE", help="of a file of weights, such as 200MB")
+    add("--overwrite", action="store_true", help="replace --out, if it is an earlier export")
     return parser
 
 
 def main(args: Sequence[str]) -> None:
     """Runs the command with the arguments after its name."""
     options = make_parser().parse_args(args)
-    checkpoint = find_checkpoint(Path(options.run_dir), options.checkpoint)
-    out = Path(options.out)
-    check_folder("--out", options.out)
-    check_replaceable(out)
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"--out {out} is not empty; give another folder")
-    export_checkpoint(checkpoint, out)
-    print_result(f"model: {out}")
+    checkpoint, out = find_checkpoint(Path(options.run_dir), options.checkpoint), Path(options.out)
+    check_out(out, options.overwrite)
+    chosen = {"dtype": DTYPES[options.dtype or "float32"], "max_shard_size": options.max_shard_size}
+    agreement = export_checkpoint(checkpoint, out, **{name: value for name, value in chosen.items() if value})
+    print_result(f"checked: loads with the weights of {checkpoint}; {describe(agreement)}")
+    print_result(f"model:   {out} ({options.dtype or 'float32'}, {describe_size(out)})")
+
+
+def parse_dtype(name: str) -> str:
+    """Returns the long name of a dtype."""
+    return SHORT_DTYPES.get(name, name)
+
+
+def parse_size(text: str) -> str:
+    """Checks the size of a file."""
+    if not re.fullmatch(r"[1-9]\d*[KMG]B", text):
+        raise ArgumentTypeError(f"it must be a number with KB, MB or GB, such as 200MB, got {text!r}")
+    return text
 
 
 def find_checkpoint(run_dir: Path, name: str) -> Path:
@@ -44,3 +67,32 @@ def find_checkpoint(run_dir: Path, name: str) -> Path:
         others = ", ".join(sorted(other.name for other in folder.glob("*.ckpt")))
         raise InputError(f"--checkpoint: there is no {path}; {folder} has {others or 'no checkpoints'}")
     return path
+
+
+def check_out(out: Path, is_replaced: bool) -> None:
+    """Refuses a folder that can't be written, or that holds something but an earlier export."""
+    check_folder("--out", str(out))
+    check_replaceable(out)
+    if not out.exists() or not any(out.iterdir()):
+        return
+    card = out / "README.md"
+    is_export = (out / "config.json").is_file() and card.is_file() and "lit-mlm" in card.read_text("utf-8", "replace")
+    if not is_export or any(path.is_dir() for path in out.iterdir()):
+        raise InputError(f"--out {out} holds something that export didn't write: give another folder")
+    if not is_replaced:
+        raise InputError(f"--out {out} holds an earlier export: add --overwrite to replace it, or give another folder")
+
+
+def describe(agreement: Agreement) -> str:
+    """Says what was run and how far the logits differ."""
+    lengths = ", ".join(map(str, agreement.lengths))
+    return (
+        f"logits of random sequences of {lengths} tokens differ by at most {agreement.difference:.2g} "
+        f"(largest logit {agreement.size:.3g})"
+    )
+
+
+def describe_size(folder: Path) -> str:
+    """Says how many files of weights a folder has, and their size."""
+    sizes = [path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".onnx", ".data")]
+    return f"{len(sizes)} file{'s' if len(sizes) > 1 else ''} of {sum(sizes) / 1e6:,.1f} MB"

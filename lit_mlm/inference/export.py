@@ -1,10 +1,17 @@
 """Exports a checkpoint as a folder that `transformers` loads."""
 
+import copy
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import torch
 import transformers
+from transformers import PreTrainedModel
 
+from lit_mlm.inference.agreement import Agreement, require_reload
 from lit_mlm.inference.card import write_model_card
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.loading import quiet
@@ -12,23 +19,61 @@ from lit_mlm.runs.atomic import atomic_folder
 from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 
 
-def export_checkpoint(checkpoint_path: str | Path, folder: Path) -> None:
-    """Writes net, tokenizer and model card of a checkpoint, and replaces `folder` once they are complete."""
+def export_checkpoint(checkpoint_path: str | Path, folder: Path, **options: Any) -> Agreement:
+    """Writes net, tokenizer and model card of a checkpoint, and replaces `folder` once they are complete and checked.
+
+    Args:
+        checkpoint_path: of the checkpoint.
+        folder: to write.
+        options: of `write_weights`.
+    """
+    with exporting(checkpoint_path, folder) as (net, auto_class, unfinished):
+        return write_weights(net, auto_class, unfinished, **options)
+
+
+@contextmanager
+def exporting(checkpoint_path: str | Path, folder: Path) -> Iterator[tuple[PreTrainedModel, Any, Path]]:
+    """Yields a checkpoint's net, its Auto class, and a folder with tokenizer and card that at the end replaces `folder`.
+
+    Args:
+        checkpoint_path: of the checkpoint.
+        folder: to write.
+    """
     checkpoint = read_checkpoint(checkpoint_path)
-    record = checkpoint[RECORD]
-    net = pretrained.build_net(getattr(transformers, record["auto_class"]), pretrained.restore_config(record["config"]))
-    state = checkpoint["state_dict"]
-    weights = {name.removeprefix("net."): weight for name, weight in state.items() if name.startswith("net.")}
-    net.load_state_dict(weights)
+    record, state = checkpoint[RECORD], checkpoint["state_dict"]
+    auto_class = getattr(transformers, record["auto_class"])
+    net = pretrained.build_net(auto_class, pretrained.restore_config(record["config"]))
+    net.load_state_dict({name.removeprefix("net."): state[name] for name in state if name.startswith("net.")})
     with atomic_folder(folder) as unfinished:
-        with quiet():
-            net.save_pretrained(unfinished)
         if record["tokenizer"]:
             tokenizer = pretrained.unpack_tokenizer(record["tokenizer"])
             # A newly trained tokenizer has no limit, and pipelines need one to truncate.
             tokenizer.model_max_length = min(tokenizer.model_max_length, pretrained.get_max_length(net) or sys.maxsize)
             tokenizer.save_pretrained(unfinished)
+        yield net, auto_class, unfinished
         card = unfinished / "README.md"
         card.write_text(write_model_card(record, checkpoint), encoding="utf-8")
         for path in unfinished.glob("*.safetensors*"):
             path.chmod(card.stat().st_mode)  # safetensors makes them private
+
+
+def write_weights(
+    net: PreTrainedModel,
+    auto_class: Any,
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    max_shard_size: str = "50GB",
+) -> Agreement:
+    """Writes a net as safetensors with its config, and checks that they load as the same net.
+
+    Args:
+        net: the checkpoint's, in float32.
+        auto_class: the `transformers` class that loads it.
+        folder: to write to.
+        dtype: of the written weights.
+        max_shard_size: of a file, such as ``200MB``.
+    """
+    rounded = net if dtype == torch.float32 else copy.deepcopy(net).to(dtype)
+    with quiet():
+        rounded.save_pretrained(folder, max_shard_size=max_shard_size)
+    return require_reload(auto_class, folder, net, dtype)

@@ -3,11 +3,6 @@
 Shapes: T tokens of a row.
 """
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -15,6 +10,7 @@ from transformers import PreTrainedModel
 from lit_mlm.errors import InputError
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.packing import run_net
+from lit_mlm.nets.trial import draw_tokens, undisturbed
 from lit_mlm.upstream import get_attention
 
 TOLERANCE = 5e-5
@@ -52,7 +48,7 @@ def require_isolation(net: PreTrainedModel) -> float:
             f"data.pack_length can't be used with {net_name}: only {' and '.join(IMPLEMENTATIONS)} take the mask that "
             "keeps sequences apart; set model.attn_implementation sdpa, or leave data.pack_length out"
         )
-    with _undisturbed(net):
+    with undisturbed(net):
         try:
             difference = _measure_difference(net, *_draw_rows(net))
         except Exception as error:  # the net's own code may raise anything
@@ -69,10 +65,7 @@ def require_isolation(net: PreTrainedModel) -> float:
 
 
 def _draw_rows(net: PreTrainedModel) -> tuple[Tensor, Tensor]:
-    """Returns segments and ids of two rows, shape (2, T) each; one sequence exceeds the reach of a sliding window.
-
-    Special ids are left out, as padding ids would shift RoBERTa's positions.
-    """
+    """Returns segments and ids of two rows, shape (2, T) each; one sequence exceeds the reach of a sliding window."""
     config = net.config.get_text_config()
     width = WIDTH + 2 * (getattr(config, "sliding_window", None) or 0)
     width = min(width, pretrained.get_max_length(net) or width)
@@ -80,12 +73,7 @@ def _draw_rows(net: PreTrainedModel) -> tuple[Tensor, Tensor]:
     lengths = [[part, width - 6 * part, 3 * part], [6 * part, 1, 4 * part]]
     rows = [[number for number, size in enumerate(sizes, 1) for _ in range(size)] for sizes in lengths]
     segments = torch.tensor([row + [0] * (width - len(row)) for row in rows], device="cpu")
-    special = {value for name, value in config.to_dict().items() if name.endswith("_token_id")}
-    num_ids = len(net.get_input_embeddings().weight)  # type: ignore[arg-type]
-    ordinary = torch.tensor([i for i in range(num_ids) if i not in special], device="cpu")
-    generator = torch.Generator(device="cpu").manual_seed(0)
-    drawn = torch.randint(len(ordinary), segments.shape, generator=generator, device="cpu")
-    return segments.to(net.device), ordinary[drawn].to(net.device)
+    return segments.to(net.device), draw_tokens(net, segments.shape).to(net.device)
 
 
 def _measure_difference(net: PreTrainedModel, segments: Tensor, ids: Tensor) -> float:
@@ -101,26 +89,3 @@ def _measure_difference(net: PreTrainedModel, segments: Tensor, ids: Tensor) -> 
             difference = torch.maximum(difference, (row_logits[: len(is_own)][is_own] - logits).abs().max())
             size = torch.maximum(size, logits.abs().max())
     return float(difference / size)
-
-
-@contextmanager
-def _undisturbed(net: PreTrainedModel) -> Iterator[None]:
-    """Runs a net in eval mode, float32 and without gradients, and restores all global state."""
-    modes = {module: module.training for module in net.modules()}
-    precision, dtype = torch.get_float32_matmul_precision(), torch.get_default_dtype()
-    torch.set_float32_matmul_precision("highest")  # lower precision would hide bugs in noise
-    torch.set_default_dtype(torch.float32)  # may be another one under "bf16-true"
-    net.eval()
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        devices = [net.device] if net.device.type == "cuda" else []
-        no_autocast = torch.autocast(net.device.type, enabled=False)
-        with torch.random.fork_rng(devices), torch.no_grad(), no_autocast:
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002 (some nets seed it)
-        for module, mode in modes.items():
-            module.training = mode
-        torch.set_float32_matmul_precision(precision)
-        torch.set_default_dtype(dtype)
