@@ -7,7 +7,8 @@ Packages are imported late, as every command imports this file.
 import logging
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from functools import wraps
 from pathlib import Path
@@ -24,6 +25,8 @@ Otherwise a resumed run may end with other weights on some CPUs (Intel oneMKL De
 Reproducible Results").
 """
 
+TREE_WARNING = r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*"
+
 FALSE_ALARMS = (
     r".*does not have many workers.*",  # masking is vectorised, so workers pay off on fast devices only
     r".*is smaller than the logging interval.*",  # short runs are fine
@@ -31,7 +34,7 @@ FALSE_ALARMS = (
     r".*exists and is not empty.*",  # a resumed run continues in its folder
     r".*your dataloader is not resumable.*",  # the samplers make it resumable
     r".*-wrapped module .* returned a view tensor.*",  # logits are never changed in place
-    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning's own use of torch, see FAULTS
+    TREE_WARNING,  # Lightning's own use of torch, see FAULTS
 )
 """Warnings of Lightning and torch that do not apply here, as regular expressions."""
 
@@ -226,6 +229,20 @@ def multiply_in_place(tensors: list[Any], factor: Any) -> None:
     import torch
 
     torch._foreach_mul_(tensors, factor)
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Silences what torch's ONNX exporter says about its own parts: missing torchvision, its use of torch's trees."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", TREE_WARNING)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 # torchmetrics

@@ -4,17 +4,22 @@ import re
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from lit_mlm.cli.inputs import check_folder
 from lit_mlm.cli.plain import CommandParser, print_result
 from lit_mlm.errors import InputError
 from lit_mlm.inference.agreement import Agreement
-from lit_mlm.inference.export import export_checkpoint
+from lit_mlm.inference.export import exporting, write_weights
+from lit_mlm.inference.onnx import FLOAT_FILE, quantise, require_packages, write_onnx
 from lit_mlm.runs.atomic import check_replaceable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+FORMATS = ("safetensors", "onnx", "onnx-int8")
 
 SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -22,13 +27,16 @@ SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
     parser = CommandParser(
-        prog="python -m lit_mlm export", description="Write a checkpoint of a run as a folder to share."
+        prog="python -m lit_mlm export",
+        description="Write a checkpoint of a run as a folder to share. "
+        "--format onnx-int8 takes the options of validate too.",
     )
     add = parser.add_argument
     add("--run_dir", required=True, help="folder of the run")
     add("--out", required=True, help="folder to write")
     add("--checkpoint", default="best", help="best, last, or the path of a checkpoint; default best")
     add("--dtype", type=parse_dtype, choices=DTYPES, help="of the weights; default float32")
+    add("--format", choices=FORMATS, default="safetensors", help="default safetensors")
     add("--max_shard_size", type=parse_size, metavar="SIZE", help="of a file of weights, such as 200MB")
     add("--overwrite", action="store_true", help="replace --out, if it is an earlier export")
     return parser
@@ -36,13 +44,44 @@ def make_parser() -> CommandParser:
 
 def main(args: Sequence[str]) -> None:
     """Runs the command with the arguments after its name."""
-    options = make_parser().parse_args(args)
-    checkpoint, out = find_checkpoint(Path(options.run_dir), options.checkpoint), Path(options.out)
+    options, rest = make_parser().parse_known_args(args)
+    run_dir, out = Path(options.run_dir), Path(options.out)
+    check_options(options, args)
+    checkpoint = find_checkpoint(run_dir, options.checkpoint)
     check_out(out, options.overwrite)
-    chosen = {"dtype": DTYPES[options.dtype or "float32"], "max_shard_size": options.max_shard_size}
-    agreement = export_checkpoint(checkpoint, out, **{name: value for name, value in chosen.items() if value})
-    print_result(f"checked: loads with the weights of {checkpoint}; {describe(agreement)}")
-    print_result(f"model:   {out} ({options.dtype or 'float32'}, {describe_size(out)})")
+    with exporting(checkpoint, out) as (net, auto_class, folder):
+        if options.format == "safetensors":
+            dtype, shard_size = DTYPES[options.dtype or "float32"], options.max_shard_size or "50GB"
+            print_agreement(write_weights(net, auto_class, folder, dtype, shard_size))
+        elif options.format == "onnx":
+            print_agreement(write_onnx(net, folder))
+        else:
+            from lit_mlm.cli.cost import print_cost  # slow to import
+
+            print_cost(run_dir, checkpoint, rest, lambda: write_int8(net, folder))
+    print_result(f"model:   {out} ({describe_size(out)})")
+
+
+def check_options(options: Any, args: Sequence[str]) -> None:
+    """Refuses options that have no effect, and a format whose packages are missing."""
+    if options.format != "onnx-int8":
+        make_parser().parse_intermixed_args(args)  # refuses unknown ones; those of validate are for int8
+    if options.format == "safetensors":
+        return
+    for name in ("dtype", "max_shard_size"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} {getattr(options, name)} has no effect on --format {options.format}")
+    require_packages()
+
+
+def write_int8(net: PreTrainedModel, folder: Path) -> Path:
+    """Writes the int8 model and returns its path; prints how it was checked and its size."""
+    print_agreement(write_onnx(net, folder))
+    size = sum(path.stat().st_size for path in folder.glob(f"{FLOAT_FILE}*"))
+    path = quantise(folder)
+    int8_size = sum(found.stat().st_size for found in folder.glob(f"{path.name}*"))
+    print_result(f"int8:    {int8_size / 1e6:,.1f} MB in place of {size / 1e6:,.1f} MB")
+    return path
 
 
 def parse_dtype(name: str) -> str:
@@ -83,12 +122,12 @@ def check_out(out: Path, is_replaced: bool) -> None:
         raise InputError(f"--out {out} holds an earlier export: add --overwrite to replace it, or give another folder")
 
 
-def describe(agreement: Agreement) -> str:
-    """Says what was run and how far the logits differ."""
+def print_agreement(agreement: Agreement) -> None:
+    """Prints what was run and how far the logits differ."""
     lengths = ", ".join(map(str, agreement.lengths))
-    return (
-        f"logits of random sequences of {lengths} tokens differ by at most {agreement.difference:.2g} "
-        f"(largest logit {agreement.size:.3g})"
+    print_result(
+        f"checked: its logits of random sequences of {lengths} tokens differ from the checkpoint's by at most "
+        f"{agreement.difference:.2g} (largest logit {agreement.size:.3g})"
     )
 
 

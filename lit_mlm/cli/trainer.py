@@ -4,7 +4,7 @@ import inspect
 import os
 import sys
 from argparse import SUPPRESS
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -240,12 +240,12 @@ class TrainerCLI(LightningCLI):
                 )
 
 
-def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
+def run(args: Sequence[str], cli_class: Callable[..., TrainerCLI] = TrainerCLI) -> None:
     """Runs a command that takes the Trainer's options.
 
     Args:
         args: the command line, the command first.
-        cli_class: the CLI of the command.
+        cli_class: makes the CLI of the command.
     """
     import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
     os.environ.setdefault(JSONARGPARSE_WARNINGS, "off")
@@ -261,7 +261,7 @@ def run(args: Sequence[str], cli_class: type[TrainerCLI] = TrainerCLI) -> None:
             release_folders()
 
 
-def build_cli(args: Sequence[str], cli_class: type[TrainerCLI]) -> None:
+def build_cli(args: Sequence[str], cli_class: Callable[..., TrainerCLI]) -> None:
     """Builds the CLI, which runs the command; `show` and its like parse as `fit`."""
     commands = TRAINER_COMMANDS | SHOW_COMMANDS
     subcommand = args[0] if args[0] in TRAINER_COMMANDS else "fit"

@@ -33,7 +33,7 @@ def export_checkpoint(checkpoint_path: str | Path, folder: Path, **options: Any)
 
 @contextmanager
 def exporting(checkpoint_path: str | Path, folder: Path) -> Iterator[tuple[PreTrainedModel, Any, Path]]:
-    """Yields a checkpoint's net, its Auto class, and a folder with tokenizer and card that at the end replaces `folder`.
+    """Yields a checkpoint's net, its Auto class and a folder with its tokenizer and card, which then replaces `folder`.
 
     Args:
         checkpoint_path: of the checkpoint.
