@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.cli import LightningCLI
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.cli.configs import RUN_CONFIG, find_config
@@ -44,12 +44,16 @@ class CostCLI(TrainerCLI):
         """Scores both, and prints a table."""
         self.datamodule.pack_length = None  # ONNX models take no packed rows; the metrics are the same
         super().validate(**options)
-        before, session = self.model.results["val"], open_session(self._write())
+        before, path = self.model.results["val"], self._write()
+        session = open_session(path)
         # The net stays what it is for all that ask for its config or embeddings; only its logits are the other's.
         self.model.net.forward = lambda **batch: ModelOutput(logits=session(batch))
         self.trainer.validate(self.model, self.datamodule, verbose=False)
+        rows = compare(before, self.model.results["val"], self.model.headline)
         print_result(f"scored:  {self._describe_split()}")
-        print_result("\n".join(compare(before, self.model.results["val"], self.model.headline)))
+        print_result("\n".join(format_table(rows, "<>>")))
+        with (path.parent / "README.md").open("a", encoding="utf-8") as card:
+            card.write(describe(path.name, self._describe_split(), rows))
 
     def _describe_split(self) -> str:
         """Says how much of the validation split was scored."""
@@ -75,7 +79,19 @@ def print_cost(run_dir: Path, checkpoint: Path, args: Sequence[str], write: Call
     run(["validate", *own, *plain, *args], partial(CostCLI, write=write))
 
 
-def compare(before: dict[str, Any], after: dict[str, Any], names: Sequence[str]) -> list[str]:
-    """Formats the metrics of both as a table."""
+def compare(before: dict[str, Any], after: dict[str, Any], names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Returns a table of the metrics of both, a head row first."""
     rows = [(name, f"{before[name]:.6g}", f"{after[name]:.6g}") for name in names if name in before]
-    return format_table([("", "float32", "int8"), *rows], "<>>")
+    return [("", "float32", "int8"), *rows]
+
+
+def describe(name: str, split: str, rows: Sequence[tuple[str, str, str]]) -> str:
+    """Describes an int8 model in Markdown, for the model card.
+
+    Args:
+        name: of its file.
+        split: that was scored, in words.
+        rows: from `compare`.
+    """
+    head, *others = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([f"\nThe weights of `{name}` have 8 bits. On {split}:\n", head, "|---|---|---|", *others, ""])

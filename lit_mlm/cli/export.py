@@ -45,9 +45,10 @@ def make_parser() -> CommandParser:
 def main(args: Sequence[str]) -> None:
     """Runs the command with the arguments after its name."""
     options, rest = make_parser().parse_known_args(args)
-    run_dir, out = Path(options.run_dir), Path(options.out)
     check_options(options, args)
+    run_dir, out = Path(options.run_dir), Path(options.out)
     checkpoint = find_checkpoint(run_dir, options.checkpoint)
+    check_folder("--out", options.out)
     check_out(out, options.overwrite)
     with exporting(checkpoint, out) as (net, auto_class, folder):
         if options.format == "safetensors":
@@ -110,7 +111,6 @@ def find_checkpoint(run_dir: Path, name: str) -> Path:
 
 def check_out(out: Path, is_replaced: bool) -> None:
     """Refuses a folder that can't be written, or that holds something but an earlier export."""
-    check_folder("--out", str(out))
     check_replaceable(out)
     if not out.exists() or not any(out.iterdir()):
         return

@@ -50,9 +50,9 @@ def exporting(checkpoint_path: str | Path, folder: Path) -> Iterator[tuple[PreTr
             # A newly trained tokenizer has no limit, and pipelines need one to truncate.
             tokenizer.model_max_length = min(tokenizer.model_max_length, pretrained.get_max_length(net) or sys.maxsize)
             tokenizer.save_pretrained(unfinished)
-        yield net, auto_class, unfinished
         card = unfinished / "README.md"
         card.write_text(write_model_card(record, checkpoint), encoding="utf-8")
+        yield net, auto_class, unfinished
         for path in unfinished.glob("*.safetensors*"):
             path.chmod(card.stat().st_mode)  # safetensors makes them private
 
@@ -73,7 +73,8 @@ def write_weights(
         dtype: of the written weights.
         max_shard_size: of a file, such as ``200MB``.
     """
-    rounded = net if dtype == torch.float32 else copy.deepcopy(net).to(dtype)
+    rounded: Any = net if dtype == torch.float32 else copy.deepcopy(net)
+    rounded.to(dtype)
     with quiet():
         rounded.save_pretrained(folder, max_shard_size=max_shard_size)
     return require_reload(auto_class, folder, net, dtype)

@@ -94,8 +94,8 @@ def open_session(path: Path) -> Callable[[dict[str, Tensor]], Tensor]:
 def quantise(folder: Path) -> Path:
     """Replaces ``model.onnx`` by ``model_quantized.onnx`` with 8-bit weights, and returns its path.
 
-    Weights have a scale per output channel and activations one per batch. Weights are unsigned, as the products of signed
-    ones with activations overflow on CPUs without VNNI (ONNX Runtime, "Quantize ONNX models", data type selection).
+    Weights have a scale per output channel, activations one per batch. Weights are unsigned: with signed ones products
+    overflow on CPUs without VNNI (ONNX Runtime, "Quantize ONNX models", data type selection).
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process

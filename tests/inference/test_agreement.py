@@ -1,7 +1,5 @@
 """The logits of a net and of what was exported from it."""
 
-from typing import Any
-
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
@@ -14,7 +12,7 @@ from tests.nets.architectures import TINY
 def build(model_type: str) -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net: Any = AutoModelForMaskedLM.from_config(AutoConfig.for_model(model_type, **TINY[model_type]))
+        net: PreTrainedModel = AutoModelForMaskedLM.from_config(AutoConfig.for_model(model_type, **TINY[model_type]))
     return net
 
 
@@ -36,7 +34,9 @@ def test_the_largest_difference_is_of_tokens_not_of_padding() -> None:
 @pytest.mark.parametrize(("model_type", "lengths"), [("funnel", [7, 512]), ("perceiver", [1, 7, 16])])
 def test_lengths_are_those_that_the_net_takes(model_type: str, lengths: list[int]) -> None:
     net = build(model_type)
-    assert measure_agreement(net, lambda batch: net(**batch)[0]) == (lengths, 0, pytest.approx(40, abs=60))
+    agreement = measure_agreement(net, lambda batch: net(**batch)[0])
+    assert (agreement.lengths, agreement.difference) == (lengths, 0)
+    assert agreement.size > 0
 
 
 @pytest.mark.parametrize("difference", [1.1 * 16 * 2**-7, float("nan"), float("inf")])

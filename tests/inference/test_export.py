@@ -13,6 +13,7 @@ from transformers import AutoModelForTokenClassification
 
 from lit_mlm.errors import InputError
 from lit_mlm.inference import export
+from lit_mlm.inference.agreement import require_reload
 from lit_mlm.inference.export import export_checkpoint
 from lit_mlm.nets import pretrained
 
@@ -83,8 +84,6 @@ def test_damage_between_writing_and_checking_is_found(
     damage: Callable[[dict[str, torch.Tensor]], None],
     name: str,
 ) -> None:
-    check = export.require_reload
-
     def check_damaged(auto_class: Any, folder: Path, *args: Any) -> Any:
         path = folder / "model.safetensors"
         with safe_open(path, "pt") as file:
@@ -92,7 +91,7 @@ def test_damage_between_writing_and_checking_is_found(
         weights = {key: weight.clone() for key, weight in load_file(path).items()}
         damage(weights)
         save_file(weights, path, metadata)
-        return check(auto_class, folder, *args)
+        return require_reload(auto_class, folder, *args)
 
     monkeypatch.setattr(export, "require_reload", check_damaged)
     with pytest.raises(InputError, match=f"not those of the checkpoint, so none are kept: {name}$"):
@@ -103,13 +102,11 @@ def test_damage_between_writing_and_checking_is_found(
 def test_a_config_that_loads_as_another_net_is_found(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = export.require_reload
-
     def check_changed(auto_class: Any, folder: Path, *args: Any) -> Any:
         path = folder / "config.json"
         path.write_text(path.read_text().replace('"hidden_act": "gelu"', '"hidden_act": "gelu_new"'))
         assert pretrained.load_config(str(folder)).hidden_act == "gelu_new"
-        return check(auto_class, folder, *args)
+        return require_reload(auto_class, folder, *args)
 
     monkeypatch.setattr(export, "require_reload", check_changed)
     with pytest.raises(InputError, match=r"logits of the exported net differ .* of float32"):
