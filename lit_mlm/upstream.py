@@ -26,6 +26,7 @@ Reproducible Results").
 """
 
 TREE_WARNING = r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*"
+"""What torch warns of in its own code and in Lightning's."""
 
 FALSE_ALARMS = (
     r".*does not have many workers.*",  # masking is vectorised, so workers pay off on fast devices only
