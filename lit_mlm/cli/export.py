@@ -2,7 +2,7 @@
 
 import re
 from argparse import ArgumentTypeError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,13 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def main(args: Sequence[str]) -> None:
-    """Runs the command with the arguments after its name."""
+def main(args: Sequence[str], print_cost: Callable[..., None]) -> None:
+    """Runs the command.
+
+    Args:
+        args: the command line after ``export``.
+        print_cost: as in `lit_mlm.cli.cost`.
+    """
     options, rest = make_parser().parse_known_args(args)
     check_options(options, args)
     run_dir, out = Path(options.run_dir), Path(options.out)
@@ -57,8 +62,6 @@ def main(args: Sequence[str]) -> None:
         elif options.format == "onnx":
             print_agreement(write_onnx(net, folder))
         else:
-            from lit_mlm.cli.cost import print_cost  # slow to import
-
             print_cost(run_dir, checkpoint, rest, lambda: write_int8(net, folder))
     print_result(f"model:   {out} ({describe_size(out)})")
 

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from lit_mlm import __version__
 from lit_mlm.cli.configs import find_configs
@@ -38,6 +39,10 @@ def run_command(args: Sequence[str]) -> None:
         print_result(format_help())
     elif args[0] == "--version":
         print_result(f"lit-mlm {__version__}")
+    elif args[0] == "export":
+        from lit_mlm.cli.export import main as export
+
+        export(args[1:], score_int8)
     elif args[0] in OTHER_COMMANDS:
         if args[0] == "repeat":
             find_configs(args)  # fails before the first run starts
@@ -54,3 +59,10 @@ def run_command(args: Sequence[str]) -> None:
     else:
         commands = [*TRAINER_COMMANDS, *SHOW_COMMANDS, *OTHER_COMMANDS]
         raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")
+
+
+def score_int8(*args: Any) -> None:
+    """Calls `lit_mlm.cli.cost.print_cost`, which parses as ``validate`` and is slow to import."""
+    from lit_mlm.cli.cost import print_cost
+
+    print_cost(*args)
