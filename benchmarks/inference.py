@@ -13,7 +13,8 @@ import importlib.util
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ class Comparison(NamedTuple):
 
     task: str
     peer: str
-    theirs: dict[int, Run]
+    theirs: Mapping[int, Run]
     ours: Run
     agrees: Callable[[Any, Any], bool]
 
@@ -72,7 +73,7 @@ def compare_fill(folder: str, texts: list[str], batch_sizes: list[int]) -> Compa
         pairs = zip(found, ours, strict=True)
         return all(abs(a[0]["score"] - b[0][0]["score"]) < 1e-5 for a, b in pairs)
 
-    runs = {size: lambda size=size: theirs(masked, batch_size=size) for size in batch_sizes}
+    runs = {size: partial(theirs, masked, batch_size=size) for size in batch_sizes}
     return Comparison("fill", "pipeline", runs, lambda: fill_masks(net, tokenizer, masked), agrees)
 
 
@@ -84,7 +85,7 @@ def compare_tag(folder: str, texts: list[str], batch_sizes: list[int]) -> Compar
     def agrees(found: Any, ours: Any) -> bool:
         return len(found) == len(ours)  # words and groups differ by design
 
-    runs = {size: lambda size=size: theirs(texts, batch_size=size) for size in batch_sizes}
+    runs = {size: partial(theirs, texts, batch_size=size) for size in batch_sizes}
     return Comparison("tag", "pipeline", runs, lambda: tag_texts(net, tokenizer, texts), agrees)
 
 
@@ -106,7 +107,7 @@ def compare_score(folder: str, texts: list[str], batch_sizes: list[int]) -> Comp
     def agrees(found: list[float], ours: Any) -> bool:
         return all(abs(a - b.score) < 1e-3 * abs(a) + 1e-3 for a, b in zip(found, ours, strict=True))
 
-    runs = {size: lambda size=size: run(size) for size in batch_sizes}
+    runs = {size: partial(run, size) for size in batch_sizes}
     return Comparison("score", "minicons", runs, lambda: score_texts(net, tokenizer, texts), agrees)
 
 

@@ -60,8 +60,9 @@ class TokenModel(Protocol):
     def num_steps(self) -> int:
         """Optimizer steps that the net was trained for."""
 
-    headline: tuple[str, ...]
-    """Names of metrics, which no evaluation set may have; optional."""
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Names of metrics, which no evaluation set may have; optional."""
 
 
 class TextSource(Protocol):

@@ -97,9 +97,8 @@ def make_server(demo: Demo, port: int = 0) -> ThreadingHTTPServer:
                 return 400, {"error": 'the body must be {"text": "..."}'}
 
         def _is_local(self) -> bool:
-            return self.headers.get("Host") in (
-                f"{host}:{self.server.server_port}" for host in ("127.0.0.1", "localhost")
-            )
+            host, _, port = self.headers.get("Host", "").partition(":")
+            return host in ("127.0.0.1", "localhost") and port == str(self.server.server_address[1])
 
         def _answer(self, status: int, content: dict[str, Any]) -> None:
             self._send(status, "application/json", json.dumps(content).encode())
