@@ -49,3 +49,27 @@ def estimate_f1_interval(units: IntArray, confidence: float = 0.95) -> tuple[flo
     margin = math.sqrt(weight * share * (1 - share) + weight**2 / 4) / (1 + weight)
     low, high = max(middle - margin, 0.0), min(middle + margin, 1.0)
     return 2 * low / (1 + low), 2 * high / (1 + high)
+
+
+def format_estimate(value: float | None, low: float | None = None, high: float | None = None) -> tuple[str, str]:
+    """Formats a metric and its interval with two digits of the interval's half-width, or else four in all.
+
+    >>> format_estimate(0.83641, 0.82411, 0.84802), format_estimate(93.8712)
+    (('0.836', '0.824 to 0.848'), ('93.87', ''))
+
+    Args:
+        value: None, as in JSON, where it is infinite or NaN.
+        low: lower end of the interval, if there is one.
+        high: its upper end.
+    """
+    if value is None or not math.isfinite(value):
+        return "not finite", ""
+    if low is None or high is None or not math.isfinite(high - low) or high <= low:
+        return f"{value:,.{_count_decimals(value, 4)}f}", ""
+    decimals = _count_decimals((high - low) / 2, 2)
+    return f"{value:,.{decimals}f}", f"{low:,.{decimals}f} to {high:,.{decimals}f}"
+
+
+def _count_decimals(value: float, digits: int) -> int:
+    """The decimals that show a number of significant digits."""
+    return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0

@@ -1,10 +1,12 @@
 """Intervals cover the truth as often as they say, by simulation."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from lit_mlm.metrics.intervals import estimate_f1_interval
+from lit_mlm.metrics.intervals import estimate_f1_interval, format_estimate
 from lit_mlm.text.arrays import IntArray
 
 
@@ -84,3 +86,27 @@ def test_order_and_empty_units_do_not_matter() -> None:
     assert estimate_f1_interval(np.concatenate([units, np.zeros((50, 3), dtype=np.int64)])) == (low, high)
     narrow = estimate_f1_interval(units, confidence=0.5)
     assert low < narrow[0] < narrow[1] < high
+
+
+@pytest.mark.parametrize(
+    ("estimate", "expected"),
+    [
+        ((0.83641, 0.82411, 0.84802), ("0.836", "0.824 to 0.848")),
+        ((93.8712, 93.2, 94.6), ("93.87", "93.20 to 94.60")),
+        ((4275.94, 3100.0, 5900.0), ("4,276", "3,100 to 5,900")),
+        ((0.9, 0.1, 1.0), ("0.90", "0.10 to 1.00")),
+        ((4275.94,), ("4,276", "")),
+        ((0.0002224,), ("0.0002224", "")),
+        ((-1.23456,), ("-1.235", "")),
+        ((0.0,), ("0", "")),
+        ((1.0, 1.0, 1.0), ("1.000", "")),
+        ((2.0, None, 3.0), ("2.000", "")),
+        ((2.0, 1.0, math.inf), ("2.000", "")),
+        ((None,), ("not finite", "")),
+        ((math.nan,), ("not finite", "")),
+    ],
+)
+def test_estimates_have_the_digits_that_their_intervals_allow(
+    estimate: tuple[float | None, ...], expected: tuple[str, str]
+) -> None:
+    assert format_estimate(*estimate) == expected

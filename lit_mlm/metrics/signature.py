@@ -1,0 +1,50 @@
+"""What decides a metric, as one line beside it.
+
+After sacreBLEU (Post 2018, "A call for clarity in reporting BLEU scores", WMT).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+PACKAGES = ("lit-mlm", "torch", "transformers")
+
+WINDOW_OPTIONS = ("window", "stride", "context_tokens", "scheme", "decoding")
+"""Options of a tagger that decide which words are found; see `lit_mlm.batch.TaggedSource.tagging_options`."""
+
+
+def make_signature(
+    split: str, metadata: Mapping[str, Any], versions: Mapping[str, Any], tagging: Mapping[str, Any] | None = None
+) -> str:
+    """Returns the signature of the metrics of a split; parts that are unknown are missing.
+
+    >>> metadata = {"data_fingerprint": "3f" * 32, "block_policy": "concatenate", "block_size": 128}
+    >>> make_signature("val", metadata, {"torch": "2.13.0"})
+    'data:3f3f3f3f3f3f|policy:concatenate-128|split:val|versions:torch-2.13.0'
+
+    Args:
+        split: such as ``val``.
+        metadata: of the split, as in its metrics.
+        versions: of packages by name.
+        tagging: options of a tagger.
+    """
+    tagging = {name: (tagging or {}).get(name) for name in WINDOW_OPTIONS}
+    windows = [f"{name}={value}" for name, value in tagging.items() if value is not None]
+    masks, draws = metadata.get("mask_fingerprint"), metadata.get("num_mask_draws", 1)
+    parts = {
+        "data": _shorten(metadata.get("data_fingerprint")),
+        "masks": masks and f"{metadata.get('eval_seed', '?')}/{_shorten(masks)}",
+        "draws": f"{draws}" if draws != 1 else None,
+        "masking": metadata.get("masking"),
+        "policy": "-".join(str(metadata[name]) for name in ("block_policy", "block_size") if name in metadata),
+        "windows": ",".join(windows),
+        "blocks": metadata.get("num_blocks"),
+        "tokens": metadata.get("num_scored_tokens"),
+        "words": metadata.get("num_words"),
+        "split": split,
+        "versions": ",".join(f"{name.replace('-', '_')}-{versions[name]}" for name in PACKAGES if versions.get(name)),
+    }
+    return "|".join(f"{name}:{str(value).replace('|', '/')}" for name, value in parts.items() if value)
+
+
+def _shorten(fingerprint: Any) -> str | None:
+    return None if fingerprint is None else str(fingerprint)[:12]
