@@ -102,6 +102,10 @@ class TextSource(Protocol):
     pack_length: int | None
     """Tokens of packed rows; None if sequences are not packed."""
 
+    provenance: Sequence[Any]
+    """`lit_mlm.data.reading.provenance.Provenance` of each corpus of the training text, for the model card; optional.
+    """
+
     order_options: dict[str, Any]
     """What defines the order of training beside texts, seed and global batch."""
 

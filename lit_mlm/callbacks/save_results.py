@@ -47,7 +47,7 @@ class SaveResults(Callback):
         there = read_json(folder / "metrics.json")
         if (there.get("step"), there.get("data_fingerprint")) == (content["step"], content["data_fingerprint"]):
             content |= {key: value for key, value in there.items() if key.startswith("test/")}
-        export_checkpoint(path, folder / "hf")
+        export_checkpoint(path, folder / "hf", content)
         write_json(folder / "metrics.json", content)
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -82,11 +82,13 @@ def find_metrics_path(trainer: Trainer) -> Path:
 
 def _describe(trainer: Any) -> dict[str, Any]:
     """Returns the data fingerprint and the package versions."""
+    return {"data_fingerprint": getattr(trainer.datamodule, "fingerprint", None), "versions": list_versions()}
+
+
+def list_versions() -> dict[str, str | None]:
+    """Returns the versions of Python and packages, and how matrix products round."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "data_fingerprint": getattr(trainer.datamodule, "fingerprint", None),
-        "versions": {"python": platform.python_version()} | versions | {ROUNDING: os.environ.get(ROUNDING)},
-    }
+    return {"python": platform.python_version()} | versions | {ROUNDING: os.environ.get(ROUNDING)}
 
 
 def _flatten(results: dict[str, dict[str, Any]], *prefixes: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from lit_mlm.callbacks.clean_up_failed_run import CleanUpFailedRun
 from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.print_progress import PrintProgress
+from lit_mlm.callbacks.record_training import RecordTraining
 from lit_mlm.callbacks.report_finders import ReportFinders
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_config import SaveConfig
@@ -212,7 +213,7 @@ class TrainerCLI(LightningCLI):
             added.append(SavePredictions())
         if options.enable_checkpointing is not False:
             saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
-            added = [SaveResults(), saver, *added]
+            added = [RecordTraining(), SaveResults(), saver, *added]
         added.append(self._save_config)
         own = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         for callback in own:

@@ -22,6 +22,7 @@ from lit_mlm.data.batches import (
     wait_for_second_signal,
 )
 from lit_mlm.data.reading.files import BadRecordError
+from lit_mlm.data.reading.provenance import Provenance
 from lit_mlm.data.tokens.tokenizer import TokenizerOptions
 from lit_mlm.data.tokens.training import Algorithm
 from lit_mlm.errors import InputError
@@ -139,6 +140,11 @@ class TextDataModule(LightningDataModule, ABC):
     def describe(self) -> str:
         """Describes the data in the first line of a run."""
         return type(self).__name__
+
+    @property
+    def provenance(self) -> list[Provenance]:
+        """The corpora of the training text, for the model card."""
+        return [Provenance(type(self).__name__.removesuffix("DataModule"))]
 
     @abstractmethod
     def train_dataloader(self) -> DataLoader[Any]:

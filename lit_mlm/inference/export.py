@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,32 +12,38 @@ import transformers
 from transformers import PreTrainedModel
 
 from lit_mlm.inference.agreement import Agreement, require_reload
-from lit_mlm.inference.card import write_model_card
+from lit_mlm.inference.card.save import CARD, save_card
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.loading import quiet
 from lit_mlm.runs.atomic import atomic_folder
 from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
 
 
-def export_checkpoint(checkpoint_path: str | Path, folder: Path, **options: Any) -> Agreement:
+def export_checkpoint(
+    checkpoint_path: str | Path, folder: Path, metrics: Mapping[str, Any] | None = None, **options: Any
+) -> Agreement:
     """Writes net, tokenizer and model card of a checkpoint, and replaces `folder` once they are complete and checked.
 
     Args:
         checkpoint_path: of the checkpoint.
         folder: to write.
+        metrics: of the checkpoint, as in ``metrics.json``; by default those of its run.
         options: of `write_weights`.
     """
-    with exporting(checkpoint_path, folder) as (net, auto_class, unfinished):
+    with exporting(checkpoint_path, folder, metrics) as (net, auto_class, unfinished):
         return write_weights(net, auto_class, unfinished, **options)
 
 
 @contextmanager
-def exporting(checkpoint_path: str | Path, folder: Path) -> Iterator[tuple[PreTrainedModel, Any, Path]]:
+def exporting(
+    checkpoint_path: str | Path, folder: Path, metrics: Mapping[str, Any] | None = None
+) -> Iterator[tuple[PreTrainedModel, Any, Path]]:
     """Yields a checkpoint's net, its Auto class and a folder with its tokenizer and card, which then replaces `folder`.
 
     Args:
         checkpoint_path: of the checkpoint.
         folder: to write.
+        metrics: as in `export_checkpoint`.
     """
     checkpoint = read_checkpoint(checkpoint_path)
     record, state = checkpoint[RECORD], checkpoint["state_dict"]
@@ -45,16 +51,16 @@ def exporting(checkpoint_path: str | Path, folder: Path) -> Iterator[tuple[PreTr
     net = pretrained.build_net(auto_class, pretrained.restore_config(record["config"]))
     net.load_state_dict({name.removeprefix("net."): state[name] for name in state if name.startswith("net.")})
     with atomic_folder(folder) as unfinished:
+        tokenizer = None
         if record["tokenizer"]:
             tokenizer = pretrained.unpack_tokenizer(record["tokenizer"])
             # A newly trained tokenizer has no limit, and pipelines need one to truncate.
             tokenizer.model_max_length = min(tokenizer.model_max_length, pretrained.get_max_length(net) or sys.maxsize)
             tokenizer.save_pretrained(unfinished)
-        card = unfinished / "README.md"
-        card.write_text(write_model_card(record, checkpoint), encoding="utf-8")
+        save_card(Path(checkpoint_path), checkpoint, net, tokenizer, unfinished, metrics)
         yield net, auto_class, unfinished
         for path in unfinished.glob("*.safetensors*"):
-            path.chmod(card.stat().st_mode)  # safetensors makes them private
+            path.chmod((unfinished / CARD).stat().st_mode)  # safetensors makes them private
 
 
 def write_weights(

@@ -30,7 +30,7 @@ def test_what_a_kill_left_is_gone(checkpoint: Path, tmp_path: Path, monkeypatch:
         raise SystemExit(137)
 
     folder = tmp_path / "hf"
-    monkeypatch.setattr(export, "write_model_card", die)
+    monkeypatch.setattr(export, "save_card", die)
     monkeypatch.setattr("shutil.rmtree", lambda *args, **options: None)  # which a killed process has no time for
     with pytest.raises(SystemExit):
         export_checkpoint(checkpoint, folder)

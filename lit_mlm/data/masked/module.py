@@ -325,6 +325,7 @@ class BlocksDataModule(TextDataModule):
             **self._words.get_metrics(self.samples.get_source(split)),
             "data_fingerprint": self._fingerprint(names),
             "mask_fingerprint": self._fingerprint_masks(names),
+            "eval_seed": self.masks.eval_seed,
             "masking": str(self.masks.strategy),
             "block_size": self.cutter.block_size,
             "block_policy": self.blocks.block_policy,

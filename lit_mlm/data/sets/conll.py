@@ -9,6 +9,7 @@ from typing import Any, Literal, NoReturn
 
 from lit_mlm.data.reading.files import COMPRESSIONS, OnBad, check_encoding, find_files, get_kind
 from lit_mlm.data.reading.named_sets import EvalFiles, find_sets, get_files, list_patterns, name_option
+from lit_mlm.data.reading.provenance import Provenance, describe_dataset
 from lit_mlm.data.reading.sources import refuse_shared_files
 from lit_mlm.data.tagged.columns import read_columns
 from lit_mlm.data.tagged.layouts import ColumnOptions
@@ -20,6 +21,19 @@ from lit_mlm.options import Count, Rate, Seed, refuse_without
 from lit_mlm.text.tagging.schemes import Scheme
 
 HUB_ID = "lhoestq/conll2003"
+CONLL = Provenance(
+    "CoNLL-2003",
+    HUB_ID,
+    languages=("en",),
+    citation=(
+        'Tjong Kim Sang and De Meulder 2003, "Introduction to the CoNLL-2003 shared task: Language-independent named '
+        'entity recognition", CoNLL'
+    ),
+    probes=(
+        "EU rejects German call to boycott British lamb .",
+        "My name is Sylvain and I work at Hugging Face in Brooklyn .",
+    ),
+)
 
 FILES = {
     "train": ("eng.train", "train.txt", "train.jsonl"),
@@ -125,6 +139,13 @@ class CoNLLDataModule(TaggedDataModule):
         self.hub = dataset or HUB_ID, dataset_revision, subset
         self.words_column, self.tags_column, self.encoding = words_column, tags_column, encoding
         self.val_fraction, self.split_seed = val_fraction, split_seed
+
+    @property
+    def provenance(self) -> list[Provenance]:
+        """The data set, or local files."""
+        if self.data_dir is not None or self.files:
+            return [Provenance("local files", num_files=len(self._find_files("train")))]
+        return [describe_dataset(*self.hub, known=[CONLL])]
 
     def load_sentences(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
         """Reads the sentences of splits."""

@@ -12,11 +12,19 @@ from datasets import Dataset
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.files import COMPRESSIONS, BadRecordError, OnBad, find_place, map_records
+from lit_mlm.data.reading.provenance import Provenance, describe_dataset, describe_layout
 from lit_mlm.data.reading.readers import PlacedText, Row, is_whole, read_rows
 from lit_mlm.errors import InputError
 from lit_mlm.options import Part, Range
 
 HUB_ID = "dany0407/eli5_category"
+ELI5 = Provenance(
+    "ELI5-Category",
+    HUB_ID,
+    languages=("en",),
+    citation='Fan et al. 2019, "ELI5: Long form question answering", ACL',
+    probes=("The Milky Way is a [MASK] galaxy.", "Your body needs [MASK] to make energy.", "The [MASK] is very hot."),
+)
 SUFFIXES = tuple(f"{kind}{compression}" for kind in (".json", ".jsonl") for compression in ("", *COMPRESSIONS))
 
 
@@ -59,6 +67,13 @@ class ELI5DataModule(BlocksDataModule):
             self._refuse_same_split(train_split)
         self.data_dir, self.num_examples = data_dir, num_examples
         self.train_split, self.test_split = train_split, test_split
+
+    @property
+    def provenance(self) -> list[Provenance]:
+        """The data set, or local files."""
+        if self.data_dir is not None:
+            return [describe_layout(ELI5)]
+        return [describe_dataset(self.corpus.dataset or HUB_ID, self.corpus.dataset_revision, known=[ELI5])]
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads the answers of splits."""

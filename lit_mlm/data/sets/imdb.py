@@ -12,11 +12,20 @@ from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.documents import TEXT
 from lit_mlm.data.reading.files import COMPRESSIONS, OnBad, find_place, map_records, refuse
+from lit_mlm.data.reading.provenance import Provenance, describe_dataset, describe_layout
 from lit_mlm.data.reading.readers import get_text, read_texts
 from lit_mlm.errors import InputError
 
 HUB_ID = "stanfordnlp/imdb"
 HUB_REVISION = "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
+IMDB = Provenance(
+    "IMDB film reviews",
+    HUB_ID,
+    HUB_REVISION,
+    languages=("en",),
+    citation='Maas et al. 2011, "Learning word vectors for sentiment analysis", ACL',
+    probes=("This is a great [MASK].", "I have never seen such a [MASK] film.", "The [MASK] was brilliant."),
+)
 
 FOLDERS = {
     "train": ("train/neg", "train/pos"),
@@ -59,6 +68,13 @@ class IMDBDataModule(BlocksDataModule):
         self.corpus = Corpus(self.cache_dir, dataset, dataset_revision, encoding, skip_bad)
         self.corpus.exclude("data_dir", data_dir)
         self.data_dir, self.train_splits = data_dir, train_splits
+
+    @property
+    def provenance(self) -> list[Provenance]:
+        """The data set, or local files."""
+        if self.data_dir is not None:
+            return [describe_layout(IMDB)]
+        return [describe_dataset(self.corpus.dataset or HUB_ID, self.corpus.dataset_revision, known=[IMDB])]
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads the reviews of splits."""

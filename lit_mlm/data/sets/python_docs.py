@@ -1,5 +1,6 @@
 """The Python language reference: English prose without a download."""
 
+import platform
 from collections.abc import Collection
 from pydoc_data.topics import topics
 from typing import Any
@@ -8,7 +9,14 @@ from datasets import Dataset
 
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.documents import make_documents
+from lit_mlm.data.reading.provenance import Provenance
 from lit_mlm.options import Part
+
+PROBES = (
+    "New in [MASK] 3.8.",
+    "This method should return the [MASK] of the object.",
+    "The for statement is used to iterate over the [MASK] of a sequence.",
+)
 
 
 class PythonDocsDataModule(BlocksDataModule):
@@ -27,6 +35,12 @@ class PythonDocsDataModule(BlocksDataModule):
     def __init__(self, test_fraction: Part = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.test_fraction = test_fraction
+
+    @property
+    def provenance(self) -> list[Provenance]:
+        """The topics of the running Python."""
+        name = f"the help topics of Python {platform.python_version()} (its language reference)"
+        return [Provenance(name, licence="Python Software Foundation License", languages=("en",), probes=PROBES)]
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Splits the topics, sorted by name."""

@@ -14,6 +14,7 @@ from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.documents import join_sources
 from lit_mlm.data.reading.files import OnBad, map_records
 from lit_mlm.data.reading.named_sets import EvalFiles, find_sets, get_files, name_option
+from lit_mlm.data.reading.provenance import Provenance, describe_dataset
 from lit_mlm.data.reading.readers import get_text, read_texts
 from lit_mlm.data.reading.sources import (
     Source,
@@ -121,6 +122,19 @@ class TextFilesDataModule(BlocksDataModule):
         if streaming:
             self.stream = TrainingStream(self, self.streams, self.load_sources, skip_bad)
             self._check_streaming()
+
+    @property
+    def provenance(self) -> list[Provenance]:
+        """The sources of the training text."""
+        if not self.sources:
+            return [self._describe_provenance("local files", *self._describe_source("train"))]
+        files = find_source_files(self.sources)
+        return [self._describe_provenance(name, source, files[name]) for name, source in self.sources.items()]
+
+    def _describe_provenance(self, name: str, source: Source, files: Sequence[Path]) -> Provenance:
+        if source.dataset is None:
+            return Provenance(name, num_files=len(files))
+        return describe_dataset(source.dataset, self._complete(source)[0].dataset_revision, source.subset)
 
     def load_documents(self, splits: Collection[str]) -> dict[str, Dataset]:
         """Reads the documents of splits."""
