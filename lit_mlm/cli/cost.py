@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch.cli import LightningCLI
 from transformers.utils.generic import ModelOutput
 
+from lit_mlm.callbacks.record_training import RecordTraining
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.cli.configs import RUN_CONFIG, find_config
 from lit_mlm.cli.inputs import split_args
@@ -37,7 +38,8 @@ class CostCLI(TrainerCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Makes a Trainer that writes nothing."""
-        self.trainer_defaults["callbacks"] = [SaveCheckpoints()]  # saves in fit alone; Lightning misses it in the file
+        # Both act in fit alone; Lightning would miss them, as the checkpoint has their state.
+        self.trainer_defaults["callbacks"] = [RecordTraining(), SaveCheckpoints()]
         return LightningCLI.instantiate_trainer(self, **kwargs, logger=False, enable_progress_bar=False)
 
     def validate(self, **options: Any) -> None:
