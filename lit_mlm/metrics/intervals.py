@@ -6,9 +6,9 @@ Shapes: U units, which are documents or sentences.
 import math
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
-from lit_mlm.text.arrays import IntArray
+from lit_mlm.text.arrays import FloatArray, IntArray
 
 
 def estimate_f1_interval(units: IntArray, confidence: float = 0.95) -> tuple[float, float]:
@@ -44,11 +44,53 @@ def estimate_f1_interval(units: IntArray, confidence: float = 0.95) -> tuple[flo
     variance = float(counts @ (right - share * entities) ** 2) * num_units / max(num_units - 1, 1)
     design_effect = (variance + float(counts @ entities**2) / total) / (total * share * (1 - share) + 1)
     number, quantile = total / design_effect, float(stdtrit(max(num_units - 1, 1), (1 + confidence) / 2))
+    low, high = _find_wilson(share, number, quantile)
+    return 2 * low / (1 + low), 2 * high / (1 + high)
+
+
+def estimate_share_interval(num_right: int, number: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Returns Wilson's interval of a proportion of independent trials, such as an accuracy (Wilson 1927).
+
+    Args:
+        num_right: in [0, number].
+        number: of trials, at least 1.
+        confidence: probability that the interval contains the proportion, in (0, 1).
+
+    Examples:
+        >>> low, high = estimate_share_interval(90, 100)
+        >>> round(low, 3), round(high, 3)
+        (0.826, 0.945)
+    """
+    return _find_wilson(num_right / number, number, float(ndtri((1 + confidence) / 2)))
+
+
+def _find_wilson(share: float, number: float, quantile: float) -> tuple[float, float]:
+    """Returns the ends of Wilson's interval for a share among a number of trials."""
     weight = quantile**2 / number
     middle = (share + weight / 2) / (1 + weight)
     margin = math.sqrt(weight * share * (1 - share) + weight**2 / 4) / (1 + weight)
-    low, high = max(middle - margin, 0.0), min(middle + margin, 1.0)
-    return 2 * low / (1 + low), 2 * high / (1 + high)
+    return max(middle - margin, 0.0), min(middle + margin, 1.0)
+
+
+def estimate_ratio_interval(sums: FloatArray, sizes: FloatArray, confidence: float = 0.95) -> tuple[float, float]:
+    """Returns Student's interval of a ratio of sums, such as nats per token, for units that were drawn at random.
+
+    The variance of the ratio is linearised (Cochran 1977, "Sampling techniques", section 2.11).
+
+    Args:
+        sums: the numerator's share of each unit, shape (U,), at least two.
+        sizes: the denominator's, such as its tokens, shape (U,).
+        confidence: probability that the interval contains the ratio of the population of units, in (0, 1).
+
+    Examples:
+        >>> low, high = estimate_ratio_interval(np.array([20.0, 33.0, 41.0]), np.array([10.0, 15.0, 20.0]))
+        >>> round(low, 3), round(high, 3)
+        (1.882, 2.296)
+    """
+    ratio, quantile = float(sums.sum() / sizes.sum()), float(stdtrit(len(sums) - 1, (1 + confidence) / 2))
+    variance = float(((sums - ratio * sizes) ** 2).sum()) * len(sums) / (len(sums) - 1)
+    margin = quantile * math.sqrt(variance) / float(sizes.sum())
+    return ratio - margin, ratio + margin
 
 
 def format_estimate(value: float | None, low: float | None = None, high: float | None = None) -> tuple[str, str]:
