@@ -13,6 +13,7 @@ SHOW_COMMANDS = {
 }
 OTHER_COMMANDS = {
     "fill": ("lit_mlm.cli.fill", "fill the masks of texts"),
+    "score": ("lit_mlm.cli.score", "score texts or minimal pairs"),
     "tag": ("lit_mlm.cli.tag", "tag the words of texts or of a column file"),
     "embed": ("lit_mlm.cli.embed", "write the vectors of texts, words or spans"),
     "demo": ("lit_mlm.cli.demo", "serve a page on this machine that fills masks or tags words"),

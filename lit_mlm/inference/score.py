@@ -53,12 +53,14 @@ class ScoredText(NamedTuple):
         text: as given.
         log_probs: of the tokens in nats, shape (T,).
         offsets: start and end of each token in the text, in characters, shape (T, 2).
+        num_unknown: unknown tokens; the probability of one is that of any word that the tokenizer does not know.
         is_windowed: whether the text is longer than the net takes.
     """
 
     text: str
     log_probs: FloatArray
     offsets: IntArray
+    num_unknown: int
     is_windowed: bool
 
     @property
@@ -118,7 +120,8 @@ def iterate_scores(
     for text in waiting:
         num_tokens = len(text.ids)
         found = np.fromiter(islice(log_probs, num_tokens), np.float64, num_tokens)
-        yield ScoredText(text.text, found, text.offsets, size is not None and num_tokens > size)
+        num_unknown = int((text.ids == tokenizer.unk_token_id).sum())
+        yield ScoredText(text.text, found, text.offsets, num_unknown, size is not None and num_tokens > size)
 
 
 def measure_corpus(scored: Iterable[ScoredText]) -> dict[str, float | int]:
@@ -126,15 +129,17 @@ def measure_corpus(scored: Iterable[ScoredText]) -> dict[str, float | int]:
 
     ``pseudo_perplexity`` is exp(-score / tokens), of the sums over all texts (Salazar et al. 2020, section 2.3). It
     depends on the tokenizer, while ``score_per_word``, in nats, can be compared between tokenizers. ``_low`` and
-    ``_high`` are the ends of their 95 % intervals, for texts that were drawn at random. What is undefined is missing: of
-    no token, of no word, and the intervals of one text.
+    ``_high`` are the ends of their 95 % intervals, for texts that were drawn at random. What is undefined is missing:
+    of no token, of no word, and the intervals of one text.
     """
-    units = np.array([(text.score, text.num_tokens, text.num_words) for text in scored]).reshape(-1, 3)
-    scores, num_tokens, num_words = units[units[:, 1] > 0].T
+    rows = [(text.score, text.num_tokens, text.num_words, text.num_unknown) for text in scored]
+    units = np.array(rows, np.float64).reshape(-1, 4)
+    scores, num_tokens, num_words, num_unknown = units[units[:, 1] > 0].T
     metrics: dict[str, float | int] = {
         "num_texts": len(units),
         "num_tokens": int(num_tokens.sum()),
         "num_words": int(num_words.sum()),
+        "num_unknown": int(num_unknown.sum()),
         "score": float(scores.sum()),
     }
     if num_tokens.sum():
@@ -161,7 +166,8 @@ class _EncodedText(NamedTuple):
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str, method: Method) -> _EncodedText:
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # of the same length
+    encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     words = np.array([NO_WORD if word is None else word for word in encoded.word_ids()], np.int64)
     starts = np.arange(len(words))
     if method == "within_word_l2r":

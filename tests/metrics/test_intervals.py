@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from lit_mlm.metrics.intervals import estimate_f1_interval, format_estimate
+from lit_mlm.metrics.intervals import (
+    estimate_f1_interval,
+    estimate_ratio_interval,
+    estimate_share_interval,
+    format_estimate,
+)
+from lit_mlm.metrics.sums import estimate_interval
 from lit_mlm.text.arrays import IntArray
 
 
@@ -110,3 +116,25 @@ def test_estimates_have_the_digits_that_their_intervals_allow(
     estimate: tuple[float | None, ...], expected: tuple[str, str]
 ) -> None:
     assert format_estimate(*estimate) == expected
+
+
+def test_share_has_wilson_s_interval() -> None:
+    for right, number in ((0, 1), (3, 7), (950, 1000), (67_000, 67_000)):
+        expected = binomtest(right, number).proportion_ci(method="wilson")
+        assert estimate_share_interval(right, number) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("num_units", [20, 100, 1000])
+def test_coverage_of_a_ratio(num_units: int) -> None:
+    """Of nats per token, whose sentences have levels of their own."""
+    rng = np.random.default_rng(2)
+    sizes = rng.integers(3, 40, (800, num_units)).astype(float)
+    sums = sizes * rng.normal(2.5, 0.5, sizes.shape) + np.sqrt(sizes) * rng.normal(0, 1.5, sizes.shape)
+    intervals = np.array([estimate_ratio_interval(*units) for units in zip(sums, sizes, strict=True)])
+    assert 0.92 <= ((intervals[:, 0] < 2.5) & (intervals[:, 1] > 2.5)).mean() <= 0.97
+
+
+def test_ratio_of_equal_sizes_is_a_mean() -> None:
+    values = np.array([1.0, 2.5, 3.0, 7.0])
+    expected = [end / 4 for end in estimate_interval(values.tolist())]
+    assert estimate_ratio_interval(values, np.full(4, 4.0)) == pytest.approx(expected)
