@@ -28,6 +28,9 @@ _PUBLIC = {
     "embed_words": "lit_mlm.inference.embed",
     "load_encoder": "lit_mlm.inference.embed",
     "load_tagger": "lit_mlm.inference.tag",
+    "score_pairs": "lit_mlm.inference.pairs",
+    "score_texts": "lit_mlm.inference.score",
+    "summarise_scores": "lit_mlm.inference.score",
     "tag_texts": "lit_mlm.inference.tag",
     "tag_words": "lit_mlm.inference.tag",
 }
@@ -48,6 +51,9 @@ __all__ = [
     "fill_masks",
     "load_encoder",
     "load_tagger",
+    "score_pairs",
+    "score_texts",
+    "summarise_scores",
     "tag_texts",
     "tag_words",
 ]
@@ -61,6 +67,8 @@ if TYPE_CHECKING:
     from lit_mlm.inference.embed import embed_spans, embed_texts, embed_words, load_encoder
     from lit_mlm.inference.fill import fill_masks
     from lit_mlm.inference.fill_jointly import fill_jointly
+    from lit_mlm.inference.pairs import score_pairs
+    from lit_mlm.inference.score import score_texts, summarise_scores
     from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
     from lit_mlm.modules.masked_lm import MaskedLM
     from lit_mlm.modules.token_classification import TokenClassification

@@ -11,7 +11,7 @@ from lit_mlm.cli.texts import add_text_options, read_text, read_texts
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import load_masked_lm
 from lit_mlm.inference.pairs import Normalize, iterate_pairs
-from lit_mlm.inference.score import Method, ScoredText, iterate_scores, measure_corpus
+from lit_mlm.inference.score import Method, ScoredText, iterate_scores, summarise_scores
 from lit_mlm.runs.atomic import write_json
 from lit_mlm.text.tables import format_table
 
@@ -65,7 +65,7 @@ def main(args: Sequence[str]) -> None:
         rows = tabulate_accuracy(metrics)
     else:
         found = iterate_scores(net, tokenizer, texts, options.method)
-        metrics = measure_corpus(_print_each(found, as_json, options.tokens))
+        metrics = summarise_scores(_print_each(found, as_json, options.tokens))
         rows = tabulate(metrics)
     print_error("\n".join(format_table(rows, "<" + ">" * (len(rows[0]) - 2) + "<")))
     if options.summary:

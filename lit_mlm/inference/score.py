@@ -124,7 +124,7 @@ def iterate_scores(
         yield ScoredText(text.text, found, text.offsets, num_unknown, size is not None and num_tokens > size)
 
 
-def measure_corpus(scored: Iterable[ScoredText]) -> dict[str, float | int]:
+def summarise_scores(scored: Iterable[ScoredText]) -> dict[str, float | int]:
     """Returns the metrics of a corpus by name.
 
     ``pseudo_perplexity`` is exp(-score / tokens), of the sums over all texts (Salazar et al. 2020, section 2.3). It

@@ -85,7 +85,7 @@ def estimate_ratio_interval(sums: FloatArray, sizes: FloatArray, confidence: flo
     Examples:
         >>> low, high = estimate_ratio_interval(np.array([20.0, 33.0, 41.0]), np.array([10.0, 15.0, 20.0]))
         >>> round(low, 3), round(high, 3)
-        (1.882, 2.296)
+        (1.85, 2.328)
     """
     ratio, quantile = float(sums.sum() / sizes.sum()), float(stdtrit(len(sums) - 1, (1 + confidence) / 2))
     variance = float(((sums - ratio * sizes) ** 2).sum()) * len(sums) / (len(sums) - 1)

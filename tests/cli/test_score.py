@@ -10,7 +10,7 @@ import pytest
 from lit_mlm.cli.main import run_command
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import load_masked_lm
-from lit_mlm.inference.score import measure_corpus, score_texts
+from lit_mlm.inference.score import score_texts, summarise_scores
 
 TEXTS = ["The story was bright.", "", "It's a wonderful café!", "was dull " * 40]
 
@@ -45,7 +45,7 @@ def test_metrics_of_the_corpus_are_printed_and_written(
     summary = tmp_path / "summary.json"
     run_command(["score", "--model", tiny_bert, "--file", corpus, "--summary", str(summary)])
     written, printed = json.loads(summary.read_text()), capsys.readouterr()
-    assert written == pytest.approx(measure_corpus(score_texts(*load_masked_lm(tiny_bert), TEXTS)), rel=1e-6)
+    assert written == pytest.approx(summarise_scores(score_texts(*load_masked_lm(tiny_bert), TEXTS)), rel=1e-6)
     assert "tokens" not in json.loads(printed.out.splitlines()[0])
     for name in ("pseudo_perplexity", "score_per_word"):
         value, low, high = (f"{written[name + end]:,.4g}" for end in ("", "_low", "_high"))

@@ -13,7 +13,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.inference import masked_rows, score
 from lit_mlm.inference.fill import load_masked_lm
 from lit_mlm.inference.masked_rows import MaskedRow
-from lit_mlm.inference.score import Method, iterate_scores, make_rows, measure_corpus, score_texts
+from lit_mlm.inference.score import Method, iterate_scores, make_rows, score_texts, summarise_scores
 from lit_mlm.text.special_tokens import SpecialTokens
 
 TEXTS = [
@@ -149,7 +149,7 @@ def test_few_rows_and_logits_are_held_at_once(tiny_bert: str, monkeypatch: pytes
 def test_corpus_is_measured_by_sums(tiny_bert: str) -> None:
     net, tokenizer = load_masked_lm(tiny_bert)
     scored = score_texts(net, tokenizer, TEXTS)
-    metrics = measure_corpus(scored)
+    metrics = summarise_scores(scored)
     nats = [value for text in TEXTS for value in score_one_by_one(net, tokenizer, text, "within_word_l2r")]
     assert metrics["score"] == pytest.approx(math.fsum(nats), rel=1e-6)
     assert (metrics["num_texts"], metrics["num_tokens"], metrics["num_words"]) == (5, len(nats), 7 + 11 + 4 + 1)
@@ -158,16 +158,16 @@ def test_corpus_is_measured_by_sums(tiny_bert: str) -> None:
     assert metrics["score_per_word"] == pytest.approx(math.fsum(nats) / 23, rel=1e-6)
     for name in ("pseudo_perplexity", "score_per_word"):
         assert metrics[f"{name}_low"] < metrics[name] < metrics[f"{name}_high"]
-    assert measure_corpus(reversed(scored)) == pytest.approx(metrics, rel=1e-12)
+    assert summarise_scores(reversed(scored)) == pytest.approx(metrics, rel=1e-12)
 
 
 def test_what_is_undefined_is_missing(tiny_bert: str) -> None:
     empty, one = score_texts(*load_masked_lm(tiny_bert), ["", "a"])
     assert (empty.score, empty.num_tokens, empty.tokens, empty.num_words) == (0, 0, [], 0)
     nothing = {"num_texts": 1, "num_tokens": 0, "num_words": 0, "num_unknown": 0, "score": 0}
-    assert measure_corpus([empty]) == nothing
-    assert measure_corpus([]) == nothing | {"num_texts": 0}
-    assert set(measure_corpus([empty, one])) - set(nothing) == {"pseudo_perplexity", "score_per_word"}
+    assert summarise_scores([empty]) == nothing
+    assert summarise_scores([]) == nothing | {"num_texts": 0}
+    assert set(summarise_scores([empty, one])) - set(nothing) == {"pseudo_perplexity", "score_per_word"}
 
 
 def test_bad_input_is_refused(tiny_bert: str) -> None:
