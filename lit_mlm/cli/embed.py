@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from lit_mlm.cli.plain import CommandParser, print_result
+from lit_mlm.cli.plain import CommandParser, add_model_options, print_result
 from lit_mlm.cli.texts import add_text_options, batch_texts, read_text, read_texts
 from lit_mlm.errors import InputError
 from lit_mlm.inference.embed import Pooling, embed_spans, embed_texts, load_encoder
@@ -43,10 +43,7 @@ class Batch:
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
     parser = CommandParser(prog="python -m lit_mlm embed", description="Write the vectors of texts, words or spans.")
-    parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
-    parser.add_argument("--revision", help="of a model on the Hub")
-    parser.add_argument("--allow_pickle", action="store_true", help="read pickled weights if there are no safetensors")
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
+    add_model_options(parser)
     add_text_options(parser, "embed each line of .txt files, and the text of each record of .jsonl files")
     parser.add_argument("--out", required=True, metavar="FILE", help="vectors.npy (texts alone), .npz or .parquet")
     parser.add_argument(

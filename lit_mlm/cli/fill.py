@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from lit_mlm.cli.plain import CommandParser, format_json, print_result
+from lit_mlm.cli.plain import CommandParser, add_model_options, format_json, print_result
 from lit_mlm.cli.texts import add_text_options, batch_texts, read_lines, read_text, read_texts
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import Candidate, fill_masks, load_masked_lm
@@ -18,8 +18,7 @@ Fill = Callable[[Sequence[str]], Sequence[Any]]
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
     parser = CommandParser(prog="python -m lit_mlm fill", description="Fill the masks of texts.")
-    parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
-    parser.add_argument("--revision", help="of a model on the Hub")
+    add_model_options(parser)
     parser.add_argument(
         "--top_k", type=int, help="candidates per mask, or joint fillings per text; default 5, or all targets"
     )
@@ -39,8 +38,6 @@ def make_parser() -> CommandParser:
         help="score of a target: its probability (none, the default), the geometric mean of its tokens' (tokens), or "
         "its share among the targets (candidates)",
     )
-    parser.add_argument("--allow_pickle", action="store_true", help="read pickled weights if there are no safetensors")
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
     parser.add_argument("--json", action="store_true", help="print one JSON object per text")
     parser.add_argument("--allow_new_head", action="store_true", help="accept a model that lacks weights")
     add_text_options(

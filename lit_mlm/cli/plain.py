@@ -26,6 +26,14 @@ class CommandParser(ArgumentParser):
         raise InputError(message)
 
 
+def add_model_options(parser: CommandParser) -> None:
+    """Adds the options that name a model and say how it is loaded."""
+    parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
+    parser.add_argument("--revision", help="of a model on the Hub")
+    parser.add_argument("--allow_pickle", action="store_true", help="read pickled weights if there are no safetensors")
+    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
+
+
 def print_result(text: str, is_escaped: bool = False) -> None:
     """Prints and flushes text, with escapes for control characters and those that standard output can't encode.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from lit_mlm.cli.plain import CommandParser, format_json, print_error, print_result
+from lit_mlm.cli.plain import CommandParser, add_model_options, format_json, print_error, print_result
 from lit_mlm.cli.score_pairs import measure_groups, print_pairs, read_pairs, tabulate_accuracy
 from lit_mlm.cli.texts import add_text_options, read_text, read_texts
 from lit_mlm.errors import InputError
@@ -21,10 +21,7 @@ def make_parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m lit_mlm score", description="Score texts or minimal pairs by their pseudo-log-likelihood."
     )
-    parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
-    parser.add_argument("--revision", help="of a model on the Hub")
-    parser.add_argument("--allow_pickle", action="store_true", help="read pickled weights if there are no safetensors")
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
+    add_model_options(parser)
     parser.add_argument("--allow_new_head", action="store_true", help="accept a model that lacks weights")
     add_text_options(parser, "score each line of .txt files, and the text of each record of .jsonl files")
     parser.add_argument(

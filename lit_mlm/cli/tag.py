@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.style import Style
 
-from lit_mlm.cli.plain import CommandParser, format_json, print_error, print_result
+from lit_mlm.cli.plain import CommandParser, add_model_options, format_json, print_error, print_result
 from lit_mlm.cli.texts import Source, add_text_options, batch_texts, name_options, read_text, read_texts, refuse
 from lit_mlm.errors import InputError, escape_controls
 from lit_mlm.inference.tag import Entity, TaggedText, find_tags, load_tagger
@@ -25,12 +25,7 @@ COLOURS = ("green", "blue", "magenta", "cyan", "yellow", "red")
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
     parser = CommandParser(prog="python -m lit_mlm tag", description="Tag the words of texts or of a column file.")
-    parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
-    parser.add_argument("--revision", help="of a model on the Hub")
-    parser.add_argument(
-        "--allow_pickle", action="store_true", help="read pickled weights where there are no safetensors"
-    )
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
+    add_model_options(parser)
     add_text_options(
         parser, "tag each line of .txt files, and each record of .jsonl files: its text, or its tokens as words"
     )

@@ -20,7 +20,7 @@ from lit_mlm.metrics.intervals import estimate_share_interval
 
 Normalize = Literal["none", "tokens", "words"]
 
-ROUNDING = 1e-6
+ROUNDING = 1e-5
 """Relative difference of scores that is no difference: batches of other shapes round otherwise."""
 
 
