@@ -1,7 +1,7 @@
 """Compares the two sentences of minimal pairs by their scores.
 
 A net is right about a pair if it scores the good sentence above the bad one (Warstadt et al. 2020, "BLiMP: the
-benchmark of linguistic minimal pairs for English", TACL 8, section 4). A tie is wrong, so a net that can't tell
+benchmark of linguistic minimal pairs for English", TACL 8). A tie is wrong, so a net that can't tell
 sentences apart is never right. Sentences with the same tokens tie, such as those that differ in case alone where the
 tokenizer lowers it.
 """

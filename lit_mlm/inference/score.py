@@ -1,11 +1,11 @@
 """Scores texts with a masked language model, by their pseudo-log-likelihood.
 
 The score of a text is the sum of the log-probabilities of its tokens, in nats, each masked and predicted from the rest
-of the text (Salazar et al. 2020, "Masked language model scoring", ACL, section 2). Special tokens are context only.
+of the text (Salazar et al. 2020, "Masked language model scoring", ACL). Special tokens are context only.
 
 Where a word has several tokens, the later ones nearly give away the first. So the method ``within_word_l2r`` masks the
 later tokens of a token's word along with it (Kauf and Ivanova 2023, "A better way to do masked language model scoring",
-ACL, section 3), and the probability of the word is the product of those of its tokens. ``original`` masks each token
+ACL, PLL-word-l2r), and the probability of the word is the product of those of its tokens. ``original`` masks each token
 alone. The words are those of the tokenizer (``word_ids``), as in the paper.
 
 A text that is longer than the net takes is scored in windows, one for each token, with as much context as fits and the
@@ -127,7 +127,7 @@ def iterate_scores(
 def summarise_scores(scored: Iterable[ScoredText]) -> dict[str, float | int]:
     """Returns the metrics of a corpus by name.
 
-    ``pseudo_perplexity`` is exp(-score / tokens), of the sums over all texts (Salazar et al. 2020, section 2.3). It
+    ``pseudo_perplexity`` is exp(-score / tokens), of the sums over all texts (Salazar et al. 2020). It
     depends on the tokenizer, while ``score_per_word``, in nats, can be compared between tokenizers. ``_low`` and
     ``_high`` are the ends of their 95 % intervals, for texts that were drawn at random. What is undefined is missing:
     of no token, of no word, and the intervals of one text.
