@@ -22,7 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm.batch import NO_WORD
 from lit_mlm.errors import InputError, refuse_text
-from lit_mlm.inference.masked_rows import MaskedRow, iterate_logits
+from lit_mlm.inference.masked_rows import MaskedRow, compute_log_normalizer, iterate_logits
 from lit_mlm.metrics.intervals import estimate_ratio_interval
 from lit_mlm.metrics.sums import exponential
 from lit_mlm.nets import pretrained
@@ -207,8 +207,6 @@ def _iterate_log_probs(
         tokens = torch.tensor([row.input_ids[row.scored[0]] for row in chunk], device=net.device)
         log_probs = torch.zeros(len(chunk), dtype=torch.float64)
         for numbers, logits in iterate_logits(net, tokenizer, chunk):
-            found = logits.gather(1, tokens[numbers, None])[:, 0] - logits.logsumexp(1)
+            found = logits.gather(1, tokens[numbers, None])[:, 0] - compute_log_normalizer(logits)
             log_probs[numbers] = found.double().cpu()
-        if bool(log_probs.isnan().any()):
-            raise InputError("the net gives NaN for some tokens: train it again, or take another checkpoint of its run")
         yield from log_probs.tolist()

@@ -178,5 +178,5 @@ def test_bad_input_is_refused(tiny_bert: str) -> None:
         score_texts(net, tokenizer, ["a text"], "l2r")  # type: ignore[arg-type]
     assert score_texts(net, tokenizer, ["half \ud83d a character"])[0].num_tokens > 0
     torch.nn.init.constant_(next(net.parameters()), math.nan)
-    with pytest.raises(InputError, match="the net gives NaN for some tokens"):
+    with pytest.raises(InputError, match="the net gives NaN for some masks"):
         score_texts(net, tokenizer, ["a text"])
