@@ -256,6 +256,17 @@ class KeepDtype:
         return super()._apply(lambda state: state.to(fn(state).device), exclude_state)  # type: ignore[misc]
 
 
+# huggingface_hub
+
+
+def get_http_error() -> type[Exception]:
+    """Returns the base of the errors of the HTTP client that `huggingface_hub` uses, httpx or httpx2."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    base: type[Exception] = HfHubHTTPError.__mro__[1]
+    return base
+
+
 # transformers
 
 
