@@ -8,7 +8,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny nets: threads cost more than they give, and several processes starve of them
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="lit-mlm-tests-")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lit_mlm.cli.main import run_command
 from lit_mlm.data.tokens.training import train_tokenizer
 from lit_mlm.inference.export import export_checkpoint
 from tests.families import make_families
+from tests.hub_server import Hub, run_hub, use_hub
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -106,6 +107,14 @@ def tiny_roberta(tmp_path_factory: pytest.TempPathFactory, bpe: PreTrainedTokeni
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A cache that all tests of a session share."""
     return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub on this machine, to which the owner of `user/...` is logged in."""
+    with run_hub() as hub:
+        use_hub(hub, monkeypatch)
+        yield hub
 
 
 @pytest.fixture

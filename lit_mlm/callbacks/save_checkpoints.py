@@ -60,7 +60,8 @@ class SaveCheckpoints(Checkpoint):
         self.monitor, self.mode = "", "min"
         self.best_model_path = self.last_model_path = ""
         self.best_score: float | None = None
-        self._best_step = self._saved_step = self._loaded_step = 0
+        self.best_step = 0
+        self._saved_step = self._loaded_step = 0
         self._saved_at, self._loaded_path, self._max_steps = time.monotonic(), Path(), -1
         self._is_first = self._is_due = self._is_changed = self._continues_its_own_run = False
         self._io: SafeCheckpointIO | None = None
@@ -124,7 +125,7 @@ class SaveCheckpoints(Checkpoint):
         is_best = is_best or (score > self.best_score if self.mode == "max" else score < self.best_score)  # type: ignore[operator]
         if is_best:
             self.best_score, self.best_model_path = score, str(self._folder / "best.ckpt")
-            self._best_step = trainer.global_step
+            self.best_step = trainer.global_step
         self.save(trainer, is_validated=True)
         if is_best:
             self._on_first_rank(trainer, link_checkpoint, Path(self.last_model_path), Path(self.best_model_path))
@@ -151,7 +152,7 @@ class SaveCheckpoints(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best score and step, and whether a validation was due."""
-        return {"best_score": self.best_score, "best_step": self._best_step, "is_due": self._is_due}
+        return {"best_score": self.best_score, "best_step": self.best_step, "is_due": self._is_due}
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Stores the training progress in the form that `restore_progress` expects."""
@@ -175,10 +176,10 @@ class SaveCheckpoints(Checkpoint):
         if not self._continues_its_own_run or self._is_changed:  # metrics of other data are not comparable
             return
         best, self.last_model_path = self._folder / "best.ckpt", str(self._folder / "last.ckpt")
-        self.best_score, self._best_step = state_dict["best_score"], state_dict["best_step"]
-        if self._best_step and self._best_step == self._loaded_step and self._is_first:
+        self.best_score, self.best_step = state_dict["best_score"], state_dict["best_step"]
+        if self.best_step and self.best_step == self._loaded_step and self._is_first:
             link_checkpoint(self._loaded_path, best)  # the run may have been killed before it did
-        self.best_model_path = str(best) if self._best_step else ""
+        self.best_model_path = str(best) if self.best_step else ""
 
     def _on_first_rank(self, trainer: Any, check: Callable[..., None], *args: Any) -> None:
         """Runs a check on the first rank and raises its error on all."""

@@ -1,9 +1,11 @@
-"""`python -m lit_mlm export`: writes a checkpoint of a run as a folder to share."""
+"""`python -m lit_mlm export`: writes a checkpoint of a run as a folder to share, or pushes it to the Hub."""
 
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.inference.agreement import Agreement
 from lit_mlm.inference.export import exporting, write_weights
 from lit_mlm.inference.onnx import FLOAT_FILE, quantise, require_packages, write_onnx
+from lit_mlm.inference.publish import check_access, check_repo_id, push_folder
 from lit_mlm.runs.atomic import check_replaceable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -33,12 +36,18 @@ def make_parser() -> CommandParser:
     )
     add = parser.add_argument
     add("--run_dir", required=True, help="folder of the run")
-    add("--out", required=True, help="folder to write")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", help="folder to write")
+    target.add_argument("--push_to_hub", metavar="USER/NAME", help="push to this repository; created if missing")
     add("--checkpoint", default="best", help="best, last, or the path of a checkpoint; default best")
     add("--dtype", type=parse_dtype, choices=DTYPES, help="of the weights; default float32")
     add("--format", choices=FORMATS, default="safetensors", help="default safetensors")
     add("--max_shard_size", type=parse_size, metavar="SIZE", help="of a file of weights, such as 200MB")
     add("--overwrite", action="store_true", help="replace --out, if it is an earlier export")
+    hub = parser.add_argument_group("with --push_to_hub")
+    hub.add_argument("--private", action="store_true", help="create a private repository")
+    hub.add_argument("--revision", metavar="BRANCH", help="push to this branch; created if missing")
+    hub.add_argument("--message", help="of the commit; default: Upload model")
     return parser
 
 
@@ -51,10 +60,30 @@ def main(args: Sequence[str], print_cost: Callable[..., None]) -> None:
     """
     options, rest = make_parser().parse_known_args(args)
     check_options(options, args)
-    run_dir, out = Path(options.run_dir), Path(options.out)
-    checkpoint = find_checkpoint(run_dir, options.checkpoint)
-    check_folder("--out", options.out)
-    check_out(out, options.overwrite)
+    checkpoint = find_checkpoint(Path(options.run_dir), options.checkpoint)
+    cost = partial(print_cost, Path(options.run_dir), checkpoint, rest)
+    if options.out is not None:
+        check_folder("--out", options.out)
+        check_out(Path(options.out), options.overwrite)
+        export(checkpoint, Path(options.out), options, cost)
+    else:
+        push(checkpoint, options, cost)
+
+
+def push(checkpoint: Path, options: Any, cost: Callable[..., None]) -> None:
+    """Pushes a checkpoint to the Hub, once the name and the token are checked."""
+    check_repo_id("--push_to_hub", options.push_to_hub)
+    check_access(options.push_to_hub)
+    message = options.message or "Upload model"
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "hf"
+        export(checkpoint, out, options, cost)
+        done = push_folder(out, options.push_to_hub, message, options.private, options.revision)
+    print_result(f"pushed to {done.url}, revision {done.revision}")
+
+
+def export(checkpoint: Path, out: Path, options: Any, cost: Callable[..., None]) -> None:
+    """Writes a checkpoint to a folder, and prints how it was checked."""
     with exporting(checkpoint, out) as (net, auto_class, folder):
         if options.format == "safetensors":
             dtype, shard_size = DTYPES[options.dtype or "float32"], options.max_shard_size or "50GB"
@@ -62,7 +91,7 @@ def main(args: Sequence[str], print_cost: Callable[..., None]) -> None:
         elif options.format == "onnx":
             print_agreement(write_onnx(net, folder))
         else:
-            print_cost(run_dir, checkpoint, rest, lambda: write_int8(net, folder))
+            cost(lambda: write_int8(net, folder))
     print_result(f"model:   {out} ({describe_size(out)})")
 
 
@@ -70,6 +99,12 @@ def check_options(options: Any, args: Sequence[str]) -> None:
     """Refuses options that have no effect, and a format whose packages are missing."""
     if options.format != "onnx-int8":
         make_parser().parse_intermixed_args(args)  # refuses unknown ones; those of validate are for int8
+    for name, other in (
+        *dict.fromkeys(("private", "revision", "message"), "push_to_hub").items(),
+        ("overwrite", "out"),
+    ):
+        if getattr(options, name) and getattr(options, other) is None:
+            raise InputError(f"--{name} has no effect without --{other}")
     if options.format == "safetensors":
         return
     for name in ("dtype", "max_shard_size"):

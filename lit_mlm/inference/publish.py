@@ -114,8 +114,10 @@ def _commit(api: HfApi, folder: Path, repo_id: str, message: str, private: bool,
     if private and state.private is False:
         raise InputError(f"{repo_id} exists and is public: change that on its page, or leave private out")
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    stale = [file.rfilename for file in state.siblings or [] if WEIGHTS.fullmatch(file.rfilename)]
-    operations: list[Any] = [CommitOperationDelete(name) for name in stale if name not in files]
+    there = [file.rfilename for file in state.siblings or []] if any(map(WEIGHTS.fullmatch, files)) else []
+    operations: list[Any] = [
+        CommitOperationDelete(name) for name in there if WEIGHTS.fullmatch(name) and name not in files
+    ]
     operations += [CommitOperationAdd(name, path) for name, path in files.items()]
     done = api.create_commit(
         repo_id, operations, commit_message=message, revision=branch, parent_commit=state.sha, repo_type="model"

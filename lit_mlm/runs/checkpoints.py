@@ -73,7 +73,7 @@ def link_checkpoint(source: Path, path: Path) -> None:
         return
     with _writing(path) as unfinished:
         remove_quietly(unfinished)
-        _link_or_copy(source, unfinished)
+        link_or_copy(source, unfinished)
         digests = _read_digests(source) if _get_checksum_path(source).is_file() else []
         found = _hash_file(source, source.stat().st_mtime_ns, source.stat().st_size)
         _replace_both(unfinished, path, digests[0] if len(digests) == 1 else found)
@@ -142,10 +142,11 @@ def _is_whole_zip(path: Path) -> bool:
         return True
 
 
-def _link_or_copy(source: Path, path: Path) -> None:
+def link_or_copy(source: Path, path: Path) -> None:
+    """Hard-links a file, or copies it where the file system has no links."""
     try:
         os.link(source, path)
-    except OSError:  # no hard links on this file system
+    except OSError:
         with source.open("rb") as original, path.open("wb") as file:
             shutil.copyfileobj(original, file)
             file.flush()

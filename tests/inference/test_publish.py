@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from tests.hub_server import Hub, Repo, make_env, run_hub, use_hub
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of huggingface_hub, for Git LFS
 
 NAME = "user/bert"
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with run_hub() as hub:
-        use_hub(hub, monkeypatch)
-        yield hub
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ def test_second_name_stays_when_the_first_is_written_anew(
 
 
 def test_link_that_can_not_be_made(last: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "_link_or_copy", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr(checkpoints, "link_or_copy", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(InputError, match=r"best.ckpt can't be written: .*No space left.*--run_dir"):
         link_checkpoint(last, last.with_name("best.ckpt"))
     assert list_names(last) == ["last.ckpt", "last.ckpt.sha256"]
