@@ -3,7 +3,6 @@
 import logging
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
@@ -15,22 +14,15 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # imported th
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
-    parse_ratelimit_headers,
     validate_repo_id,
 )
 from huggingface_hub.utils import logging as hub_logging
 
-from lit_mlm.errors import InputError, follow_causes, shorten, suggest
+from lit_mlm.errors import InputError, shorten, suggest
+from lit_mlm.nets.hub import describe, find_response, follow, retry
 from lit_mlm.upstream import get_http_error
 
 T = TypeVar("T")
-
-ATTEMPTS = 4
-LONGEST_WAIT = 120
-"""Seconds that the Hub may ask to wait before the next attempt."""
-
-TRANSIENT = (408, 412, 429, 500, 502, 503, 504)
-"""Statuses after which the same requests may succeed; 412: another commit came first."""
 
 WEIGHTS = re.compile(r"(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
 """Files that `transformers` takes for weights; those of an earlier push could be loaded in place of the new ones."""
@@ -127,21 +119,21 @@ def _commit(api: HfApi, folder: Path, repo_id: str, message: str, private: bool,
 
 def _request(repo_id: str, request: Callable[[HfApi], T]) -> T:
     """Makes requests with the user's token, and repeats them after failures that may pass."""
-    attempt = 0
-    while True:
-        try:
-            with _quiet():
-                return request(HfApi(token=True))
-        except InputError:
-            raise
-        except FAILURES as error:
-            failure: Exception = error
-        attempt += 1
-        wait = _find_wait(failure, attempt)
-        if wait is None or attempt == ATTEMPTS:
-            break
-        time.sleep(wait)
+    try:
+        with _quiet():
+            return retry(lambda: _ask(request), *FAILURES)
+    except InputError:
+        raise
+    except FAILURES as error:
+        failure = error
     raise _explain(failure, repo_id)  # not from the failure, which may repeat the token
+
+
+def _ask(request: Callable[[HfApi], T]) -> T:
+    try:
+        return request(HfApi(token=True))
+    except JSONDecodeError as error:  # from `huggingface_hub`, which expects JSON of any answer
+        raise get_http_error()("what answers is not the Hub") from error
 
 
 @contextmanager
@@ -159,49 +151,21 @@ def _quiet() -> Iterator[None]:
             enable_progress_bars()
 
 
-def _find_wait(failure: Exception, attempt: int) -> float | None:
-    """The seconds to wait before the next attempt; None if it would fail as well."""
-    response = _find_response(failure)
-    if response is None:
-        return 2.0**attempt if _is_lost(failure) else None
-    if response.status_code not in TRANSIENT:
-        return None
-    limit = parse_ratelimit_headers(response.headers)
-    asked = response.headers.get("Retry-After", "")
-    wait = int(asked) if asked.isdigit() else limit.reset_in_seconds if limit and not limit.remaining else 2**attempt
-    return wait if wait <= LONGEST_WAIT else None
-
-
-def _find_response(failure: Exception) -> Any:
-    """The Hub's answer; None without one."""
-    causes = follow_causes(failure)
-    return next((cause.response for cause in causes if isinstance(cause, errors.HfHubHTTPError)), None)
-
-
-def _is_lost(failure: Exception) -> bool:
-    """Whether the connection failed, or what answered was not the Hub, such as a proxy without a connection."""
-    kinds = (get_http_error(), ConnectionError, JSONDecodeError)
-    is_offline = isinstance(failure, errors.OfflineModeIsEnabled)
-    return not is_offline and any(isinstance(cause, kinds) for cause in follow_causes(failure))
-
-
 def _explain(failure: Exception, repo_id: str) -> InputError:
     """The error of a failure, with what to do and without the token."""
     if isinstance(failure, errors.LocalTokenNotFoundError):
         return InputError(f"{repo_id}: there is no token for the Hub: run hf auth login, or set HF_TOKEN")
     if isinstance(failure, errors.OfflineModeIsEnabled):
         return UnreachableError(f"{repo_id}: HF_HUB_OFFLINE is set: unset it where the Hub can be reached")
-    response, causes = _find_response(failure), list(follow_causes(failure))
+    response, passing = find_response(failure), describe(failure)
+    if passing is not None:
+        return UnreachableError(_hide_token(f"{repo_id}: {passing}"))
     if response is None:
-        reason = " from ".join(dict.fromkeys(map(shorten, causes)))
-        known = f"the Hub can't be reached ({reason}); repeat the command later" if _is_lost(failure) else reason
-        return (UnreachableError if _is_lost(failure) else InputError)(_hide_token(f"{repo_id}: {known}"))
-    status = response.status_code
-    said = next(shorten(Exception(c.server_message or "")) for c in causes if isinstance(c, errors.HfHubHTTPError))
-    is_transient = status in TRANSIENT
-    advice = "repeat the command later" if is_transient else ADVICE.get(status, "nothing was pushed")
-    kind = UnreachableError if is_transient else InputError
-    return kind(_hide_token(f"{repo_id}: {advice} (the Hub answers {status}: {said[:200]})"))
+        return InputError(_hide_token(f"{repo_id}: nothing was pushed: {shorten(failure)}"))
+    said = next(cause.server_message for cause in follow(failure) if isinstance(cause, errors.HfHubHTTPError))
+    advice = ADVICE.get(response.status_code, "nothing was pushed")
+    found = f"the Hub answers {response.status_code}: {shorten(Exception(said or advice))[:200]}"
+    return InputError(_hide_token(f"{repo_id}: {advice} ({found})"))
 
 
 def _hide_token(text: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
-from huggingface_hub import constants, errors
+from huggingface_hub import HfApi, constants, errors
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from transformers import CONFIG_MAPPING
@@ -15,7 +15,8 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.import_utils import is_protobuf_available, is_sentencepiece_available
 
 from lit_mlm.errors import InputError, follow_causes, shorten, suggest
-from lit_mlm.upstream import find_unread_vocabulary
+from lit_mlm.nets.hub import describe
+from lit_mlm.upstream import find_unread_vocabulary, get_http_error
 
 
 @contextmanager
@@ -65,10 +66,13 @@ def loading(name: str, revision: str | None = None) -> Iterator[None]:
     try:
         with quiet():
             yield
-    except (OSError, ValueError, ImportError, SafetensorError, UnpicklingError, *CONFIG_ERRORS) as error:
+    except (
+        *(OSError, ValueError, ImportError, SafetensorError, UnpicklingError, get_http_error()),
+        *CONFIG_ERRORS,
+    ) as error:
         if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
             raise
-        reason = None if Path(name).is_dir() else explain_hub(error)
+        reason = None if Path(name).is_dir() else explain_hub(error) or explain_missing(name, revision, error)
         if reason is None:
             raise InputError(f"transformers can't read {name}: {explain_files(Path(name), error)}") from error
         raise InputError(
@@ -137,8 +141,23 @@ def explain_hub(error: Exception) -> str | None:
         return "the Hub has no such repository, or it is private (set HF_TOKEN or run hf auth login)"
     if has(errors.RevisionNotFoundError):
         return "the Hub has no such revision"
+    if passing := describe(error):
+        return passing
     if has(errors.LocalEntryNotFoundError, ConnectionError):
         return f"the Hub can't be reached{', as HF_HUB_OFFLINE is set' if constants.HF_HUB_OFFLINE else ''}"
     if has(errors.HfHubHTTPError, errors.HFValidationError):
         return explain(error)
     return None
+
+
+def explain_missing(name: str, revision: str | None, error: Exception) -> str | None:
+    """Explains that the Hub did not deliver a file that it has; `transformers` takes such files for missing."""
+    patterns = {"safetensors": r".*\.safetensors", "backend tokenizer": r"tokenizer\.json|vocab\..*|.*\.model"}
+    wanted = next((pattern for word, pattern in patterns.items() if word in str(error)), None)
+    if wanted is None or constants.HF_HUB_OFFLINE:
+        return None
+    try:
+        found = [file for file in HfApi().list_repo_files(name, revision=revision) if re.fullmatch(wanted, file)]
+    except (OSError, get_http_error()) as failure:
+        return describe(failure)
+    return f"the Hub has {found[0]}, but did not deliver it; repeat the command later" if found else None

@@ -1,13 +1,16 @@
 """Data sets from the Hub or from a folder with a copy."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, IterableDataset, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
-from lit_mlm.errors import InputError
+from lit_mlm.errors import InputError, shorten, suggest
+from lit_mlm.nets.hub import describe, retry
+from lit_mlm.upstream import get_http_error
 
 RENAMED = {
     "imdb": "stanfordnlp/imdb",
@@ -36,11 +39,18 @@ def load_split(
     if dataset in RENAMED and not Path(dataset).is_dir():
         raise InputError(f"{name} is a loading script, which datasets no longer supports; use {RENAMED[dataset]}")
     try:
-        loaded = load_dataset(dataset, subset, split=split, revision=revision, streaming=streaming)
+        load = partial(load_dataset, dataset, subset, split=split, revision=revision, streaming=streaming)
+        loaded = retry(load, get_http_error())
     except DatasetNotFoundError as error:
+        found = str(error).rstrip(".")
+        if found.startswith("Revision"):
+            raise InputError(f"{name}: {found}; data.dataset_revision must be a branch, a tag or a commit") from error
         raise InputError(
-            f"{name}: {error}. If it is private, set HF_TOKEN or run hf auth login; a folder with a copy works too"
+            f"{name}: {found}{suggest(dataset, RENAMED.values())}. If it is private or gated, set HF_TOKEN or run hf "
+            "auth login; a folder with a copy works too"
         ) from error
+    except get_http_error() as error:
+        raise InputError(f"{name} can't be downloaded: {describe(error) or shorten(error)}") from error
     except ConnectionError as error:
         raise InputError(
             f"{name}{f', revision {revision},' if revision else ''} is neither a folder nor in the "
@@ -49,7 +59,10 @@ def load_split(
         ) from error
     except DatasetGenerationError as error:
         raise InputError(f"{name} can't be read: {error.__cause__ or error}") from error
-    except (FileNotFoundError, ValueError) as error:  # the message of an unknown split or subset lists the known ones
+    except (FileNotFoundError, ValueError) as error:
+        if passing := describe(error):
+            raise InputError(f"{name} can't be downloaded: {passing}") from error
+        # The message of an unknown split or subset lists the known ones.
         raise InputError(f"{name}: {error}") from error
     except RuntimeError as error:
         if "scripts are no longer supported" not in str(error):
