@@ -22,7 +22,7 @@ from lit_mlm.cli.main import run_command
 from lit_mlm.data.tokens.training import train_tokenizer
 from lit_mlm.inference.export import export_checkpoint
 from tests.families import make_families
-from tests.hub_server import Hub, run_hub, use_hub
+from tests.hub_server import Hub, run_hub, skip_waits, use_hub
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -115,6 +115,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with run_hub() as hub:
         use_hub(hub, monkeypatch)
         yield hub
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds between requests to the Hub that are repeated; they pass at once."""
+    return skip_waits(monkeypatch)
 
 
 @pytest.fixture

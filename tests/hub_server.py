@@ -14,11 +14,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from huggingface_hub import constants
+from datasets import config
+from huggingface_hub import constants, hf_api
+from huggingface_hub.utils import _http
+from transformers.utils import hub as transformers_hub
+
+import lit_mlm.nets.hub
 
 LFS_SUFFIXES = (".safetensors", ".bin", ".parquet", ".gz", ".onnx")
 
@@ -149,11 +155,25 @@ def run_hub() -> Iterator[Hub]:
 
 
 def use_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str | None = "hf_owner") -> None:
-    """Lets `huggingface_hub` in this process speak to a Hub, and processes that it starts."""
-    for name, value in {"ENDPOINT": hub.url, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}.items():
+    """Lets this process, and those that it starts, use a Hub in place of the public one."""
+    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    settings = {"ENDPOINT": hub.url, "HUGGINGFACE_CO_URL_TEMPLATE": template}
+    for name, value in (settings | {"HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}).items():
         monkeypatch.setattr(constants, name, value)
-    for name, value in make_env(hub, token).items():
-        monkeypatch.setenv(name, value)
+    for api in (hf_api.api, transformers_hub.hf_api()):
+        monkeypatch.setattr(api, "endpoint", hub.url)
+    monkeypatch.setattr(config, "HF_ENDPOINT", hub.url)
+    monkeypatch.setattr(config, "HF_HUB_OFFLINE", False)
+    for name, variable in make_env(hub, token).items():
+        monkeypatch.setenv(name, variable)
+
+
+def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Makes waits between requests pass at once; returns their seconds, as they come."""
+    waits: list[float] = []
+    for module in (lit_mlm.nets.hub, _http):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=waits.append))
+    return waits
 
 
 def make_env(hub: Hub, token: str | None = "hf_owner") -> dict[str, str]:

@@ -6,25 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from huggingface_hub.utils import _http
 
 from lit_mlm.errors import InputError
 from lit_mlm.inference.publish import UnreachableError, check_access, check_repo_id, push_folder
-from lit_mlm.nets import hub as hub_failures
 from tests.hub_server import Hub, Repo, make_env, run_hub, use_hub
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of huggingface_hub, for Git LFS
 
 NAME = "user/bert"
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds between attempts, which pass at once."""
-    waits: list[float] = []
-    for module in (hub_failures, _http):
-        monkeypatch.setattr(module, "time", type("Time", (), {"sleep": waits.append}))
-    return waits
 
 
 @pytest.fixture

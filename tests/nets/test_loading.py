@@ -7,12 +7,13 @@ from unittest.mock import Mock
 
 import pytest
 from huggingface_hub import errors
-from transformers import AutoConfig, AutoModelForMaskedLM
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from lit_mlm.errors import InputError
 from lit_mlm.nets.loading import loading
 from lit_mlm.nets.pretrained import build_net, load_config, load_net, load_tokenizer, make_config
+from tests.hub_server import Hub
 
 BERT = {
     "model_type": "bert",
@@ -141,3 +142,62 @@ def test_configs_that_make_no_net(changed: dict[str, object], reason: str) -> No
 def test_net_of_another_task_is_told() -> None:
     with pytest.raises(InputError, match="can't build this gpt2: Unrecognized configuration class GPT2Config"):
         build_net(AutoModelForMaskedLM, AutoConfig.for_model("gpt2"))
+
+
+def read_files(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def load_from_hub(name: str, revision: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    net, missing = load_net(AutoModelForMaskedLM, name, revision)
+    assert missing == []
+    return net, load_tokenizer(name, revision)
+
+
+def test_model_of_the_hub_is_loaded_by_revision(hub: Hub, tiny_bert: str) -> None:
+    repo = hub.add_repo("models", "user/tiny", read_files(tiny_bert))
+    first = repo.branches["main"]
+    repo.commit("broken", {"config.json": b"{}"})
+    repo.commit("released", read_files(tiny_bert), branch="v1.0/final")
+    expected, _ = load_net(AutoModelForMaskedLM, tiny_bert)
+    for revision in (first, "v1.0/final"):
+        net, tokenizer = load_from_hub("user/tiny", revision)
+        assert len(tokenizer) == 150
+        for name, weight in net.state_dict().items():
+            assert weight.equal(expected.state_dict()[name])
+    with pytest.raises(InputError, match=r"can't read user/tiny: it has no config\.json"):
+        load_from_hub("user/tiny")
+    with pytest.raises(InputError, match="the Hub has no such revision"):
+        load_from_hub("user/tiny", "v2")
+
+
+def test_private_model_needs_the_token(hub: Hub, tiny_bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add_repo("models", "user/secret", read_files(tiny_bert), private=True)
+    load_from_hub("user/secret")
+    hub.add_repo("models", "user/other", read_files(tiny_bert), private=True)
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(InputError, match="no such repository, or it is private"):
+        load_from_hub("user/other")
+    hub.add_repo("models", "user/gated", read_files(tiny_bert), is_gated=True)
+    with pytest.raises(InputError, match="the repository is gated"):
+        load_from_hub("user/gated")
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize(
+    ("status", "reason"), [(503, "the Hub answers 503|did not deliver it"), (0, "can't be reached")]
+)
+def test_hub_that_fails_is_told_from_a_model_without_a_file(
+    status: int, reason: str, file: str, hub: Hub, tiny_bert: str, waits: list[float]
+) -> None:
+    name = f"user/{file}-{status}"
+    hub.add_repo("models", name, read_files(tiny_bert))
+    fault = hub.fail(f"/{name}/resolve/.*{file}", status)
+    with pytest.raises(InputError, match=f"{name} .*({reason}).*; repeat the command later"):
+        load_from_hub(name)
+    fault.times = 0
+    load_from_hub(name)
+    without = {path: content for path, content in read_files(tiny_bert).items() if path != file}
+    hub.add_repo("models", f"{name}-without", without)
+    with pytest.raises(InputError, match=f"can't read {name}-without: it has no"):
+        load_from_hub(f"{name}-without")
