@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from datasets import config
-from huggingface_hub import constants, hf_api
+from huggingface_hub import constants, file_download, hf_api
 from huggingface_hub.utils import _http
 from transformers.utils import hub as transformers_hub
 
@@ -171,7 +171,7 @@ def use_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str | None = "hf_o
 def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Makes waits between requests pass at once; returns their seconds, as they come."""
     waits: list[float] = []
-    for module in (lit_mlm.nets.hub, _http):
+    for module in (lit_mlm.nets.hub, _http, file_download):
         monkeypatch.setattr(module, "time", SimpleNamespace(sleep=waits.append))
     return waits
 

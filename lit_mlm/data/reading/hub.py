@@ -1,5 +1,6 @@
 """Data sets from the Hub or from a folder with a copy."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,21 @@ def load_split(
             f"{name} is a loading script, which datasets no longer supports; the Hub may have its data at "
             "data.dataset_revision refs/convert/parquet"
         ) from error
+    _check_revision(name, loaded, revision)
     return loaded
+
+
+def _check_revision(name: str, loaded: Dataset | IterableDataset, revision: str | None) -> None:
+    """Refuses another commit than the one that was asked for.
+
+    Without the Hub, `datasets` takes whatever commit is in the cache; the folder of a commit is named after it.
+    """
+    files = [file["filename"] for file in getattr(loaded, "cache_files", ())]
+    if re.fullmatch(r"[0-9a-f]{40}", revision or "") and any("___" in file and revision not in file for file in files):
+        raise InputError(
+            f"{name}, revision {revision}, is not in the cache, which has {Path(files[0]).parent.name}, and can't be "
+            "downloaded: repeat the command where the Hub can be reached"
+        )
 
 
 def iterate_rows(rows: Dataset | IterableDataset) -> Iterator[dict[str, Any]]:

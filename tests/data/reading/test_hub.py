@@ -90,6 +90,21 @@ def test_imdb_is_loaded_by_revision(streaming: bool, hub: Hub) -> None:
         load_split(repo.name, "train", "v9", streaming=streaming)
 
 
+def test_cached_commit_does_not_stand_in_for_another(hub: Hub, waits: list[float]) -> None:
+    repo = hub.add_repo("datasets", "user/cached", IMDB)
+    first = repo.branches["main"]
+    other = repo.commit(
+        "other", IMDB | {"plain_text/train-00000-of-00001.parquet": IMDB["plain_text/test-00000-of-00001.parquet"]}
+    )
+    load_split("user/cached", "train", first)
+    hub.fail("user/cached")
+    assert load_split("user/cached", "train", first).num_rows == 24
+    with pytest.raises(
+        InputError, match=rf"revision {other}, is not in the cache, which has {first}|can't be downloaded"
+    ):
+        load_split("user/cached", "train", other)
+
+
 def test_default_imdb_is_pinned(hub: Hub, tmp_path: Path) -> None:
     repo = hub.add_repo("datasets", "stanfordnlp/imdb")
     repo.commits[HUB_REVISION] = "pinned", IMDB
