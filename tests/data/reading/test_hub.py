@@ -99,9 +99,7 @@ def test_cached_commit_does_not_stand_in_for_another(hub: Hub, waits: list[float
     load_split("user/cached", "train", first)
     hub.fail("user/cached")
     assert load_split("user/cached", "train", first).num_rows == 24
-    with pytest.raises(
-        InputError, match=rf"revision {other}, is not in the cache, which has {first}|can't be downloaded"
-    ):
+    with pytest.raises(InputError, match=rf"revision {other}, is not in the cache, which has {first}"):
         load_split("user/cached", "train", other)
 
 
@@ -136,8 +134,8 @@ def test_conll_of_the_hub(hub: Hub) -> None:
     script = hub.add_repo("datasets", "eriktks/conll2003", {"conll2003.py": b""})
     converted = {f"conll2003/{split}/0000.parquet": buffer.getvalue() for split in splits}
     script.commit("convert", converted, branch="refs/convert/parquet")
-    options = {"dataset": "eriktks/conll2003", "dataset_revision": "refs/convert/parquet"}
-    for data in (CoNLLDataModule(), CoNLLDataModule(**options)):
+    old = CoNLLDataModule(dataset="eriktks/conll2003", dataset_revision="refs/convert/parquet")
+    for data in (CoNLLDataModule(), old):
         sentences = data.load_sentences(["train", "val", "test"])
         assert [sentence.tags for sentence in sentences["val"]] == [["B-ORG", "O"], ["B-PER", "I-PER"]]
 
