@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lit_mlm.cli.plain import CommandParser, print_result
+from lit_mlm.cli.plain import CommandParser, add_model_options, print_result
 from lit_mlm.errors import InputError
 from lit_mlm.inference.demo import Demo, make_fill_demo, make_server, make_tag_demo
 from lit_mlm.inference.fill import load_masked_lm
@@ -20,10 +20,7 @@ TAGGED = [
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
     parser = CommandParser(prog="python -m lit_mlm demo", description="Serve a page that runs a model on texts.")
-    parser.add_argument("--model", required=True, help="name on the Hub, folder, or folder of a run")
-    parser.add_argument("--revision", help="of a model on the Hub")
-    parser.add_argument("--allow_pickle", action="store_true", help="read pickled weights if there are no safetensors")
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the model's own code, at one --revision")
+    add_model_options(parser)
     parser.add_argument("--port", type=int, default=8000, help="on this machine; 0 takes a free one; default 8000")
     parser.add_argument("--examples", nargs="+", metavar="TEXT", help="texts to try, in place of those of lit-mlm")
     return parser

@@ -15,6 +15,8 @@ from lit_mlm.cli.inputs import check_folder
 from lit_mlm.cli.plain import CommandParser, print_result
 from lit_mlm.errors import InputError
 from lit_mlm.inference.agreement import Agreement
+from lit_mlm.inference.card.results import FOLDER as RESULTS_FOLDER
+from lit_mlm.inference.card.save import name_model
 from lit_mlm.inference.export import exporting, write_weights
 from lit_mlm.inference.onnx import FLOAT_FILE, quantise, require_packages, write_onnx
 from lit_mlm.inference.publish import check_access, check_repo_id, push_folder
@@ -78,6 +80,7 @@ def push(checkpoint: Path, options: Any, cost: Callable[..., None]) -> None:
     with TemporaryDirectory() as folder:
         out = Path(folder) / "hf"
         export(checkpoint, out, options, cost)
+        name_model(out, options.push_to_hub)
         done = push_folder(out, options.push_to_hub, message, options.private, options.revision)
     print_result(f"pushed to {done.url}, revision {done.revision}")
 
@@ -154,7 +157,7 @@ def check_out(out: Path, is_replaced: bool) -> None:
         return
     card = out / "README.md"
     is_export = (out / "config.json").is_file() and card.is_file() and "lit-mlm" in card.read_text("utf-8", "replace")
-    if not is_export or any(path.is_dir() for path in out.iterdir()):
+    if not is_export or any(path.is_dir() and path.name != RESULTS_FOLDER for path in out.iterdir()):
         raise InputError(f"--out {out} holds something that export didn't write: give another folder")
     if not is_replaced:
         raise InputError(f"--out {out} holds an earlier export: add --overwrite to replace it, or give another folder")

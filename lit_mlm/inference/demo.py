@@ -98,7 +98,7 @@ def make_server(demo: Demo, port: int = 0) -> ThreadingHTTPServer:
 
         def _is_local(self) -> bool:
             host, _, port = self.headers.get("Host", "").partition(":")
-            return host in ("127.0.0.1", "localhost") and port == str(self.server.server_address[1])
+            return host in ("127.0.0.1", "localhost") and port == str(self.connection.getsockname()[1])
 
         def _answer(self, status: int, content: dict[str, Any]) -> None:
             self._send(status, "application/json", json.dumps(content).encode())

@@ -76,6 +76,7 @@ def test_hub_has_the_best_model(
     assert repo.private
     assert repo.messages == ["Training in progress, epoch 1"]
     assert repo.files()["model.safetensors"] == (folder / "hf" / "model.safetensors").read_bytes()
+    assert b'pipeline("fill-mask", model="user/bert")' in repo.files()["README.md"]
     assert not is_pushing(folder)
     written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
     assert not any(b"hf_owner" in content for content in [*written, output.encode(), *repo.files().values()])

@@ -42,6 +42,7 @@ def test_safetensors(run_dir: Path, run_cli: RunCLI, capsys: pytest.CaptureFixtu
     size = sum(file.stat().st_size for file in files) / 1e6
     assert model == f"model:   out ({len(files)} files of {size:.1f} MB)"
     assert {weight.dtype for file in files for weight in load_file(file).values()} == {torch.bfloat16}
+    (folder / "out" / ".eval_results").mkdir()  # of data with a name on the Hub
     run_cli(
         "export", "--run_dir", run_dir, "--out", "out", "--overwrite", "--checkpoint", run_dir / "checkpoints/best.ckpt"
     )
@@ -60,6 +61,9 @@ MISTAKES = {
     ("--data.batch_size", "8"): r"there is no option --data.batch_size",
     ("--formt", "onnx"): r"there is no option --formt; did you mean --format\?",
     ("--out", ""): r"--out is empty",
+    ("--private",): r"--private has no effect without --push_to_hub",
+    ("--message", "x"): r"--message has no effect without --push_to_hub",
+    ("--push_to_hub", "user/name"): r"argument --push_to_hub: not allowed with argument --out",
     ("--out", "run"): r"--out run holds something that export didn't write: give another folder",
     ("--out", "run", "--overwrite"): r"--out run holds something that export didn't write",
     ("--out", "model"): r"--out model holds an earlier export: add --overwrite to replace it, or give another folder",
