@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
 from rich.style import Style
@@ -12,8 +12,9 @@ from rich.style import Style
 from lit_mlm.cli.plain import CommandParser, add_model_options, format_json, print_error, print_result
 from lit_mlm.cli.texts import Source, add_text_options, batch_texts, name_options, read_text, read_texts, refuse
 from lit_mlm.errors import InputError, escape_controls
-from lit_mlm.inference.tag import Entity, TaggedText, find_tags, load_tagger
+from lit_mlm.inference.tag import Entity, TaggedText, check_options, find_tags, load_tagger
 from lit_mlm.text.tables import format_table
+from lit_mlm.text.tagging.aggregation import Aggregation
 
 if TYPE_CHECKING:
     from lit_mlm.data.reading.readers import Row
@@ -37,6 +38,16 @@ def make_parser() -> CommandParser:
         "--tag_column", metavar="COLUMN", help="the same of right tags, which are repeated before those that are found"
     )
     parser.add_argument("--words", action="store_true", help="split texts at white space only")
+    parser.add_argument("--batch_size", type=int, help="rows per batch; by default batches are filled by tokens")
+    parser.add_argument(
+        "--stride", type=int, help="tokens that neighbouring windows of a long text share; default as in the model"
+    )
+    parser.add_argument(
+        "--aggregation",
+        choices=get_args(Aggregation),
+        default="first",
+        help="label words by their first tokens (default), their most certain ones, or the mean of their probabilities",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object per text; default off a terminal")
     form.add_argument("--text", action="store_true", help="print texts and their entities; default on a terminal")
@@ -56,6 +67,7 @@ def main(args: Sequence[str]) -> None:
         raise InputError(f"{given[0]} and {given[1]} are mutually exclusive")
     if options.columns and options.texts:
         raise InputError(f"{given[0]} and texts are mutually exclusive, got {options.texts[0]!r}")
+    check_options(**_get_options(options), prefix="--")
     if options.columns is not None:
         _tag_columns(options)
         return
@@ -69,11 +81,16 @@ def main(args: Sequence[str]) -> None:
     styles: dict[str, Style] | None = {} if console.color_system and not console.no_color else None
     indices = iter(range(len(texts)))
     for batch in batch_texts(texts):
-        tagged = find_tags(net, tokenizer, batch, is_split=options.words)
+        tagged = find_tags(net, tokenizer, batch, is_split=options.words, **_get_options(options))
         for text, found in zip(batch, tagged, strict=True):
             record = make_record(next(indices), found, isinstance(text, str), options.words)
             line = format_json(record) if as_json else format_text(found.text, found.entities, styles)
             print_result(line, is_escaped=not as_json)
+
+
+def _get_options(options: Any) -> dict[str, Any]:
+    """The options of `find_tags`, by name."""
+    return {name: getattr(options, name) for name in ("batch_size", "stride", "aggregation")}
 
 
 def make_record(index: int, found: TaggedText, is_text: bool, is_split: bool) -> dict[str, Any]:
@@ -152,7 +169,8 @@ def _tag_columns(options: Any) -> None:
         raise InputError(f"--columns {options.columns} has no words")
     net, tokenizer = load_tagger(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
     documents = number_documents(sentences).tolist() if sentences[0].document is not None else None
-    tagged = find_tags(net, tokenizer, [sentence.words for sentence in sentences], documents)
+    words = [sentence.words for sentence in sentences]
+    tagged = find_tags(net, tokenizer, words, documents, **_get_options(options))
     lines = append_column(content, chain.from_iterable(found.tags for found in tagged), options.encoding, columns)
     records = (format_json(make_record(index, found, False, True)) for index, found in enumerate(tagged))
     for line in records if options.json else lines:

@@ -7,26 +7,24 @@ config stores. Shapes: S sentences, W words of a sentence, L labels.
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, NamedTuple, TypedDict, get_args
 
 import numpy as np
-import torch
 from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.inference.loading import load_model
+from lit_mlm.inference.word_logits import compute_word_logits
 from lit_mlm.nets import pretrained
+from lit_mlm.options import Count, Size, check_option
 from lit_mlm.text.arrays import Float32Array, IntArray
 from lit_mlm.text.special_tokens import find_special_tokens
-from lit_mlm.text.tagging.alignment import encode_words, find_first_tokens
-from lit_mlm.text.tagging.decoding import Decoding, decode_logits
-from lit_mlm.text.tagging.rows import TaggedRows
-from lit_mlm.text.tagging.schemes import Scheme, Span, find_spans, guess_scheme
+from lit_mlm.text.tagging.aggregation import Aggregation
+from lit_mlm.text.tagging.decoding import Decoding, decode_parts
+from lit_mlm.text.tagging.parts import iterate_parts
+from lit_mlm.text.tagging.schemes import Scheme, Span, guess_scheme, iterate_spans
 from lit_mlm.text.tagging.spelling import respell_labels
 from lit_mlm.text.tagging.words import find_spaced_words, find_words, join_words
-
-ROWS_PER_BATCH = 32
 
 
 class Entity(TypedDict):
@@ -84,6 +82,9 @@ def find_tags(
     texts: Sequence[str | Sequence[str]],
     documents: Sequence[int] | None = None,
     is_split: bool = False,
+    batch_size: int | None = None,
+    stride: int | None = None,
+    aggregation: Aggregation = "first",
 ) -> list[TaggedText]:
     """Tags the words of texts and finds their entities.
 
@@ -94,17 +95,30 @@ def find_tags(
         documents: document number of each text, equal for neighbours in one document; shows a net that was evaluated
             with ``context_tokens`` the same context.
         is_split: splits texts at white space only, instead of by `lit_mlm.text.tagging.words.split_text`.
+        batch_size: rows per batch, >= 1; by default batches have at most `TOKENS_PER_BATCH` tokens.
+        stride: tokens that neighbouring windows of a long text share, >= 0; by default as stored with the net.
+        aggregation: how the tokens of a word make its label, as in `aggregate_tokens`; a net of `TokenClassification`
+            is trained and evaluated for ``first``.
     """
     refuse_text("texts", texts)
     placed = [_split(text, is_split) if isinstance(text, str) else _join(text) for text in texts]
     scheme = _get_options(net).scheme
-    tagged = _tag(net, tokenizer, [text.words for text in placed], documents)
+    words = [text.words for text in placed]
+    tagged = _tag(net, tokenizer, words, documents, batch_size, stride, aggregation)
     return [_group(text, *found, scheme) for text, found in zip(placed, tagged, strict=True)]
 
 
-def tag_texts(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[Entity]]:
+def tag_texts(
+    net: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    batch_size: int | None = None,
+    stride: int | None = None,
+    aggregation: Aggregation = "first",
+) -> list[list[Entity]]:
     """Returns the entities of each text, or its words if tags are plain; see `find_tags`."""
-    return [found.entities for found in find_tags(net, tokenizer, texts)]
+    tagged = find_tags(net, tokenizer, texts, batch_size=batch_size, stride=stride, aggregation=aggregation)
+    return [found.entities for found in tagged]
 
 
 def tag_words(
@@ -112,11 +126,14 @@ def tag_words(
     tokenizer: PreTrainedTokenizerBase,
     sentences: Sequence[Sequence[str]],
     documents: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    stride: int | None = None,
+    aggregation: Aggregation = "first",
 ) -> list[list[str]]:
     """Returns the tags of sentences given as words; see `find_tags`."""
     for name, words in (("sentences", sentences), *(("a sentence", sentence) for sentence in sentences)):
         refuse_text(name, words)
-    return [tags for tags, _ in _tag(net, tokenizer, sentences, documents)]
+    return [tags for tags, _ in _tag(net, tokenizer, sentences, documents, batch_size, stride, aggregation)]
 
 
 def group_words(words: Sequence[str], tags: Sequence[str], scores: Float32Array, scheme: Scheme | None) -> TaggedText:
@@ -140,10 +157,16 @@ class _PlacedWords(NamedTuple):
 
 def _split(text: str, is_split: bool) -> _PlacedWords:
     found = find_spaced_words(text) if is_split else find_words(text)
-    places = np.fromiter(chain.from_iterable(found), np.int64).reshape(-1, 2)
     known: dict[str, str] = {}  # so that equal words are one object
-    words = (text[start:end] for start, end in places)
-    return _PlacedWords(text, [known.setdefault(word, word) for word in words], places)
+    words: list[str] = []
+
+    def read() -> Iterator[int]:
+        for start, end in found:
+            word = text[start:end]
+            words.append(known.setdefault(word, word))
+            yield from (start, end)
+
+    return _PlacedWords(text, words, np.fromiter(read(), np.int64).reshape(-1, 2))
 
 
 def _join(words: Sequence[str]) -> _PlacedWords:
@@ -153,7 +176,8 @@ def _join(words: Sequence[str]) -> _PlacedWords:
 
 
 def _group(placed: _PlacedWords, tags: Sequence[str], scores: Float32Array, scheme: Scheme | None) -> TaggedText:
-    spans = [Span(tag, i, i + 1) for i, tag in enumerate(tags)] if scheme is None else find_spans(tags, scheme)
+    each_word = (Span(tag, i, i + 1) for i, tag in enumerate(tags))
+    spans = each_word if scheme is None else iterate_spans(tags, scheme)
     entities, text = [], placed.text
     for span in spans:
         start, end = int(placed.places[span.start, 0]), int(placed.places[span.end - 1, 1])
@@ -195,43 +219,56 @@ def _tag(
     net: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     sentences: Sequence[Sequence[str]],
-    documents: Sequence[int] | None = None,
+    documents: Sequence[int] | None,
+    batch_size: int | None,
+    stride: int | None,
+    aggregation: Aggregation,
 ) -> Iterator[tuple[list[str], Float32Array]]:
     """Yields the labels of each sentence's words and their probabilities, shape (W,)."""
+    check_options(batch_size, stride, aggregation)
     options, labels = _get_options(net), respell_labels(pretrained.get_labels(net.config))
     num_special = len(find_special_tokens(tokenizer))
     size = sys.maxsize if options.window is None else options.window - num_special
     if size < 1:
         raise InputError(f"a window of {options.window} tokens leaves no room beside {num_special} special ones")
-    encoded = encode_words(tokenizer, sentences, size)
-    stride = size // 4 if options.stride is None else options.stride
+    if stride is not None and stride >= size:
+        raise InputError(f"stride must be less than the {size} tokens of a window, got {stride}")
+    if stride is None:
+        stride = size // 4 if options.stride is None else options.stride
     context = None
     if documents is not None and options.context_tokens:
         context = np.array(documents, dtype=np.int64), options.context_tokens
-    rows = TaggedRows.build(tokenizer, encoded, size, stride, context)
-    for logits in compute_logits(net, rows, [len(words) for words in sentences]):
-        best, scores = decode_logits(logits, labels, options.scheme, options.decoding)
+    rows = iterate_parts(tokenizer, sentences, size, stride, context)
+    logits = (compute_word_logits(net, part, batch_size, aggregation) for part in rows)
+    lengths = [len(words) for words in sentences]
+    for num_words, parts in zip(lengths, regroup(logits, lengths), strict=True):
+        best, scores = decode_parts(parts, num_words, labels, options.scheme, options.decoding)
         yield [labels[i] for i in best.tolist()], scores
 
 
-def compute_logits(net: PreTrainedModel, rows: TaggedRows, num_words: Sequence[int]) -> list[Float32Array]:
-    """Returns the logits of each sentence's words, shape (W, L): of the first token, in the row that owns the word."""
-    order, was_training = np.argsort(rows.lengths, kind="stable"), net.training
-    first_words = np.cumsum([0, *num_words])
-    logits = np.full((first_words[-1], len(pretrained.get_labels(net.config))), np.nan, np.float32)
-    net.eval()
-    try:
-        for first in range(0, len(rows), ROWS_PER_BATCH):
-            batch = rows.make_batch(order[first : first + ROWS_PER_BATCH])
-            inputs = {name: torch.from_numpy(batch[name]).to(net.device) for name in ("input_ids", "attention_mask")}
-            with torch.inference_mode():
-                found = net(**inputs).logits.float().cpu().numpy()
-            firsts = find_first_tokens(batch["words"])
-            sentences = batch["sentences"][firsts // batch["words"].shape[1]]
-            places = first_words[sentences] + batch["words"].reshape(-1)[firsts]
-            logits[places] = found.reshape(-1, found.shape[-1])[firsts]
-    finally:
-        net.train(was_training)
-    if np.isnan(logits[:, :1]).any():
-        raise InputError("the net gives NaN for some words: train it again, or take another checkpoint of its run")
-    return np.split(logits, first_words[1:-1]) if num_words else []
+def regroup(parts: Iterator[Float32Array], lengths: Sequence[int]) -> Iterator[Iterator[Float32Array]]:
+    """Yields for each length the slices of parts that add up to it; each must be read before the next.
+
+    Examples:
+        >>> [[part.tolist() for part in group] for group in regroup(iter([np.arange(3.0), np.arange(2.0)]), [1, 0, 4])]
+        [[[0.0]], [], [[1.0, 2.0], [0.0, 1.0]]]
+    """
+    rest = np.empty(0, np.float32)
+
+    def take(length: int) -> Iterator[Float32Array]:
+        nonlocal rest
+        while length:
+            if not len(rest):
+                rest = next(parts)
+            part, rest = rest[:length], rest[length:]
+            length -= len(part)
+            yield part
+
+    return map(take, lengths)
+
+
+def check_options(batch_size: int | None, stride: int | None, aggregation: Aggregation, prefix: str = "") -> None:
+    """Refuses options of `find_tags` that are wrong for any net, by their names after a prefix."""
+    check_option(f"{prefix}batch_size", Count | None, batch_size)
+    check_option(f"{prefix}stride", Size | None, stride)
+    check_option(f"{prefix}aggregation", Aggregation, aggregation)

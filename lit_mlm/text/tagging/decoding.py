@@ -3,7 +3,7 @@
 Shapes: W words, L labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -32,9 +32,31 @@ def decode_logits(
         scheme: of the labels; None for plain tags.
         decoding: ``argmax`` for each word by itself, ``viterbi`` for the best sequence that the scheme allows.
     """
-    scores: Float32Array = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
-    best = decode_tags(scores, labels, scheme) if decoding == "viterbi" else logits.argmax(axis=-1)
-    return best, np.exp(scores[np.arange(len(best)), best])
+    return decode_parts([logits], len(logits), labels, scheme, decoding)
+
+
+def decode_parts(
+    parts: Iterable[Float32Array], num_words: int, labels: Sequence[str], scheme: Scheme | None, decoding: Decoding
+) -> tuple[IntArray, Float32Array]:
+    """Decodes a sentence of `num_words` words whose logits come in parts, as `decode_logits` decodes them at once.
+
+    Only ``viterbi`` keeps scores of all parts.
+    """
+    log_probs = np.empty((num_words if decoding == "viterbi" else 0, len(labels)), np.float32)
+    best, scores, start = np.empty(num_words, np.int64), np.empty(num_words, np.float32), 0
+    for logits in parts:
+        end = start + len(logits)
+        found: Float32Array = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
+        if decoding == "viterbi":
+            log_probs[start:end] = found
+        else:
+            best[start:end] = logits.argmax(axis=-1)
+            scores[start:end] = np.exp(found[np.arange(len(found)), best[start:end]])
+        start = end
+    if decoding == "viterbi":
+        best = decode_tags(log_probs, labels, scheme)
+        scores = np.exp(log_probs[np.arange(num_words), best])
+    return best, scores
 
 
 def decode_tags(scores: npt.NDArray[np.floating], labels: Sequence[str], scheme: Scheme | None) -> IntArray:
@@ -52,13 +74,13 @@ def decode_tags(scores: npt.NDArray[np.floating], labels: Sequence[str], scheme:
     if scheme is None or len(scores) == 0:
         return np.asarray(scores.argmax(axis=-1), dtype=np.int64)
     penalties = _find_penalties(tuple(labels), scheme)
-    scores = np.maximum(scores.astype(np.float64), _LOWEST_SCORE)
-    origins = np.zeros(scores.shape, dtype=np.int64)
-    best = scores[0] + penalties[-1, :-1]
-    for i in range(1, len(scores)):
-        paths = best[:, None] + penalties[:-1, :-1]
-        origins[i] = paths.argmax(axis=0)
-        best = paths.max(axis=0) + scores[i]
+    origins = np.zeros(scores.shape, dtype=np.min_scalar_type(len(labels)))
+    best, arriving = penalties[-1, :-1], penalties[:-1, :-1]
+    for i, row in enumerate(_iterate_rows(scores)):
+        if i:
+            paths = best[:, None] + arriving
+            origins[i], best = paths.argmax(axis=0), paths.max(axis=0)
+        best = best + row
     best = best + penalties[:-1, -1]
     if best.max() == -np.inf:
         raise InputError(f"the labels {', '.join(labels)} allow no {len(scores)} tags in a row in {scheme}")
@@ -66,6 +88,12 @@ def decode_tags(scores: npt.NDArray[np.floating], labels: Sequence[str], scheme:
     for origin in origins[:0:-1]:
         chosen.append(int(origin[chosen[-1]]))
     return np.array(chosen[::-1], dtype=np.int64)
+
+
+def _iterate_rows(scores: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.float64]]:
+    """Yields rows in float64, of which only some exist at a time."""
+    for start in range(0, len(scores), 2**12):
+        yield from np.maximum(scores[start : start + 2**12].astype(np.float64), _LOWEST_SCORE)
 
 
 @lru_cache(maxsize=16)

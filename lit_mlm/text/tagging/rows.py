@@ -4,7 +4,7 @@ Shapes: B rows of a batch, T tokens per row, S sentences, P tokens of all senten
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -38,6 +38,9 @@ class WindowTable:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def __getitem__(self, windows: slice) -> Self:
+        return type(self)(*(getattr(self, field.name)[windows] for field in fields(self)))
 
 
 @dataclass(frozen=True)

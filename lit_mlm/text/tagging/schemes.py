@@ -21,7 +21,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Literal, NamedTuple, get_args
 
 from lit_mlm.errors import InputError
@@ -233,17 +233,21 @@ def find_spans(tags: Sequence[str], scheme: Scheme | None = None) -> list[Span]:
         >>> find_spans(["B-PER", "I-PER", "O", "I-LOC"])
         [Span(type='PER', start=0, end=2), Span(type='LOC', start=3, end=4)]
     """
-    spans, start = [], 0
+    return list(iterate_spans(tags, scheme))
+
+
+def iterate_spans(tags: Sequence[str], scheme: Scheme | None = None) -> Iterator[Span]:
+    """Yields what `find_spans` returns."""
+    start = 0
     before, before_kind = "O", ""
-    for end, tag in enumerate((*tags, "O")):
+    for end, tag in enumerate(chain(tags, ("O",))):
         role, kind = _find_role(tag, scheme)
         is_new = kind != before_kind or role in "OBS" or before in "OES"
         if is_new and before != "O":
-            spans.append(Span(before_kind, start, end))
+            yield Span(before_kind, start, end)
         if is_new:
             start = end
         before, before_kind = role, kind
-    return spans
 
 
 def find_spans_strict(tags: Sequence[str], scheme: Scheme) -> list[Span]:
