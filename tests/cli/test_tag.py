@@ -115,6 +115,17 @@ def test_texts(tagger: Path, capsys: pytest.CaptureFixture[str], type_in: Any) -
     assert lines[1].endswith(first["text"])
 
 
+def test_options_are_those_of_the_library(tagger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["Tom", "Reed", "joined", "German", "farmers", "in", "Washingtonshire", "and", "Johannesburg"] * 3
+    options: dict[str, Any] = {"batch_size": 2, "stride": 0, "aggregation": "average"}
+    args = [part for name, value in options.items() for part in (f"--{name}", value)]
+    (record,) = map(json.loads, run(capsys, "--model", tagger, "--words", " ".join(words), *args))
+    loaded = load_tagger(str(tagger))
+    (expected,), (usual,) = (find_tags(*loaded, [words], **chosen) for chosen in (options, {}))
+    assert (record["tags"], record["entities"]) == (expected.tags, expected.entities)
+    assert expected.entities != usual.entities
+
+
 def test_files_of_every_kind(tagger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.txt").write_bytes("Tom Reed, caf\u00e9\n\nrose\n".encode("latin-1"))
     with gzip.open(tmp_path / "b.jsonl.gz", "wt") as file:
@@ -265,6 +276,9 @@ def test_nothing_to_tag_and_two_sources_are_refused(type_in: Any) -> None:
             r"--tag_column NER names no column of .*valid\.txt: it has no",
         ),
         (["--columns", str(VALID), "--word_column", "0"], "--word_column must be at least 1, got 0"),
+        (["one", "--batch_size", "0"], "--batch_size must be at least 1, got 0"),
+        (["one", "--stride", "-1"], "--stride must be at least 0, got -1"),
+        (["one", "--aggregation", "mean"], "argument --aggregation: invalid choice: 'mean'"),
     ):
         with pytest.raises(InputError, match=message):
             run_command(["tag", "--model", "any", *options])

@@ -16,11 +16,13 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
+    pipeline,
 )
 
 from lit_mlm.errors import InputError
 from lit_mlm.inference.tag import find_tags, load_tagger, tag_texts, tag_words
 from lit_mlm.nets import pretrained
+from lit_mlm.text.tagging import parts
 from lit_mlm.text.tagging.words import is_invisible
 from tests.families import FAMILIES, draw_sentence, encode_slowly
 
@@ -316,3 +318,64 @@ def test_net_that_gives_nan_is_refused(tiny_bert: str, tmp_path: Path) -> None:
         torch.nn.init.constant_(parameter, math.nan)
     with pytest.raises(InputError, match="the net gives NaN for some words"):
         tag_texts(net, tokenizer, ["one two"])
+
+
+@pytest.mark.parametrize("aggregation", ["first", "max", "average"])
+def test_aggregation_is_that_of_the_pipeline(aggregation: Any, tiny_bert: str, tmp_path: Path) -> None:
+    """`aggregate_words` of the `token-classification` pipeline of `transformers`, on words that both define alike."""
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, ["NN", "VB", "JJ", "DT", "IN"]))
+    texts = ["storybright thecast boringly", "unwatchableness was goodish", "dull"]
+    tagger = pipeline("token-classification", model=net, tokenizer=tokenizer, aggregation_strategy=aggregation)
+    tagger.group_entities = lambda words: words  # type: ignore[method-assign]
+    for text, words in zip(texts, tag_texts(net, tokenizer, texts, aggregation=aggregation), strict=True):
+        expected: Any = tagger(text)
+        assert [(word["type"], word["start"], word["end"]) for word in words] == [
+            (word["entity"], word["start"], word["end"]) for word in expected
+        ]
+        assert [word["score"] for word in words] == pytest.approx([word["score"] for word in expected], rel=1e-4)
+    assert sum(map(len, tokenizer(texts)["input_ids"])) > 2 * len(" ".join(texts).split())
+
+
+@pytest.mark.parametrize("decoding", ["argmax", "viterbi"])
+def test_a_sentence_of_many_parts_has_the_tags_of_the_whole(
+    decoding: str, tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=16, stride=5, decoding=decoding))
+    for name, parameter in net.named_parameters():
+        if name.endswith("LayerNorm.bias"):  # else it outweighs the tokens
+            torch.nn.init.zeros_(parameter)
+    rng = random.Random(0)
+    texts = [" ".join(rng.choices(["story", "bright", "cast", "boring", "zz"], k=size)) for size in (700, 0, 3, 90)]
+    whole = find_tags(net, tokenizer, texts)
+    monkeypatch.setattr(parts, "WORDS_PER_PART", 64)
+    for one, other in zip(whole, find_tags(net, tokenizer, texts), strict=True):
+        assert (one.words, one.tags) == (other.words, other.tags)
+        for name in ("type", "text", "start", "end"):
+            assert [e[name] for e in one.entities] == [e[name] for e in other.entities]  # type: ignore[literal-required]
+    assert len(set(whole[0].tags)) > 2
+
+
+def test_batch_size_changes_no_tag_and_stride_is_followed(tiny_bert: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=10, stride=3))
+    stub: Any = Speller(net, {})
+    words = [["the", "was", "a"] * 10, ["a"]]
+    assert len({str(tag_words(net, tokenizer, words, batch_size=size)) for size in (None, 1, 3, 100)}) == 1
+    for stride, expected in ((None, 6), (0, 4), (7, 23)):
+        stub.lengths.clear()
+        tag_words(stub, tokenizer, [["the"] * 30], stride=stride)
+        assert len(stub.lengths) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"stride": -1}, "stride must be at least 0, got -1"),
+        ({"stride": 8}, "stride must be less than the 8 tokens of a window, got 8"),
+        ({"aggregation": "mean"}, "aggregation must be one of first, max, average, got 'mean'"),
+    ],
+)
+def test_wrong_options_are_refused(options: Any, message: str, tiny_bert: str, tmp_path: Path) -> None:
+    net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=10))
+    with pytest.raises(InputError, match=f"^{message}"):
+        tag_texts(net, tokenizer, ["a"], **options)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lit_mlm.text.tagging.decoding import decode_logits
+from lit_mlm.text.tagging.decoding import Decoding, decode_logits, decode_parts
 
 LABELS = ["O", "B-PER", "I-PER"]
 
@@ -25,3 +25,11 @@ def test_no_words_have_no_labels() -> None:
     for decoding in ("argmax", "viterbi"):
         ids, scores = decode_logits(np.zeros((0, 3), dtype=np.float32), LABELS, "IOB2", decoding)
         assert ids.shape == scores.shape == (0,)
+
+
+@pytest.mark.parametrize("decoding", ["argmax", "viterbi"])
+def test_parts_are_decoded_as_the_whole(decoding: Decoding) -> None:
+    logits = np.random.default_rng(0).normal(size=(9000, 3)).astype(np.float32)
+    whole = decode_logits(logits, LABELS, "IOB2", decoding)
+    parts = decode_parts(iter(np.split(logits, [1, 5000])), 9000, LABELS, "IOB2", decoding)
+    assert [array.tolist() for array in parts] == [array.tolist() for array in whole]
