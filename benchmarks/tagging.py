@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from transformers import AutoModelForTokenClassification, pipeline
@@ -48,7 +49,8 @@ def benchmark_tag(model: str, sentences: Sequence[str], repeats: int) -> None:
     net, _ = pretrained.load_net(AutoModelForTokenClassification, model, labels=LABELS)
     tokenizer = pretrained.load_tokenizer(model, None)
     net.eval()
-    tagger = pipeline("token-classification", model=net, tokenizer=tokenizer, aggregation_strategy="first")
+    make_pipeline: Any = pipeline
+    tagger = make_pipeline("token-classification", model=net, tokenizer=tokenizer, aggregation_strategy="first")
     sides: dict[str, Callable[[], object]] = {"lit-mlm": lambda: tag_texts(net, tokenizer, sentences)}
     for size in (8, 32):
         sides[f"pipeline, batch_size {size}"] = partial(tagger, list(sentences), batch_size=size)

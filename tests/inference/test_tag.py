@@ -325,8 +325,9 @@ def test_aggregation_is_that_of_the_pipeline(aggregation: Any, tiny_bert: str, t
     """`aggregate_words` of the `token-classification` pipeline of `transformers`, on words that both define alike."""
     net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, ["NN", "VB", "JJ", "DT", "IN"]))
     texts = ["storybright thecast boringly", "unwatchableness was goodish", "dull"]
-    tagger = pipeline("token-classification", model=net, tokenizer=tokenizer, aggregation_strategy=aggregation)
-    tagger.group_entities = lambda words: words  # type: ignore[method-assign]
+    make_pipeline: Any = pipeline
+    tagger = make_pipeline("token-classification", model=net, tokenizer=tokenizer, aggregation_strategy=aggregation)
+    tagger.group_entities = lambda words: words
     for text, words in zip(texts, tag_texts(net, tokenizer, texts, aggregation=aggregation), strict=True):
         expected: Any = tagger(text)
         assert [(word["type"], word["start"], word["end"]) for word in words] == [
@@ -342,8 +343,8 @@ def test_a_sentence_of_many_parts_has_the_tags_of_the_whole(
 ) -> None:
     net, tokenizer = load_tagger(save_tagger(tmp_path, tiny_bert, window=16, stride=5, decoding=decoding))
     for name, parameter in net.named_parameters():
-        if name.endswith("LayerNorm.bias"):  # else it outweighs the tokens
-            torch.nn.init.zeros_(parameter)
+        if name.endswith(("LayerNorm.weight", "bias")):  # else they outweigh the tokens
+            torch.nn.init.constant_(parameter, float(name.endswith("weight")))
     rng = random.Random(0)
     texts = [" ".join(rng.choices(["story", "bright", "cast", "boring", "zz"], k=size)) for size in (700, 0, 3, 90)]
     whole = find_tags(net, tokenizer, texts)

@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 
+from lit_mlm.text.arrays import Float32Array, FloatArray
 from lit_mlm.text.tagging.aggregation import Aggregation, aggregate_tokens
 
 
-def aggregate_slowly(logits: np.ndarray, aggregation: Aggregation) -> np.ndarray:  # type: ignore[type-arg]
+def aggregate_slowly(logits: Float32Array, aggregation: Aggregation) -> FloatArray:
     """The distribution of a word, given the logits of its tokens, shape (T, L)."""
     probs = np.exp(logits.astype(np.float64))
     probs /= probs.sum(axis=1, keepdims=True)
-    return {"first": probs[0], "max": max(probs, key=max), "average": probs.mean(axis=0)}[aggregation]
+    found: dict[Aggregation, FloatArray] = {
+        "first": probs[0],
+        "max": max(probs, key=max),
+        "average": probs.mean(axis=0),
+    }
+    return found[aggregation]
 
 
 @pytest.mark.parametrize("aggregation", ["first", "max", "average"])
