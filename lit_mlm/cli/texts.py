@@ -1,5 +1,6 @@
 """The texts of a command: its arguments, the lines of standard input, or files; in batches."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,9 @@ def read_texts(options: Any, purpose: str, read: "Callable[[Row], S]") -> list[s
     """
     if options.file and options.texts:
         raise InputError(f"--file {options.file[0]} and texts are mutually exclusive, got {options.texts[0]!r}")
+    for text in options.texts:
+        if os.path.isfile(text):  # noqa: PTH113 (False for what is too long for a name)
+            raise InputError(f"{text} is a file: give it by --file, to read its texts")
     texts = list(options.texts or _read_inputs(options.file, options.encoding, read))
     if not texts:
         raise InputError(f"no text to {purpose}: give texts as arguments, on standard input, or in --file")

@@ -33,7 +33,7 @@ def require_packages() -> None:
     """Refuses to begin without the packages that write and run ONNX."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        raise InputError(f'ONNX needs {", ".join(missing)}, not installed here: pip install "lit-mlm[onnx]"')
+        raise InputError(f"ONNX needs packages that are not installed here: pip install {' '.join(missing)}")
 
 
 def write_onnx(net: PreTrainedModel, folder: Path) -> Agreement:

@@ -38,6 +38,14 @@ def test_no_text_and_two_sources_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         read_texts(make_options(file=["a.txt"], texts=["one"]), "read", read_text)
 
 
+def test_a_file_is_not_read_as_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    with pytest.raises(InputError, match=r"a\.txt is a file: give it by --file, to read its texts"):
+        read_texts(make_options(texts=["one", str(tmp_path / "a.txt")]), "read", read_text)
+    texts_like_names = ["é" * 200, "a\0", "", str(tmp_path)]
+    assert read_texts(make_options(texts=texts_like_names), "read", read_text) == texts_like_names
+
+
 def test_batches_have_few_texts_and_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "TEXTS_AT_A_TIME", 3)
     monkeypatch.setattr(texts, "CHARACTERS_AT_A_TIME", 6)

@@ -77,5 +77,5 @@ def test_a_net_that_onnx_changes_is_refused(tmp_path: Path, monkeypatch: pytest.
 def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     require_packages()
     monkeypatch.setattr(onnx, "PACKAGES", ("onnx", "no_such_package"))
-    with pytest.raises(InputError, match=r'needs no_such_package, not installed here: pip install "lit-mlm\[onnx\]"$'):
+    with pytest.raises(InputError, match=r"not installed here: pip install no_such_package$"):
         require_packages()
