@@ -95,7 +95,7 @@ def find_tags(
         documents: document number of each text, equal for neighbours in one document; shows a net that was evaluated
             with ``context_tokens`` the same context.
         is_split: splits texts at white space only, instead of by `lit_mlm.text.tagging.words.split_text`.
-        batch_size: rows per batch, >= 1; by default batches have at most `TOKENS_PER_BATCH` tokens.
+        batch_size: rows per batch, >= 1; by default batches are filled by tokens.
         stride: tokens that neighbouring windows of a long text share, >= 0; by default as stored with the net.
         aggregation: how the tokens of a word make its label, as in `aggregate_tokens`; a net of `TokenClassification`
             is trained and evaluated for ``first``.

@@ -11,15 +11,15 @@ from transformers import PreTrainedModel
 
 from lit_mlm.batch import NO_WORD
 from lit_mlm.errors import InputError
-from lit_mlm.inference.masked_rows import evaluating
+from lit_mlm.inference.masked_rows import TOKENS_PER_BATCH, evaluating
 from lit_mlm.nets import pretrained
 from lit_mlm.text.arrays import Float32Array, IntArray
 from lit_mlm.text.tagging.aggregation import Aggregation, aggregate_tokens
 from lit_mlm.text.tagging.alignment import find_first_tokens
 from lit_mlm.text.tagging.rows import TaggedRows
 
-TOKENS_PER_BATCH = 1024
-"""Tokens of a batch, padding included; a longer row is a batch of its own."""
+TOKENS_ON_CPU = 512
+"""Tokens of a batch on a CPU, in place of `TOKENS_PER_BATCH`: less padding, and activations that stay in its caches."""
 
 
 def compute_word_logits(
@@ -30,7 +30,7 @@ def compute_word_logits(
     Args:
         net: a token classifier; run in eval mode.
         rows: of any lengths.
-        batch_size: rows per batch; by default as many as `TOKENS_PER_BATCH` allows.
+        batch_size: rows per batch; by default as many as `TOKENS_PER_BATCH` or `TOKENS_ON_CPU` allows.
         aggregation: of a word's tokens, as in `aggregate_tokens`.
     """
     first_words = rows.words[rows.table.owned_starts].astype(np.int64)
@@ -38,7 +38,8 @@ def compute_word_logits(
     offsets = np.cumsum(num_words) - num_words - first_words
     logits = np.full((num_words.sum(), len(pretrained.get_labels(net.config))), np.nan, np.float32)
     with evaluating(net):
-        for numbers in make_batches(rows.lengths, batch_size):
+        max_tokens = TOKENS_ON_CPU if net.device.type == "cpu" else TOKENS_PER_BATCH
+        for numbers in make_batches(rows.lengths, batch_size, max_tokens):
             batch = rows.make_batch(numbers)
             inputs = {name: torch.from_numpy(batch[name]).to(net.device) for name in ("input_ids", "attention_mask")}
             found = net(**inputs).logits.float().flatten(0, 1).cpu().numpy()
@@ -51,15 +52,22 @@ def compute_word_logits(
     return logits
 
 
-def make_batches(lengths: IntArray, batch_size: int | None = None) -> Iterator[IntArray]:
+def make_batches(
+    lengths: IntArray, batch_size: int | None = None, max_tokens: int = TOKENS_PER_BATCH
+) -> Iterator[IntArray]:
     """Yields the rows of each batch, longest first, so that memory is known from the first one.
 
+    Args:
+        lengths: tokens of each row, shape (R,).
+        batch_size: rows per batch; by default at most `max_tokens` tokens, padding included, or one row.
+        max_tokens: >= 1.
+
     Examples:
-        >>> [rows.tolist() for rows in make_batches(np.array([400, 3, 600, 512]))]
+        >>> [rows.tolist() for rows in make_batches(np.array([400, 3, 600, 512]), max_tokens=1024)]
         [[2], [3, 0], [1]]
     """
     order, first = np.argsort(-lengths, kind="stable"), 0
     while first < len(order):
-        size = batch_size or max(1, TOKENS_PER_BATCH // int(lengths[order[first]]))
+        size = batch_size or max(1, max_tokens // int(lengths[order[first]]))
         yield order[first : first + size]
         first += size
