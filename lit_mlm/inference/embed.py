@@ -15,7 +15,8 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from lit_mlm.batch import NO_WORD
 from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.inference.loading import load_model
-from lit_mlm.inference.masked_rows import TOKENS_PER_BATCH, evaluating
+from lit_mlm.inference.masked_rows import evaluating
+from lit_mlm.inference.word_logits import make_batches
 from lit_mlm.nets import pretrained
 from lit_mlm.text.arrays import BoolArray, Float32Array, IntArray
 from lit_mlm.text.special_tokens import find_special_tokens
@@ -226,16 +227,12 @@ def _run(
     net: PreTrainedModel, rows: TaggedRows, layers: Mapping[int, float]
 ) -> Iterator[tuple[dict[str, Any], Float32Array]]:
     """Yields batches of rows of similar lengths, and their hidden states, shape (B, T, H)."""
-    order = np.argsort(-rows.lengths, kind="stable")
-    first = 0
-    while first < len(order):
-        end = first + max(1, TOKENS_PER_BATCH // max(1, int(rows.lengths[order[first]])))
-        batch = rows.make_batch(order[first:end])
+    for numbers in make_batches(rows.lengths):
+        batch = rows.make_batch(numbers)
         inputs = {name: torch.from_numpy(batch[name]).to(net.device) for name in ("input_ids", "attention_mask")}
         with evaluating(net):
             hidden = _mix_layers(net, inputs, layers)
         yield batch, hidden.float().cpu().numpy()
-        first = end
 
 
 def _mix_layers(net: PreTrainedModel, inputs: dict[str, Tensor], layers: Mapping[int, float]) -> Tensor:
