@@ -6,6 +6,7 @@ Shapes: B rows, T tokens, V vocabulary or labels.
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,17 +50,18 @@ def write_onnx(net: PreTrainedModel, folder: Path) -> Agreement:
     size = sum(weight.nbytes for weight in net.state_dict().values())
     dynamic = {name: {0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for name in INPUTS}
     with quiet_exporter(), undisturbed(net):
-        torch.onnx.export(
+        program: Any = torch.onnx.export(
             _Logits(net).eval(),
             kwargs=draw_batch(net, 7),
-            f=path,
             input_names=INPUTS,
             output_names=["logits"],
             dynamic_shapes=dynamic,
             dynamo=True,
-            external_data=size > LARGEST_FILE,
             verbose=False,
         )
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces, with paths of this machine
+    program.save(path, external_data=size > LARGEST_FILE)
     agreement = measure_agreement(net, open_session(path))
     require_agreement(agreement, torch.float32)
     return agreement
@@ -103,7 +105,13 @@ def quantise(folder: Path) -> Path:
     source, target, prepared = folder / FLOAT_FILE, folder / INT8_FILE, folder / "prepared.onnx"
     is_large = source.with_name(f"{FLOAT_FILE}.data").exists()
     quant_pre_process(
-        source, prepared, skip_optimization=True, skip_symbolic_shape=True, save_as_external_data=is_large
+        source,
+        prepared,
+        skip_optimization=True,
+        skip_symbolic_shape=True,
+        save_as_external_data=is_large,
+        all_tensors_to_one_file=True,
+        external_data_location=f"{prepared.name}.data",
     )
     quantize_dynamic(
         prepared, target, per_channel=True, weight_type=QuantType.QUInt8, use_external_data_format=is_large

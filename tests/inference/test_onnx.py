@@ -41,6 +41,7 @@ def test_any_batch_and_length(
     assert 0 < agreement.difference < 1e-6
     assert capfd.readouterr() == ("", "")
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.onnx"}
+    assert b".py" not in (tmp_path / "model.onnx").read_bytes()  # no path of this machine
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [type(net).__name__]
     session = InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     assert [found.name for found in session.get_inputs()] == ["input_ids", "attention_mask"]
@@ -57,6 +58,14 @@ def test_any_batch_and_length(
         check_int8(net, tmp_path)
 
 
+def test_weights_beside_a_large_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx, "LARGEST_FILE", 1000)
+    write_onnx(build("distilbert", AutoModelForMaskedLM), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.onnx", "model.onnx.data"}
+    path = quantise(tmp_path)
+    assert {found.name for found in tmp_path.iterdir()} == {"config.json", path.name, f"{path.name}.data"}
+
+
 def check_int8(net: Any, folder: Path) -> None:
     """Its weights have 8 bits, and its logits are near."""
     size = (folder / "model.onnx").stat().st_size
@@ -68,7 +77,6 @@ def check_int8(net: Any, folder: Path) -> None:
 
 
 def test_a_net_that_onnx_changes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.onnx, "export", lambda *args, **options: None)
     monkeypatch.setattr(onnx, "open_session", lambda path: lambda batch: torch.zeros(*batch["input_ids"].shape, 99))
     with pytest.raises(InputError, match=r"logits of the exported net differ"):
         write_onnx(build("bert", AutoModelForMaskedLM), tmp_path)
