@@ -3,6 +3,7 @@
 The format is that of https://huggingface.co/docs/hub/eval-results.
 """
 
+import math
 from pathlib import Path
 
 import yaml
@@ -24,7 +25,8 @@ def find_results(facts: Facts) -> list[EvalResultEntry]:
         return []
     split, name = facts.best
     value, interval = split.format(name)
-    if "/" in split.key or not isinstance(split.figures[name], float):  # a named set is of other text
+    # A named set is of other text, and a perplexity may be infinite.
+    if "/" in split.key or not isinstance(split.figures[name], float) or not math.isfinite(split.figures[name]):
         return []
     signature = make_signature(split.key, split.figures, facts.versions, facts.tagging)
     return [

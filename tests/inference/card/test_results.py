@@ -44,6 +44,7 @@ def test_validation_metric_without_test(make_facts: Callable[..., Facts], tmp_pa
         ([IMDB, CORPUS], METRICS),
         ([IMDB], {}),
         ([IMDB], {"val/perplexity": None}),
+        ([IMDB], {"val/perplexity": float("inf")}),
         ([IMDB], {"val/news/loss": 2.0, "val/news/perplexity": 7.4}),
     ],
 )
