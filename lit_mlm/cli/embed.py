@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from lit_mlm.cli.inputs import check_file
 from lit_mlm.cli.plain import CommandParser, add_model_options, print_result
 from lit_mlm.cli.texts import add_text_options, batch_texts, read_text, read_texts
 from lit_mlm.errors import InputError
 from lit_mlm.inference.embed import Pooling, embed_spans, embed_texts, load_encoder
 from lit_mlm.runs.atomic import atomic_file
 from lit_mlm.text.arrays import Float32Array
+from lit_mlm.text.surrogates import replace_surrogates
 from lit_mlm.text.tagging.words import find_words
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def main(args: Sequence[str]) -> None:
     if out.suffix not in SUFFIXES or (out.suffix == ".npy" and options.unit != "text"):
         kinds = "end with .npy, .npz or .parquet" if options.unit == "text" else "end with .npz or .parquet"
         raise InputError(f"--out {options.out} must {kinds} for vectors of {options.unit}s")
+    check_file("--out", out)
     if options.pooling and options.unit != "text":
         raise InputError(f"--pooling {options.pooling} has no effect on {options.unit}s, which have the mean of theirs")
     marked: list[list[Span]] = []
@@ -91,7 +94,7 @@ def _embed(net: Any, tokenizer: Any, texts: list[str], marked: list[list[Span]],
             vectors = np.concatenate(embed_spans(net, tokenizer, batch, spans, layers))
         places = [(first + i, start, end) for i, found in enumerate(spans) for start, end in found]
         index, start, end = ([place[column] for place in places] for column in range(3))
-        text = [texts[i][slice(*span)] for i, *span in places]
+        text = [replace_surrogates(texts[i][slice(*span)]) for i, *span in places]
         yield Batch(index, start, end, text, _scale(vectors) if options.normalize else vectors)
         first += len(batch)
 
@@ -149,16 +152,14 @@ def _write_parquet(path: Path, batches: Iterator[Batch]) -> tuple[int, int]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def make_table(batch: Batch) -> Any:
-        columns = dict(vars(batch))
-        flat, width = columns.pop("vectors").reshape(-1), batch.vectors.shape[1]
-        return pa.table(columns | {"vector": pa.FixedSizeListArray.from_arrays(flat, width)})
-
-    batch = next(batches)
-    num_vectors, table = len(batch.index), make_table(batch)
-    with pq.ParquetWriter(path, table.schema) as writer:
-        writer.write_table(table)
-        for batch in batches:
+    first = next(batches)
+    num_vectors, width = 0, first.vectors.shape[1]
+    places = {"index": pa.int64(), "start": pa.int64(), "end": pa.int64(), "text": pa.string()}
+    schema = pa.schema(places | {"vector": pa.list_(pa.float32(), width)})
+    with pq.ParquetWriter(path, schema) as writer:
+        for batch in chain([first], batches):
             num_vectors += len(batch.index)
-            writer.write_table(make_table(batch))
-    return num_vectors, batch.vectors.shape[1]
+            columns: dict[str, Any] = dict(vars(batch))
+            vector = pa.FixedSizeListArray.from_arrays(columns.pop("vectors").reshape(-1), width)
+            writer.write_table(pa.table(columns | {"vector": vector}, schema))
+    return num_vectors, width

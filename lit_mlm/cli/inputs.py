@@ -106,6 +106,13 @@ def nest(name: str, value: Any) -> Any:
     return {head: nest(rest, value) if rest else value}
 
 
+def check_file(name: str, path: Path) -> None:
+    """Refuses the path of a file that can't be created or written to; creates none."""
+    if path.is_dir():
+        raise InputError(f"{name} {path} is a folder; give the path of a file")
+    check_folder(name, str(path.parent))
+
+
 def check_folder(name: str, folder: str) -> None:
     """Refuses the path of a folder that can't be created or written to; creates none."""
     if not folder:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from lit_mlm.cli.inputs import check_file
 from lit_mlm.cli.plain import CommandParser, add_model_options, format_json, print_error, print_result
 from lit_mlm.cli.score_pairs import measure_groups, print_pairs, read_pairs, tabulate_accuracy
 from lit_mlm.cli.texts import add_text_options, read_text, read_texts
@@ -78,8 +79,8 @@ def _check(options: Any) -> None:
             raise InputError(f"--pairs {options.pairs[0]} excludes {given[0]}")
     elif options.normalize != "none":
         raise InputError(f"--normalize {options.normalize} has no effect without --pairs")
-    if options.summary and (options.summary.is_dir() or not options.summary.parent.is_dir()):
-        raise InputError(f"--summary {options.summary} must be a file in an existing folder")
+    if options.summary:
+        check_file("--summary", options.summary)
 
 
 def _print_each(scored: Iterable[ScoredText], as_json: bool, has_tokens: bool) -> Iterator[ScoredText]:

@@ -20,6 +20,7 @@ from lit_mlm.inference.word_logits import make_batches
 from lit_mlm.nets import pretrained
 from lit_mlm.text.arrays import BoolArray, Float32Array, IntArray
 from lit_mlm.text.special_tokens import find_special_tokens
+from lit_mlm.text.surrogates import replace_surrogates
 from lit_mlm.text.tagging.alignment import EncodedWords
 from lit_mlm.text.tagging.rows import TaggedRows, WindowTable
 from lit_mlm.text.tagging.words import find_words
@@ -35,7 +36,10 @@ def load_encoder(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a net without its head, and its tokenizer, by the arguments of `load_model`; a pooler is not needed."""
     options = (model, revision, allow_pickle, trust_remote_code)
-    return load_model(AutoModel, "embed texts", *options, unneeded="pooler.")
+    net, tokenizer = load_model(AutoModel, "embed texts", *options, unneeded="pooler.")
+    if net.config.is_encoder_decoder:
+        raise InputError(f"{model} has a decoder, whose hidden states are not those of a text; use an encoder")
+    return net, tokenizer
 
 
 def embed_texts(
@@ -60,7 +64,11 @@ def embed_texts(
     refuse_text("texts", texts)
     vectors = np.empty((len(texts), net.config.hidden_size), np.float32)
     for first, end in _batch(texts):
-        states = _compute_states(net, tokenizer, _encode(tokenizer, texts[first:end]), layers)
+        encoded = _encode(tokenizer, texts[first:end])
+        empty = next((text for text, ids in zip(texts[first:end], encoded, strict=True) if not len(ids)), None)
+        if empty is not None and not len(find_special_tokens(tokenizer)):
+            raise InputError(f"the text {empty!r:.60} has no token, and the tokenizer adds none: leave it out")
+        states = _compute_states(net, tokenizer, encoded, layers)
         vectors[first:end] = states.first if pooling == "cls" else states.mean
     return vectors
 
@@ -150,7 +158,10 @@ def _encode(
 ) -> list[IntArray]:
     """Returns the ids of each text's tokens without special ones; appends their characters, shape (T, 2)."""
     encoded = tokenizer(
-        list(texts), add_special_tokens=False, return_offsets_mapping=offsets is not None, verbose=False
+        [*map(replace_surrogates, texts)],
+        add_special_tokens=False,
+        return_offsets_mapping=offsets is not None,
+        verbose=False,
     )
     if offsets is not None:
         offsets += [np.array(places, np.int64).reshape(-1, 2) for places in encoded["offset_mapping"]]
@@ -190,18 +201,17 @@ def _compute_states(
         np.add.at(num_tokens, sentences, counted.sum(1))
         np.add.at(firsts, sentences, hidden[:, 0])
         np.add.at(num_rows, sentences, 1)
-    mean, first = sums / num_tokens[:, None], firsts / num_rows[:, None]
+    # A text without tokens has no row where the tokenizer adds none.
+    mean, first = sums / np.maximum(num_tokens, 1)[:, None], firsts / np.maximum(num_rows, 1)[:, None]
     return _States(tokens, mean.astype(np.float32), first.astype(np.float32))
 
 
 def _build_rows(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[IntArray]) -> TaggedRows:
-    """Cuts texts into windows in which each token counts as a word; a text without tokens has a row, too."""
+    """Cuts texts into windows in which each token counts as a word; special tokens alone are a row, too."""
     num_special = len(find_special_tokens(tokenizer))
     size = (pretrained.get_max_length(net) or 2**30) - num_special
     rows = TaggedRows.build(tokenizer, [EncodedWords(ids, np.arange(len(ids))) for ids in texts], size, size // 4)
-    empty = np.array([number for number, ids in enumerate(texts) if not len(ids)], np.int64)
-    if empty.size and not num_special:
-        raise InputError(f"text {empty[0]} has no token, and the tokenizer adds none")
+    empty = np.array([number for number, ids in enumerate(texts) if num_special and not len(ids)], np.int64)
     columns = [rows.table.starts, rows.table.ends, rows.table.owned_starts, rows.table.owned_ends]
     starts, ends, owned_starts, owned_ends = (np.append(column, 0 * empty) for column in columns)
     sentences = np.append(rows.table.sentences, empty)
@@ -252,6 +262,6 @@ def _check_layers(net: PreTrainedModel, layers: Mapping[int, float] | None) -> d
         if not -depth - 1 <= layer <= depth:
             raise InputError(f"layers must be from 0, the embeddings, to {depth}, or from -1 down, got {layer}")
         checked[layer % (depth + 1)] = checked.get(layer % (depth + 1), 0.0) + weight
-    if min(checked.values()) < 0 or not sum(checked.values()) > 0:
-        raise InputError(f"the weights of layers must be at least 0 and not all 0, got {list(checked.values())}")
+    if min(checked.values()) < 0 or not 0 < sum(checked.values()) < np.inf:
+        raise InputError(f"the weights of layers must be finite, at least 0 and not all 0, got {[*checked.values()]}")
     return checked

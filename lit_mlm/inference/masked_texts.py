@@ -15,6 +15,7 @@ from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.nets import pretrained
 from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.special_tokens import find_special_tokens
+from lit_mlm.text.surrogates import replace_surrogates
 
 MASK_NOTATION = re.compile(r"\[MASK\]|<mask>", re.IGNORECASE)
 """Masks that a user may type, beside the tokenizer's own."""
@@ -94,7 +95,7 @@ class TextEncoder:
 
     def _encode_slice(self, text: str) -> tuple[IntArray, list[int]]:
         """Returns the tokens of a text without special tokens, shape (T,), and the positions of its masks."""
-        masked = self.notation.sub(lambda _: str(self.tokenizer.mask_token), text)
+        masked = self.notation.sub(lambda _: str(self.tokenizer.mask_token), replace_surrogates(text))
         ids = np.array(self.tokenizer(masked, verbose=False)["input_ids"], np.int64)
         ids = ids[len(self.special.prefix) : len(ids) - len(self.special.suffix)]
         return ids, np.flatnonzero(ids == self.tokenizer.mask_token_id).tolist()

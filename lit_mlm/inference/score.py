@@ -29,6 +29,7 @@ from lit_mlm.nets import pretrained
 from lit_mlm.text.arrays import FloatArray, IntArray
 from lit_mlm.text.masking.word_starts import find_word_starts
 from lit_mlm.text.special_tokens import SpecialTokens, find_special_tokens
+from lit_mlm.text.surrogates import replace_surrogates
 from lit_mlm.text.tagging.words import find_words
 
 Method = Literal["within_word_l2r", "original"]
@@ -166,8 +167,7 @@ class _EncodedText(NamedTuple):
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str, method: Method) -> _EncodedText:
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # of the same length
-    encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    encoded = tokenizer(replace_surrogates(text), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     words = np.array([NO_WORD if word is None else word for word in encoded.word_ids()], np.int64)
     starts = np.arange(len(words))
     if method == "within_word_l2r":

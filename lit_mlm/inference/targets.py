@@ -16,6 +16,7 @@ from lit_mlm.inference.filled_texts import CONTINUATION, WORD_MARKS, Speller
 from lit_mlm.inference.masked_rows import MaskedRow, compute_log_normalizer, iterate_logits
 from lit_mlm.inference.masked_texts import MaskedText, Span, TextEncoder, Window, map_texts
 from lit_mlm.text.arrays import FloatArray
+from lit_mlm.text.surrogates import replace_surrogates
 
 Normalize = Literal["none", "tokens", "candidates"]
 """The score of a target: its probability, the geometric mean of its tokens', or its share among the targets."""
@@ -102,7 +103,7 @@ class TargetEncoder:
         return self._tokenize(target)
 
     def _tokenize(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        return list(self.tokenizer(replace_surrogates(text), add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def score_targets(

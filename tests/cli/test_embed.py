@@ -58,10 +58,20 @@ def test_words_and_spans(tiny_bert: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert list(found) == [(i, *span) for i, spans in enumerate(SPANS) for span in spans]
 
 
+def test_parquet_begins_with_texts_without_words(
+    tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lit_mlm.cli.texts.TEXTS_AT_A_TIME", 1)
+    run_embed(tiny_bert, "", "a\ud800 b", "--unit", "word", "--out", tmp_path / "words.parquet")
+    assert pq.read_table(tmp_path / "words.parquet")["text"].to_pylist() == ["a", "\ufffd", "b"]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["a", "--out", "v.txt"], r"--out v.txt must end with .npy, .npz or .parquet"),
+        (["a", "--out", "v.npy"], r"--out v.npy is a folder"),
+        (["a", "--out", "bad.jsonl/v.npz"], r"bad.jsonl is a file, not a folder"),
         (["a", "--out", "v.npy", "--unit", "word"], r"--out v.npy must end with .npz or .parquet"),
         (["a", "--out", "v.npz", "--unit", "word", "--pooling", "cls"], "--pooling cls has no effect on words"),
         (["a", "--out", "v.npz", "--unit", "span"], r"needs the spans of .jsonl records"),
@@ -78,6 +88,7 @@ def test_what_is_invalid_is_refused_before_the_model_is_read(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("bad.jsonl").write_text('{"text": "abc", "spans": [[0, 3]]}\n{"text": "abc", "spans": [[0, 4]]}\n')
+    Path("v.npy").mkdir()
     with pytest.raises(InputError, match=message):
         run_embed("nothing", *args)
-    assert {path.name for path in tmp_path.iterdir()} == {"bad.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"bad.jsonl", "v.npy"}

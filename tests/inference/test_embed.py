@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoModel, BartConfig, PreTrainedTokenizerFast
 
 from lit_mlm.errors import InputError
 from lit_mlm.inference import embed
@@ -109,6 +111,32 @@ def test_a_net_without_weights_is_refused(tiny_bert: str, tmp_path: Any) -> None
         load_encoder(str(tmp_path))
 
 
+def test_empty_texts_without_special_tokens(tiny_bert: str, wordpiece: PreTrainedTokenizerFast) -> None:
+    net, _ = load_encoder(tiny_bert)
+    bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(wordpiece.backend_tokenizer.to_str()))
+    bare.backend_tokenizer.post_processor = TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+    (vectors,) = embed_words(net, bare, ["film"])
+    assert vectors.shape == (1, net.config.hidden_size)
+    np.testing.assert_array_equal(np.concatenate(embed_words(net, bare, ["", "film", ""])), vectors)
+    with pytest.raises(InputError, match="the text '' has no token, and the tokenizer adds none"):
+        embed_texts(net, bare, ["film", ""])
+
+
+def test_lone_surrogates_are_read_as_replacement_characters(encoder: tuple[Any, Any]) -> None:
+    net, tokenizer = encoder
+    found, expected = (embed_texts(net, tokenizer, [text]) for text in ("a \ud800 b", "a \ufffd b"))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_decoder_is_refused(bpe: PreTrainedTokenizerFast, tmp_path: Any) -> None:
+    sizes = {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "encoder_attention_heads": 1, "decoder_attention_heads": 1}
+    config = BartConfig(vocab_size=len(bpe), d_model=8, encoder_layers=1, decoder_layers=1, **sizes)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    bpe.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="has a decoder"):
+        load_encoder(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -116,6 +144,7 @@ def test_a_net_without_weights_is_refused(tiny_bert: str, tmp_path: Any) -> None
         (lambda net, tok: embed_texts(net, tok, ["a"], layers={99: 1}), "layers must be from 0"),
         (lambda net, tok: embed_texts(net, tok, ["a"], layers={0: 0, 1: 0}), "weights of layers"),
         (lambda net, tok: embed_texts(net, tok, ["a"], layers={0: -1, 1: 2}), "weights of layers"),
+        (lambda net, tok: embed_texts(net, tok, ["a"], layers={0: float("inf")}), "weights of layers"),
         (lambda net, tok: embed_spans(net, tok, ["abc"], [[(2, 4)]]), "3 characters and no span 2:4"),
         (lambda net, tok: embed_spans(net, tok, ["abc"], []), "each of the 1 texts, got 0"),
     ],

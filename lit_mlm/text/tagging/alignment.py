@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_mlm.batch import IGNORE_INDEX, NO_WORD
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
+from lit_mlm.text.surrogates import replace_surrogates
 
 _OPENING_OR_CLOSING = ("B-", "E-", "S-", "L-", "U-")
 
@@ -130,9 +131,7 @@ def _encode_each(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> list[l
     if not words:
         return []
     space = " " if needs_space(tokenizer) else ""
-    tokens = _encode_plain(
-        tokenizer, [space + word.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for word in words]
-    )
+    tokens = _encode_plain(tokenizer, [space + replace_surrogates(word) for word in words])
     if all(tokens):
         return tokens
     candidates = (tokenizer.unk_token_id, tokenizer.mask_token_id, tokenizer.pad_token_id)
