@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lit_mlm.cli.plain import format_json, print_result
-from lit_mlm.cli.texts import refuse
+from lit_mlm.cli.texts import read_column, refuse
 from lit_mlm.errors import InputError
 from lit_mlm.inference.pairs import ScoredPair, measure_accuracy
 
@@ -41,10 +41,8 @@ def read_pairs(paths: Sequence[str], encoding: str) -> list[Pair]:
 
 
 def _read_pair(row: "Row") -> Pair:
-    from lit_mlm.data.reading.readers import get_text
-
     prefix = "sentence_" if "sentence_good" in row.fields else ""
-    good, bad = (get_text(row, f"{prefix}{name}") for name in ("good", "bad"))
+    good, bad = (read_column(row, f"{prefix}{name}") for name in ("good", "bad"))
     return Pair(good, bad, {name: str(row.fields[name]) for name in GROUPS if row.fields.get(name) is not None})
 
 

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from lit_mlm.cli.plain import CommandParser
 from lit_mlm.errors import InputError
@@ -31,10 +31,21 @@ def add_text_options(parser: CommandParser, file_help: str, text_help: str = "te
 
 def read_text(row: "Row") -> str:
     """Returns the column ``text`` of a row, which may be empty or null."""
-    from lit_mlm.data.reading.readers import PlacedText, get_text
+    from lit_mlm.data.reading.readers import PlacedText
 
     text = row.fields.get("text", "missing")
-    return PlacedText(text or "", row.place) if text is None or not str(text).strip() else get_text(row, "text")
+    return PlacedText(text or "", row.place) if text is None or not str(text).strip() else read_column(row, "text")
+
+
+def read_column(row: "Row", column: str) -> str:
+    """Returns the text in a column of a row; refuses a row without it."""
+    from lit_mlm.data.reading.files import BadRecordError
+    from lit_mlm.data.reading.readers import get_text
+
+    try:
+        return get_text(row, column)
+    except BadRecordError as error:
+        refuse(error)
 
 
 def read_texts(options: Any, purpose: str, read: "Callable[[Row], S]") -> list[str | S]:
@@ -77,14 +88,15 @@ def batch_texts(texts: Sequence[S]) -> Iterator[Sequence[S]]:
         yield texts[first:]
 
 
-def refuse(record: InputError) -> None:
+def refuse(record: InputError) -> NoReturn:
     """Raises a bad record, with the names of the options of a command."""
     raise InputError(name_options(record)) from record
 
 
 def name_options(message: object) -> str:
-    """Returns a message of the data readers with the names of the options of a command."""
-    return re.sub(r"data\.(encoding|word_column|tag_column)\b", r"--\1", str(message))
+    """Returns a message of the data readers with the names of the options of a command, which names no text column."""
+    named = re.sub(r"data\.(encoding|word_column|tag_column)\b", r"--\1", str(message))
+    return re.sub(r"; (set|did you mean) data\.text_column\b.*", "", named)
 
 
 def _read_inputs(files: Sequence[str] | None, encoding: str, read: "Callable[[Row], S]") -> Iterator[str | S]:

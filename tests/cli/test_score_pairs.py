@@ -76,7 +76,7 @@ def test_a_table_of_pairs(tiny_bert: str, tmp_path: Path, capsys: pytest.Capture
     ("records", "message"),
     [
         ([], r"pairs\.jsonl is empty"),
-        ([{"good": "a"}], "line 1: .*'bad'"),
+        ([{"good": "a"}], "line 1: no column 'bad', only 'good'$"),
         ([{"good": "a", "bad": "b"}, {"good": "a", "bad": " "}], "line 2: .*'bad'"),
         ([{"sentence_good": "a", "bad": "b"}], "line 1: .*'sentence_bad'"),
         ([{"good": "a", "bad": 3}], "line 1: .*3.* 'bad'"),

@@ -38,6 +38,12 @@ def test_no_text_and_two_sources_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         read_texts(make_options(file=["a.txt"], texts=["one"]), "read", read_text)
 
 
+def test_a_record_without_text(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"txt": "one"}\n')
+    with pytest.raises(InputError, match=r"a\.jsonl, line 1: no column 'text', only 'txt'$"):
+        read_texts(make_options(file=[str(tmp_path / "a.jsonl")]), "read", read_text)
+
+
 def test_a_file_is_not_read_as_a_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one")
     with pytest.raises(InputError, match=r"a\.txt is a file: give it by --file, to read its texts"):
