@@ -4,7 +4,7 @@ Shapes: N scored positions of a batch, V vocabulary.
 """
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypedDict, get_args
 
 import numpy as np
@@ -20,6 +20,10 @@ from lit_mlm.text.surrogates import replace_surrogates
 
 Normalize = Literal["none", "tokens", "candidates"]
 """The score of a target: its probability, the geometric mean of its tokens', or its share among the targets."""
+
+
+TOKENS_AT_A_TIME = 2**14
+"""Tokens of targets whose rows exist at once; those of a place always do."""
 
 
 class ScoredTarget(TypedDict):
@@ -131,9 +135,23 @@ def score_targets(
         ]
 
     places = map_texts(encode, texts)
-    sums = iter(sum_log_probs(net, tokenizer, [place for found in places for place in found]))
+    sums = _iterate_sums(net, tokenizer, [place for found in places for place in found])
     speller = Speller(tokenizer)
-    return [[_rank(place, next(sums), words, normalize, speller)[:top_k] for place in found] for found in places]
+    return [[_rank(place, next(sums), words, normalize, speller, top_k) for place in found] for found in places]
+
+
+def _iterate_sums(
+    net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, places: Sequence[_Place]
+) -> Iterator[FloatArray]:
+    """Yields the sums of each place, with the rows of only some places in memory."""
+    first = num_tokens = 0
+    for number, place in enumerate(places):
+        more = sum(map(len, place.targets))
+        if number > first and num_tokens + more > TOKENS_AT_A_TIME:
+            yield from sum_log_probs(net, tokenizer, places[first:number])
+            first, num_tokens = number, 0
+        num_tokens += more
+    yield from sum_log_probs(net, tokenizer, places[first:])
 
 
 def sum_log_probs(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, places: Sequence[_Place]) -> FloatArray:
@@ -165,9 +183,9 @@ def sum_log_probs(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, plac
 
 
 def _rank(
-    place: _Place, sums: FloatArray, words: TargetEncoder, normalize: Normalize, speller: Speller
+    place: _Place, sums: FloatArray, words: TargetEncoder, normalize: Normalize, speller: Speller, top_k: int | None
 ) -> list[ScoredTarget]:
-    """Ranks the targets of a place by their normalised probabilities."""
+    """Ranks the targets of a place by their normalised probabilities, and returns the best."""
     text, span = place.text.text, place.text.spans[place.mask]
     if normalize == "tokens":
         sums = sums / [len(ids) for ids in place.targets]
@@ -185,5 +203,5 @@ def _rank(
                 else text[: span[0]] + words.targets[i] + text[span[1] :]
             ),
         )
-        for i in np.argsort(-scores, kind="stable")
+        for i in np.argsort(-scores, kind="stable")[:top_k]
     ]

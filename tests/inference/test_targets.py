@@ -56,6 +56,24 @@ def test_words_of_several_tokens_have_the_score_of_their_chain(model: str, reque
             assert chains == sorted(chains, reverse=True)
 
 
+def test_places_in_parts_have_the_same_scores(tiny_bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, tokenizer = load_masked_lm(tiny_bert)
+    expected = fill_masks(net, tokenizer, TEXTS, targets=WORDS)
+    monkeypatch.setattr("lit_mlm.inference.targets.TOKENS_AT_A_TIME", 1)
+    for masks, others in zip(fill_masks(net, tokenizer, TEXTS, targets=WORDS), expected, strict=True):
+        for found, other in zip(masks, others, strict=True):
+            assert [one["target"] for one in found] == [one["target"] for one in other]
+            assert [one["score"] for one in found] == pytest.approx([one["score"] for one in other], rel=1e-5)
+    assert fill_masks(net, tokenizer, [], targets=WORDS) == []
+
+
+def test_lone_surrogates_are_read_as_replacement_characters(tiny_roberta: str) -> None:
+    net, tokenizer = load_masked_lm(tiny_roberta)
+    ((one,),) = fill_masks(net, tokenizer, ["a\ud800 [MASK]"], targets=["b\udfff"])
+    ((other,),) = fill_masks(net, tokenizer, ["a\ufffd [MASK]"], targets=["b\ufffd"])
+    assert (one[0]["score"], one[0]["text"]) == (other[0]["score"], "a\ud800 b\udfff")
+
+
 def test_scores_are_normalised(tiny_bert: str) -> None:
     net, tokenizer = load_masked_lm(tiny_bert)
     found = {}
