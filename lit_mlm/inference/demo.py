@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lit_mlm.errors import InputError
 from lit_mlm.inference.fill import fill_masks
 from lit_mlm.inference.fill_jointly import fill_jointly
+from lit_mlm.inference.masked_texts import BadTextError
 from lit_mlm.inference.tag import tag_texts
 
 MAX_CHARACTERS = 100_000
@@ -41,7 +42,12 @@ def make_fill_demo(
 
     def run(text: str) -> dict[str, Any]:
         (masks,) = fill_masks(net, tokenizer, [text], top_k)
-        return {"masks": masks, "fillings": fill_jointly(net, tokenizer, [text], top_k)[0] if len(masks) > 1 else []}
+        if len(masks) == 1:
+            return {"masks": masks, "fillings": []}
+        try:
+            return {"masks": masks, "fillings": fill_jointly(net, tokenizer, [text], top_k)[0]}
+        except BadTextError as error:  # the masks are too far apart
+            return {"masks": masks, "fillings": [], "error": str(error)}
 
     return Demo(name, "Fills each [MASK] of a text.", examples, run)
 
@@ -93,7 +99,7 @@ def make_server(demo: Demo, port: int = 0) -> ThreadingHTTPServer:
                     return 200, demo.run(text)
             except InputError as error:
                 return 200, {"error": str(error)}
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 return 400, {"error": 'the body must be {"text": "..."}'}
 
         def _is_local(self) -> bool:

@@ -61,6 +61,14 @@ def test_the_server_answers_what_the_library_finds(tiny_bert: str) -> None:
     )
 
 
+def test_masks_that_are_too_far_apart_are_filled_one_by_one(tiny_bert: str) -> None:
+    net, tokenizer = load_masked_lm(tiny_bert)
+    text = f"The [MASK] was {'good ' * 60}[MASK]."
+    found = make_fill_demo(net, tokenizer, "a name", [text]).run(text)
+    assert (found["masks"], found["fillings"]) == (fill_masks(net, tokenizer, [text])[0], [])
+    assert found["error"].startswith("masks 1 to 2 span")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "headers", "status"),
     [
@@ -70,6 +78,7 @@ def test_the_server_answers_what_the_library_finds(tiny_bert: str) -> None:
         ("POST", "/run", '{"text": "a"}', {"Content-Type": "text/plain"}, 403),  # what a form of another site may send
         ("POST", "/run", "[", JSON, 400),
         ("POST", "/run", "[1]", JSON, 400),
+        ("POST", "/run", "[" * 100_000, JSON, 400),
         ("POST", "/run", "a" * (6 * MAX_CHARACTERS + 1), JSON, 413),
     ],
 )
