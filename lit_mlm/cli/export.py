@@ -26,6 +26,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 FORMATS = ("safetensors", "onnx", "onnx-int8")
 
+WRITTEN = re.compile(
+    r"README\.md|curve\.png|vocab\.txt|merges\.txt|[\w.-]+\.(json|safetensors|onnx|onnx\.data|jinja|model)"
+)
+"""Names of the files of an export, of which those of a tokenizer depend on its kind."""
+
 SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -157,8 +162,11 @@ def check_out(out: Path, is_replaced: bool) -> None:
         return
     card = out / "README.md"
     is_export = (out / "config.json").is_file() and card.is_file() and "lit-mlm" in card.read_text("utf-8", "replace")
-    if not is_export or any(path.is_dir() and path.name != RESULTS_FOLDER for path in out.iterdir()):
-        raise InputError(f"--out {out} holds something that export didn't write: give another folder")
+    others = [path.name for path in sorted(out.iterdir()) if path.is_dir() or not WRITTEN.fullmatch(path.name)]
+    others = [name for name in others if name != RESULTS_FOLDER]
+    if not is_export or others:
+        such = f", such as {others[0]}" if others else ""
+        raise InputError(f"--out {out} holds something that export didn't write{such}: give another folder")
     if not is_replaced:
         raise InputError(f"--out {out} holds an earlier export: add --overwrite to replace it, or give another folder")
 

@@ -95,10 +95,16 @@ class TextEncoder:
 
     def _encode_slice(self, text: str) -> tuple[IntArray, list[int]]:
         """Returns the tokens of a text without special tokens, shape (T,), and the positions of its masks."""
-        masked = self.notation.sub(lambda _: str(self.tokenizer.mask_token), replace_surrogates(text))
+        masked, number = self.notation.subn(lambda _: str(self.tokenizer.mask_token), replace_surrogates(text))
         ids = np.array(self.tokenizer(masked, verbose=False)["input_ids"], np.int64)
         ids = ids[len(self.special.prefix) : len(ids) - len(self.special.suffix)]
-        return ids, np.flatnonzero(ids == self.tokenizer.mask_token_id).tolist()
+        positions = np.flatnonzero(ids == self.tokenizer.mask_token_id).tolist()
+        if len(positions) != number:  # some tokenizers read a mask within a word as letters
+            raise InputError(
+                f"the tokenizer reads {len(positions)} masks where the text has {number}; put spaces around them: "
+                f"{text!r:.80}"
+            )
+        return ids, positions
 
     def _encode_near(self, text: str, spans: list[Span], group: range, size: int) -> tuple[IntArray, list[int]]:
         """Encodes a slice of a long text with more than `size` tokens on both sides of masks, if it has them."""

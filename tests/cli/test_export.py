@@ -64,9 +64,14 @@ MISTAKES = {
     ("--private",): r"--private has no effect without --push_to_hub",
     ("--message", "x"): r"--message has no effect without --push_to_hub",
     ("--push_to_hub", "user/name"): r"argument --push_to_hub: not allowed with argument --out",
-    ("--out", "run"): r"--out run holds something that export didn't write: give another folder",
+    ("--out", "run"): r"--out run holds something that export didn't write, such as \w+: give another folder",
     ("--out", "run", "--overwrite"): r"--out run holds something that export didn't write",
     ("--out", "model"): r"--out model holds an earlier export: add --overwrite to replace it, or give another folder",
+    (
+        "--out",
+        "notes",
+        "--overwrite",
+    ): r"--out notes holds something that export didn't write, such as notes\.txt: give",
     ("--out", "model/config.json"): r"--out model/config.json: .* is a file, not a folder",
     ("--format", "onnx-int8"): r"there is no config .*run/config.yaml",
     ("--format", "onnx-int8", "--ckpt_path", "x"): r"--ckpt_path can't be given to export",
@@ -75,10 +80,12 @@ MISTAKES = {
 
 @pytest.mark.parametrize("args", MISTAKES, ids=" ".join)
 def test_mistakes(args: tuple[str, ...], run_dir: Path, run_cli: RunCLI, news_tagger: str) -> None:
-    shutil.copytree(news_tagger, run_dir.parent / "model")
+    for name in ("model", "notes"):
+        shutil.copytree(news_tagger, run_dir.parent / name)
+    (run_dir.parent / "notes" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=f"^{MISTAKES[args]}"):
         run_cli("export", "--run_dir", run_dir, "--out", "out", *args)
-    assert {path.name for path in run_dir.parent.iterdir()} == {"run", "model"}
+    assert {path.name for path in run_dir.parent.iterdir()} == {"run", "model", "notes"}
 
 
 def test_missing_packages(run_dir: Path, run_cli: RunCLI, monkeypatch: pytest.MonkeyPatch) -> None:

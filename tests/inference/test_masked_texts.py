@@ -1,9 +1,12 @@
 """Texts with masks as windows of token ids, against the tokens of the whole text."""
 
+import json
 import random
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from lit_mlm.errors import InputError
 from lit_mlm.inference import masked_texts
@@ -97,6 +100,18 @@ def test_a_very_long_text_is_tokenised_near_its_masks(
     assert len(window.ids) == LIMIT
     assert window.positions == [31]
     assert sum(lengths) < 50_000
+
+
+def test_a_mask_that_the_tokenizer_does_not_read_is_refused(tiny_bert: str) -> None:
+    net, tokenizer = load_masked_lm(tiny_bert)
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    for token in backend["added_tokens"]:
+        token["single_word"] = token["content"] == "[MASK]"
+    backend = Tokenizer.from_str(json.dumps(backend))
+    encoder = TextEncoder(net, PreTrainedTokenizerFast(tokenizer_object=backend, mask_token="[MASK]"))
+    assert len(encoder.encode("un [MASK] story").spans) == 1
+    with pytest.raises(InputError, match=r"reads 0 masks where the text has 1; put spaces around them: 'un\[MASK\]ry'"):
+        encoder.encode("un[MASK]ry")
 
 
 def test_an_invalid_text_is_named_by_its_index(tiny_bert: str) -> None:
