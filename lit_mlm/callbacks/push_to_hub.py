@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_results import get_run_folder
-from lit_mlm.errors import InputError, escape_controls
+from lit_mlm.errors import InputError, escape_controls, shorten
 from lit_mlm.inference.publish import UnreachableError, check_access, check_repo_id
 from lit_mlm.options import Range, check_options
 from lit_mlm.runs.checkpoints import link_or_copy
@@ -84,12 +84,14 @@ class PushToHub(Callback):
                 log.warning("training continues: %s", self._report)
         if self._process is None and self._seen_step != self._tried_step:
             self._start(f"Training in progress, epoch {self._epoch}")
+            if self._process is None:
+                log.warning("training continues: %s", self._report)
 
     on_train_epoch_end = on_train_batch_start
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Waits for the push of the best model, and prints where it is."""
-        if self._saver is None:
+        if self._saver is None or not self._find_checkpoint():
             return
         self._wait()
         if self._pushed_step != self._saver.best_step:
@@ -104,13 +106,25 @@ class PushToHub(Callback):
         if self._saver is not None and self._saver.best_step:
             self._conclude()
 
+    def _find_checkpoint(self) -> str:
+        """The path of the best model; empty before there is one."""
+        assert self._saver is not None
+        return self._saver.best_model_path or self._saver.last_model_path
+
     def _start(self, message: str) -> None:
-        """Starts the process that pushes the best model."""
+        """Starts the process that pushes the best model; reports a full disk and the like, as other failures."""
         assert self._saver is not None
         self._tried_step = self._saver.best_step
+        try:
+            self._launch(message)
+        except OSError as error:
+            self._report = f"no push was started: {shorten(error)}"
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _launch(self, message: str) -> None:
         self._folder.mkdir(exist_ok=True)
         checkpoint = self._folder / "model.ckpt"
-        link_or_copy(Path(self._saver.best_model_path or self._saver.last_model_path), checkpoint)
+        link_or_copy(Path(self._find_checkpoint()), checkpoint)
         command = [sys.executable, *self._make_command()[1:], "--checkpoint", str(checkpoint), "--message", message]
         environment = os.environ | {
             "CUDA_VISIBLE_DEVICES": "",

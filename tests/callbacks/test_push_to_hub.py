@@ -138,6 +138,30 @@ def test_end_says_why_nothing_is_pushed_and_what_to_do(
     assert command(training.push) == [*advice, "--private"]
 
 
+def test_push_that_can_not_start_ends_no_run(
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*paths: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lit_mlm.callbacks.push_to_hub.link_or_copy", fail)
+    training.programs = [""]
+    training.improve(1)
+    assert caplog.messages == ["training continues: no push was started: [Errno 28] No space left on device"]
+    training.finish()
+    assert "the best model is not on the Hub (no push was started: [Errno 28]" in caplog.messages[1]
+    assert not is_pushing(tmp_path)
+
+
+def test_run_without_a_checkpoint_pushes_nothing(
+    training: Training, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training.saver.best_model_path = ""
+    training.finish()
+    assert caplog.messages == []
+    assert not is_pushing(tmp_path)
+
+
 def test_end_does_not_wait_forever(training: Training, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     training.push.wait_minutes = 0.02
     training.programs = [WAIT_AND_PUSH, WAIT_AND_PUSH, ""]
