@@ -11,7 +11,7 @@ from lit_mlm.text.markdown import escape, format_table
 PICTURE = "curve.png"
 
 MAX_ROWS = 12
-"""Validations in a table; of more, some are left out."""
+"""Validations in a table; of more, those between are left out."""
 
 History = Sequence[Mapping[str, Any]]
 
@@ -57,7 +57,7 @@ def _find_points(history: History, key: str) -> list[tuple[int, float]]:
 
 
 def format_curve(history: History, keys: Sequence[str], best_step: int) -> list[str]:
-    """Formats the curve as a table, with at most `MAX_ROWS` validations, the exported one among them."""
+    """Formats the curve as a table of `MAX_ROWS` validations, and of the first and the exported one if left out."""
     every = -(-len(history) // MAX_ROWS)
     last = len(history) - 1
     shown = [

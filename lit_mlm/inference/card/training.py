@@ -80,12 +80,17 @@ def estimate_energy(seconds: float, watts: float | None, num_devices: int, is_cp
         return "unknown, as the device does not report its power limit"
     hours = seconds / 3600
     energy = hours * watts * num_devices
-    amount = f"{energy:,.2g} Wh" if energy < 100 else f"{energy / 1000:,.2f} kWh"
+    amount = f"{_round(energy, 2)} Wh" if energy < 100 else f"{energy / 1000:,.2f} kWh"
     bound, source = ("", f"{CPU_WATTS_PER_CORE:g} W per core are assumed")
     if not is_cpu:
         bound, source = "at most ", "the watts are the device's power limit"
-    formula = f"{hours:,.3g} h x {watts:g} W" + (f" x {num_devices} devices" if num_devices > 1 else "")
+    formula = f"{_round(hours, 3)} h x {watts:g} W" + (f" x {num_devices} devices" if num_devices > 1 else "")
     return f"{bound}about {amount} = {formula}; {source}, the rest of the machine is left out"
+
+
+def _round(value: float, digits: int) -> str:
+    """Rounds to a number of significant digits; without an exponent where the value is large."""
+    return f"{float(f'{value:.{digits}g}'):,g}"
 
 
 def format_seconds(seconds: float) -> str:

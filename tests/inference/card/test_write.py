@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from lit_mlm.inference.card.facts import Facts
+from lit_mlm.inference.card.training import estimate_energy
 from lit_mlm.inference.card.write import MODEL, write_card
 from tests.inference.card.conftest import CORPUS, IMDB, METRICS
 
@@ -123,6 +124,11 @@ def test_resumed_run_has_the_sum_of_its_sessions(make_facts: MakeFacts) -> None:
     assert "at most about 1.40 kWh = 1 h x 700 W x 2 devices" in card
     assert "about 0.33 Wh = 0.0167 h x 20 W; 10 W per core are assumed" in card
     assert "- Energy: unknown" in card
+
+
+def test_energy_has_no_exponent() -> None:
+    assert estimate_energy(3597.0, 99.7, 1, is_cpu=True).startswith("about 100 Wh = 0.999 h x 99.7 W;")
+    assert "= 1,230 h x 700 W;" in estimate_energy(1234 * 3600.0, 700.0, 1, is_cpu=False)
 
 
 def test_text_of_users_stays_text(make_facts: MakeFacts) -> None:
