@@ -89,7 +89,8 @@ def fill_masks(
         targets: words to score, tokenised as they would be in place of the mask; a word of several tokens is scored by
             its exact chain (`lit_mlm.inference.targets.sum_log_probs`).
         normalize: the score of a target: its probability (``none``), the geometric mean of the probabilities of its
-            tokens (``tokens``), or its share of the probabilities of all targets (``candidates``).
+            tokens (``tokens``), or its share of the probabilities of all targets (``candidates``), where those of
+            the same tokens count once.
     """
     if top_k is not None:
         check_top_k(top_k, net)

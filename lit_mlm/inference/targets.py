@@ -189,7 +189,9 @@ def _rank(
     text, span = place.text.text, place.text.spans[place.mask]
     if normalize == "tokens":
         sums = sums / [len(ids) for ids in place.targets]
-    scores = np.exp(sums - (np.logaddexp.reduce(sums) if normalize == "candidates" else 0))
+    if normalize == "candidates":  # words of the same tokens, as in upper case, are one
+        sums = sums - np.logaddexp.reduce([*dict(zip(map(tuple, place.targets), sums, strict=True)).values()])
+    scores = np.exp(sums)
     return [
         ScoredTarget(
             score=float(scores[i]),

@@ -86,6 +86,17 @@ def test_scores_are_normalised(tiny_bert: str) -> None:
         assert found["candidates"][word]["score"] == pytest.approx(target["score"] / total)
 
 
+def test_targets_of_the_same_tokens_share_once(tiny_bert: str) -> None:
+    net, tokenizer = load_masked_lm(tiny_bert)
+    options: dict[str, Any] = {"normalize": "candidates"}
+    ((expected,),) = fill_masks(net, tokenizer, TEXTS[:1], targets=["film", "dull"], **options)
+    ((found,),) = fill_masks(net, tokenizer, TEXTS[:1], targets=["film", "dull", "Film", "FILM"], **options)
+    shares = {target["target"]: target["score"] for target in found}
+    assert shares["film"] == shares["Film"] == shares["FILM"]
+    for target in expected:
+        assert shares[target["target"]] == pytest.approx(target["score"])
+
+
 def get_tokens(tokenizer: Any, text: str, target: str) -> list[str]:
     """The tokens of a target in place of the only mask of a text."""
     span = text.index("[MASK]"), text.index("[MASK]") + len("[MASK]")
