@@ -129,7 +129,12 @@ def test_lone_surrogates_are_read_as_replacement_characters(encoder: tuple[Any, 
 
 
 def test_a_decoder_is_refused(bpe: PreTrainedTokenizerFast, tmp_path: Any) -> None:
-    sizes = {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "encoder_attention_heads": 1, "decoder_attention_heads": 1}
+    sizes: dict[str, Any] = {
+        "encoder_ffn_dim": 16,
+        "decoder_ffn_dim": 16,
+        "encoder_attention_heads": 1,
+        "decoder_attention_heads": 1,
+    }
     config = BartConfig(vocab_size=len(bpe), d_model=8, encoder_layers=1, decoder_layers=1, **sizes)
     AutoModel.from_config(config).save_pretrained(tmp_path)
     bpe.save_pretrained(tmp_path)

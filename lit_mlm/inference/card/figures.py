@@ -40,7 +40,7 @@ class Split:
     Attributes:
         key: prefix of its metrics, such as ``val``, or ``val/news`` of a named validation set.
         figures: by name; those of a class have a slash (``f1/PER``).
-        start: the same before training, if known.
+        start: the same before training, if known; empty if those were of other text.
     """
 
     key: str
@@ -72,7 +72,8 @@ def find_splits(metrics: Mapping[str, Any]) -> list[Split]:
         for key in (split, *sets):
             others = [other for other in sets if other != key]
             figures, start = (_select(metrics, begin, key, others) for begin in ("", "start/"))
-            found += [Split(key, figures, start)] if figures else []
+            texts = {part["data_fingerprint"] for part in (figures, start) if "data_fingerprint" in part}
+            found += [Split(key, figures, start if len(texts) < 2 else {})] if figures else []
     return found
 
 

@@ -27,6 +27,13 @@ def test_named_sets_are_told_from_classes() -> None:
     assert (whole.start, news.start) == ({"f1": 0.2}, {"f1": 0.1})
 
 
+def test_metrics_before_training_are_of_the_same_text() -> None:
+    metrics = {"start/val/loss": 3.0, "start/val/data_fingerprint": "ab", "val/loss": 2.0}
+    for fingerprint, start in (("ab", 3.0), ("cd", None)):
+        (split,) = find_splits(metrics | {"val/data_fingerprint": fingerprint})
+        assert split.start.get("loss") == start
+
+
 def test_all_metrics_are_shown_without_a_headline() -> None:
     (split,) = find_splits(
         {"test/own": 0.5, "test/own_low": 0.4, "test/own_high": 0.6, "test/num": 3, "test/own/A": 1.0}
