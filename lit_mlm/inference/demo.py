@@ -18,6 +18,9 @@ from lit_mlm.inference.tag import tag_texts
 MAX_CHARACTERS = 100_000
 """Of a text; more is refused, as the page waits for the answer."""
 
+MAX_SKIPPED = 2**26
+"""Bytes of a text that is too long."""
+
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -86,6 +89,8 @@ def make_server(demo: Demo, port: int = 0) -> ThreadingHTTPServer:
                 self._answer(403, {"error": "only the page itself may post"})
             elif not length.isdecimal() or int(length) > 6 * MAX_CHARACTERS:
                 self.close_connection = True
+                if length.isdecimal():  # or else the answer may be lost, as the connection is reset
+                    self._skip(min(int(length), MAX_SKIPPED))
                 self._answer(413, {"error": f"a text may have {MAX_CHARACTERS:,} characters"})
             else:
                 self._answer(*self._run(self.rfile.read(int(length))))
@@ -101,6 +106,10 @@ def make_server(demo: Demo, port: int = 0) -> ThreadingHTTPServer:
                 return 200, {"error": str(error)}
             except (ValueError, KeyError, TypeError, RecursionError):
                 return 400, {"error": 'the body must be {"text": "..."}'}
+
+        def _skip(self, length: int) -> None:
+            while length > 0 and (found := self.rfile.read(min(length, 2**16))):
+                length -= len(found)
 
         def _is_local(self) -> bool:
             host, _, port = self.headers.get("Host", "").partition(":")
