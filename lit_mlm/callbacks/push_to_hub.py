@@ -35,15 +35,20 @@ class PushToHub(Callback):
     Args:
         repo_id: owner and name of the repository, ``USER/NAME``; it is made if it is missing.
         private: makes a private repository; refused for one that is public.
+        license_name: of the model, for the metadata of its card, such as apache-2.0.
         wait_minutes: longest wait for a push at the end of training.
     """
 
     def __init__(
-        self, repo_id: str, private: bool = False, wait_minutes: Annotated[float, Range(above=0)] = 30.0
+        self,
+        repo_id: str,
+        private: bool = False,
+        license_name: str | None = None,
+        wait_minutes: Annotated[float, Range(above=0)] = 30.0,
     ) -> None:
         check_options("PushToHub", PushToHub, {"wait_minutes": wait_minutes})
         check_repo_id("PushToHub.repo_id", repo_id)
-        self.repo_id, self.private, self.wait_minutes = repo_id, private, wait_minutes
+        self.repo_id, self.private, self.license_name, self.wait_minutes = repo_id, private, license_name, wait_minutes
         self._saver: SaveCheckpoints | None = None  # on the first rank
         self._run_dir = self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
@@ -138,7 +143,9 @@ class PushToHub(Callback):
 
     def _make_command(self) -> list[str]:
         options = ["--run_dir", str(self._run_dir), "--push_to_hub", self.repo_id]
-        return ["python", "-m", "lit_mlm", "export", *options, *(["--private"] if self.private else [])]
+        options += ["--private"] if self.private else []
+        options += ["--license", self.license_name] if self.license_name else []
+        return ["python", "-m", "lit_mlm", "export", *options]
 
     def _wait(self) -> None:
         """Waits for the process, but not forever."""

@@ -50,6 +50,7 @@ def make_parser() -> CommandParser:
     add("--dtype", type=parse_dtype, choices=DTYPES, help="of the weights; default float32")
     add("--format", choices=FORMATS, default="safetensors", help="default safetensors")
     add("--max_shard_size", type=parse_size, metavar="SIZE", help="of a file of weights, such as 200MB")
+    add("--license", metavar="NAME", help="of the model, for the metadata of its card, such as apache-2.0")
     add("--overwrite", action="store_true", help="replace --out, if it is an earlier export")
     hub = parser.add_argument_group("with --push_to_hub")
     hub.add_argument("--private", action="store_true", help="create a private repository")
@@ -92,7 +93,7 @@ def push(checkpoint: Path, options: Any, cost: Callable[..., None]) -> None:
 
 def export(checkpoint: Path, out: Path, options: Any, cost: Callable[..., None]) -> None:
     """Writes a checkpoint to a folder, and prints how it was checked."""
-    with exporting(checkpoint, out) as (net, auto_class, folder):
+    with exporting(checkpoint, out, licence=options.license) as (net, auto_class, folder):
         if options.format == "safetensors":
             dtype, shard_size = DTYPES[options.dtype or "float32"], options.max_shard_size or "50GB"
             print_agreement(write_weights(net, auto_class, folder, dtype, shard_size))

@@ -104,7 +104,8 @@ def format_text(text: ScoredText, has_tokens: bool) -> str:
     """Formats a text as a line of the table, and its tokens with their log-probabilities below it."""
     per_token = f"{text.score / text.num_tokens:11.3f}" if text.num_tokens else " " * 11
     line = f"{text.score:10.2f}{text.num_tokens:8}{per_token}  {' '.join(text.text.split())}"
-    tokens = [(f"{token['log_prob']:10.3f}", token["text"]) for token in text.tokens] if has_tokens else []
+    shown = text.tokens if has_tokens else []
+    tokens = [(f"{token['log_prob']:10.3f}", token["text"].replace("\n", "\\n")) for token in shown]
     return "\n".join([line.rstrip(), *format_table(tokens, "><")])
 
 

@@ -95,6 +95,8 @@ def measure_agreement(net: PreTrainedModel, run: Callable[[dict[str, Tensor]], T
             lengths.append(length)
             difference = _max(difference, (found - expected).abs())
             size = _max(size, expected.abs())
+    if not lengths:
+        raise InputError("the checkpoint's net runs on no random sequence, so an export can't be compared with it")
     return Agreement(lengths[::-1], difference, size)
 
 

@@ -36,7 +36,7 @@ def export_checkpoint(
 
 @contextmanager
 def exporting(
-    checkpoint_path: str | Path, folder: Path, metrics: Mapping[str, Any] | None = None
+    checkpoint_path: str | Path, folder: Path, metrics: Mapping[str, Any] | None = None, licence: str | None = None
 ) -> Iterator[tuple[PreTrainedModel, Any, Path]]:
     """Yields a checkpoint's net, its Auto class and a folder with its tokenizer and card, which then replaces `folder`.
 
@@ -44,6 +44,7 @@ def exporting(
         checkpoint_path: of the checkpoint.
         folder: to write.
         metrics: as in `export_checkpoint`.
+        licence: of the model, by its name on the Hub, for the card.
     """
     checkpoint = read_checkpoint(checkpoint_path)
     record, state = checkpoint[RECORD], checkpoint["state_dict"]
@@ -57,7 +58,7 @@ def exporting(
             # A newly trained tokenizer has no limit, and pipelines need one to truncate.
             tokenizer.model_max_length = min(tokenizer.model_max_length, pretrained.get_max_length(net) or sys.maxsize)
             tokenizer.save_pretrained(unfinished)
-        save_card(Path(checkpoint_path), checkpoint, net, tokenizer, unfinished, metrics)
+        save_card(Path(checkpoint_path), checkpoint, net, tokenizer, unfinished, metrics, licence)
         yield net, auto_class, unfinished
         for path in unfinished.glob("*.safetensors*"):
             path.chmod((unfinished / CARD).stat().st_mode)  # safetensors makes them private

@@ -6,7 +6,6 @@ sentences apart is never right. Sentences with the same tokens tie, such as thos
 tokenizer lowers it.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -20,8 +19,8 @@ from lit_mlm.metrics.intervals import estimate_share_interval
 
 Normalize = Literal["none", "tokens", "words"]
 
-ROUNDING = 1e-5
-"""Relative difference of scores that is no difference: batches of other shapes round otherwise."""
+ROUNDING, MOST_ROUNDING = 1e-5, 1e-2
+"""Relative difference of scores, and the most in nats, that is none: batches of other shapes round otherwise."""
 
 
 class ScoredPair(NamedTuple):
@@ -33,7 +32,7 @@ class ScoredPair(NamedTuple):
     @property
     def preferred(self) -> str:
         """Which sentence has the higher score: ``good``, ``bad`` or, if neither, ``tie``."""
-        is_tie = math.isclose(self.good, self.bad, rel_tol=ROUNDING)
+        is_tie = abs(self.good - self.bad) <= min(ROUNDING * max(abs(self.good), abs(self.bad)), MOST_ROUNDING)
         return "tie" if is_tie else "good" if self.good > self.bad else "bad"
 
 

@@ -168,6 +168,8 @@ class _EncodedText(NamedTuple):
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str, method: Method) -> _EncodedText:
     encoded = tokenizer(replace_surrogates(text), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    if tokenizer.mask_token_id in encoded["input_ids"]:
+        raise InputError(f"the mask token {tokenizer.mask_token} has no score; fill it instead: {text!r:.80}")
     words = np.array([NO_WORD if word is None else word for word in encoded.word_ids()], np.int64)
     starts = np.arange(len(words))
     if method == "within_word_l2r":

@@ -44,8 +44,18 @@ def test_safetensors(run_dir: Path, run_cli: RunCLI, capsys: pytest.CaptureFixtu
     assert {weight.dtype for file in files for weight in load_file(file).values()} == {torch.bfloat16}
     (folder / "out" / ".eval_results").mkdir()  # of data with a name on the Hub
     run_cli(
-        "export", "--run_dir", run_dir, "--out", "out", "--overwrite", "--checkpoint", run_dir / "checkpoints/best.ckpt"
+        "export",
+        "--run_dir",
+        run_dir,
+        "--out",
+        "out",
+        "--overwrite",
+        "--license",
+        "mit",
+        "--checkpoint",
+        run_dir / "checkpoints/best.ckpt",
     )
+    assert "\nlicense: mit\n" in (folder / "out" / "README.md").read_text()
     assert "by at most 0 (" in capsys.readouterr().out
     assert [file.name for file in (folder / "out").glob("*.safetensors")] == ["model.safetensors"]
 

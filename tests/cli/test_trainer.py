@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,15 @@ REFUSED = {
     "callbacks+ BackboneFinetuning": "needs a module with a backbone",
     "callbacks+ BaseFinetuning": "does nothing by itself",
     "callbacks+ BasePredictionWriter": "does nothing by itself",
-    "callbacks+ DeviceStatsMonitor": "psutil",
     "callbacks+ ModelPruning --trainer.callbacks.pruning_fn l1_unstructured": "before the net is built",
     "callbacks+ StochasticWeightAveraging --trainer.callbacks.swa_lrs 1e-3": "use EMAWeightAveraging",
     "callbacks+ OnExceptionCheckpoint --trainer.callbacks.dirpath own": "use --save_every_n_steps",
     "callbacks+ ThroughputMonitor": "missing: --trainer.callbacks.batch_size_fn",
 }
+if find_spec("psutil") is None:
+    REFUSED["callbacks+ DeviceStatsMonitor"] = "psutil"
+else:
+    WORKS.append("callbacks+ DeviceStatsMonitor")
 ELSEWHERE = re.compile(r"ddp_(fork|spawn|notebook)\w*")  # strategies that start processes: tests/test_ddp.py
 
 

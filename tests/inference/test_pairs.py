@@ -24,11 +24,16 @@ def test_pairs_have_the_scores_of_their_sentences(tiny_bert: str, normalize: Nor
 
 
 def test_the_higher_score_is_preferred() -> None:
-    assert [ScoredPair(*scores).preferred for scores in ((-1, -2), (-2, -1), (-1, -1), (0, 0))] == [
+    assert [
+        ScoredPair(*scores).preferred
+        for scores in ((-1, -2), (-2, -1), (-1, -1), (0, 0), (-1, -1.000001), (-20000, -20000.1))
+    ] == [
         "good",
         "bad",
         "tie",
         "tie",
+        "tie",
+        "good",
     ]
 
 

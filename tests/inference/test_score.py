@@ -176,6 +176,8 @@ def test_bad_input_is_refused(tiny_bert: str) -> None:
         score_texts(net, tokenizer, "a text")
     with pytest.raises(InputError, match="method must be within_word_l2r or original, got 'l2r'"):
         score_texts(net, tokenizer, ["a text"], "l2r")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"the mask token \[MASK\] has no score; fill it instead: 'The \[MASK\]\.'"):
+        score_texts(net, tokenizer, ["a text", "The [MASK]."])
     assert score_texts(net, tokenizer, ["half \ud83d a character"])[0].num_tokens > 0
     torch.nn.init.constant_(next(net.parameters()), math.nan)
     with pytest.raises(InputError, match="the net gives NaN for some masks"):

@@ -41,6 +41,7 @@ class Facts:
         mask_token: of the tokenizer.
         samples: lines of a table.
         has_picture: whether the curve was drawn.
+        licence: of the model, by its name on the Hub; the author's choice.
     """
 
     record: Mapping[str, Any]
@@ -53,6 +54,7 @@ class Facts:
     mask_token: str | None = None
     samples: Sequence[str] = ()
     has_picture: bool = False
+    licence: str | None = None
 
     @property
     def task(self) -> Task | None:

@@ -25,8 +25,10 @@ def find_results(facts: Facts) -> list[EvalResultEntry]:
         return []
     split, name = facts.best
     value, interval = split.format(name)
-    # A named set is of other text, and a perplexity may be infinite.
-    if "/" in split.key or not isinstance(split.figures[name], float) or not math.isfinite(split.figures[name]):
+    texts = {facts.metrics.get(f"{begin}{split.key}/data_fingerprint") for begin in ("", "start/")} - {None}
+    # A named set is of other text, as is a file that was evaluated later; a perplexity may be infinite.
+    is_other = len(texts) > 1 or "/" in split.key
+    if is_other or not isinstance(split.figures[name], float) or not math.isfinite(split.figures[name]):
         return []
     signature = make_signature(split.key, split.figures, facts.versions, facts.tagging)
     return [

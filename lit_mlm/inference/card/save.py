@@ -31,6 +31,7 @@ def save_card(
     tokenizer: PreTrainedTokenizerBase | None,
     folder: Path,
     metrics: Mapping[str, Any] | None = None,
+    licence: str | None = None,
 ) -> None:
     """Writes the card of a checkpoint from its record and the files of its run.
 
@@ -41,6 +42,7 @@ def save_card(
         tokenizer: of the net, if there is one.
         folder: to write to.
         metrics: of the checkpoint, as in ``metrics.json``; by default those of its run.
+        licence: of the model, by its name on the Hub.
     """
     record, step, config = checkpoint[RECORD], checkpoint["global_step"], find_run(path) / "config.yaml"
     training = read_training(path, checkpoint)
@@ -57,6 +59,7 @@ def save_card(
         mask_token=getattr(tokenizer, "mask_token", None),
         samples=[] if tokenizer is None else make_samples(record["auto_class"], net, tokenizer, probes),
         has_picture=len(history) > 1 and save_curve(history, keys, step, folder),
+        licence=licence,
     )
     save_results(facts, folder)
     (folder / CARD).write_text(write_card(facts), encoding="utf-8")

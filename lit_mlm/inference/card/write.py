@@ -49,10 +49,7 @@ def write_card(facts: Facts) -> str:
 
 
 def make_metadata(facts: Facts) -> ModelCardData:
-    """Makes the metadata; what is unknown is left out.
-
-    The licence always is: it is the author's choice, and none follows from the data.
-    """
+    """Makes the metadata; what is unknown is left out. No licence follows from the data: it is the author's choice."""
     hub_ids = [corpus["hub_id"] for corpus in facts.corpora if corpus["hub_id"]]
     languages = {language for corpus in facts.corpora for language in corpus["languages"]}
     shown = {name for split in facts.splits for name in split.list_figures(facts.headline)}
@@ -62,6 +59,7 @@ def make_metadata(facts: Facts) -> ModelCardData:
         base_model=facts.origin["hub_id"],
         datasets=hub_ids or None,
         language=sorted(languages) or None,
+        license=facts.licence,
         tags=["lit-mlm"],
         metrics=[name for name in HUB_METRICS if name in shown] or None,
     )

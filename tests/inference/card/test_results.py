@@ -45,6 +45,7 @@ def test_validation_metric_without_test(make_facts: Callable[..., Facts], tmp_pa
         ([IMDB], {}),
         ([IMDB], {"val/perplexity": None}),
         ([IMDB], {"val/perplexity": float("inf")}),
+        ([IMDB], {"val/perplexity": 7.4, "val/data_fingerprint": "1", "start/val/data_fingerprint": "2"}),
         ([IMDB], {"val/news/loss": 2.0, "val/news/perplexity": 7.4}),
     ],
 )
