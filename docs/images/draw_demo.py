@@ -19,7 +19,7 @@ def main(task: str, model: str, *texts: str) -> None:
     options = make_parser().parse_args(["--model", model, "--examples", *texts])
     with make_server(make_demo(options)) as server, TemporaryDirectory() as folder:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with open_browser(Path(folder), 800, 1000 if task == "fill" else 520) as page:
+        with open_browser(Path(folder), 800, 1080 if task == "fill" else 600) as page:
             page.open(f"http://127.0.0.1:{server.server_port}/")
             page.wait_for("document.querySelector('#examples button')")
             page.click("#run")

@@ -73,7 +73,9 @@ def main(args: Sequence[str], print_cost: Callable[..., None]) -> None:
     if options.out is not None:
         check_folder("--out", options.out)
         check_out(Path(options.out), options.overwrite)
-        export(checkpoint, Path(options.out), options, cost)
+        out = Path(options.out)
+        export(checkpoint, out, options, cost)
+        print_result(f"model:   {out} ({describe_size(out)})")
     else:
         push(checkpoint, options, cost)
 
@@ -88,7 +90,8 @@ def push(checkpoint: Path, options: Any, cost: Callable[..., None]) -> None:
         export(checkpoint, out, options, cost)
         name_model(out, options.push_to_hub)
         done = push_folder(out, options.push_to_hub, message, options.private, options.revision)
-    print_result(f"pushed to {done.url}, revision {done.revision}")
+        size = describe_size(out)
+    print_result(f"pushed to {done.url}, revision {done.revision} ({size})")
 
 
 def export(checkpoint: Path, out: Path, options: Any, cost: Callable[..., None]) -> None:
@@ -101,7 +104,6 @@ def export(checkpoint: Path, out: Path, options: Any, cost: Callable[..., None])
             print_agreement(write_onnx(net, folder))
         else:
             cost(lambda: write_int8(net, folder))
-    print_result(f"model:   {out} ({describe_size(out)})")
 
 
 def check_options(options: Any, args: Sequence[str]) -> None:
