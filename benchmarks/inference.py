@@ -20,10 +20,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
-from lit_mlm.inference.score import score_texts
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from lit_mlm.inference.fill import fill_masks
+from lit_mlm.inference.score import score_texts
 from lit_mlm.inference.tag import tag_texts
 from lit_mlm.nets.loading import quiet
 
@@ -93,16 +93,16 @@ def compare_score(folder: str, texts: list[str], batch_sizes: list[int]) -> Comp
     """minicons, by within-word left-to-right scores."""
     from minicons import scorer
 
-    theirs = scorer.MaskedLMScorer(folder, "cpu")
     net, tokenizer = AutoModelForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    theirs = scorer.MaskedLMScorer(net.eval(), "cpu", tokenizer=tokenizer)
 
     def run(size: int) -> list[float]:
-        batches = (texts[first : first + size] for first in range(0, len(texts), size))
-        found = (
-            theirs.sequence_score(batch, reduction=lambda x: x.sum().item(), PLL_metric="within_word_l2r")
-            for batch in batches
-        )
-        return [score for batch in found for score in batch]
+        scores: list[float] = []
+        for first in range(0, len(texts), size):
+            # Encoded here, as minicons calls a method that tokenizers no longer have.
+            batch = tokenizer(texts[first : first + size], padding=True, return_tensors="pt")
+            scores += theirs.sequence_score(batch, reduction=lambda x: x.sum().item(), PLL_metric="within_word_l2r")
+        return scores
 
     def agrees(found: list[float], ours: Any) -> bool:
         return all(abs(a - b.score) < 1e-3 * abs(a) + 1e-3 for a, b in zip(found, ours, strict=True))
