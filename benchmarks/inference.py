@@ -11,7 +11,6 @@ minicons is optional.
 import argparse
 import importlib.util
 import random
-import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForTokenClassification, AutoTokenizer, pipeline
 
@@ -122,15 +122,12 @@ def format_rows(comparison: Comparison, repeats: int) -> Iterator[str]:
     """Runs both sides in turn and yields the rows of the table."""
     first = {size: measure(run) for size, run in comparison.theirs.items()}
     size = min(first, key=lambda size: first[size][0])
-    ours = measure(comparison.ours)
-    if not comparison.agrees(first[size][2], ours[2]):
+    if not comparison.agrees(first[size][2], measure(comparison.ours)[2]):
         raise SystemExit(f"{comparison.task}: the two sides differ")
     pairs = [(measure(comparison.theirs[size])[:2], measure(comparison.ours)[:2]) for _ in range(repeats)]
-    (cpu, wall), (our_cpu, our_wall) = (
-        (statistics.median(times[i] for times in side) for i in range(2)) for side in zip(*pairs, strict=True)
-    )
-    yield f"| {comparison.task} | {comparison.peer}, batches of {size} | {cpu:.1f} | {wall:.1f} | 1.0 |"
-    yield f"| {comparison.task} | lit-mlm | {our_cpu:.1f} | {our_wall:.1f} | {cpu / our_cpu:.1f} |"
+    theirs, ours = (np.median(side, axis=0).tolist() for side in zip(*pairs, strict=True))
+    yield f"| {comparison.task} | {comparison.peer}, batches of {size} | {theirs[0]:.1f} | {theirs[1]:.1f} | 1.0 |"
+    yield f"| {comparison.task} | lit-mlm | {ours[0]:.1f} | {ours[1]:.1f} | {theirs[0] / ours[0]:.1f} |"
 
 
 def main() -> None:
