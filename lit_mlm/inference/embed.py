@@ -15,7 +15,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from lit_mlm.batch import NO_WORD
 from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.inference.loading import load_model
-from lit_mlm.inference.masked_rows import evaluating
+from lit_mlm.inference.masked_rows import evaluating, get_batch_tokens
 from lit_mlm.inference.word_logits import make_batches
 from lit_mlm.nets import pretrained
 from lit_mlm.text.arrays import BoolArray, Float32Array, IntArray
@@ -237,7 +237,7 @@ def _run(
     net: PreTrainedModel, rows: TaggedRows, layers: Mapping[int, float]
 ) -> Iterator[tuple[dict[str, Any], Float32Array]]:
     """Yields batches of rows of similar lengths, and their hidden states, shape (B, T, H)."""
-    for numbers in make_batches(rows.lengths):
+    for numbers in make_batches(rows.lengths, max_tokens=get_batch_tokens(net)):
         batch = rows.make_batch(numbers)
         inputs = {name: torch.from_numpy(batch[name]).to(net.device) for name in ("input_ids", "attention_mask")}
         with evaluating(net):

@@ -11,15 +11,12 @@ from transformers import PreTrainedModel
 
 from lit_mlm.batch import NO_WORD
 from lit_mlm.errors import InputError
-from lit_mlm.inference.masked_rows import TOKENS_PER_BATCH, evaluating
+from lit_mlm.inference.masked_rows import TOKENS_PER_BATCH, evaluating, get_batch_tokens
 from lit_mlm.nets import pretrained
 from lit_mlm.text.arrays import Float32Array, IntArray
 from lit_mlm.text.tagging.aggregation import Aggregation, aggregate_tokens
 from lit_mlm.text.tagging.alignment import find_first_tokens
 from lit_mlm.text.tagging.rows import TaggedRows
-
-TOKENS_ON_CPU = 512
-"""Tokens of a batch on a CPU, in place of `TOKENS_PER_BATCH`: less padding, and activations that stay in its caches."""
 
 
 def compute_word_logits(
@@ -30,7 +27,7 @@ def compute_word_logits(
     Args:
         net: a token classifier; run in eval mode.
         rows: of any lengths.
-        batch_size: rows per batch; by default as many as `TOKENS_PER_BATCH` or `TOKENS_ON_CPU` allows.
+        batch_size: rows per batch; by default as many as `get_batch_tokens` allows.
         aggregation: of a word's tokens, as in `aggregate_tokens`.
     """
     first_words = rows.words[rows.table.owned_starts].astype(np.int64)
@@ -38,8 +35,7 @@ def compute_word_logits(
     offsets = np.cumsum(num_words) - num_words - first_words
     logits = np.full((num_words.sum(), len(pretrained.get_labels(net.config))), np.nan, np.float32)
     with evaluating(net):
-        max_tokens = TOKENS_ON_CPU if net.device.type == "cpu" else TOKENS_PER_BATCH
-        for numbers in make_batches(rows.lengths, batch_size, max_tokens):
+        for numbers in make_batches(rows.lengths, batch_size, get_batch_tokens(net)):
             batch = rows.make_batch(numbers)
             inputs = {name: torch.from_numpy(batch[name]).to(net.device) for name in ("input_ids", "attention_mask")}
             found = net(**inputs).logits.float().flatten(0, 1).cpu().numpy()

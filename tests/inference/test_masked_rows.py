@@ -14,7 +14,7 @@ from lit_mlm.inference.masked_rows import MaskedRow, compute_log_normalizer, ite
 def test_logits_equal_those_of_the_dense_net_one_by_one(
     model: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(masked_rows, "TOKENS_PER_BATCH", 40)
+    monkeypatch.setattr(masked_rows, "TOKENS_ON_CPU", 40)
     net, tokenizer = load_masked_lm(request.getfixturevalue(model))
     net.train()
     draw = np.random.default_rng(1)
@@ -39,11 +39,10 @@ def test_logits_equal_those_of_the_dense_net_one_by_one(
 
 
 def test_batches_hold_every_scored_row_once_within_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masked_rows, "TOKENS_PER_BATCH", 60)
     monkeypatch.setattr(masked_rows, "LOGITS_PER_BATCH", 500)
     draw = np.random.default_rng(2)
     rows = [MaskedRow(np.ones(draw.integers(1, 80), np.int64), range(draw.integers(0, 8))) for _ in range(200)]
-    batches = list(make_batches(rows, vocab_size=100))
+    batches = list(make_batches(rows, vocab_size=100, max_tokens=60))
     assert sorted(i for batch in batches for i in batch) == [i for i, row in enumerate(rows) if row.scored]
     for batch in batches:
         tokens = len(batch) * max(len(rows[i].input_ids) for i in batch)
