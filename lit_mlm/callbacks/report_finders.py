@@ -14,8 +14,18 @@ PICTURE = "lr_finder.png"
 """The file in the run folder with the loss at each learning rate."""
 
 
+SCRATCH = (".lr_find_*", ".scale_batch_size_*")
+"""Checkpoints that a finder writes into the run folder, and leaves there if it is killed."""
+
+
 class ReportFinders(Callback):
     """Prints what was found as options, and draws the loss over learning rates where matplotlib is installed."""
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Removes what the finders of a killed run have left, on the first rank."""
+        for pattern in SCRATCH if stage == "fit" and trainer.is_global_zero else ():
+            for path in get_run_folder(trainer).glob(pattern):
+                path.unlink()
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints and draws, on the first rank."""

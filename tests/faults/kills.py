@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.data.streams.streams import write_stream
-from tests.faults.runs import LONG, SEED, Lab, Run, compare_runs, read_step
+from tests.faults.runs import LONG, SEED, SHORT, Lab, Run, compare_runs, read_step
 from tests.faults.table import Fault
 
 NUM_KILLS = 20
@@ -25,6 +25,27 @@ def make_faults(lab: Lab) -> Iterator[Fault]:
             "the weights and figures of the uninterrupted run",
             lambda num_workers=num_workers: kill_stream(lab, num_workers),  # type: ignore[misc]
         )
+
+    yield Fault(
+        "SIGKILL in a learning rate finder",
+        "nothing of the run is left; the same command ends as the uninterrupted run",
+        lambda: kill_finder(lab),
+    )
+
+
+def kill_finder(lab: Lab) -> str:
+    """Kills a run while the finder tries learning rates, and gives the command again."""
+    finder = ("--trainer.callbacks+", "LearningRateFinder", "--trainer.callbacks.num_training_steps", "200")
+    args, run, whole = lab.args(*SHORT, *finder), lab.folder / "killed-finder", lab.folder / "whole-finder"
+    lab.start(whole, *args).end(0)
+    process = lab.start(run, *args)
+    process.wait(lambda: "Finding best initial lr" in process.read_log())
+    process.process.kill()
+    process.end(-signal.SIGKILL)
+    assert not (run / "checkpoints" / "last.ckpt").exists()
+    lab.start(run, *args).end(0)
+    compare_runs(run, whole)
+    return "killed before the first step; all is equal"
 
 
 def kill_stream(lab: Lab, num_workers: int) -> str:

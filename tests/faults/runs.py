@@ -38,6 +38,9 @@ LONG = ("--data.batch_size", "1", "--trainer.max_epochs", "4", "--save_every_n_s
 STOP_SECONDS = 15.0
 """How long a tiny run that is told to stop may take to end."""
 
+OF_THE_MACHINE = re.compile(r"^- (Hardware|Time|Energy)\b.*\n", re.MULTILINE)
+"""Lines of a model card that differ between two runs with the same weights."""
+
 TIMEOUT = 120.0
 """Of any wait, in seconds; the process is killed then."""
 
@@ -188,9 +191,10 @@ def compare_runs(run: Path, expected: Path) -> None:
     ours, theirs = (json.loads((folder / "metrics.json").read_text()) for folder in (run, expected))
     differing = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
     assert not differing, f"figures differ: {differing}"
-    names = ["model.safetensors", "config.json", "tokenizer.json", "README.md"]
-    for name in names:
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
         assert (run / "hf" / name).read_bytes() == (expected / "hf" / name).read_bytes(), f"hf/{name} differs"
+    cards = [re.sub(OF_THE_MACHINE, "", (folder / "hf" / "README.md").read_text()) for folder in (run, expected)]
+    assert cards[0] == cards[1], "hf/README.md differs"
     AutoModelForMaskedLM.from_pretrained(run / "hf")
     assert not find_orphans(run), f"left behind: {find_orphans(run)}"
 
