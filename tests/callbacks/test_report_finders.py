@@ -11,5 +11,5 @@ def test_files_of_a_killed_finder_are_removed(tiny_bert: str, cache_dir: str, ru
     folder = run_cli("fit", *args, "--trainer.max_epochs", "1") / "run"
     for name in (".lr_find_1.ckpt", ".lr_find_1.ckpt.sha256", ".scale_batch_size_2.ckpt"):
         (folder / name).touch()
-    run_cli("fit", *args, "--trainer.max_epochs", "2")
+    run_cli("fit", *args, "--trainer.max_epochs", "2", "--allow_changes", "true")
     assert list(folder.glob(".*")) == []
