@@ -16,6 +16,7 @@ from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.errors import InputError
 from lit_mlm.nets.sparse_head import compute_scored_logits
 from lit_mlm.text.arrays import Float32Array, IntArray
+from lit_mlm.text.special_tokens import find_pad_id
 
 TOKENS_PER_BATCH, TOKENS_ON_CPU = 4096, 512
 """Tokens of a batch, padding included; a longer row is a batch of its own.
@@ -125,7 +126,7 @@ def make_batches(rows: Sequence[MaskedRow], vocab_size: int, max_tokens: int) ->
 def _collate(rows: Sequence[MaskedRow], tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
     """Pads rows to the longest, sets their masks and marks the scored positions by labels, shapes (B, T)."""
     shape = len(rows), max(len(row.input_ids) for row in rows)
-    input_ids = np.full(shape, tokenizer.pad_token_id or 0, np.int64)
+    input_ids = np.full(shape, find_pad_id(tokenizer), np.int64)
     attention_mask = np.zeros(shape, np.int64)
     labels = np.full(shape, IGNORE_INDEX, np.int64)
     for i, row in enumerate(rows):
