@@ -4,7 +4,8 @@
 
 Both sides read the same lines of the file, in turn within one run, theirs with the fastest of `--batch_sizes`. A table
 shows CPU seconds of one thread and wall time, each the median of the repeats, and the ratio of the CPU times. Heads
-that the model lacks are random; they cost the same. Results that differ between the sides end the run.
+that the model lacks are random; they cost the same. Results of `fill` and `score` that differ between
+the sides end the run; the tests compare those of `tag`.
 minicons is optional.
 """
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lit_mlm.cli.demo import make_demo, make_parser
-from lit_mlm.inference.demo import make_server
+from lit_mlm.inference.demo import DemoServer
 from tests.browser import open_browser
 
 
 def main(task: str, model: str, *texts: str) -> None:
     """Runs the first text on the page, and saves what it looks like."""
     options = make_parser().parse_args(["--model", model, "--examples", *texts])
-    with make_server(make_demo(options)) as server, TemporaryDirectory() as folder:
+    with DemoServer(make_demo(options)) as server, TemporaryDirectory() as folder:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with open_browser(Path(folder), 800, 1080 if task == "fill" else 600) as page:
             page.open(f"http://127.0.0.1:{server.server_port}/")

@@ -5,7 +5,7 @@ from typing import Any
 
 from lit_mlm.cli.plain import CommandParser, add_model_options, print_result
 from lit_mlm.errors import InputError
-from lit_mlm.inference.demo import Demo, make_fill_demo, make_server, make_tag_demo
+from lit_mlm.inference.demo import Demo, DemoServer, make_fill_demo, make_tag_demo
 from lit_mlm.inference.fill import load_masked_lm
 from lit_mlm.inference.loading import find_architectures
 from lit_mlm.inference.tag import load_tagger
@@ -31,7 +31,7 @@ def main(args: Sequence[str]) -> None:
     options = make_parser().parse_args(args)
     demo = make_demo(options)
     try:
-        server = make_server(demo, options.port)
+        server = DemoServer(demo, options.port)
     except (OSError, OverflowError) as error:
         raise InputError(f"--port {options.port} can't be used: {error}; --port 0 takes a free one") from error
     with server:

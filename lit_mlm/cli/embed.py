@@ -64,8 +64,7 @@ def make_parser() -> CommandParser:
 def main(args: Sequence[str]) -> None:
     """Runs the command with the arguments after its name."""
     options = make_parser().parse_intermixed_args(args)
-    _read_layers(options)
-    out = Path(options.out).expanduser()
+    layers, out = _read_layers(options), Path(options.out).expanduser()
     if out.suffix not in SUFFIXES or (out.suffix == ".npy" and options.unit != "text"):
         kinds = "end with .npy, .npz or .parquet" if options.unit == "text" else "end with .npz or .parquet"
         raise InputError(f"--out {options.out} must {kinds} for vectors of {options.unit}s")
@@ -77,14 +76,21 @@ def main(args: Sequence[str]) -> None:
     if options.unit == "span" and len(marked) < len(texts):
         raise InputError("--unit span needs the spans of .jsonl records, given by --file")
     net, tokenizer = load_encoder(options.model, options.revision, options.allow_pickle, options.trust_remote_code)
-    batches = _embed(net, tokenizer, texts, marked, options)
+    batches = _embed(net, tokenizer, texts, marked, layers, options)
     with atomic_file(out) as unfinished:
         rows, columns = _write_parquet(unfinished, batches) if out.suffix == ".parquet" else _write(unfinished, batches)
     print_result(f"{out}: {rows:,} vectors of {columns:,} numbers")
 
 
-def _embed(net: Any, tokenizer: Any, texts: list[str], marked: list[list[Span]], options: Any) -> Iterator[Batch]:
-    layers, first = _read_layers(options), 0
+def _embed(
+    net: Any,
+    tokenizer: Any,
+    texts: list[str],
+    marked: list[list[Span]],
+    layers: Mapping[int, float] | None,
+    options: Any,
+) -> Iterator[Batch]:
+    first = 0
     for batch in batch_texts(texts):
         if options.unit == "text":
             spans = [[(0, len(text))] for text in batch]

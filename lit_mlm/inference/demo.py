@@ -62,70 +62,81 @@ def make_tag_demo(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name
     )
 
 
-def make_server(demo: Demo, port: int = 0) -> ThreadingHTTPServer:
-    """Makes a server of the page on the loopback interface; a `port` of 0 takes a free one.
+class DemoServer(ThreadingHTTPServer):
+    """Serves a demo's page on the loopback interface, to this machine alone.
 
-    It answers requests of its own page alone: other sites can neither read it under a name of theirs (DNS rebinding),
-    as the host must be an address of this machine, nor post to it, as a form can't send JSON.
+    Other sites can neither read it under a name of theirs (DNS rebinding), as the host must be an address of this
+    machine, nor post to it, as a form can't send JSON.
+
+    Args:
+        demo: to serve.
+        port: 0 takes a free one.
     """
-    lock = Lock()  # of the net, which is run in eval mode and put back
-    page = files("lit_mlm.inference").joinpath("demo.html").read_bytes()
-    model = {"name": demo.name, "task": demo.task, "examples": demo.examples}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if not self._is_local():
-                self._answer(403, {"error": "the page is for this machine alone"})
-            elif self.path == "/":
-                self._send(200, "text/html; charset=utf-8", page)
-            elif self.path == "/model":
-                self._answer(200, model)
-            else:
-                self._answer(404, {"error": "there is only / here"})
+    daemon_threads = False  # closing waits for them: one that runs on while the process ends may abort it
 
-        def do_POST(self) -> None:
-            length = self.headers.get("Content-Length", "")
-            if not self._is_local() or self.headers.get_content_type() != "application/json":
-                self._answer(403, {"error": "only the page itself may post"})
-            elif not length.isdecimal() or int(length) > 6 * MAX_CHARACTERS:
-                self.close_connection = True
-                if length.isdecimal():  # or else the answer may be lost, as the connection is reset
-                    self._skip(min(int(length), MAX_SKIPPED))
-                self._answer(413, {"error": f"a text may have {MAX_CHARACTERS:,} characters"})
-            else:
-                self._answer(*self._run(self.rfile.read(int(length))))
+    def __init__(self, demo: Demo, port: int = 0) -> None:
+        self.demo, self.page = demo, files("lit_mlm.inference").joinpath("demo.html").read_bytes()
+        self.lock = Lock()  # of the net, which is run in eval mode and put back
+        super().__init__(("127.0.0.1", port), _Handler)
 
-        def _run(self, body: bytes) -> tuple[int, dict[str, Any]]:
-            try:
-                text = json.loads(body)["text"]
-                if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
-                    raise InputError(f"a text may have {MAX_CHARACTERS:,} characters")
-                with lock:
-                    return 200, demo.run(text)
-            except InputError as error:
-                return 200, {"error": str(error)}
-            except (ValueError, KeyError, TypeError, RecursionError):
-                return 400, {"error": 'the body must be {"text": "..."}'}
 
-        def _skip(self, length: int) -> None:
-            while length > 0 and (found := self.rfile.read(min(length, 2**16))):
-                length -= len(found)
+class _Handler(BaseHTTPRequestHandler):
+    server: DemoServer
+    timeout = 2  # seconds for a request that a browser opens ahead and does not send
 
-        def _is_local(self) -> bool:
-            host, _, port = self.headers.get("Host", "").partition(":")
-            return host in ("127.0.0.1", "localhost") and port == str(self.connection.getsockname()[1])
+    def do_GET(self) -> None:
+        if not self._is_local():
+            self._answer(403, {"error": "the page is for this machine alone"})
+        elif self.path == "/":
+            self._send(200, "text/html; charset=utf-8", self.server.page)
+        elif self.path == "/model":
+            demo = self.server.demo
+            self._answer(200, {"name": demo.name, "task": demo.task, "examples": demo.examples})
+        else:
+            self._answer(404, {"error": "there is only / here"})
 
-        def _answer(self, status: int, content: dict[str, Any]) -> None:
-            self._send(status, "application/json", json.dumps(content).encode())
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if not self._is_local() or self.headers.get_content_type() != "application/json":
+            self._answer(403, {"error": "only the page itself may post"})
+        elif not length.isdecimal() or int(length) > 6 * MAX_CHARACTERS:
+            self.close_connection = True
+            if length.isdecimal():  # or else the answer may be lost, as the connection is reset
+                self._skip(min(int(length), MAX_SKIPPED))
+            self._answer(413, {"error": f"a text may have {MAX_CHARACTERS:,} characters"})
+        else:
+            self._answer(*self._run(self.rfile.read(int(length))))
 
-        def _send(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            for name, value in (HEADERS | {"Content-Type": kind, "Content-Length": str(len(body))}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+    def _run(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        try:
+            text = json.loads(body)["text"]
+            if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
+                raise InputError(f"a text may have {MAX_CHARACTERS:,} characters")
+            with self.server.lock:
+                return 200, self.server.demo.run(text)
+        except InputError as error:
+            return 200, {"error": str(error)}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return 400, {"error": 'the body must be {"text": "..."}'}
 
-        def log_message(self, *_: Any) -> None:
-            """Prints nothing for requests."""
+    def _skip(self, length: int) -> None:
+        while length > 0 and (found := self.rfile.read(min(length, 2**16))):
+            length -= len(found)
 
-    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    def _is_local(self) -> bool:
+        host, _, port = self.headers.get("Host", "").partition(":")
+        return host in ("127.0.0.1", "localhost") and port == str(self.connection.getsockname()[1])
+
+    def _answer(self, status: int, content: dict[str, Any]) -> None:
+        self._send(status, "application/json", json.dumps(content).encode())
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in (HEADERS | {"Content-Type": kind, "Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Prints nothing for requests."""

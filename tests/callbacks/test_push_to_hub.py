@@ -70,12 +70,14 @@ def test_hub_has_the_best_model(
     hub: Hub, tiny_bert: str, cache_dir: str, run_cli: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     args = ["--config", "overlays/publish.yaml", "--trainer.callbacks.repo_id", "user/bert", "--trainer.max_epochs", 1]
+    args += ["--trainer.callbacks.license_name", "mit"]
     folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *args, "--run_dir", "run") / "run"
     repo, output = hub.repos["models", "user/bert"], "".join(capfd.readouterr())
     assert f"pushed to {hub.url}/user/bert, revision {repo.branches['main']}" in output
     assert repo.private
     assert repo.messages == ["Training in progress, epoch 1"]
     assert repo.files()["model.safetensors"] == (folder / "hf" / "model.safetensors").read_bytes()
+    assert b"\nlicense: mit\n" in repo.files()["README.md"]
     assert b'pipeline("fill-mask", model="user/bert")' in repo.files()["README.md"]
     assert not is_pushing(folder)
     written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]

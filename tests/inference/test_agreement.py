@@ -31,6 +31,17 @@ def test_the_largest_difference_is_of_tokens_not_of_padding() -> None:
     assert net.training
 
 
+def test_a_net_that_runs_on_no_length_is_not_called_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = build("bert")
+
+    def refuse(**_: torch.Tensor) -> None:
+        raise ValueError("never")
+
+    monkeypatch.setattr(net, "forward", refuse)
+    with pytest.raises(InputError, match="runs on no random sequence"):
+        measure_agreement(net, lambda batch: batch["input_ids"])
+
+
 @pytest.mark.parametrize(("model_type", "lengths"), [("funnel", [7, 512]), ("perceiver", [1, 7, 16])])
 def test_lengths_are_those_that_the_net_takes(model_type: str, lengths: list[int]) -> None:
     net = build(model_type)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lit_mlm.inference.demo import MAX_CHARACTERS, Demo, make_fill_demo, make_server, make_tag_demo
+from lit_mlm.inference.demo import MAX_CHARACTERS, Demo, DemoServer, make_fill_demo, make_tag_demo
 from lit_mlm.inference.fill import fill_masks, load_masked_lm
 from lit_mlm.inference.fill_jointly import fill_jointly
 from lit_mlm.inference.tag import load_tagger, tag_texts
@@ -24,7 +24,7 @@ JSON = {"Content-Type": "application/json"}
 
 @contextmanager
 def serve(demo: Demo) -> Iterator[int]:
-    with make_server(demo) as server:
+    with DemoServer(demo) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
