@@ -23,8 +23,9 @@ class ReportFinders(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Removes what the finders of a killed run have left, on the first rank."""
+        folder = get_run_folder(trainer)
         for pattern in SCRATCH if stage == "fit" and trainer.is_global_zero else ():
-            for path in get_run_folder(trainer).glob(pattern):
+            for path in folder.glob(pattern):
                 path.unlink()
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:

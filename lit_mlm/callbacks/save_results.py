@@ -69,12 +69,12 @@ class SaveResults(Callback):
 
 
 def get_run_folder(trainer: Trainer) -> Path:
-    """Returns the run folder, the same on every rank; a collective call."""
+    """Returns the run folder, the same on every rank."""
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 def find_metrics_path(trainer: Trainer) -> Path:
-    """Returns the metrics file of an evaluation: `metrics.json` for the best checkpoint; a collective call."""
+    """Returns the metrics file of an evaluation: `metrics.json` for the best checkpoint."""
     folder, checkpoint = get_run_folder(trainer), Path(str(trainer.ckpt_path))
     is_other = checkpoint.resolve().parent == (folder / "checkpoints").resolve() and checkpoint.stem != "best"
     return folder / (f"metrics-{checkpoint.stem}.json" if is_other else "metrics.json")

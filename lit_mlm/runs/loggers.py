@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from torch import distributed
 
 from lit_mlm.errors import InputError, shorten
 from lit_mlm.runs.atomic import write_lines
@@ -26,14 +27,21 @@ ID_OPTIONS = {"WandbLogger": "id", "MLFlowLogger": "run_id", "CometLogger": "exp
 class RunTrainer(Trainer):
     """A Trainer whose `log_dir` is the run folder, `default_root_dir`, whatever its loggers."""
 
+    _shared_log_dir: str | None = None
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         choose_messages()  # in a spawned process
         self.__dict__.update(state)
 
     @property
     def log_dir(self) -> str | None:
-        """The run folder, the same on every rank; a collective call."""
-        return str(self.strategy.broadcast(self.default_root_dir))
+        """The run folder, the same on every rank; the first use after the ranks have met is a collective call."""
+        if self._shared_log_dir is not None:
+            return self._shared_log_dir
+        folder = str(self.strategy.broadcast(self.default_root_dir))
+        if distributed.is_available() and distributed.is_initialized():
+            self._shared_log_dir = folder
+        return folder
 
 
 def make_default_logger(folder: Path, resumed_step: int | None, command: str = "fit") -> TensorBoardLogger:
