@@ -1,4 +1,4 @@
-"""Records how a net was trained, for its model card."""
+"""Records how a net was trained, for its model card, and writes the curve of the validations."""
 
 import os
 import time
@@ -7,9 +7,13 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from lit_mlm.callbacks.save_results import list_versions
+from lit_mlm.callbacks.save_results import get_run_folder, list_versions
 from lit_mlm.inference.card.origin import describe_origin
+from lit_mlm.runs.atomic import write_json
 from lit_mlm.runs.hardware import describe_device
+
+HISTORY = "history.json"
+"""The file in a run folder with ``monitor``, ``mode`` and the ``history`` of the validations so far."""
 
 
 class RecordTraining(Callback):
@@ -62,6 +66,10 @@ class RecordTraining(Callback):
         loss = results.get("train", {}).get("loss")
         point = {"step": trainer.global_step, "epoch": trainer.current_epoch + 1, "train/loss": loss}
         history.append(point | _take_headline(pl_module, "val"))
+        folder = get_run_folder(trainer)
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            content = {"monitor": pl_module.monitor, "mode": pl_module.monitor_mode, "history": history}
+            write_json(folder / HISTORY, content)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the record up to now; empty before the first step."""

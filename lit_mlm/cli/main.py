@@ -43,6 +43,11 @@ def run_command(args: Sequence[str]) -> None:
         from lit_mlm.cli.export import main as export
 
         export(args[1:], score_int8)
+    elif args[0] == "sweep":
+        from lit_mlm.cli.sweep import main as sweep
+
+        find_configs(args)
+        sweep(args[1:], check_options)
     elif args[0] in OTHER_COMMANDS:
         if args[0] == "repeat":
             find_configs(args)  # fails before the first run starts
@@ -66,3 +71,10 @@ def score_int8(*args: Any) -> None:
     from lit_mlm.cli.cost import print_cost
 
     print_cost(*args)
+
+
+def check_options(*args: Any) -> tuple[str, dict[str, Any]]:
+    """Calls `lit_mlm.cli.sweep_options.check_options`, which parses as ``fit`` and is slow to import."""
+    from lit_mlm.cli import sweep_options
+
+    return sweep_options.check_options(*args)

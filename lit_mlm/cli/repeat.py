@@ -39,7 +39,7 @@ def main(args: Sequence[str]) -> None:
     for seed in options.seeds:
         if seed not in SEEDS:
             raise InputError(f"--seeds must be {SEEDS}, got {seed}")
-    check_rest(rest)
+    check_rest(rest, "repeat")
     if options.run_dir is not None:
         check_folder("--run_dir", options.run_dir)
     parent = Path("runs") / name_run(Path(options.config[0]))
@@ -69,16 +69,16 @@ def main(args: Sequence[str]) -> None:
     print_result(f"metrics: {folder / 'repeat.json'}")
 
 
-def check_rest(args: Sequence[str]) -> None:
+def check_rest(args: Sequence[str], command: str) -> None:
     """Refuses options of ``fit`` with which runs can't be compared."""
     for option, values in split_args(args):
         value = " ".join(values)
         if option in ("seed_everything", "ckpt_path"):
-            raise InputError(f"--{option} can't be given to repeat: each of its runs starts anew with its own seed")
+            raise InputError(f"--{option} can't be given to {command}: each of its runs starts anew with its own seed")
         if (option, value) == ("trainer.enable_checkpointing", "false") or (
             option == "trainer.fast_dev_run" and value not in ("false", "0")
         ):
-            raise InputError(f"--{option} {value} can't be given to repeat: such a run writes no metrics to compare")
+            raise InputError(f"--{option} {value} can't be given to {command}: such a run writes no metrics to compare")
 
 
 def check_comparable(runs: dict[int, dict[str, Any]]) -> None:

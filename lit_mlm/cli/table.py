@@ -19,6 +19,7 @@ OTHER_COMMANDS = {
     "demo": ("lit_mlm.cli.demo", "serve a page on this machine that fills masks or tags words"),
     "export": ("lit_mlm.cli.export", "write a checkpoint of a run as a folder to share"),
     "repeat": ("lit_mlm.cli.repeat", "train a model once for each of several seeds"),
+    "sweep": ("lit_mlm.cli.sweep", "search options for the best validation"),
 }
 
 

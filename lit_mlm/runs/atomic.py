@@ -14,10 +14,15 @@ from lit_mlm.errors import InputError, shorten
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file atomically; infinities and NaN become null."""
-    finite = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in content.items()
-    }
-    write_lines(path, [json.dumps(finite, indent=2, allow_nan=False)])
+    write_lines(path, [json.dumps(_make_finite(content), indent=2, allow_nan=False)])
+
+
+def _make_finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _make_finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_make_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -84,6 +84,18 @@ def hold_folder(folder: Path) -> None:
     _held[folder] = file, new_folders
 
 
+def find_owner(folder: Path) -> str | None:
+    """Returns the process that holds a run folder, if it is another one than this."""
+    try:
+        with (folder / LOCK).open("r+", encoding="utf-8") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return (folder / LOCK).read_text(encoding="utf-8").strip() or "another process"
+    except OSError:  # no such file, or no locks on this file system
+        return None
+    return None
+
+
 def _open_lock(folder: Path) -> IO[str]:
     """Creates a folder and opens its lock file."""
     try:

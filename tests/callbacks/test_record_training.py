@@ -56,6 +56,8 @@ def test_resumed_run_has_the_curve_and_the_time_of_all(tiny_bert: str, cache_dir
     record = read_record(run)
     assert [point["step"] for point in record["history"]] == [0, 6, 12, 18]
     assert record["history"][:3] == first["history"]
+    written = json.loads((run / "history.json").read_text())
+    assert written == {"monitor": "val/loss", "mode": "min", "history": record["history"]}
     assert record["sessions"][0] == first["sessions"][0]
     assert len(record["sessions"]) == 2
     total = sum(session["seconds"] for session in record["sessions"])

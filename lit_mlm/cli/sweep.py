@@ -1,0 +1,120 @@
+"""`python -m lit_mlm sweep`: searches options for the best validation, each trial a run of its own."""
+
+import math
+import re
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from lit_mlm.cli.inputs import check_folder, split_args
+from lit_mlm.cli.plain import CommandParser, print_error
+from lit_mlm.cli.repeat import check_rest
+from lit_mlm.errors import InputError
+from lit_mlm.options import SEEDS
+from lit_mlm.runs.atomic import read_json, write_json
+from lit_mlm.runs.changes import compare
+from lit_mlm.runs.checkpoints import name_run
+from lit_mlm.runs.folder import hold_folder, release_folders
+
+SETTINGS = "settings.json"
+"""The file in the folder of a sweep with what its trials depend on."""
+
+OWN = r"trial_\d+|sweep\.(db|json)|settings\.json|best\.yaml|(history|importance)\.png|\.lock"
+
+
+def make_parser() -> CommandParser:
+    """Makes the parser of the command; all other arguments go to ``fit``."""
+    parser = CommandParser(
+        prog="python -m lit_mlm sweep",
+        description="Search options for the best validation. All other options are those of fit, the same for all.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--config", "-c", action="append", required=True, help="as for fit")
+    add("--space", type=Path, required=True, help="YAML of options: lists of values, or low, high, log, step")
+    add("--num_trials", type=int, help="trials in all; by default 20, or all of a grid")
+    add("--sampler", choices=("tpe", "random", "grid"), default="tpe", help="how the next trial is chosen")
+    add("--seed", type=int, default=0, help="of the sampler")
+    add("--seeds", type=int, nargs="+", default=[42], help="of the runs of each trial; their mean counts")
+    add("--jobs", type=int, help="trials that run at the same time; by default 1, or one per --gpus")
+    add("--gpus", nargs="+", help="CUDA_VISIBLE_DEVICES of each job, such as 0 1, or 0,1 2,3")
+    add("--prune", action="store_true", help="end a trial that is worse than the median of at least five")
+    add("--keep_all", action="store_true", help="keep the weights of all trials, not of the best alone")
+    add("--run_dir", help="folder of the sweep; by default runs/<config>/sweep_<N>")
+    return parser
+
+
+def main(args: Sequence[str], check_options: Callable[..., tuple[str, dict[str, Any]]]) -> None:
+    """Runs the command with the arguments after its name.
+
+    Args:
+        args: of the command line.
+        check_options: `lit_mlm.cli.sweep_options.check_options`, which parses as ``fit``.
+    """
+    options, rest = make_parser().parse_known_args(args)
+    if find_spec("optuna") is None:
+        raise InputError("sweep needs Optuna: pip install 'lit-mlm[sweep]'")
+    # All of these import Optuna, which help does not need.
+    from lit_mlm.cli.sweep_results import write_results
+    from lit_mlm.cli.trial_runs import run_trials
+    from lit_mlm.cli.trials import Study, list_ends, list_values, read_space
+
+    options.jobs = options.jobs or len(options.gpus or [0])
+    check_numbers(options)
+    space = read_space(options.space)
+    check_rest([*rest, *(f"--{name}=" for name in space)], "sweep")
+    if twice := sorted({name for name, _ in split_args(rest)} & set(space)):
+        raise InputError(f"--{twice[0]} is typed, and in {options.space} too; leave one out")
+    size = math.prod(len(list_values(each)) for each in space.values()) if options.sampler == "grid" else math.inf
+    num_trials = int(min(options.num_trials or (20 if size == math.inf else size), size))
+    if options.run_dir is not None:
+        check_folder("--run_dir", options.run_dir)
+    parent = Path("runs") / name_run(Path(options.config[0]))
+    default = next(folder for number in count() if not (folder := parent / f"sweep_{number}").exists())
+    folder = Path(options.run_dir or default)
+    command = [*(part for config in options.config for part in ("--config", config)), *rest]
+    mode, config = check_options(command, {name: list_ends(each) for name, each in space.items()})
+    names = ("sampler", "seed", "seeds", "jobs", "prune")
+    settings = {"fit": config, "space": {name: str(each) for name, each in space.items()}}
+    try:
+        begin(folder, settings | {name: getattr(options, name) for name in names})
+        study = Study(folder / "sweep.db", mode, space, options.sampler, options.seed, options.jobs)
+        run_trials(study, folder, num_trials, command, options)
+        write_results(study, folder)
+    except (KeyboardInterrupt, SystemExit):
+        print_error(f"stopped; the same command with --run_dir {folder} resumes")
+        raise
+    finally:
+        release_folders()
+
+
+def check_numbers(options: Namespace) -> None:
+    """Refuses numbers out of range."""
+    for name in ("num_trials", "jobs"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise InputError(f"--{name} must be at least 1, got {value}")
+    for seed in (options.seed, *options.seeds):
+        if seed not in SEEDS:
+            raise InputError(f"--seed and --seeds must be {SEEDS}, got {seed}")
+    if len(set(options.seeds)) < len(options.seeds):
+        raise InputError(f"--seeds must be different numbers, got {' '.join(map(str, options.seeds))}")
+    if options.gpus and len(options.gpus) != options.jobs:
+        raise InputError(f"--jobs {options.jobs} needs as many --gpus, got {len(options.gpus)}")
+
+
+def begin(folder: Path, settings: dict[str, Any]) -> None:
+    """Holds the folder of a sweep; refuses one with other settings, or with something else in it."""
+    hold_folder(folder)
+    others = [path.name for path in folder.glob("*") if not re.fullmatch(OWN, path.name)]
+    if others:
+        raise InputError(f"--run_dir {folder} holds {min(others)}, which sweep didn't write; give another folder")
+    differences = compare(read_json(folder / SETTINGS) or settings, settings, ())
+    if differences:
+        name, old, new = differences[0]
+        raise InputError(
+            f"--run_dir {folder} holds a sweep with {name} {old!r}, not {new!r}; give its own value, or another folder"
+        )
+    write_json(folder / SETTINGS, settings)
