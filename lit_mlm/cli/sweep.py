@@ -2,6 +2,8 @@
 
 import math
 import re
+import signal
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -79,6 +81,7 @@ def main(args: Sequence[str], check_options: Callable[..., tuple[str, dict[str, 
     mode, config = check_options(command, {name: list_ends(each) for name, each in space.items()})
     names = ("sampler", "seed", "seeds", "jobs", "prune")
     settings = {"fit": config, "space": {name: str(each) for name, each in space.items()}}
+    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         begin(folder, settings | {name: getattr(options, name) for name in names})
         study = Study(folder / "sweep.db", mode, space, options.sampler, options.seed, options.jobs)
@@ -88,6 +91,7 @@ def main(args: Sequence[str], check_options: Callable[..., tuple[str, dict[str, 
         print_error(f"stopped; the same command with --run_dir {folder} resumes")
         raise
     finally:
+        signal.signal(signal.SIGTERM, former)
         release_folders()
 
 

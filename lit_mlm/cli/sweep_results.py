@@ -53,9 +53,9 @@ def write_results(study: Study, folder: Path) -> None:
     figure, interval = format_estimate(best.value, low, high)
     about = f"{metric} {figure}" + (f" [{interval}]" if interval else "")
     head = (
-        f"{about}, trial {best.number} of {len(study.trials)}: the best of many is too good by chance; score it on test"
+        f"# {about}, trial {best.number} of {len(study.trials)}; partly luck, so score it on test"
     )
-    write_lines(folder / "best.yaml", [f"# {head}", *(runs[0] / "config.yaml").read_text("utf-8").splitlines()])
+    write_lines(folder / "best.yaml", [head, *(runs[0] / "config.yaml").read_text("utf-8").splitlines()])
     trials = [
         {"number": trial.number, "state": trial.state.name.lower(), "value": trial.value, "options": trial.params}
         for trial in study.trials
@@ -80,6 +80,7 @@ def draw(study: Study, folder: Path, num_complete: int) -> None:
     """Draws the history of the trials and the importance of the options, where matplotlib is installed."""
     if find_spec("matplotlib") is None or num_complete < 2:
         return
+    from matplotlib import pyplot
     from optuna.visualization import matplotlib as plots
 
     with warnings.catch_warnings():
@@ -90,3 +91,4 @@ def draw(study: Study, folder: Path, num_complete: int) -> None:
     for name, axes in pictures.items():
         with atomic_file(folder / f"{name}.png") as path:
             axes.figure.get_figure(root=True).savefig(path, format="png", dpi=150, bbox_inches="tight")
+        pyplot.close(axes.figure.get_figure(root=True))

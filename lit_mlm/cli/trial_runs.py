@@ -141,14 +141,13 @@ def read_values(run_dir: Path) -> list[float]:
 
 
 def read_metric(run_dir: Path) -> float | None:
-    """Returns the monitored metric of a run's best checkpoint; None if it is not finite."""
-    value = read_json(run_dir / "metrics.json").get(read_json(run_dir / HISTORY)["monitor"])
+    """Returns the monitored metric of a run's best checkpoint; None if it is not finite, or was never computed."""
+    value = read_json(run_dir / "metrics.json").get(read_json(run_dir / HISTORY).get("monitor", ""))
     return None if value is None else float(value)
 
 
 def run_trials(study: Study, folder: Path, num_trials: int, command: Sequence[str], options: Namespace) -> None:
     """Runs the trials that are left, a round of as many as there are jobs after another."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     while (number := len(study.trials)) < num_trials:
         last = min(num_trials, number - number % options.jobs + options.jobs)
         gpus = options.gpus or [None] * options.jobs
