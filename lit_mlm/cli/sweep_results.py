@@ -52,9 +52,7 @@ def write_results(study: Study, folder: Path) -> None:
         low, high = estimate_ratio_interval(values, np.ones(len(values)))
     figure, interval = format_estimate(best.value, low, high)
     about = f"{metric} {figure}" + (f" [{interval}]" if interval else "")
-    head = (
-        f"# {about}, trial {best.number} of {len(study.trials)}; partly luck, so score it on test"
-    )
+    head = f"# {about}, trial {best.number} of {len(study.trials)}; partly luck, so score it on test"
     write_lines(folder / "best.yaml", [head, *(runs[0] / "config.yaml").read_text("utf-8").splitlines()])
     trials = [
         {"number": trial.number, "state": trial.state.name.lower(), "value": trial.value, "options": trial.params}
@@ -70,13 +68,13 @@ def write_results(study: Study, folder: Path) -> None:
     ]
     table = [("trial", metric, *study.space), *rows]
     print_result("\n".join(format_table(table, ">>" + ">" * len(study.space))))
-    draw(study, folder, len(done))
+    draw(study, folder, metric, len(done))
     print_result(
         f"best:    {about}, trial {best.number}\nconfig:  {folder / 'best.yaml'}\nmetrics: {folder / 'sweep.json'}"
     )
 
 
-def draw(study: Study, folder: Path, num_complete: int) -> None:
+def draw(study: Study, folder: Path, metric: str, num_complete: int) -> None:
     """Draws the history of the trials and the importance of the options, where matplotlib is installed."""
     if find_spec("matplotlib") is None or num_complete < 2:
         return
@@ -85,9 +83,9 @@ def draw(study: Study, folder: Path, num_complete: int) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        pictures = {"history": plots.plot_optimization_history(study.study)}
+        pictures = {"history": plots.plot_optimization_history(study.study, target_name=metric)}
         if len(study.space) > 1:
-            pictures["importance"] = plots.plot_param_importances(study.study)
+            pictures["importance"] = plots.plot_param_importances(study.study, target_name=metric)
     for name, axes in pictures.items():
         with atomic_file(folder / f"{name}.png") as path:
             axes.figure.get_figure(root=True).savefig(path, format="png", dpi=150, bbox_inches="tight")
