@@ -1,9 +1,11 @@
-"""Finds the configs of a command line: files, those of runs, and those that come with lit-mlm."""
+"""Finds the configs of a command line: files, those of runs, and those that come with lit-mlm, which `configs` lists."""
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from lit_mlm.cli.plain import CommandParser, print_result
 from lit_mlm.cli.table import TRAINER_COMMANDS
 from lit_mlm.errors import InputError, suggest
 
@@ -11,8 +13,47 @@ RUN_CONFIG = "config.yaml"
 """File name of a run's config."""
 
 
+MODELINE = "yaml-language-server:"
+"""Begins the comment that names a config's schema for editors."""
+
 MAX_LISTED = 8
 """How many runs a message lists."""
+
+
+def make_parser() -> CommandParser:
+    """Makes the parser of the command `configs`."""
+    parser = CommandParser(
+        prog="python -m lit_mlm configs",
+        description="List the configs that come with lit-mlm, for --config, or print one.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("config", nargs="?", help="print this one, to begin your own with")
+    return parser
+
+
+def main(args: Sequence[str]) -> None:
+    """Runs the command with the arguments after its name."""
+    name, folder = make_parser().parse_args(args).config, get_config_folder()
+    if name and name not in list_configs():
+        raise InputError(f"there is no config {name}{suggest(name, list_configs())}")
+    if name:  # the schema of a copy lies beside it
+        print_result((folder / name).read_text().rstrip().replace("$schema=../", "$schema="))
+        return
+    width = max(map(len, list_configs()))
+    print_result("\n".join(f"{name:{width}}  {describe_config(folder / name)}" for name in list_configs()))
+
+
+def list_configs() -> list[str]:
+    """The configs of lit-mlm, overlays last."""
+    overlays = sorted(get_config_folder().glob("overlays/*.yaml"))
+    return [*list_experiments(), *(f"overlays/{path.name}" for path in overlays)]
+
+
+def describe_config(path: Path) -> str:
+    """The first sentence of a config's head, up to a colon."""
+    comments = [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# ")]
+    text = " ".join(line for line in comments if not line.startswith(MODELINE))
+    return re.split(r"[.](?=\s+\D|$)|[:;](?=\s|$)", text)[0]
 
 
 def find_configs(args: Sequence[str]) -> list[str]:
@@ -83,7 +124,7 @@ def find_config(name: str) -> Path:
     for path in (Path(name), Path(name) / RUN_CONFIG, folder / name):
         if path.is_file():
             return path
-    known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
+    known = list_configs()
     local = [str(path) for path in sorted(Path(name).parent.glob("*.yaml"))]
     raise InputError(
         f"there is no config {name} here, nor one that comes with lit-mlm{suggest(name, [*local, *known])}\n"

@@ -57,10 +57,10 @@ def run_command(args: Sequence[str]) -> None:
 
         run(find_configs(args))
     elif args[0] in SHOW_COMMANDS:
-        from lit_mlm.cli.show import AuditCLI, PrepareCLI, ShowCLI
+        from lit_mlm.cli.show import SHOW_CLIS
         from lit_mlm.cli.trainer import run
 
-        run(find_configs(args), {"show": ShowCLI, "audit": AuditCLI, "prepare": PrepareCLI}[args[0]])
+        run(find_configs(args), SHOW_CLIS[args[0]])
     else:
         commands = [*TRAINER_COMMANDS, *SHOW_COMMANDS, *OTHER_COMMANDS]
         raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")

@@ -111,3 +111,7 @@ class PrepareCLI(DataCLI):
         yield from [*(describe_cache(data) if isinstance(data, BlocksDataModule) else [data.describe()]), *notes]
         found = "it" if isinstance(data, BlocksDataModule) else "its data set"
         yield f"read, tokenised and cut in {seconds:.1f} s; a run with these options finds {found} in the cache"
+
+
+SHOW_CLIS = {"show": ShowCLI, "audit": AuditCLI, "prepare": PrepareCLI}
+"""The CLIs of the commands of `SHOW_COMMANDS`."""

@@ -37,6 +37,7 @@ class Option:
     hint: Any
     is_required: bool = False
     default: Any = None
+    help: str = ""
 
 
 def list_options(parser: ArgumentParser) -> dict[str, Option]:
@@ -50,7 +51,8 @@ def list_options(parser: ArgumentParser) -> dict[str, Option]:
             for section in sections:
                 table = table.setdefault(section, Option({})).hint
             list_type: Any = list  # mypy would read `list[hint]` as a type
-            table[name] = Option(list_type[hint] if action.nargs == "+" else hint, action.required, action.default)
+            full = list_type[hint] if action.nargs == "+" else hint
+            table[name] = Option(full, action.required, action.default, action.help or "")
     return options
 
 

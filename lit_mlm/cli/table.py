@@ -20,6 +20,9 @@ OTHER_COMMANDS = {
     "export": ("lit_mlm.cli.export", "write a checkpoint of a run as a folder to share"),
     "repeat": ("lit_mlm.cli.repeat", "train a model once for each of several seeds"),
     "sweep": ("lit_mlm.cli.sweep", "search options for the best validation"),
+    "configs": ("lit_mlm.cli.configs", "list the configs that come with lit-mlm"),
+    "schema": ("lit_mlm.cli.schema", "print the JSON Schema of configs, for editors"),
+    "completion": ("lit_mlm.cli.completion", "print a script that completes commands and options in a shell"),
 }
 
 

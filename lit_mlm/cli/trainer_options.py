@@ -57,15 +57,21 @@ NOT_USER_CODE = ("lightning", "lit_mlm.")
 """Prefixes of modules that are not the user's."""
 
 
+def list_choices(name: str) -> list[str]:
+    """The texts that an option of the Trainer accepts besides import paths; empty if its type says all."""
+    return {
+        "trainer.strategy": ["auto", *StrategyRegistry.available_strategies()],
+        "trainer.accelerator": ["auto", "gpu", *sorted(AcceleratorRegistry.available_accelerators())],
+        "trainer.profiler": ["simple", "advanced", "pytorch", "xla"],
+        "trainer.gradient_clip_algorithm": ["norm", "value"],
+    }.get(name, [])
+
+
 def explain_trainer_value(name: str, value: Any) -> str:
     """The message for a value that the Trainer would accept, then fail at or reinterpret; empty if there is none."""
-    names = {
-        "trainer.strategy": ["auto", *StrategyRegistry.available_strategies()],
-        "trainer.accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
-    }
     if name in RANGES and accepts(float, value):
         return explain_value(name, RANGES[name], value)
-    if isinstance(value, str) and value.lower() not in (valid := names.get(name, [value.lower()])):
+    if isinstance(value, str) and value.lower() not in (valid := list_choices(name) or [value.lower()]):
         near = suggest(value, valid) or f"; there are {', '.join(valid)}"
         return f"{name}: there is no {name.removeprefix('trainer.')} {value}{near}"
     if name == "trainer.barebones" and parse_value(bool, value):
