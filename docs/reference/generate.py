@@ -12,9 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from docstring_parser import parse_from_object
+from lit_mlm.cli.signatures import list_class_options
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = "https://github.com/lit-mlm/lit-mlm/blob/main"
@@ -49,16 +49,15 @@ def make_table(path: str) -> str:
     """The table of a class's own options: name, what it may be, default and meaning.
 
     Raises:
-        KeyError: if the docstring lacks one.
+        KeyError: if the command line lacks one.
     """
     cls = locate(path)
-    meanings = {param.arg_name: param.description or "" for param in parse_from_object(cls).params}
-    hints = get_type_hints(cls.__init__, include_extras=True)
+    found = list_class_options(cls)
     rows = ["| option | value | default | meaning |", "|---|---|---|---|"]
     for name, option in list_options(cls).items():
         default = "" if option.default is option.empty else f"`{format_value(option.default)}`"
-        meaning = " ".join(meanings[name].split()).replace("``", "`")
-        cells = f"`{name}`", describe_type(hints[name]), default, meaning
+        meaning = " ".join(found[name].help.split()).replace("``", "`")
+        cells = f"`{name}`", describe_type(found[name].hint), default, meaning
         rows.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
     return "\n".join(rows)
 

@@ -1,4 +1,4 @@
-"""`python -m lit_mlm completion`: prints a script by which bash or zsh completes commands, options and their choices."""
+"""`python -m lit_mlm completion`: prints a script that completes commands, options and choices in bash or zsh."""
 
 import importlib
 from argparse import ArgumentParser
@@ -77,7 +77,7 @@ def main(args: Sequence[str]) -> None:
     except ImportError as error:
         raise InputError("completion needs shtab: pip install shtab") from error
     preamble = CONFIGS[shell].replace("CONFIGS", " ".join(list_configs()))
-    script = shtab.complete(make_commands(shtab.FILE), shell, preamble={shell: preamble})
+    script = shtab.complete(make_commands(shtab.FILE), shell, preamble=preamble)
     print_result(f"{script}\n{HOOKS[shell]}", is_escaped=True)
 
 

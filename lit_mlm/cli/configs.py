@@ -1,4 +1,4 @@
-"""Finds the configs of a command line: files, those of runs, and those that come with lit-mlm, which `configs` lists."""
+"""Finds the configs of a command line: files, those of runs, and those of lit-mlm, which `configs` lists."""
 
 import re
 from collections.abc import Sequence

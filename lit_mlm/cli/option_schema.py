@@ -6,8 +6,8 @@ import math
 import re
 from argparse import SUPPRESS
 from collections import Counter
-from dataclasses import is_dataclass
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from lit_mlm.cli.class_paths import list_family
 from lit_mlm.cli.option_names import SHARED
-from lit_mlm.cli.signatures import Option, accepts_functions, find_classes, is_class, list_class_options, list_functions
+from lit_mlm.cli.signatures import Option, accepts_functions, is_class, list_class_options, list_functions
 from lit_mlm.cli.trainer_options import RANGES, explain_trainer_class, list_choices
 from lit_mlm.cli.trust import BASES, LIBRARIES, is_within
 from lit_mlm.options import Range
@@ -23,13 +23,24 @@ from lit_mlm.options import Range
 Schema = dict[str, Any]
 
 TYPES: dict[Any, str] = {
-    **{NoneType: "null", bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"},
-    **{list: "array", tuple: "array", set: "array", dict: "object"},
+    NoneType: "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    Path: "string",
+    list: "array",
+    tuple: "array",
+    set: "array",
+    dict: "object",
 }
 """JSON's types by Python's."""
 
+INTERNAL = ("lit_mlm.callbacks.", "lit_mlm.modules.optimizers")
+"""The modules with what every run has, except `OWN_CALLBACKS`."""
+
 OWN_CALLBACKS = ("PushToHub", "StopEarly")
-"""The callbacks of lit-mlm that are no part of every run."""
+"""The callbacks of lit-mlm that a config names."""
 
 LINE = 160
 """How many characters a line of a formatted schema has, unless it is one text."""
@@ -128,8 +139,11 @@ class SchemaBuilder:
         if key not in self.definitions:
             self.definitions[key] = {}  # options of a class may take objects of its kind
             self.describe_family(name, base, key)
-        texts = [refer(f"{place}Name")] if f"{key}Name" in self.definitions else []
-        return {"type": ["object"], "allOf": [refer(place)]} | ({"texts": texts} if texts else {})
+        schema: Schema = {"type": ["object"], "allOf": [refer(place)]}
+        named = self.definitions.get(f"{key}Name", {}).get("anyOf")
+        if named and list_choices(name):  # all in one list
+            return schema | {"enum": named[0]["enum"], "texts": [named[1]]}
+        return schema | ({"texts": [refer(f"{place}Name")]} if named else {})
 
     def describe_family(self, name: str, base: type, key: str) -> None:
         """Describes the objects of a class and its subclasses, in `definitions`."""
@@ -138,7 +152,8 @@ class SchemaBuilder:
             return
         classes = self.list_classes(base)
         counts = Counter(cls.__name__ for cls in classes)
-        names, paths, rules, options = [], [], [], {}
+        names, paths, rules = [], [], []
+        options: dict[str, Schema] = {}
         for cls in classes:
             full, package = f"{cls.__module__}.{cls.__qualname__}", cls.__module__.partition(".")[0]
             is_short = package in LIBRARIES and counts[cls.__name__] == 1
@@ -150,15 +165,21 @@ class SchemaBuilder:
             own = self.describe_options(name, list_class_options(cls), place)
             for option, schema in own["properties"].items():
                 found = schema if "$ref" in schema else refer(f"{place}/properties/{option}")
-                same = self.rules.get(options.get(option, found).get("$ref")) == self.rules.get(found["$ref"])
+                same = self.rules.get(options.get(option, found).get("$ref", "")) == self.rules.get(found["$ref"])
                 options[option] = options.get(option, found) if same else {}
             self.definitions[full] = {"description": clean((inspect.getdoc(cls) or "").split("\n\n")[0])} | own
             named = {"type": "object", "properties": {"class_path": {"pattern": paths[-1]}}, "required": ["class_path"]}
             rules.append({"if": named, "then": {"properties": {"init_args": refer(place)}}})
         alone = {"properties": options, "additionalProperties": False}
-        rules.append({"if": {"type": "object", "required": ["class_path"]}, "else": {"properties": {"init_args": alone}}})
+        rules.append(
+            {"if": {"type": "object", "required": ["class_path"]}, "else": {"properties": {"init_args": alone}}}
+        )
         self.definitions[f"{key}Name"] = {"anyOf": [{"enum": names}, {"pattern": "|".join([*paths, OWN_NAME])}]}
-        keys = {"class_path": refer(f"#/definitions/{key}Name"), "init_args": {"type": "object"}, "dict_kwargs": {"type": "object"}}
+        keys = {
+            "class_path": refer(f"#/definitions/{key}Name"),
+            "init_args": {"type": "object"},
+            "dict_kwargs": {"type": "object"},
+        }
         self.definitions[key] = {"properties": keys, "additionalProperties": False, "allOf": rules}
 
     def list_classes(self, base: type) -> list[type]:
@@ -176,8 +197,8 @@ class SchemaBuilder:
 
 def is_usable(cls: type) -> bool:
     """Whether a config may name a class."""
-    is_part_of_every_run = cls.__module__.startswith("lit_mlm.callbacks.") and cls.__name__ not in OWN_CALLBACKS
-    return not is_part_of_every_run and not explain_trainer_class(cls)
+    is_internal = cls.__module__.startswith(INTERNAL) and cls.__name__ not in OWN_CALLBACKS
+    return not is_internal and not explain_trainer_class(cls)
 
 
 def list_members(hint: Any) -> Iterator[Any]:
