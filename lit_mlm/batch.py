@@ -6,6 +6,11 @@
 - ``attention_mask``: 1 on tokens, 0 on padding;
 - ``labels``: the target of each position, `IGNORE_INDEX` where nothing is scored.
 
+**Masked text.** In `validate` and `test` also, for paired comparisons of runs:
+
+- ``units``: the number of each token's unit in its split, arbitrary where nothing is scored: its document, or its block
+  where the split is one document.
+
 **Tagged words.** A row is a window of a sentence, or a short sentence with its document context. In evaluation all
 windows of a sentence are in one batch, in order, and each word is owned by one of them. Its entries:
 
@@ -94,6 +99,12 @@ class TextSource(Protocol):
 
     def describe_split(self, split: str) -> dict[str, float | int | str]:
         """Returns metadata of a split ("val" or "test") or set ("val/news"), by the last part of the key."""
+
+    def measure_units(self, split: str) -> tuple[str, dict[str, Any]]:
+        """Returns what the ``units`` of a split or set are, ``document`` or ``block``, and their sizes.
+
+        Sizes are arrays by name, ``tokens`` and ``bytes``, shape (U,), or missing if unknown. Optional.
+        """
 
     @property
     def fingerprint(self) -> str:

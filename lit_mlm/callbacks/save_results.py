@@ -10,19 +10,27 @@ from lightning.pytorch import Callback, Trainer
 
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.inference.export import export_checkpoint
+from lit_mlm.nets.pretrained import hash_tokenizer
 from lit_mlm.runs.atomic import read_json, write_json
-from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
+from lit_mlm.runs.checkpoints import RECORD, hash_checkpoint, read_checkpoint
+from lit_mlm.runs.units import get_units_path, write_units
 from lit_mlm.upstream import ROUNDING
 
 PACKAGES = ("lit-mlm", "torch", "lightning", "transformers", "datasets", "tokenizers", "torchmetrics")
+
+
+DESCRIBED = ("text_fingerprint", "data_fingerprint", "mask_fingerprint", "masking", "mask_rates")
+"""The metadata of a split that runs must share to be compared."""
 
 
 class SaveResults(Callback):
     """Writes the metrics of a run, and at the end of training its best net as a `from_pretrained` folder.
 
     ``val/*`` and ``hf`` both come from the best checkpoint file, so they agree. `validate` and `test` add to the
-    metrics.
+    metrics, and write the sums of each document or sentence beside them, for `python -m lit_mlm compare`.
     """
+
+    _units: tuple[str, dict[str, Any]]
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Exports the best checkpoint and writes its metrics, those of the start and those of the last epoch.
@@ -50,6 +58,15 @@ class SaveResults(Callback):
         export_checkpoint(path, folder / "hf", content)
         write_json(folder / "metrics.json", content)
 
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Collects the units of `validate`, before the module resets its metrics."""
+        if trainer.state.fn == "validate":
+            self._units = pl_module.collect_units("val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Collects the units of `test`."""
+        self._units = pl_module.collect_units("test")
+
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Adds the metrics of `validate`."""
         if trainer.state.fn == "validate":
@@ -66,6 +83,23 @@ class SaveResults(Callback):
             there = {key: value for key, value in read_json(path).items() if not key.startswith(f"{prefix}/")}
             content = _describe(trainer) | (there or {"checkpoint": trainer.ckpt_path})
             write_json(path, content | _flatten(pl_module.results, prefix))
+            self._write_units(get_units_path(path, prefix), trainer, pl_module.results[prefix])
+
+    def _write_units(self, path: Path, trainer: Any, results: dict[str, Any]) -> None:
+        """Writes the units of an evaluation, or removes those of an earlier one."""
+        kind, arrays = self._units
+        if not arrays:
+            path.unlink(missing_ok=True)
+            return
+        data, checkpoint = trainer.datamodule, trainer.ckpt_path
+        tokenizer, labels = getattr(data, "tokenizer", None), getattr(data, "labels", None)
+        about = {
+            "kind": kind,
+            "checkpoint": None if checkpoint is None else hash_checkpoint(Path(checkpoint)),
+            "tokenizer": None if tokenizer is None else hash_tokenizer(tokenizer),
+            "labels": None if labels is None else sorted(labels),
+        }
+        write_units(path, about | {key: results.get(key) for key in DESCRIBED}, arrays)
 
 
 def get_run_folder(trainer: Trainer) -> Path:

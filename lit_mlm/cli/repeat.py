@@ -116,8 +116,9 @@ def summarise(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
 
 
 def format_table(summary: dict[str, Any]) -> list[str]:
-    """A table of the metrics that differ between runs, one line each."""
-    names = [key for key, metric in summary.items() if key != "seeds" and metric["deviation"] > 0]
+    """A table of the metrics that differ between runs, one line each: those of the best checkpoints."""
+    others = "seeds", "start/", "last/"
+    names = [key for key, metric in summary.items() if not key.startswith(others) and metric["deviation"] > 0]
     columns = ["mean", "deviation", *(f"seed {seed}" for seed in summary["seeds"])]
     width = max(map(len, names), default=0)
     lines = [f"{'':{width}}" + "".join(f"{column:>14}" for column in columns)]

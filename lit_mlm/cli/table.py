@@ -23,6 +23,7 @@ OTHER_COMMANDS = {
     "configs": ("lit_mlm.cli.configs", "list the configs that come with lit-mlm"),
     "schema": ("lit_mlm.cli.schema", "print the JSON Schema of configs, for editors"),
     "completion": ("lit_mlm.cli.completion", "print a script that completes commands and options in a shell"),
+    "compare": ("lit_mlm.cli.compare", "tell whether runs differ by more than chance"),
 }
 
 

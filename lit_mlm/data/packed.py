@@ -46,8 +46,8 @@ class PackedExamples(Dataset[dict[str, Tensor]]):
             row_of = np.zeros(1, dtype=np.int64)  # an empty batch has one row without scored positions
         batch = self.examples[key]
         joined = join_rows(
-            {name: batch[name].numpy() for name in BATCH_KEYS},
-            {"input_ids": self.examples.pad_id, "attention_mask": 0, "labels": IGNORE_INDEX},
+            {name: batch[name].numpy() for name in (*BATCH_KEYS, "units") if name in batch},
+            {"input_ids": self.examples.pad_id, "attention_mask": 0, "labels": IGNORE_INDEX, "units": 0},
             batch["attention_mask"].numpy() == 1,
             row_of,
             int(row_of[-1]) + 1,

@@ -37,11 +37,12 @@ class EntityMetrics(SumMetric):
         (0.5, 1.0, 0.75)
     """
 
+    unit_columns = ("document", "correct", "predicted", "gold", "words", "right")
+
     entities: Tensor
     strict_entities: Tensor
     num_words: Tensor
     num_right: Tensor
-    sentences: list[Tensor]
 
     def __init__(self, labels: Sequence[str], scheme: Scheme) -> None:
         super().__init__()
@@ -52,11 +53,13 @@ class EntityMetrics(SumMetric):
             self.add_state(name, torch.zeros((len(self.types), 3), dtype=torch.int64), dist_reduce_fx="sum")
         for name in ("num_words", "num_right"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        # Document, and columns as above, one row per sentence.
-        self.add_state("sentences", [], dist_reduce_fx="cat")
 
     def update(
-        self, predicted: Sequence[IntArray], gold: Sequence[IntArray], documents: Sequence[int] | None = None
+        self,
+        predicted: Sequence[IntArray],
+        gold: Sequence[IntArray],
+        documents: Sequence[int] | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> None:
         """Adds sentences.
 
@@ -64,23 +67,23 @@ class EntityMetrics(SumMetric):
             predicted: label ids of the words of each sentence, S arrays of shape (W,).
             gold: the same, as annotated.
             documents: number of the document of each sentence, `NO_DOCUMENT` if unknown, as by default.
+            numbers: of the sentences in their split, for `collect_units`.
         """
         found, expected = join_sentences(predicted, gold, len(self.labels))
         counts = np.zeros((2, len(self.types), 3), dtype=np.int64)
-        sentences = np.zeros((len(gold), 4), dtype=np.int64)
-        sentences[:, 0] = NO_DOCUMENT if documents is None else documents
+        sentences = count_words(predicted, gold, documents, numbers, num_more=3)
         for row, pair in enumerate(zip(predicted, gold, strict=True)):
             ours, theirs = ([self.labels[i] for i in ids.tolist()] for ids in pair)
             loose = self._count(find_spans(ours, self.scheme), find_spans(theirs, self.scheme))
             counts[0] += loose
             counts[1] += self._count(find_spans_strict(ours, self.scheme), find_spans_strict(theirs, self.scheme))
-            sentences[row, 1:] = loose.sum(axis=0)
+            sentences[row, 2:5] = loose.sum(axis=0)
         both = torch.from_numpy(counts).to(self.device)
         self.entities += both[0]
         self.strict_entities += both[1]
         self.num_words += len(expected)
         self.num_right += int((found == expected).sum())
-        self.sentences.append(torch.from_numpy(sentences).to(self.device))
+        self.add_units(sentences)
 
     def compute(self) -> dict[str, Any]:
         """Returns the metrics by name, fractions in [0, 1], where 0 / 0 is 0.
@@ -96,7 +99,7 @@ class EntityMetrics(SumMetric):
             metrics |= {name + suffix: float(rate) for name, rate in zip(RATES, compute_rates(counts), strict=True)}
         f1 = compute_rates(entities[entities.sum(axis=1) > 0])[2]
         metrics["f1_macro"] = float(f1.mean()) if len(f1) else 0.0
-        metrics["f1_interval_unit"], units = group_sentences(self._gather_sentences())
+        metrics["f1_interval_unit"], units = group_sentences(self.gather_units()[:, 1:5])
         metrics["f1_low"], metrics["f1_high"] = estimate_f1_interval(units)
         metrics["accuracy"] = int(self.num_right) / max(int(self.num_words), 1)
         metrics["num_words"] = int(self.num_words)
@@ -111,14 +114,11 @@ class EntityMetrics(SumMetric):
                 counts[self.types.index(span.type), column] += 1
         return counts
 
-    def _gather_sentences(self) -> IntArray:
-        """Returns document, correct, predicted and gold entities of each sentence, shape (S, 4)."""
-        parts = [self.sentences] if isinstance(self.sentences, Tensor) else self.sentences  # a tensor once reduced
-        return torch.cat([torch.zeros((0, 4), dtype=torch.int64, device=self.device), *parts]).cpu().numpy()
-
 
 class TagMetrics(SumMetric):
     """Accuracy of plain tags, such as parts of speech, and precision, recall and F1 of each; labels are by id."""
+
+    unit_columns = ("document", "words", "right")
 
     tags: Tensor
 
@@ -129,13 +129,18 @@ class TagMetrics(SumMetric):
         self.add_state("tags", torch.zeros((len(self.labels), 3), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(
-        self, predicted: Sequence[IntArray], gold: Sequence[IntArray], documents: Sequence[int] | None = None
+        self,
+        predicted: Sequence[IntArray],
+        gold: Sequence[IntArray],
+        documents: Sequence[int] | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> None:
-        """Adds sentences, as `EntityMetrics.update` does; documents do not matter."""
+        """Adds sentences, as `EntityMetrics.update` does."""
         found, expected = join_sentences(predicted, gold, len(self.labels))
         columns = (found[found == expected], found, expected)
         counts = [np.bincount(ids, minlength=len(self.labels)) for ids in columns]
         self.tags += torch.from_numpy(np.stack(counts, axis=1)).to(self.device)
+        self.add_units(count_words(predicted, gold, documents, numbers))
 
     def compute(self) -> dict[str, float | int]:
         """Returns the metrics by name, fractions in [0, 1], where 0 / 0 is 0."""
@@ -143,6 +148,23 @@ class TagMetrics(SumMetric):
         right, _, num_words = tags.sum(axis=0).tolist()
         metrics = {"accuracy": right / max(num_words, 1), "num_words": num_words}
         return metrics | _tabulate(self.labels, tags, "support")
+
+
+def count_words(
+    predicted: Sequence[IntArray],
+    gold: Sequence[IntArray],
+    documents: Sequence[int] | None,
+    numbers: Sequence[int] | None,
+    num_more: int = 0,
+) -> IntArray:
+    """Returns number, document, `num_more` zeros, words and right words of each sentence, shape (S, 4 + num_more)."""
+    rows = np.zeros((len(gold), 4 + num_more), dtype=np.int64)
+    rows[:, 0], rows[:, 1] = range(len(gold)) if numbers is None else numbers, NO_DOCUMENT
+    if documents is not None:
+        rows[:, 1] = documents
+    for row, found, expected in zip(rows, predicted, gold, strict=True):
+        row[-2:] = len(expected), (found == expected).sum()
+    return rows
 
 
 def group_sentences(sentences: IntArray) -> tuple[str, IntArray]:

@@ -7,8 +7,9 @@ import copy
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 from lit_mlm.errors import InputError
+from lit_mlm.text.arrays import FloatArray, IntArray
 from lit_mlm.upstream import KeepDtype
 
 TINY = 1e-12
@@ -27,8 +29,40 @@ class SumMetric(KeepDtype, Metric):
 
     full_state_update = False
 
+    unit_columns: ClassVar[tuple[str, ...]] = ()
+    """What `collect_units` returns beside ``unit``; without any, units are not counted."""
+
+    units: list[Tensor]
+
     def __init__(self) -> None:
         super().__init__(compute_with_cache=False)  # as `add_up` changes the states
+        if self.unit_columns:  # rows of the number of a unit and its sums
+            self.add_state("units", [], dist_reduce_fx="cat")
+
+    def add_units(self, rows: IntArray | FloatArray) -> None:
+        """Adds rows of a unit's number and its `unit_columns`, shape (R, 1 + K); a unit may have several."""
+        if len(rows) or not self.units:  # a rank without any must take part in the reduction
+            self.units.append(torch.from_numpy(rows).to(self.device))
+
+    def gather_units(self) -> Any:
+        """Returns the rows of all `add_units`, shape (R, 1 + K)."""
+        parts = [self.units] if isinstance(self.units, Tensor) else self.units  # a tensor once reduced
+        return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 1 + len(self.unit_columns)), dtype=np.int64)
+
+    def collect_units(self) -> dict[str, Any]:
+        """Returns the sums of each unit, such as a sentence, over all ranks; empty if units are not counted.
+
+        Returns:
+            ``unit``, the numbers in ascending order, and each of `unit_columns`, all of shape (U,).
+        """
+        if not self.unit_columns:
+            return {}
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn):
+            rows = self.gather_units()
+        numbers, indices = np.unique(rows[:, 0].astype(np.int64), return_inverse=True)
+        sums = np.zeros((len(numbers), len(self.unit_columns)), rows.dtype)
+        np.add.at(sums, indices, rows[:, 1:])
+        return {"unit": numbers} | dict(zip(self.unit_columns, sums.T, strict=True)) if len(numbers) else {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -70,6 +104,8 @@ class MaskedTokenMetrics(SumMetric):
         8.0
     """
 
+    unit_columns = ("nats", "scored", "right")
+
     nats: Tensor
     num_scored_tokens: Tensor
     num_top1: Tensor
@@ -84,17 +120,26 @@ class MaskedTokenMetrics(SumMetric):
         for name in ("num_scored_tokens", "num_top1", "num_top5", "num_batches"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, logits: Tensor, labels: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor, units: Tensor | None = None) -> None:
         """Adds the scored positions of a batch, if any.
 
         Args:
             logits: shape (N, V), of any floating dtype; computed in float32.
             labels: shape (N,) int64, without `IGNORE_INDEX`.
+            units: as in `lit_mlm.batch`, shape (N,); None if they are not counted.
         """
+        if len(labels) == 0 or units is None:
+            self.add_units(np.zeros((0, 4)))
         if len(labels) == 0:
             return
-        nats = F.cross_entropy(logits.float(), labels, reduction="none").double().sum()
+        token_nats = F.cross_entropy(logits.float(), labels, reduction="none").double()
+        nats = token_nats.sum()
         is_right = logits.topk(min(5, logits.shape[-1]), dim=-1).indices == labels[:, None]
+        if units is not None:
+            numbers, indices = np.unique(units.cpu().numpy(), return_inverse=True)
+            columns = token_nats.cpu().numpy(), None, is_right[:, 0].cpu().numpy()
+            sums = [np.bincount(indices, weights=weights) for weights in columns]
+            self.add_units(np.stack([numbers, *sums], axis=1).astype(np.float64))
         self.nats += nats
         self.num_scored_tokens += len(labels)
         self.num_top1 += is_right[:, 0].sum()

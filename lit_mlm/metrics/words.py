@@ -113,7 +113,11 @@ class WordMetrics(SumMetric):
             document_of = dict(zip(batch["sentences"].tolist(), batch["documents"].tolist(), strict=True))
             documents = [document_of[sentence] for sentence in decoded]
         for metric, pairs in ((self.words, of_words), (self.tokens, of_tokens)):
-            metric.update([found for found, _ in pairs], [expected for _, expected in pairs], documents)
+            metric.update([found for found, _ in pairs], [expected for _, expected in pairs], documents, [*decoded])
+
+    def collect_units(self) -> dict[str, Any]:
+        """Returns the sums of each sentence's words."""
+        return self.words.collect_units()
 
     def compute(self) -> dict[str, Any]:
         """Returns the metrics by name: of words, of tokens, and ``loss`` in nats per scored token."""

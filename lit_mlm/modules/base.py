@@ -27,6 +27,7 @@ from lit_mlm.modules.optim import (
     rescale_gradients,
 )
 from lit_mlm.modules.optimizers import OptimizerFactory, find_class, make_optimizer
+from lit_mlm.modules.units import collect_units
 from lit_mlm.nets.sharding import gather
 from lit_mlm.options import Amount, Part, Rate, Share, Size, check_options
 from lit_mlm.upstream import set_logged_step
@@ -103,12 +104,10 @@ class TransformerModule(NetModule, ABC):
         if not hasattr(type(self), "auto_class"):
             raise TypeError(f"{type(self).__name__} must define auto_class")
         if (model is None) == (config is None):
-            kind = (
-                "neither" if config is None else f"model.model {model} and a model.config of {config.get('model_type')}"
-            )
-            advice = (
-                "" if config is None else "; where two configs give them, add --model.model null or --model.config null"
-            )
+            kind, advice = "neither", ""
+            if config is not None:
+                kind = f"model.model {model} and a model.config of {config.get('model_type')}"
+                advice = "; where two configs give them, add --model.model null or --model.config null"
             raise InputError(
                 "give either model.model, a pretrained model, or model.config, the config of a net from scratch; got "
                 f"{kind}{advice}"
@@ -282,6 +281,12 @@ class TransformerModule(NetModule, ABC):
             "masks"
         )
 
+    def collect_units(self, split: str) -> tuple[str, dict[str, Any]]:
+        """Collects the units of a split before its metrics are reset, see `lit_mlm.modules.units`; none of a part."""
+        names = [f"{split}/{name}" for name in get_eval_sets(self._data_module, split)] or [split]
+        metrics = {} if self._scores_part(split) else {name: add_up(self._get_metrics(name)) for name in names}
+        return collect_units(metrics, self._data_module)
+
     def _scores_part(self, split: str) -> bool:
         """Whether the Trainer limits the evaluation to a part of the split."""
         limit = getattr(self.trainer, f"limit_{split.partition('/')[0]}_batches")
@@ -334,11 +339,8 @@ class TransformerModule(NetModule, ABC):
     def _choose_logged(self, metrics: dict[str, Any]) -> list[str]:
         """The names of the metrics for loggers: floats; those of one class only if that of all classes leads."""
         whole = {name for name in self.headline[:1] if name in metrics}
-        return [
-            name
-            for name, value in metrics.items()
-            if isinstance(value, float) and ("/" not in name or name.partition("/")[0] in whole)
-        ]
+        floats = [name for name, value in metrics.items() if isinstance(value, float)]
+        return [name for name in floats if "/" not in name or name.partition("/")[0] in whole]
 
     def _log_train_loss(self) -> None:
         self.results["train"] = {"loss": float(self.train_loss.compute())}

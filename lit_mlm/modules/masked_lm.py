@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForMaskedLM
 
+from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.errors import InputError
 from lit_mlm.metrics.sums import MaskedTokenMetrics, SumMetric, estimate_interval, exponential
 from lit_mlm.modules.base import TransformerModule
@@ -51,7 +52,8 @@ class MaskedLM(TransformerModule):
 
     def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
         """Adds the masked positions of a batch."""
-        metrics.update(*compute_scored_logits(self._net, batch))
+        units = batch["units"][batch["labels"] != IGNORE_INDEX] if "units" in batch else None
+        metrics.update(*compute_scored_logits(self._net, batch), units)
 
     def compute_metrics(self, split: str) -> dict[str, Any]:
         """Adds the split's metadata, the interval over several mask draws, and bits per byte.

@@ -43,15 +43,21 @@ def read_checkpoint(path: str | Path, mmap: bool = True) -> dict[str, Any]:
 
 def verify_checkpoint(path: Path) -> None:
     """Compares a checkpoint with the checksum file beside it, if there is one."""
-    checksum, state = _get_checksum_path(path), path.stat()
+    checksum = _get_checksum_path(path)
     if checksum.is_file():
         expected = _read_digests(path)
-        found = _hash_file(path, state.st_mtime_ns, state.st_size)
+        found = hash_checkpoint(path)
         if found not in expected:
             raise InputError(
                 f"{path} is damaged: its SHA-256 is {found[:12]}..., but {checksum.name} has "
                 f"{', '.join(f'{digest[:12]}...' for digest in expected) or 'none'}; use another checkpoint"
             )
+
+
+def hash_checkpoint(path: Path) -> str:
+    """Returns the SHA-256 (hex) of a checkpoint."""
+    state = path.stat()
+    return _hash_file(path, state.st_mtime_ns, state.st_size)
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
@@ -75,8 +81,7 @@ def link_checkpoint(source: Path, path: Path) -> None:
         remove_quietly(unfinished)
         link_or_copy(source, unfinished)
         digests = _read_digests(source) if _get_checksum_path(source).is_file() else []
-        found = _hash_file(source, source.stat().st_mtime_ns, source.stat().st_size)
-        _replace_both(unfinished, path, digests[0] if len(digests) == 1 else found)
+        _replace_both(unfinished, path, digests[0] if len(digests) == 1 else hash_checkpoint(source))
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -168,7 +173,7 @@ def _replace_both(unfinished: Path, path: Path, digest: str) -> None:
     # Keeps all: a run killed here leaves the digest of a file that was never moved.
     old = _read_digests(path) if checksum.is_file() and path.exists() else []
     if path.exists() and not old:  # else a kill would make it look damaged
-        old = [_hash_file(path, path.stat().st_mtime_ns, path.stat().st_size)]
+        old = [hash_checkpoint(path)]
     write_lines(checksum, [*old, digest])
     unfinished.replace(path)
     write_lines(checksum, [digest])

@@ -138,7 +138,7 @@ def test_sums_over_metrics_and_ranks_are_the_whole() -> None:
     assert parts[0].compute() == first != whole.compute()
     total = add_up(parts)
     assert isinstance(total, EntityMetrics)
-    total.sentences = torch.cat(total.sentences)  # type: ignore[assignment]  # as after the ranks' reduction
+    total.units = torch.cat(total.units)  # type: ignore[assignment]  # as after the ranks' reduction
     assert total.compute() == whole.compute()
 
 
@@ -161,7 +161,7 @@ def test_states_stay_integers_when_the_net_is_cast() -> None:
     expected = metrics.compute()
     metrics._computed = None
     torch.nn.ModuleList([metrics]).half()
-    assert metrics.entities.dtype == metrics.sentences[0].dtype == torch.int64
+    assert metrics.entities.dtype == metrics.units[0].dtype == torch.int64
     assert metrics.compute() == expected
 
 
@@ -194,7 +194,7 @@ def test_interval_is_over_documents_where_they_are_known() -> None:
     assert [each.pop("f1_interval_unit") for each in found] == ["sentence", "sentence", *["document"] * 3]
     assert found[0] == found[1] == found[2]
     assert found[3] == found[4]
-    counts = metrics.sentences[0].numpy()[np.argsort(order), 1:]
+    counts = metrics.units[0].numpy()[np.argsort(order), 2:5]
     assert (found[3]["f1_low"], found[3]["f1_high"]) == estimate_f1_interval(counts.reshape(30, 10, 3).sum(axis=1))
     assert found[3]["f1"] == found[0]["f1"]
 

@@ -37,6 +37,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         schedule: of the fraction of masked tokens over training; by default that of `masking`.
         num_epochs: length of the schedule, above 0.
         example_ids: of all blocks, shape (num_blocks,); by default their indices.
+        unit_ends: one past the last token of each unit of `lit_mlm.batch`, shape (U,); None to leave them out.
     """
 
     stream: npt.NDArray[np.int32]
@@ -50,6 +51,7 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     schedule: MaskSchedule | None = None
     num_epochs: float = 1.0
     example_ids: IntArray | None = None
+    unit_ends: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -58,14 +60,18 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         is_empty = len(key.examples) == 0
         if is_empty:  # nets don't take empty batches: one row without scored positions
             key = replace(key, examples=np.zeros(1, np.int64), source_epochs=None)
-        masked_ids, labels, is_token = self._mask(key)
+        rows = self._lay_out(key)
+        masked_ids, labels = self._mask(key, rows)
         if is_empty:
             labels = np.full_like(labels, IGNORE_INDEX)
-        return {
-            "input_ids": torch.from_numpy(np.where(is_token, masked_ids, self.pad_id)),
-            "attention_mask": torch.from_numpy(is_token.astype(np.int64)),
-            "labels": torch.from_numpy(labels),
+        batch = {
+            "input_ids": np.where(rows.is_token, masked_ids, self.pad_id),
+            "attention_mask": rows.is_token.astype(np.int64),
+            "labels": labels,
         }
+        if self.unit_ends is not None:
+            batch["units"] = np.searchsorted(self.unit_ends, rows.places, side="right")
+        return {name: torch.from_numpy(array) for name, array in batch.items()}
 
     @property
     def sequence_length(self) -> int:
@@ -84,20 +90,25 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
     def _iterate(self, draws: Iterable[int], size: int = 1024) -> Iterator[tuple[IntArray, IntArray, BoolArray]]:
         for draw in draws:
             for start in range(0, len(self), size):
-                yield self._mask(BatchKey(draw, np.arange(start, min(start + size, len(self)))))
+                key = BatchKey(draw, np.arange(start, min(start + size, len(self))))
+                rows = self._lay_out(key)
+                yield *self._mask(key, rows), rows.is_token
 
-    def _mask(self, key: BatchKey) -> tuple[IntArray, IntArray, BoolArray]:
-        """Masked ids, labels, and whether each position is a token, all of shape (B, T)."""
+    def _lay_out(self, key: BatchKey) -> Rows:
+        blocks = self.chosen[key.examples]
+        return lay_out(self.stream, self.table.starts[blocks], self.table.ends[blocks], self.special_tokens)
+
+    def _mask(self, key: BatchKey, rows: Rows) -> tuple[IntArray, IntArray]:
+        """Masked ids and labels, both of shape (B, T)."""
         blocks = self.chosen[key.examples]
         example_ids = blocks if self.example_ids is None else self.example_ids[blocks]
-        rows = lay_out(self.stream, self.table.starts[blocks], self.table.ends[blocks], self.special_tokens)
         rate = None
         if self.schedule is not None:
             done = key.position + np.arange(len(blocks)) if key.positions is None else key.positions
             rate = self.schedule.find_rates((key.epoch + done / len(self)) / self.num_epochs)
         draw = key.epoch if key.source_epochs is None else key.source_epochs
         options = example_ids, self.masking, self.seed, draw, self._find_words(rows), rate
-        return *mask_tokens(rows.ids, rows.is_token, *options), rows.is_token
+        return mask_tokens(rows.ids, rows.is_token, *options)
 
     def _find_words(self, rows: Rows) -> BoolArray | None:
         """Whether each position begins a word, shape (B, T); special tokens and the token after the prefix do."""

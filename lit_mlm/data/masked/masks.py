@@ -71,6 +71,11 @@ class MaskOptions(DataOptions):
         except InputError as error:
             raise InputError(f"data.{error}") from error
 
+    def describe_split(self) -> dict[str, int | str]:
+        """The seed, strategy and rates of the masks of an evaluation."""
+        rates = f"{self.mask_prob:g}/{self.mask_token_prob:g}/{self.random_token_prob:g}"
+        return {"eval_seed": self.eval_seed, "masking": str(self.strategy), "mask_rates": rates}
+
     def list_draws(self, num_steps: int) -> range:
         """The mask draws of an evaluation after `num_steps` optimizer steps."""
         first = num_steps * self.num_mask_draws if self.redraw_eval_masks else 0

@@ -1,7 +1,6 @@
 """The data module of masked language modelling: documents in, masked blocks out."""
 
 import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from lit_mlm.data.masked.samples import SampleOptions
 from lit_mlm.data.masked.splits import BlockSplit, SplitMaker, collect_metadata, describe_splits
 from lit_mlm.data.masked.streamed import TrainStream
 from lit_mlm.data.packed import check_pack_length
+from lit_mlm.data.reading.cache_folder import hash_json
 from lit_mlm.data.reading.corpus import Corpus
 from lit_mlm.data.reading.documents import split_documents
 from lit_mlm.data.reading.files import OnBad
@@ -209,7 +209,8 @@ class BlocksDataModule(TextDataModule):
     def make_splits(self, stage: str) -> None:
         """Cuts, chooses, masks and packs the blocks of a stage."""
         masking, pad_id = self.masks.make_masking(self.tokenizer), find_pad_id(self.tokenizer)
-        maker = SplitMaker(self.cutter, self.samples, self.masks, masking, pad_id, self.train_seed, self.pack_length)
+        options = masking, pad_id, self.train_seed, self.pack_length, stage in ("validate", "test")
+        maker = SplitMaker(self.cutter, self.samples, self.masks, *options)
         splits = self.find_splits(stage)
         sources = {split: self.samples.get_source(split) for split in splits}
         tables = {source: maker.cut(source, self.texts[source]) for source in sources.values()}
@@ -305,14 +306,13 @@ class BlocksDataModule(TextDataModule):
             [asdict(self.cutter.options), asdict(self.samples), self.masks.describe()],
             list(self.source_weights.items()) if "train" in splits else [],
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return hash_json(parts)
 
     def describe(self) -> str:
         """Describes the number of blocks of each split, how they were cut, and notable options."""
         parts = describe_splits(self.splits, self.cutter.options, self.batch_size, self.eval_batch_size)
         parts += self.samples.list_notes({name: len(split.examples) for name, split in self.splits.items()})
-        if "train" in self.splits:
-            parts += self._describe_small(len(self.splits["train"].deal()))
+        parts += self._describe_small(len(self.splits["train"].deal())) if "train" in self.splits else []
         parts += self.masks.list_notes()
         parts += [self._words.describe()] if self.vocabulary.get("facts") else []
         parts += [f"train {self._begun.describe()}"] if self._begun is not None else []
@@ -325,13 +325,16 @@ class BlocksDataModule(TextDataModule):
             **self._words.get_metrics(self.samples.get_source(split)),
             "data_fingerprint": self._fingerprint(names),
             "mask_fingerprint": self._fingerprint_masks(names),
-            "eval_seed": self.masks.eval_seed,
-            "masking": str(self.masks.strategy),
+            **self.masks.describe_split(),
             "block_size": self.cutter.block_size,
             "block_policy": self.blocks.block_policy,
             **collect_metadata([self.splits[name] for name in names]),
             **self.corpus.collect_metadata(),
         }
+
+    def measure_units(self, split: str) -> tuple[str, dict[str, Any]]:
+        """The kind and sizes of the units of a split or set."""
+        return self.splits[split].measure_units()
 
     def _fingerprint_masks(self, names: Sequence[str]) -> str:
         """SHA-256 (hex) of the masks of a split, or of those of its sets."""
@@ -344,5 +347,4 @@ class BlocksDataModule(TextDataModule):
 
     def read_documents(self, split: str) -> Dataset:
         """The documents that hold the examples of a split."""
-        source = self.samples.get_source(split)
-        return self.reader.read([source])[source]
+        return self.reader.read([source := self.samples.get_source(split)])[source]

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from lit_mlm.data.masked.blocks import BlockCutter, BlockOptions
 from lit_mlm.data.masked.dataset import MaskedBlocks
 from lit_mlm.data.masked.documents import TokenizedText
@@ -12,6 +14,7 @@ from lit_mlm.data.masked.mixture import Mixture, find_sources
 from lit_mlm.data.masked.samples import SampleOptions
 from lit_mlm.data.masked.text_size import TextSize, measure_blocks
 from lit_mlm.data.packed import PackedExamples, describe_packing, find_padding, pack_examples
+from lit_mlm.data.reading.cache_folder import hash_json
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.blocks import BlockTable, find_shared_documents
@@ -30,6 +33,7 @@ class SplitMaker:
         pad_id: of the tokenizer.
         train_seed: of the training masks.
         pack_length: tokens of a row, special tokens included; None without packing.
+        finds_units: tells the unit of each token, see `lit_mlm.batch`.
     """
 
     cutter: BlockCutter
@@ -39,6 +43,7 @@ class SplitMaker:
     pad_id: int
     train_seed: int
     pack_length: int | None
+    finds_units: bool = False
 
     def cut(self, source: str, text: TokenizedText) -> BlockTable:
         """The blocks of a text, at least one."""
@@ -87,6 +92,7 @@ class SplitMaker:
             pad_id=self.pad_id,
             word_starts=text.tokens.word_starts,
             schedule=self.masks.schedule if is_training else None,
+            unit_ends=find_unit_ends(text, table) if self.finds_units else None,
         )
 
     def _find_sources(self, text: TokenizedText, examples: MaskedBlocks) -> IntArray:
@@ -120,25 +126,44 @@ class BlockSplit:
 
     @cached_property
     def text_size(self) -> TextSize | None:
-        """The size of the text in the blocks; None if unknown."""
+        """The size of the text in the blocks by document; None if unknown."""
         table, chosen = self.examples.table, self.examples.chosen
         return measure_blocks(self.text, table.starts[chosen], table.ends[chosen])
 
+    def measure_units(self) -> tuple[str, dict[str, IntArray]]:
+        """The kind and the sizes of the units, as in `lit_mlm.batch.TextSource`."""
+        if not has_documents(self.text):
+            return "block", {}
+        size = self.text_size
+        return "document", {} if size is None else {"tokens": size.num_tokens, "bytes": size.num_bytes}
+
+
+def has_documents(text: TokenizedText) -> bool:
+    """Whether a text has several documents with tokens."""
+    return int((text.tokens.document_lengths > 0).sum()) > 1
+
+
+def find_unit_ends(text: TokenizedText, table: BlockTable) -> IntArray:
+    """One past the last token of each unit, shape (U,): of each document, or of each block of a single document."""
+    return np.cumsum(text.tokens.document_lengths) if has_documents(text) else table.ends
+
 
 def collect_metadata(splits: Sequence[BlockSplit]) -> dict[str, float | int | str]:
-    """Tokens per byte if known, the number of blocks, shared blocks, dropped tokens and rows, for the metrics.
+    """A hash of the texts, tokens per byte if known, numbers of blocks, dropped tokens and rows, for the metrics.
 
     Args:
         splits: a split, or its sets.
     """
     found: dict[str, float | int | str] = {
+        "text_fingerprint": hash_json([split.text.key for split in splits]),
         "num_blocks": sum(len(split.examples) for split in splits),
         "num_blocks_shared_with_train": sum(split.num_shared for split in splits),
         "num_dropped_tokens": sum(split.examples.table.num_dropped_tokens for split in splits),
     }
     sizes = [split.text_size for split in splits if split.text_size is not None]
     if len(sizes) == len(splits):
-        found["tokens_per_byte"] = sum(s.num_tokens for s in sizes) / max(1, sum(s.num_bytes for s in sizes))
+        num_bytes = sum(int(size.num_bytes.sum()) for size in sizes)
+        found["tokens_per_byte"] = sum(int(size.num_tokens.sum()) for size in sizes) / max(1, num_bytes)
     rows = [split.packed.rows for split in splits if split.packed is not None]
     if rows:
         num_cells = sum(len(each) * each.capacity for each in rows)

@@ -1,4 +1,4 @@
-"""Counts the tokens and bytes of the text in blocks.
+"""Counts the tokens and bytes of the text in blocks, document by document.
 
 Blocks cut documents between tokens. A token has the text from the end of the one before it to its own end, so white
 space belongs to the token after it; the last token of a document has the rest of it.
@@ -17,10 +17,10 @@ from lit_mlm.text.special_tokens import SpecialTokens, find_special_tokens
 
 
 class TextSize(NamedTuple):
-    """The size of a text in tokens, without special ones, and in bytes of UTF-8."""
+    """The size of each document of a text in tokens, without special ones, and in bytes of UTF-8, shape (D,) each."""
 
-    num_tokens: int
-    num_bytes: int
+    num_tokens: IntArray
+    num_bytes: IntArray
 
 
 def measure_blocks(text: TokenizedText, starts: IntArray, ends: IntArray) -> TextSize | None:
@@ -32,7 +32,8 @@ def measure_blocks(text: TokenizedText, starts: IntArray, ends: IntArray) -> Tex
         ends: one past the last token, shape (num_blocks,); blocks don't overlap.
 
     Returns:
-        The size; None if it is unknown, as a slow tokenizer does not tell the places of tokens.
+        The size of what each document has in the blocks; None if it is unknown, as a slow tokenizer does not tell the
+        places of tokens.
     """
     order = np.argsort(starts)
     counts = _BlockTokens(starts[order], ends[order])
@@ -43,16 +44,16 @@ def measure_blocks(text: TokenizedText, starts: IntArray, ends: IntArray) -> Tex
     num_kept = counts.count_between(firsts, stops)
     before = np.maximum(firsts - 1, 0)  # a document without tokens goes with the token before it
     is_whole = np.where(lengths > 0, num_kept == lengths, counts.count_between(before, before + 1) > 0)
-    num_tokens = int(np.maximum(lengths[is_whole] - len(added), 0).sum())
-    num_bytes = int(text.tokens.document_bytes[is_whole].sum())
+    num_tokens = np.where(is_whole, np.maximum(lengths - len(added), 0), 0)
+    num_bytes = np.where(is_whole, text.tokens.document_bytes, 0)
     cut = np.flatnonzero((num_kept > 0) & ~is_whole)
     if len(cut) and not encoder.tokenizer.is_fast:
         return None
     for number, sizes in zip(cut.tolist(), _iterate_token_bytes(text, cut, added), strict=True):
         places = np.arange(firsts[number], stops[number])
         is_kept: BoolArray = counts.count_between(places, places + 1) > 0
-        num_tokens += int(is_kept[len(added.prefix) : len(sizes) - len(added.suffix)].sum())
-        num_bytes += int(sizes[is_kept].sum())
+        num_tokens[number] = is_kept[len(added.prefix) : len(sizes) - len(added.suffix)].sum()
+        num_bytes[number] = sizes[is_kept].sum()
     return TextSize(num_tokens, num_bytes)
 
 

@@ -27,6 +27,11 @@ DIGESTS = "digests.json"
 ABANDONED_AFTER = 24 * 60 * 60  # seconds; a live process writes more often
 
 
+def hash_json(content: Any) -> str:
+    """Returns the SHA-256 (hex) of plain data, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def name_folder(parent: Path, *key: Any) -> Path:
     """Returns the folder in `parent` for what a key gives with these versions of lit-mlm's format and `tokenizers`.
 

@@ -1,7 +1,5 @@
 """The data module of token classification: tagged sentences in, labelled windows out."""
 
-import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +12,7 @@ from torch.utils.data import DataLoader
 from lit_mlm.data.base import TextDataModule
 from lit_mlm.data.batches import LengthSampler
 from lit_mlm.data.packed import PackedExamples, check_pack_length, describe_packing, pack_examples
+from lit_mlm.data.reading.cache_folder import hash_json
 from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad
 from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
 from lit_mlm.data.tagged.labels import find_doubts, find_labels, number_tags, require_same_labels
@@ -267,6 +266,7 @@ class TaggedDataModule(TextDataModule):
         return {
             **{key: sum(self._counts[name][key] for name in names) for key in self._counts[names[0]]},
             "data_fingerprint": self._fingerprint(names),
+            "text_fingerprint": hash_json([self._hashes[name] for name in names]),
             "num_windows": sum(map(len, found)),
             "padding_fraction": 1 - sum(int(examples.lengths.sum()) for examples in found) / num_cells,
         }
@@ -343,4 +343,4 @@ class TaggedDataModule(TextDataModule):
             asdict(replace(self.windows, window=found.window, stride=found.stride)),
             asdict(replace(self.tags, labels=self.labels, scheme=self.scheme)),
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return hash_json(parts)
