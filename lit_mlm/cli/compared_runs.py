@@ -65,7 +65,9 @@ def choose_metrics(runs: Sequence[ComparedRun], asked: Sequence[str] | None, com
     keys = ["text_fingerprint" if has_text else "data_fingerprint", "labels"]
     one_tokenizer = len({run.about.get("tokenizer") for run in runs}) == 1
     if "nats" in first.sums:
-        keys += ["data_fingerprint", "mask_fingerprint"] if one_tokenizer else ["masking", "mask_rates"]
+        has_masks = first.about.get("mask_fingerprint") is not None  # of all that is scored, blocks and masks
+        same = ["mask_fingerprint" if has_masks else "data_fingerprint"]
+        keys += same if one_tokenizer else ["masking", "mask_rates"]
     if first.about.get(keys[0]) is None:
         raise InputError(f"{first.folder} can't be compared: its data module gives no data_fingerprint")
     for key in keys:

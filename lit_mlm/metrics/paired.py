@@ -105,7 +105,7 @@ def compare_sides(
         [0.108, 0.091, 0.125, 0.0]
     """
     sides, num_units = (first, second), first.shape[1]
-    scores = [metric.compute(side.sum(axis=1)) for side in sides]
+    scores = [np.array([metric.compute(run.sum(axis=0)) for run in side]) for side in sides]
     value = float(scores[1].mean() - scores[0].mean())
     of_units = float(np.var(_resample(sides, metric, num_resamples, seed))) * num_units / (num_units - 1)
     parts = [(of_units, num_units - 1)]

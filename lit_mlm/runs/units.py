@@ -31,7 +31,7 @@ def write_units(path: Path, about: dict[str, Any], arrays: dict[str, Any]) -> No
 def read_units(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads what `write_units` wrote: the data about the arrays, and the arrays; runs no code."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays.pop(ABOUT)))
         if not isinstance(about, dict) or "unit" not in arrays or len({len(array) for array in arrays.values()}) > 1:
