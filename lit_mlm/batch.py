@@ -142,8 +142,9 @@ class TaggedSource(TextSource, Protocol):
     truncation: int | None
     """Tokens of a sentence that truncation would keep, without special tokens; optional."""
 
-    predicted_words: list[Sequence[str]]
-    """The words of each sentence to predict; needed by `predict` only."""
+    predicted_sentences: Sequence[Any]
+    """The sentences to predict, each with ``words``, ``document`` and ``gold`` tags, which may be None; needed by
+    `predict` only."""
 
     tagging_options: dict[str, Any]
     """Options that make a tagger reproduce its evaluation, as plain YAML values; optional."""

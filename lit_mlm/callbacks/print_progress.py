@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
 
 from lit_mlm.batch import get_eval_sets
+from lit_mlm.callbacks.confirm_f1 import ConfirmF1
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import find_metrics_path, get_run_folder
@@ -83,7 +84,8 @@ class PrintProgress(Callback):
         prefix = {"validate": "val", "test": "test"}.get(stage)
         if prefix and prefix in pl_module.results:
             path = find_metrics_path(trainer)
-            _say(trainer, f"{prefix}: {_format_metrics(pl_module, prefix)}")
+            confirmed = [f"; {callback.confirmed}" for callback in _find(trainer, ConfirmF1) if callback.confirmed]
+            _say(trainer, f"{prefix}: {_format_metrics(pl_module, prefix)}{''.join(confirmed)}")
             for line in [*_tabulate_sets(trainer, prefix), *pl_module.describe_results(pl_module.results[prefix])]:
                 _say(trainer, line)
             _say(trainer, f"metrics: {path}")

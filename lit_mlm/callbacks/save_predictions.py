@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from lightning.pytorch import Callback, Trainer
@@ -15,6 +15,9 @@ from lit_mlm.inference.tag import group_words
 from lit_mlm.runs.atomic import write_lines
 from lit_mlm.text.tagging.schemes import Scheme
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 Tagged = tuple[list[str], list[float]]
 """The tags of a sentence's words and their probabilities."""
 
@@ -22,8 +25,9 @@ Tagged = tuple[list[str], list[float]]
 class SavePredictions(Callback):
     """Writes the predictions, one line per example: what `predict_step` gives by index, in JSON's types.
 
-    Of tagged words a line has ``words``, ``tags`` and ``entities``, each with ``type``, ``score``, ``text``, ``start``
-    and ``end``, in characters of the words joined by spaces.
+    Of tagged words a line has the ``index`` of the sentence, ``words``, their ``tags`` and the ``scores`` of these, and
+    ``entities``, each with ``type``, ``score``, ``text``, ``start`` and ``end``, in characters of the words joined by
+    spaces; and, if the data has them, the number of the ``document``, and the ``gold`` tags.
     """
 
     path: Path
@@ -47,29 +51,41 @@ class SavePredictions(Callback):
     def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
         """Gathers the predictions of all ranks and writes them."""
         self.path = get_run_folder(trainer) / "predictions.jsonl"
-        parts: list[Any] = [self._found]
-        if trainer.world_size > 1:
-            parts = [None] * trainer.world_size
-            distributed.all_gather_object(parts, self._found)
-        found = {index: prediction for part in parts for index, prediction in part.items()}
-        words: Any = getattr(trainer.datamodule, "predicted_words", None)
-        self.num_predictions = len(found if words is None else words)
-        if trainer.is_global_zero and words is None:
+        found = gather(trainer, self._found)
+        sentences: Any = getattr(trainer.datamodule, "predicted_sentences", None)
+        self.num_predictions = len(found if sentences is None else sentences)
+        if trainer.is_global_zero and sentences is None:
             write_lines(self.path, (json.dumps(found[index], ensure_ascii=False) for index in sorted(found)))
         elif trainer.is_global_zero:
-            write_lines(self.path, format_sentences(words, found, trainer.datamodule.scheme))
+            write_lines(self.path, format_sentences(sentences, found, trainer.datamodule.scheme))
 
 
-def format_sentences(words: Sequence[Sequence[str]], found: dict[int, Tagged], scheme: Scheme | None) -> Iterator[str]:
-    """Yields a JSON object for each sentence, given predictions by sentence index; `scheme` is that of the tags.
+def gather(trainer: Any, found: dict[K, V]) -> dict[K, V]:
+    """Returns what all ranks have found, in one dictionary on each."""
+    parts: list[Any] = [found]
+    if trainer.world_size > 1:
+        parts = [None] * trainer.world_size
+        distributed.all_gather_object(parts, found)
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def format_sentences(sentences: Sequence[Any], found: dict[int, Tagged], scheme: Scheme | None) -> Iterator[str]:
+    """Yields a JSON object for each sentence.
+
+    Args:
+        sentences: as in `lit_mlm.batch.TaggedSource.predicted_sentences`.
+        found: predictions by sentence index.
+        scheme: of the tags.
 
     Raises:
         RuntimeError: if tags of a sentence are missing.
     """
-    for index, sentence in enumerate(words):
-        tags, scores = found.get(index, ([], []))
-        if len(tags) != len(sentence):
-            raise RuntimeError(f"sentence {index} has {len(sentence)} words, but {len(tags)} tags were predicted")
-        tagged = group_words(sentence, tags, np.array(scores, dtype=np.float32), scheme)
-        record = {"words": tagged.words, "tags": tagged.tags, "entities": tagged.entities}
+    for index, sentence in enumerate(sentences):
+        words, (tags, scores) = sentence.words, found.get(index, ([], []))
+        if len(tags) != len(words):
+            raise RuntimeError(f"sentence {index} has {len(words)} words, but {len(tags)} tags were predicted")
+        tagged = group_words(words, tags, np.array(scores, dtype=np.float32), scheme)
+        record = {"index": index, "words": tagged.words, "tags": tagged.tags, "scores": [round(s, 6) for s in scores]}
+        known = {name: getattr(sentence, name) for name in ("document", "gold")}
+        record |= {"entities": tagged.entities, **{name: value for name, value in known.items() if value is not None}}
         yield json.dumps(record, ensure_ascii=False)

@@ -5,15 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.cli import LightningCLI
 from transformers.utils.generic import ModelOutput
 
-from lit_mlm.callbacks.record_training import RecordTraining
-from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.cli.configs import RUN_CONFIG, find_config
 from lit_mlm.cli.inputs import split_args
 from lit_mlm.cli.plain import print_result
-from lit_mlm.cli.trainer import TrainerCLI, run
+from lit_mlm.cli.read_only import ReadOnlyCLI
+from lit_mlm.cli.trainer import run
 from lit_mlm.errors import InputError
 from lit_mlm.inference.onnx import open_session
 from lit_mlm.text.tables import format_table
@@ -22,7 +20,7 @@ PLAIN = {"accelerator": "cpu", "devices": "1", "num_nodes": "1", "strategy": "au
 """Trainer options of both evaluations: the device and the float32 that int8 is compared with."""
 
 
-class CostCLI(TrainerCLI):
+class CostCLI(ReadOnlyCLI):
     """Takes the options of ``validate``, and prints the metrics of a checkpoint and of what `write` makes of it.
 
     Args:
@@ -32,15 +30,6 @@ class CostCLI(TrainerCLI):
     def __init__(self, *args: Any, write: Callable[[], Path], **kwargs: Any) -> None:
         self._write = write
         super().__init__(*args, **kwargs)
-
-    def choose_folder(self, config: Any) -> None:
-        """Does nothing: the run is only read."""
-
-    def instantiate_trainer(self, **kwargs: Any) -> Any:
-        """Makes a Trainer that writes nothing."""
-        # Both act in fit alone; Lightning would miss them, as the checkpoint has their state.
-        self.trainer_defaults["callbacks"] = [RecordTraining(), SaveCheckpoints()]
-        return LightningCLI.instantiate_trainer(self, **kwargs, logger=False, enable_progress_bar=False)
 
     def validate(self, **options: Any) -> None:
         """Scores both, and prints a table."""

@@ -18,6 +18,7 @@ OTHER_COMMANDS = {
     "embed": ("lit_mlm.cli.embed", "write the vectors of texts, words or spans"),
     "demo": ("lit_mlm.cli.demo", "serve a page on this machine that fills masks or tags words"),
     "export": ("lit_mlm.cli.export", "write a checkpoint of a run as a folder to share"),
+    "errors": ("lit_mlm.cli.errors", "show where a model of a run errs, in tables and on a page"),
     "repeat": ("lit_mlm.cli.repeat", "train a model once for each of several seeds"),
     "sweep": ("lit_mlm.cli.sweep", "search options for the best validation"),
     "configs": ("lit_mlm.cli.configs", "list the configs that come with lit-mlm"),

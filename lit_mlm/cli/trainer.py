@@ -19,6 +19,7 @@ import lit_mlm.callbacks
 import lit_mlm.data
 import lit_mlm.modules
 from lit_mlm.callbacks.clean_up_failed_run import CleanUpFailedRun
+from lit_mlm.callbacks.confirm_f1 import ConfirmF1
 from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.print_progress import PrintProgress
@@ -214,6 +215,8 @@ class TrainerCLI(LightningCLI):
         if options.enable_checkpointing is not False:
             saver = SaveCheckpoints(config.save_every_n_steps, config.save_every_n_minutes, config.allow_changes)
             added = [RecordTraining(), SaveResults(), saver, *added]
+        if self.subcommand in ("validate", "test"):
+            added.insert(0, ConfirmF1())  # before the metrics are written
         added.append(self._save_config)
         own = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         for callback in own:

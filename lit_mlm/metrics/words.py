@@ -3,7 +3,7 @@
 Shapes: B rows, T tokens per row, L labels; W words and P tokens of a sentence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -35,6 +35,14 @@ class DecodedSentence(NamedTuple):
     first_tokens: IntArray
     labels: IntArray
     scores: Float32Array
+
+
+class ScoredTags(NamedTuple):
+    """Gold tags of the words of a sentence, the tags that were found, and their probabilities in [0, 1]."""
+
+    gold: list[str]
+    found: list[str]
+    scores: list[float]
 
 
 def decode_batch(
@@ -89,12 +97,15 @@ class WordMetrics(SumMetric):
             TagMetrics(labels) if scheme is None else EntityMetrics(labels, scheme) for _ in range(2)
         )
 
-    def update(self, logits: Tensor, batch: dict[str, Tensor]) -> None:
+    def update(
+        self, logits: Tensor, batch: dict[str, Tensor], decoded: Mapping[int, DecodedSentence] | None = None
+    ) -> None:
         """Adds a batch.
 
         Args:
             logits: shape (B, T, L), of any floating dtype; computed in float32.
             batch: of tagged words, see `lit_mlm.batch`.
+            decoded: of `decode_batch`, if the caller needs it too.
         """
         flat = logits.float().flatten(0, 1)
         gold = batch["labels"].flatten()
@@ -102,7 +113,8 @@ class WordMetrics(SumMetric):
         self.loss.update(nats, (gold != IGNORE_INDEX).sum())
         labels, best = gold.cpu().numpy(), flat.argmax(dim=-1).cpu().numpy()
         of_words, of_tokens = [], []
-        decoded = decode_batch(logits, batch, self.labels, self.scheme, self.decoding)
+        if decoded is None:
+            decoded = decode_batch(logits, batch, self.labels, self.scheme, self.decoding)
         for sentence in decoded.values():
             of_words.append((sentence.labels, labels[sentence.first_tokens]))
             kept = sentence.tokens[: self.truncation]

@@ -151,8 +151,8 @@ class TransformerModule(NetModule, ABC):
         """Returns the summed loss of a batch, a scalar in nats, and its number of tokens or sum of weights."""
 
     @abstractmethod
-    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
-        """Adds a batch to the metrics of its split."""
+    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> Any:
+        """Adds a batch to the metrics of its split; what it returns are the outputs of the step, for callbacks."""
 
     def compute_metrics(self, split: str) -> dict[str, Any]:
         """Returns the metrics of a whole split, or of a set such as ``val/news``, by the last part of their key."""
@@ -249,9 +249,9 @@ class TransformerModule(NetModule, ABC):
         """Resets the metrics."""
         self._reset_metrics("val")
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Adds a batch to the metrics."""
-        self._update_metrics("val", batch, dataloader_idx)
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> Any:
+        """Adds a batch to the metrics, and returns what `update_metrics` does."""
+        return self._update_metrics("val", batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the metrics; those of a full sanity check become the start's, unless the run was resumed."""
@@ -266,9 +266,9 @@ class TransformerModule(NetModule, ABC):
         """Resets the metrics."""
         self._reset_metrics("test")
 
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Adds a batch to the metrics."""
-        self._update_metrics("test", batch, dataloader_idx)
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> Any:
+        """Adds a batch to the metrics, and returns what `update_metrics` does."""
+        return self._update_metrics("test", batch, dataloader_idx)
 
     def on_test_epoch_end(self) -> None:
         """Logs the metrics of the split."""
@@ -292,11 +292,11 @@ class TransformerModule(NetModule, ABC):
         limit = getattr(self.trainer, f"limit_{split.partition('/')[0]}_batches")
         return isinstance(limit, int) or limit < 1.0
 
-    def _update_metrics(self, split: str, batch: dict[str, Tensor], draw: int) -> None:
+    def _update_metrics(self, split: str, batch: dict[str, Tensor], draw: int) -> Any:
         metrics = cast(nn.ModuleList, self.metrics[split])
         while len(metrics) <= draw:
             metrics.append(self.make_metrics().to(self.device))
-        self.update_metrics(cast(SumMetric, metrics[draw]), batch)
+        return self.update_metrics(cast(SumMetric, metrics[draw]), batch)
 
     def _get_metrics(self, split: str) -> list[SumMetric]:
         """The metrics of each mask draw of a split or set; those of a split are the sums of its sets."""

@@ -12,7 +12,7 @@ from transformers import AutoModelForTokenClassification
 from lit_mlm.batch import IGNORE_INDEX, TaggedSource
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.metrics.sums import SumMetric
-from lit_mlm.metrics.words import WordMetrics, decode_batch
+from lit_mlm.metrics.words import DecodedSentence, ScoredTags, WordMetrics, decode_batch
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.modules.optim import find_depths
 from lit_mlm.nets import pretrained
@@ -133,18 +133,28 @@ class TokenClassification(TransformerModule):
         )
         return nats, is_scored.sum() if weights is None else (weights[labels.clamp(min=0)] * is_scored).sum()
 
-    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
-        """Adds the words of a batch."""
-        metrics.update(self.compute_logits(batch), batch)
+    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> dict[int, ScoredTags]:
+        """Adds the words of a batch, and returns their tags by sentence index."""
+        logits = self.compute_logits(batch)
+        decoded, gold = self._decode(logits, batch), batch["labels"].flatten().cpu().numpy()
+        metrics.update(logits, batch, decoded)
+        names, scored = self._tags.labels, {}
+        for index, found in decoded.items():
+            expected, tags = ([names[i] for i in ids.tolist()] for ids in (gold[found.first_tokens], found.labels))
+            scored[index] = ScoredTags(expected, tags, found.scores.tolist())
+        return scored
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[int, tuple[list[str], list[float]]]:
         """Returns tags and probabilities of the words by sentence index, decoded as in evaluation."""
-        labels, scheme = self._tags.labels, cast(Scheme | None, self._tags.scheme)
-        decoded = decode_batch(self.compute_logits(batch), batch, labels, scheme, self.hparams["decoding"])
+        labels, decoded = self._tags.labels, self._decode(self.compute_logits(batch), batch)
         return {
             index: ([labels[i] for i in found.labels.tolist()], found.scores.tolist())
             for index, found in decoded.items()
         }
+
+    def _decode(self, logits: Tensor, batch: dict[str, Tensor]) -> dict[int, DecodedSentence]:
+        scheme = cast(Scheme | None, self._tags.scheme)
+        return decode_batch(logits, batch, self._tags.labels, scheme, self.hparams["decoding"])
 
     def compute_metrics(self, split: str) -> dict[str, Any]:
         """Adds the split's metadata, after checking that all its words and entities were scored."""

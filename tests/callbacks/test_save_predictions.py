@@ -14,6 +14,7 @@ from seqeval.metrics import accuracy_score, f1_score
 from lit_mlm.callbacks.save_predictions import format_sentences
 from lit_mlm.cli.main import run_command
 from lit_mlm.data.tagged.columns import read_columns
+from lit_mlm.data.tagged.schemes import blank_tags
 from lit_mlm.data.tagged.sentences import TaggedSentence, number_documents
 from lit_mlm.errors import InputError
 from lit_mlm.inference.tag import find_tags, load_tagger
@@ -77,6 +78,10 @@ def test_lines_are_those_of_tag_and_give_validation_s_figures(
     assert [line["words"] for line in lines] == [list(s.words) for s in sentences]
     figures = json.loads(metrics)
     assert figures["val/num_windows"] > figures["val/num_sentences"]
+    assert [line["index"] for line in lines] == [*range(len(lines))]
+    assert [line["gold"] for line in lines] == [list(s.tags) for s in sentences]
+    assert [line["document"] for line in lines] == [s.document for s in sentences]
+    assert all(len(line["scores"]) == len(line["words"]) and max(line["scores"]) <= 1 for line in lines)
     tags = [list(s.tags) for s in sentences], [line["tags"] for line in lines]
     key, score = ("val/accuracy", accuracy_score) if name == "pos" else ("val/f1", f1_score)
     assert 0.1 < figures[key] < 1
@@ -120,7 +125,7 @@ def test_a_pretrained_tagger_needs_no_checkpoint_and_no_right_tags(ner_run: Path
     (path,) = tmp_path.glob("runs/ner-sample/version_0/predictions.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["words"] for line in lines] == rows
-    assert lines[1] == {"words": [], "tags": [], "entities": []}
+    assert lines[1] == {"index": 1, "words": [], "tags": [], "scores": [], "entities": []}
     assert not (path.parent / "metrics.json").exists()
 
 
@@ -153,15 +158,32 @@ def test_masked_language_models_have_nothing_to_predict(tiny_bert: str, cache_di
 
 def test_a_sentence_that_was_lost_is_a_fault() -> None:
     found = {0: (["O"], [0.5])}
-    assert len(list(format_sentences([["a"], []], found, "IOB2"))) == 2
+    assert len(list(format_sentences(make_sentences(["a"], []), found, "IOB2"))) == 2
     for words in ([["a"], ["b"]], [["a", "b"]]):
         with pytest.raises(RuntimeError, match="tags were predicted"):
-            list(format_sentences(words, found, "IOB2"))
+            list(format_sentences(make_sentences(*words), found, "IOB2"))
+
+
+def make_sentences(*words: list[str]) -> list[TaggedSentence]:
+    return [TaggedSentence(each, ["O"] * len(each), "a.txt") for each in words]
+
+
+def test_gold_tags_are_those_of_the_model_or_none() -> None:
+    def find(labels: list[str], *tags: list[str]) -> list[Any]:
+        sentences = [TaggedSentence(["w"] * len(each), each, "a.txt") for each in tags]
+        return [sentence.gold for sentence in blank_tags(sentences, labels)]
+
+    labels = ["O", "B-LOC", "I-LOC"]
+    assert find(labels, ["S-LOC", "O"], ["B-LOC", "E-LOC"]) == [["B-LOC", "O"], ["B-LOC", "I-LOC"]]
+    assert find(labels, ["I-LOC"], ["I-PER"]) == [None, None]
+    assert find(labels, ["?"], []) == [None, None]
+    assert find(["NN", "VB"], ["NN", "VB"]) == [["NN", "VB"]]
+    assert find(["NN", "VB"], ["NN", "JJ"]) == [None]
 
 
 def test_entities_count_the_characters_of_joined_words() -> None:
     found = {0: (["O", "B-LOC", "I-LOC"], [0.5, 0.25, 0.75])}
-    (line,) = format_sentences([["in", "New York", "City"]], found, "IOB2")
+    (line,) = format_sentences(make_sentences(["in", "New York", "City"]), found, "IOB2")
     entity = {"type": "LOC", "score": 0.5, "text": "New York City", "start": 3, "end": 16}
     assert json.loads(line)["entities"] == [entity]
     assert "in New York City"[3:16] == entity["text"]

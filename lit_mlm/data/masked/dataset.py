@@ -87,6 +87,14 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         """SHA-256 (hex) of all masked examples, in order, for each of `draws`."""
         return fingerprint_masks(self._iterate(draws))
 
+    def locate_scored(self, key: BatchKey) -> IntArray:
+        """Returns the index in `stream` of each scored token of a batch, from left to right, shape (N,)."""
+        _, labels, _ = self._mask(key)
+        blocks = self.chosen[key.examples]
+        rows = lay_out(self.stream, self.table.starts[blocks], self.table.ends[blocks], self.special_tokens)
+        places: IntArray = rows.places[labels != IGNORE_INDEX]
+        return places
+
     def _iterate(self, draws: Iterable[int], size: int = 1024) -> Iterator[tuple[IntArray, IntArray, BoolArray]]:
         for draw in draws:
             for start in range(0, len(self), size):

@@ -1,7 +1,7 @@
 """The data module of token classification: tagged sentences in, labelled windows out."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any, Literal
@@ -211,9 +211,9 @@ class TaggedDataModule(TextDataModule):
         return self.batches.describe(self.batch_size)
 
     @property
-    def predicted_words(self) -> list[Sequence[str]]:
-        """The words of each sentence of `predict_split`, in order."""
-        return [sentence.words for sentence in self.sentences[self.predict_split]]
+    def predicted_sentences(self) -> list[TaggedSentence]:
+        """The sentences of `predict_split`, in order."""
+        return self.sentences[self.predict_split]
 
     @property
     def tagging_options(self) -> dict[str, Any]:

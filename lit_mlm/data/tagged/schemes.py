@@ -8,7 +8,15 @@ from typing import NamedTuple
 from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
-from lit_mlm.text.tagging.schemes import Scheme, find_problems, find_spans, guess_scheme, is_tag, write_tags
+from lit_mlm.text.tagging.schemes import (
+    Scheme,
+    find_problems,
+    find_scheme,
+    find_spans,
+    guess_scheme,
+    is_tag,
+    write_tags,
+)
 from lit_mlm.text.tagging.spelling import find_respelling
 
 
@@ -84,7 +92,28 @@ def choose_scheme(source: Scheme | None, typed: Scheme | None, known: Sequence[s
     return None if source is None else typed or guess_scheme(known) or default
 
 
-def blank_tags(sentences: Iterable[TaggedSentence], labels: Sequence[str]) -> list[TaggedSentence]:
-    """Replaces unknown tags by one label: ``O``, or the first label if there is no ``O``."""
-    blank = "O" if "O" in labels else labels[0]
-    return [replace(sentence, tags=[blank] * len(sentence.words)) for sentence in sentences]
+def blank_tags(sentences: Sequence[TaggedSentence], labels: Sequence[str]) -> list[TaggedSentence]:
+    """Replaces tags of sentences to predict by one label: ``O``, or the first label if there is no ``O``.
+
+    If all tags are labels, perhaps in another scheme, they are kept as ``gold``.
+
+    >>> (sentence,) = blank_tags([TaggedSentence(["Ulm"], ["I-LOC"], "a.txt")], ["O", "B-LOC", "I-LOC"])
+    >>> sentence.tags, sentence.gold
+    (['O'], ['B-LOC'])
+    """
+    blank, gold = "O" if "O" in labels else labels[0], find_gold(sentences, labels)
+    blanked = [replace(sentence, tags=[blank] * len(sentence.words)) for sentence in sentences]
+    return blanked if gold is None else [replace(s, gold=tags) for s, tags in zip(blanked, gold, strict=True)]
+
+
+def find_gold(sentences: Sequence[TaggedSentence], labels: Sequence[str]) -> list[Sequence[str]] | None:
+    """The tags of sentences in the scheme of labels; None if one of them is no label."""
+    scheme = guess_scheme(labels)
+    source = find_scheme(sentence.tags for sentence in sentences) if scheme else None
+    if (source is None) != (scheme is None):
+        return None
+    try:
+        tags = [sentence.tags for sentence in convert_sentences(sentences, source, scheme).sentences]
+    except InputError:
+        return None
+    return tags if set(chain.from_iterable(tags)) <= set(labels) else None

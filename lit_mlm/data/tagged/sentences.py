@@ -30,6 +30,7 @@ class TaggedSentence:
         first_line: line of the first word in a column file; None for other files.
         document: number shared by the consecutive sentences of a document; None if documents have no boundaries.
         lines: of the words in a column file, if there are other lines between them.
+        gold: valid tags of a sentence to predict, whose `tags` are blank; None if unknown.
     """
 
     words: Sequence[str]
@@ -38,6 +39,7 @@ class TaggedSentence:
     first_line: int | None = None
     document: int | None = None
     lines: Sequence[int] | None = None
+    gold: Sequence[str] | None = None
 
     def locate(self, word: int) -> str:
         """The place of a word, for messages."""

@@ -363,10 +363,10 @@ def test_sets_are_predicted_as_one(cache_dir: str) -> None:
     data.predict_split = "val"
     data.setup("predict")
     assert {int(i) for batch in data.predict_dataloader() for i in batch["sentences"]} == set(
-        range(len(data.predicted_words))
+        range(len(data.predicted_sentences))
     )
     expected = [sentence.words for name in ("test", "val") for sentence in load(name, data_dir=IOB2)]
-    assert data.predicted_words == expected
+    assert [sentence.words for sentence in data.predicted_sentences] == expected
 
 
 def test_validation_sentences_are_held_out(make_data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

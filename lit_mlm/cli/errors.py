@@ -1,0 +1,59 @@
+"""`python -m lit_mlm errors`: shows where the model of a run errs, in tables, on a page and as JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lit_mlm.cli.configs import RUN_CONFIG, find_config
+from lit_mlm.cli.export import find_checkpoint
+from lit_mlm.cli.inputs import check_file, split_args
+from lit_mlm.cli.plain import CommandParser
+from lit_mlm.errors import InputError
+
+PLAIN = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
+"""Trainer options that a run's config may set for training; errors are those of one process."""
+
+COMMANDS = {"val": "validate", "test": "test"}
+"""The command whose options are taken, by split."""
+
+
+def make_parser() -> CommandParser:
+    """Makes the parser of the command."""
+    parser = CommandParser(
+        prog="python -m lit_mlm errors",
+        description="Show where the model of a run errs. Takes the options of test or validate too.",
+    )
+    add = parser.add_argument
+    add("--run_dir", required=True, help="folder of the run, in which the files are written")
+    add("--split", choices=COMMANDS, default="test", help="default test")
+    add("--checkpoint", default="best", help="best, last, or the path of a checkpoint; default best")
+    add(
+        "--num_sentences", type=int, default=5, metavar="N", help="worst sentences to print; default 5, on the page 100"
+    )
+    add("--pos", metavar="FILE", help="of masked words: column file with a word and its part of speech a line")
+    return parser
+
+
+def main(args: Sequence[str]) -> None:
+    """Runs the command.
+
+    Args:
+        args: the command line after ``errors``.
+    """
+    options, rest = make_parser().parse_known_args(args)
+    run_dir = Path(options.run_dir)
+    checkpoint = find_checkpoint(run_dir, options.checkpoint)
+    if "ckpt_path" in dict(split_args(rest)):
+        raise InputError("--ckpt_path can't be given to errors: name the checkpoint by --checkpoint")
+    if options.num_sentences < 0:
+        raise InputError(f"--num_sentences must be at least 0, got {options.num_sentences}")
+    if options.pos is not None and not Path(options.pos).is_file():
+        raise InputError(f"--pos: there is no file {options.pos}")
+    is_other = checkpoint.resolve() != (run_dir / "checkpoints" / "best.ckpt").resolve()
+    path = run_dir / f"errors-{options.split}{f'-{checkpoint.stem}' if is_other else ''}.json"
+    check_file("--run_dir", path)
+
+    from lit_mlm.cli.errors_run import run_errors  # slow to import
+
+    plain = [part for name, value in PLAIN.items() for part in (f"--trainer.{name}", value)]
+    own = ["--config", str(find_config(str(run_dir / RUN_CONFIG))), "--ckpt_path", str(checkpoint)]
+    run_errors([COMMANDS[options.split], *own, *plain, *rest], path, options.num_sentences, options.pos)

@@ -1,0 +1,179 @@
+"""`errors` on runs: its counts against the metrics of `test`, nervaluate's figures, and what it refuses."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lit_mlm.cli import errors_run
+from lit_mlm.errors import InputError
+from lit_mlm.metrics.entity_errors import MATCHINGS, ScoredSentence, list_entities
+from tests.callbacks.test_save_predictions import TASKS, fit
+from tests.conftest import FIXTURES, imdb_args
+
+RunCLI = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def ner_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch, whose windows cut sentences, on data of its own."""
+    folder = tmp_path_factory.mktemp("ner")
+    shutil.copytree(FIXTURES / "conll", folder / "data")
+    run = fit(folder / "run", *TASKS["viterbi"])
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["init_args"]["data_dir"] = str(folder / "data")
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    return run
+
+
+def read(run: Path, name: str = "errors-test") -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((run / f"{name}.json").read_text())
+    return report
+
+
+def test_counts_are_those_of_test_and_figures_those_of_nervaluate(
+    ner_run: Path, run_cli: RunCLI, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nervaluate = pytest.importorskip("nervaluate")
+    scored: list[ScoredSentence] = []
+
+    def keep(sentences: list[ScoredSentence], train: Any) -> dict[str, Any]:
+        scored[:] = sentences
+        return original(sentences, train)
+
+    original = errors_run.report_errors
+    monkeypatch.setattr(errors_run, "report_errors", keep)
+    run_cli("test", "--run_dir", ner_run)
+    before = {path: path.read_bytes() for path in ner_run.rglob("*") if path.is_file() and path.suffix != ".json"}
+    run_cli("errors", "--run_dir", ner_run)
+    assert {path: path.read_bytes() for path in before} == before
+    metrics, report = json.loads((ner_run / "metrics.json").read_text()), read(ner_run)
+    counts = report["counts"]
+    assert metrics["test/num_windows"] > metrics["test/num_sentences"]
+    assert (counts["gold"], counts["predicted"]) == (
+        metrics["test/num_gold_entities"],
+        metrics["test/num_predicted_entities"],
+    )
+    assert report["num_words"] == metrics["test/num_words"]
+    for name in ("precision", "recall", "f1"):
+        assert counts[name] == pytest.approx(metrics[f"test/{name}"], abs=1e-12)
+        for kind, row in report["types"].items():
+            assert row[name] == pytest.approx(metrics[f"test/{name}/{kind}"], abs=1e-12)
+    assert 0 < counts["correct"] < counts["gold"]
+    spans = [
+        [[{"label": e.type, "start": e.start, "end": e.end - 1} for e in list_entities(tags, "IOB2")] for tags in side]
+        for side in ([s.gold for s in scored], [s.found for s in scored])
+    ]
+    reference = nervaluate.Evaluator(*spans, tags=list(report["types"]), loader="dict").evaluate()["overall"]
+    for name in MATCHINGS:
+        theirs = reference["ent_type" if name == "type" else name]
+        found = report["matchings"][name]
+        assert found == pytest.approx({key: getattr(theirs, key) for key in found}, abs=1e-12)
+    out = capsys.readouterr().out
+    assert out.count("; F1 confirmed by seqeval") == 2
+    assert f"page: {ner_run / 'errors-test.html'}" in out
+    assert out.count("\nsentence ") == min(5, report["num_sentences_with_errors"]) > 0
+    assert f"{counts['gold']:,} entities in gold" in out
+    first = report["sentences"][0]
+    lines = (FIXTURES / "conll" / "test.txt").read_text().splitlines()
+    assert lines[int(first["place"].rpartition(" ")[2]) - 1].split()[0] == first["words"][0]
+    assert first["document"] is not None
+    assert not (ner_run / ".lock").exists()
+
+
+def test_without_training_data_what_training_has_seen_is_left_out(
+    ner_run: Path, run_cli: RunCLI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ner_run.parent / "data" / "train.txt"
+    train.rename(ner_run.parent / "moved.txt")
+    try:
+        run_cli("errors", "--run_dir", ner_run, "--split", "val", "--checkpoint", "last", "--num_sentences", 0)
+    finally:
+        (ner_run.parent / "moved.txt").rename(train)
+    report = read(ner_run, "errors-val-last")
+    assert not {"training", "frequency", "contradictions"} & set(report)
+    captured = capsys.readouterr()
+    assert "the training data can't be read: " in captured.err
+    assert "the training data can&#x27;t be read: " in (ner_run / "errors-val-last.html").read_text()
+    assert "Worst sentences" not in captured.out
+
+
+def test_plain_tags(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCLI) -> None:
+    run = fit(tmp_path_factory.mktemp("pos") / "run", *TASKS["pos"])
+    run_cli("test", "--run_dir", run)
+    run_cli("errors", "--run_dir", run)
+    metrics, report = json.loads((run / "metrics.json").read_text()), read(run)
+    assert report["scheme"] is None
+    assert report["f1"] == pytest.approx(metrics["test/accuracy"], abs=1e-12)
+    wrong = report["counts"]["gold"] - report["counts"]["correct"]
+    assert sum(row["number"] for row in report["confusions"]) == wrong > 0
+    assert "accuracy 0." in (run / "errors-test.html").read_text()
+
+
+def test_strange_text_is_shown_and_not_obeyed(
+    ner_run: Path, run_cli: RunCLI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["<script>alert(1)</script>", "\x1b[31mred", "\u202eevil", "\u200b", "&", "ok"]
+    path = ner_run.parent / "strange.txt"
+    path.write_text("\n".join(f"{word}\tB-LOC" for word in words) + "\n\nTom\tO\n")
+    run_cli("errors", "--run_dir", ner_run, "--data.test_files", path, "--num_sentences", 9)
+    out, page = capsys.readouterr().out, (ner_run / "errors-test.html").read_text()
+    for text in (out, page):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "\\u202eevil" in text
+        assert "\\u001b[31mred" in text
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_no_entities_in_gold(ner_run: Path, run_cli: RunCLI) -> None:
+    (ner_run.parent / "none.txt").write_text("It\tO\nrained\tO\n\n")
+    run_cli("errors", "--run_dir", ner_run, "--data.test_files", ner_run.parent / "none.txt")
+    assert read(ner_run)["counts"]["gold"] == 0
+
+
+def test_masked_words(tiny_bert: str, cache_dir: str, run_cli: RunCLI, capsys: pytest.CaptureFixture[str]) -> None:
+    """Masks and loss are those of `validate`, though words are found."""
+    options = ("--trainer.max_epochs", 1, "--run_dir", "run", "--data.num_mask_draws", 2)
+    folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *options)
+    metrics = json.loads((folder / "run" / "metrics.json").read_text())
+    (folder / "pos.txt").write_text("the\tDT\nThe\tDT\nmovie\tNN\nfilm\tNN\n")
+    run_cli("errors", "--run_dir", "run", "--split", "val", "--pos", "pos.txt")
+    report = read(folder / "run", "errors-val")
+    assert report["loss"] == pytest.approx(metrics["val/loss"], abs=1e-9)
+    assert report["counts"]["num_tokens"] == metrics["val/num_scored_tokens"]
+    assert set(report["part_of_speech"]) == {"DT", "NN", "not in the file"}
+    for groups in (report["frequency"], report["part_of_speech"]):
+        assert sum(group["num_tokens"] for group in groups.values()) == report["counts"]["num_tokens"]
+    text = " ".join(path.read_text() for path in (FIXTURES / "aclImdb" / "train").rglob("*.txt")).lower()
+    words = {row["text"]: row["in_training"] for row in report["costliest"]}
+    assert words["the"] > 20
+    assert words["the"] <= text.split().count("the") + text.count("(the") + text.count('"the')
+    out = capsys.readouterr().out
+    assert "Costliest words" in out
+    with pytest.raises(InputError, match=r"trainer\.limit_val_batches would leave out masked words"):
+        run_cli("errors", "--run_dir", "run", "--split", "val", "--trainer.limit_val_batches", 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--run_dir", "nothing"], "there is no run in nothing"),
+        (["--run_dir", "{run}", "--checkpoint", "step_1"], "there is no step_1"),
+        (["--run_dir", "{run}", "--ckpt_path", "x"], "name the checkpoint by --checkpoint"),
+        (["--run_dir", "{run}", "--num_sentences", "-1"], "--num_sentences must be at least 0, got -1"),
+        (["--run_dir", "{run}", "--split", "train"], "invalid choice: 'train'"),
+        (["--run_dir", "{run}", "--pos", "none.txt"], "--pos: there is no file none.txt"),
+        (["--run_dir", "{run}", "--pos", "{run}/config.yaml"], "has no effect on tagged words"),
+        (["--run_dir", "{run}", "--sentences", "3"], "sentences"),
+        (["--run_dir", "{run}", "--trainer.devices", "2"], "errors runs in one process"),
+    ],
+)
+def test_mistakes_are_told(options: list[str], message: str, ner_run: Path, run_cli: RunCLI) -> None:
+    with pytest.raises(InputError, match=message):
+        run_cli("errors", *(option.format(run=ner_run) for option in options))
