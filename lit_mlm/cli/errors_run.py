@@ -100,7 +100,7 @@ class ErrorsCLI(ReadOnlyCLI):
         page = self._path.with_suffix(".html")
         write_json(self._path, report)
         write_lines(page, format_page(report))
-        confirmed = f"; {self._confirm.confirmed}" if self._confirm.confirmed else ""
+        confirmed = f"; {report['confirmed']}" if report["confirmed"] else ""
         shown = ", ".join(f"{name} {metrics[name]:.4g}" for name in self.model.headline if name in metrics)
         print_result(f"{report['split']}: {shown}{confirmed}")
         for table in list_tables(report, is_short=True):

@@ -38,8 +38,17 @@ def test_no_entities_are_no_warning() -> None:
 
 
 def evaluate(command: str, news_tagger: str, run_cli: RunCLI, *options: Any) -> None:
-    model = ("--model", "TokenClassification", "--model.model", news_tagger, "--data.cache_dir", "cache")
-    data = ("--data", "CoNLLDataModule", "--data.data_dir", FIXTURES / "conll", "--data.window", 14)
+    model = ("--model", "TokenClassification", "--model.model", news_tagger)
+    data = (
+        "--data",
+        "CoNLLDataModule",
+        "--data.data_dir",
+        FIXTURES / "conll",
+        "--data.window",
+        14,
+        "--data.cache_dir",
+        "cache",
+    )
     trainer = ("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false")
     run_cli(command, *model, *data, *trainer, "--run_dir", "run", *options)
 

@@ -12,6 +12,7 @@ import yaml
 from lit_mlm.cli import errors_run
 from lit_mlm.errors import InputError
 from lit_mlm.metrics.entity_errors import MATCHINGS, ScoredSentence, list_entities
+from lit_mlm.metrics.error_report import report_errors
 from tests.callbacks.test_save_predictions import TASKS, fit
 from tests.conftest import FIXTURES, imdb_args
 
@@ -45,7 +46,7 @@ def test_counts_are_those_of_test_and_figures_those_of_nervaluate(
         scored[:] = sentences
         return original(sentences, train)
 
-    original = errors_run.report_errors
+    original = report_errors
     monkeypatch.setattr(errors_run, "report_errors", keep)
     run_cli("test", "--run_dir", ner_run)
     before = {path: path.read_bytes() for path in ner_run.rglob("*") if path.is_file() and path.suffix != ".json"}
@@ -90,8 +91,11 @@ def test_without_training_data_what_training_has_seen_is_left_out(
 ) -> None:
     train = ner_run.parent / "data" / "train.txt"
     train.rename(ner_run.parent / "moved.txt")
+    tokenizer = ("--data.vocab_size", "null", "--data.lowercase", "null")  # that of the checkpoint
     try:
-        run_cli("errors", "--run_dir", ner_run, "--split", "val", "--checkpoint", "last", "--num_sentences", 0)
+        run_cli(
+            "errors", "--run_dir", ner_run, "--split", "val", "--checkpoint", "last", "--num_sentences", 0, *tokenizer
+        )
     finally:
         (ner_run.parent / "moved.txt").rename(train)
     report = read(ner_run, "errors-val-last")
@@ -114,13 +118,19 @@ def test_plain_tags(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCLI) -
     assert "accuracy 0." in (run / "errors-test.html").read_text()
 
 
+def copy_data(run: Path, folder: Path, test: str) -> Path:
+    """The data of a run with another test split."""
+    data = shutil.copytree(run.parent / "data", folder / "data")
+    (data / "test.txt").write_text(test)
+    return data
+
+
 def test_strange_text_is_shown_and_not_obeyed(
-    ner_run: Path, run_cli: RunCLI, capsys: pytest.CaptureFixture[str]
+    ner_run: Path, tmp_path: Path, run_cli: RunCLI, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["<script>alert(1)</script>", "\x1b[31mred", "\u202eevil", "\u200b", "&", "ok"]
-    path = ner_run.parent / "strange.txt"
-    path.write_text("\n".join(f"{word}\tB-LOC" for word in words) + "\n\nTom\tO\n")
-    run_cli("errors", "--run_dir", ner_run, "--data.test_files", path, "--num_sentences", 9)
+    data = copy_data(ner_run, tmp_path, "\n".join(f"{word}\tB-LOC" for word in words) + "\n\nTom\tO\n")
+    run_cli("errors", "--run_dir", ner_run, "--data.data_dir", data, "--data.context_tokens", 0, "--num_sentences", 9)
     out, page = capsys.readouterr().out, (ner_run / "errors-test.html").read_text()
     for text in (out, page):
         assert "\x1b" not in text
@@ -131,9 +141,9 @@ def test_strange_text_is_shown_and_not_obeyed(
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_no_entities_in_gold(ner_run: Path, run_cli: RunCLI) -> None:
-    (ner_run.parent / "none.txt").write_text("It\tO\nrained\tO\n\n")
-    run_cli("errors", "--run_dir", ner_run, "--data.test_files", ner_run.parent / "none.txt")
+def test_no_entities_in_gold(ner_run: Path, tmp_path: Path, run_cli: RunCLI) -> None:
+    data = copy_data(ner_run, tmp_path, "It\tO\nrained\tO\n\n")
+    run_cli("errors", "--run_dir", ner_run, "--data.data_dir", data, "--data.context_tokens", 0)
     assert read(ner_run)["counts"]["gold"] == 0
 
 
@@ -142,12 +152,12 @@ def test_masked_words(tiny_bert: str, cache_dir: str, run_cli: RunCLI, capsys: p
     options = ("--trainer.max_epochs", 1, "--run_dir", "run", "--data.num_mask_draws", 2)
     folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *options)
     metrics = json.loads((folder / "run" / "metrics.json").read_text())
-    (folder / "pos.txt").write_text("the\tDT\nThe\tDT\nmovie\tNN\nfilm\tNN\n")
+    (folder / "pos.txt").write_text("the\tDT\nThe\tDT\n.\tPUNCT\n,\tPUNCT\n")
     run_cli("errors", "--run_dir", "run", "--split", "val", "--pos", "pos.txt")
     report = read(folder / "run", "errors-val")
     assert report["loss"] == pytest.approx(metrics["val/loss"], abs=1e-9)
     assert report["counts"]["num_tokens"] == metrics["val/num_scored_tokens"]
-    assert set(report["part_of_speech"]) == {"DT", "NN", "not in the file"}
+    assert set(report["part_of_speech"]) == {"DT", "PUNCT", "not in the file"}
     for groups in (report["frequency"], report["part_of_speech"]):
         assert sum(group["num_tokens"] for group in groups.values()) == report["counts"]["num_tokens"]
     text = " ".join(path.read_text() for path in (FIXTURES / "aclImdb" / "train").rglob("*.txt")).lower()

@@ -24,11 +24,11 @@ def make_sentence(gold: list[str], found: list[str], scheme: Scheme | None = "IO
 def draw_pairs(num: int = 2000, seed: int = 0) -> list[ScoredSentence]:
     """Sentences of 0 to 14 words, with entities that often overlap."""
     rng = np.random.default_rng(seed)
-    sizes = rng.integers(0, 15, num).tolist()
-    return [
-        make_sentence(*(write_tags(draw_spans(size, rng), size, "IOB2") for _ in range(2)), index=i)
-        for i, size in enumerate(sizes)
-    ]
+    sentences = []
+    for i, size in enumerate(rng.integers(0, 15, num).tolist()):
+        gold, found = (write_tags(draw_spans(size, rng), size, "IOB2") for _ in range(2))
+        sentences.append(make_sentence(gold, found, index=i))
+    return sentences
 
 
 def test_figures_equal_nervaluate_s() -> None:
@@ -57,7 +57,8 @@ def test_counts_are_those_of_the_metrics_and_of_seqscore_in_any_mixture_of_tags(
     sentences = [make_sentence(*tags) for tags in zip(gold, found, strict=True)]
     kinds = count_kinds(sentences)
     metrics = EntityMetrics(labels, "IOB2")
-    metrics.update(*([np.array([labels.index(t) for t in s], dtype=np.int64) for s in tags] for tags in (found, gold)))
+    predicted, right = ([np.array([labels.index(t) for t in s], np.int64) for s in tags] for tags in (found, gold))
+    metrics.update(predicted, right)
     values = metrics.compute()
     assert sum(kinds.values()) - kinds["spurious"] == values["num_gold_entities"]
     assert sum(kinds.values()) - kinds["missed"] == values["num_predicted_entities"]

@@ -12,12 +12,12 @@ def decode(ids: list[int]) -> str:
     return "".join(chr(97 + i) for i in ids)
 
 
-def draw(num: int = 3000) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def draw(num: int = 3000) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     return rng.integers(0, 4, num), rng.random(num) < 0.5
 
 
-def list_words(ids: np.ndarray, starts: np.ndarray) -> list[str]:  # type: ignore[type-arg]
+def list_words(ids: np.ndarray, starts: np.ndarray) -> list[str]:
     firsts = [0, *(i for i in np.flatnonzero(starts).tolist() if i)]
     ends = [*firsts[1:], len(ids)]
     return [decode(ids[first:end].tolist()) for first, end in zip(firsts, ends, strict=True)]
