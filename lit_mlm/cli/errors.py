@@ -1,16 +1,12 @@
 """`python -m lit_mlm errors`: shows where the model of a run errs, in tables, on a page and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lit_mlm.cli.configs import RUN_CONFIG, find_config
 from lit_mlm.cli.export import find_checkpoint
 from lit_mlm.cli.inputs import check_file, split_args
 from lit_mlm.cli.plain import CommandParser
 from lit_mlm.errors import InputError
-
-PLAIN = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
-"""Trainer options that a run's config may set for training; errors are those of one process."""
 
 COMMANDS = {"val": "validate", "test": "test"}
 """The command whose options are taken, by split."""
@@ -33,11 +29,12 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def main(args: Sequence[str]) -> None:
+def main(args: Sequence[str], run_errors: Callable[..., None]) -> None:
     """Runs the command.
 
     Args:
         args: the command line after ``errors``.
+        run_errors: as in `lit_mlm.cli.errors_run`.
     """
     options, rest = make_parser().parse_known_args(args)
     run_dir = Path(options.run_dir)
@@ -51,9 +48,4 @@ def main(args: Sequence[str]) -> None:
     is_other = checkpoint.resolve() != (run_dir / "checkpoints" / "best.ckpt").resolve()
     path = run_dir / f"errors-{options.split}{f'-{checkpoint.stem}' if is_other else ''}.json"
     check_file("--run_dir", path)
-
-    from lit_mlm.cli.errors_run import run_errors  # slow to import
-
-    plain = [part for name, value in PLAIN.items() for part in (f"--trainer.{name}", value)]
-    own = ["--config", str(find_config(str(run_dir / RUN_CONFIG))), "--ckpt_path", str(checkpoint)]
-    run_errors([COMMANDS[options.split], *own, *plain, *rest], path, options.num_sentences, options.pos)
+    run_errors([COMMANDS[options.split], *rest], checkpoint, path, options.num_sentences, options.pos)

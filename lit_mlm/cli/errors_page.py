@@ -91,7 +91,8 @@ def _summarise(report: Mapping[str, Any]) -> str:
     size = f"{report['num_sentences']:,} sentences, {report['num_words']:,} words"
     name = "accuracy" if report["scheme"] is None else "F1"
     right = f"{counts['correct']:,} correct of {counts['predicted']:,} found and {counts['gold']:,} in gold"
-    return f"{size}; {name} {report['f1']:.4f}: {right}"
+    confirmed = f"; {report['confirmed']}" if report.get("confirmed") else ""
+    return f"{size}; {name} {report['f1']:.4f}: {right}{confirmed}"
 
 
 def _format_table(table: Table) -> Iterator[str]:

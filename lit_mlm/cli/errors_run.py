@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_mlm.callbacks.confirm_f1 import ConfirmF1
+from lit_mlm.cli.configs import RUN_CONFIG, find_config
 from lit_mlm.cli.errors_page import format_page
 from lit_mlm.cli.errors_tables import format_sentences, list_tables
 from lit_mlm.cli.plain import print_error, print_result
@@ -35,17 +36,26 @@ from lit_mlm.nets.sparse_head import compute_scored_logits
 from lit_mlm.runs.atomic import write_json, write_lines
 from lit_mlm.text.tables import format_table
 
+PLAIN = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
+"""Trainer options that a run's config may set for training; errors are those of one process."""
 
-def run_errors(args: Sequence[str], path: Path, num_sentences: int, pos_file: str | None) -> None:
+
+def run_errors(args: Sequence[str], checkpoint: Path, path: Path, num_sentences: int, pos_file: str | None) -> None:
     """Evaluates a split of a run, and writes its errors.
 
     Args:
-        args: a command line of ``validate`` or ``test``.
-        path: of the JSON file; the page has the same name.
+        args: a command line of ``validate`` or ``test``, without config and checkpoint.
+        checkpoint: of the run.
+        path: of the JSON file, in the run folder; the page has the same name.
         num_sentences: worst sentences to print.
         pos_file: column file with parts of speech; None if there is none.
     """
-    run(args, partial(ErrorsCLI, path=path, num_sentences=num_sentences, pos_file=pos_file))
+    own = ["--config", str(find_config(str(path.parent / RUN_CONFIG))), "--ckpt_path", str(checkpoint)]
+    plain = [part for name, value in PLAIN.items() for part in (f"--trainer.{name}", value)]
+    run(
+        [args[0], *own, *plain, *args[1:]],
+        partial(ErrorsCLI, path=path, num_sentences=num_sentences, pos_file=pos_file),
+    )
 
 
 class ErrorsCLI(ReadOnlyCLI):
@@ -87,11 +97,11 @@ class ErrorsCLI(ReadOnlyCLI):
         evaluate(**options)
         is_tagged = isinstance(data, TaggedDataModule)
         report = self._report_tags(split, data) if is_tagged else self._report_words(split, data, parts)
-        versions = {"lit-mlm": importlib.metadata.version("lit-mlm")}
         metadata = {
             "split": split,
             "checkpoint": str(self.config_init[self.subcommand].ckpt_path),
-            "versions": versions,
+            "confirmed": self._confirm.confirmed,
+            "versions": {"lit-mlm": importlib.metadata.version("lit-mlm")},
         }
         self._write(metadata | report, self.model.results[split])
 
@@ -119,7 +129,7 @@ class ErrorsCLI(ReadOnlyCLI):
         sentences = []
         for (loader, index), tags in sorted(self._confirm.sentences.items()):
             sentence = data.sentences[names[loader]][index]
-            place = sentence.locate(0).rpartition(" (")[0]
+            place = sentence.place + ("" if sentence.first_line is None else f", line {sentence.first_line}")
             scored = tags.gold, tags.found, tags.scores, data.scheme, index, place, sentence.document
             sentences.append(ScoredSentence(sentence.words, *scored))
         train, note = None, None

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from lit_mlm import __version__
@@ -11,6 +12,13 @@ from lit_mlm.cli.plain import print_error, print_result
 from lit_mlm.cli.table import OTHER_COMMANDS, SHOW_COMMANDS, TRAINER_COMMANDS, format_help
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.runs.ranks import end_with_launcher, wait_for_first_rank
+
+TRAINER_FUNCTIONS = {
+    "export": ("lit_mlm.cli.cost", "print_cost"),
+    "sweep": ("lit_mlm.cli.sweep_options", "check_options"),
+    "errors": ("lit_mlm.cli.errors_run", "run_errors"),
+}
+"""What these commands are given: a function that parses as a command of the Trainer, and is slow to import."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -39,19 +47,11 @@ def run_command(args: Sequence[str]) -> None:
         print_result(format_help())
     elif args[0] == "--version":
         print_result(f"lit-mlm {__version__}")
-    elif args[0] == "export":
-        from lit_mlm.cli.export import main as export
-
-        export(args[1:], score_int8)
-    elif args[0] == "sweep":
-        from lit_mlm.cli.sweep import main as sweep
-
-        find_configs(args)
-        sweep(args[1:], check_options)
     elif args[0] in OTHER_COMMANDS:
-        if args[0] == "repeat":
+        if args[0] in ("repeat", "sweep"):
             find_configs(args)  # fails before the first run starts
-        importlib.import_module(OTHER_COMMANDS[args[0]][0]).main(args[1:])
+        extra = [partial(call, *TRAINER_FUNCTIONS[args[0]])] if args[0] in TRAINER_FUNCTIONS else []
+        importlib.import_module(OTHER_COMMANDS[args[0]][0]).main(args[1:], *extra)
     elif args[0] in TRAINER_COMMANDS:
         from lit_mlm.cli.trainer import run  # slow to import
 
@@ -66,15 +66,6 @@ def run_command(args: Sequence[str]) -> None:
         raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")
 
 
-def score_int8(*args: Any) -> None:
-    """Calls `lit_mlm.cli.cost.print_cost`, which parses as ``validate`` and is slow to import."""
-    from lit_mlm.cli.cost import print_cost
-
-    print_cost(*args)
-
-
-def check_options(*args: Any) -> tuple[str, dict[str, Any]]:
-    """Calls `lit_mlm.cli.sweep_options.check_options`, which parses as ``fit`` and is slow to import."""
-    from lit_mlm.cli import sweep_options
-
-    return sweep_options.check_options(*args)
+def call(module: str, name: str, *args: Any) -> Any:
+    """Imports a function and calls it."""
+    return getattr(importlib.import_module(module), name)(*args)
