@@ -89,9 +89,8 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
 
     def locate_scored(self, key: BatchKey) -> IntArray:
         """Returns the index in `stream` of each scored token of a batch, from left to right, shape (N,)."""
-        _, labels, _ = self._mask(key)
-        blocks = self.chosen[key.examples]
-        rows = lay_out(self.stream, self.table.starts[blocks], self.table.ends[blocks], self.special_tokens)
+        rows = self._lay_out(key)
+        _, labels = self._mask(key, rows)
         places: IntArray = rows.places[labels != IGNORE_INDEX]
         return places
 
