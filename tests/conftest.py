@@ -6,7 +6,7 @@ import tempfile
 # Before torch, `transformers` and `datasets` are imported: no test may need the network or the user's caches.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny nets: threads cost more than they give, and several processes starve of them
-os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="lit-mlm-tests-")
+os.environ["HF_HOME"] = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lit-mlm-tests-")
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

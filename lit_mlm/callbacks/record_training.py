@@ -36,6 +36,11 @@ class RecordTraining(Callback):
         self._session: dict[str, Any] = {}
         self._began = time.monotonic()
 
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Step, epoch and metrics of each validation up to now, those before a resumption included."""
+        return list(self._state.get("history", []))
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begins the session of this process, after a checkpoint was loaded."""
         seed, data = os.environ.get("PL_GLOBAL_SEED"), trainer.datamodule
@@ -62,10 +67,10 @@ class RecordTraining(Callback):
             return
         history, results = self._state["history"], pl_module.results
         if not history and "start/val" in results:
-            history.append({"step": 0, "epoch": 0, **_take_headline(pl_module, "start/val")})
+            history.append({"step": 0, "epoch": 0, **take_headline(pl_module, "start/val")})
         loss = results.get("train", {}).get("loss")
         point = {"step": trainer.global_step, "epoch": trainer.current_epoch + 1, "train/loss": loss}
-        history.append(point | _take_headline(pl_module, "val"))
+        history.append(point | take_headline(pl_module, "val"))
         folder = get_run_folder(trainer)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             content = {"monitor": pl_module.monitor, "mode": pl_module.monitor_mode, "history": history}
@@ -83,6 +88,7 @@ class RecordTraining(Callback):
         self._state = dict(state_dict)
 
 
-def _take_headline(module: Any, prefix: str) -> dict[str, float]:
+def take_headline(module: Any, prefix: str) -> dict[str, float]:
+    """The metrics of the task's headline in the results of an evaluation, by ``val/<name>``."""
     results = module.results.get(prefix, {})
     return {f"val/{name}": results[name] for name in module.headline if name in results}

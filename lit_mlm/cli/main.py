@@ -8,7 +8,7 @@ from typing import Any
 
 from lit_mlm import __version__
 from lit_mlm.cli.configs import find_configs
-from lit_mlm.cli.plain import print_error, print_result
+from lit_mlm.cli.plain import print_error, print_result, show_loading
 from lit_mlm.cli.table import OTHER_COMMANDS, SHOW_COMMANDS, TRAINER_COMMANDS, format_help
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.runs.ranks import end_with_launcher, wait_for_first_rank
@@ -51,16 +51,19 @@ def run_command(args: Sequence[str]) -> None:
         if args[0] in ("repeat", "sweep"):
             find_configs(args)  # fails before the first run starts
         extra = [partial(call, *TRAINER_FUNCTIONS[args[0]])] if args[0] in TRAINER_FUNCTIONS else []
-        importlib.import_module(OTHER_COMMANDS[args[0]][0]).main(args[1:], *extra)
-    elif args[0] in TRAINER_COMMANDS:
-        from lit_mlm.cli.trainer import run  # slow to import
+        with show_loading():
+            command = importlib.import_module(OTHER_COMMANDS[args[0]][0])
+        command.main(args[1:], *extra)
+    elif args[0] in TRAINER_COMMANDS or args[0] in SHOW_COMMANDS:
+        from lit_mlm.cli.saved_options import check_early
 
-        run(find_configs(args))
-    elif args[0] in SHOW_COMMANDS:
-        from lit_mlm.cli.show import SHOW_CLIS
-        from lit_mlm.cli.trainer import run
+        args = find_configs(args)
+        save_as = None if check_early(args) else args[0]
+        with show_loading():
+            from lit_mlm.cli.show import SHOW_CLIS
+            from lit_mlm.cli.trainer import TrainerCLI, run
 
-        run(find_configs(args), SHOW_CLIS[args[0]])
+        run(args, SHOW_CLIS.get(args[0], TrainerCLI), save_as)
     else:
         commands = [*TRAINER_COMMANDS, *SHOW_COMMANDS, *OTHER_COMMANDS]
         raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")

@@ -29,7 +29,7 @@ from lit_mlm.cli.signatures import (
     split_union,
 )
 from lit_mlm.cli.table import TRAINER_COMMANDS
-from lit_mlm.cli.trainer_options import explain_trainer_class, explain_trainer_value
+from lit_mlm.cli.trainer_values import explain_trainer_value
 from lit_mlm.cli.trust import DOTTED, LIBRARIES, Trust, check_trust, explain_distrust
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.upstream import list_actions
@@ -54,13 +54,48 @@ class OptionChecker:
 
     def __init__(self, parser: ArgumentParser, trust: Trust) -> None:
         self.trust = trust
-        self.options = list_options(parser)
+        options = list_options(parser)
         names = {name.removeprefix("--") for action in list_actions(parser) for name in action.option_strings}
-        self.flags = {"", *(name for name in names if name.partition(".")[0] not in self.options)}
+        self.begin(options, {"", *(name for name in names if name.partition(".")[0] not in options)})
+
+    def begin(self, options: dict[str, Option], flags: set[str]) -> None:
+        """Takes the options of the command, and the names of the arguments that are no options."""
+        self.options, self.flags = options, flags
         self.given: set[str] = set()
         self.classes: dict[str, type] = {}  # class of each option's current object; dict for a mapping of objects
         self.files: list[str] = []  # the config being checked, last, after the ones that name it
         self.line, self.typed = 1, ""
+
+    # `lit_mlm.cli.saved_options` overrides these, to import nothing.
+
+    def list_class_options(self, cls: type) -> dict[str, Option]:
+        """The options of a class by name."""
+        return list_class_options(cls)
+
+    def accepts_any_option(self, cls: type) -> bool:
+        """Whether a class takes other options, too."""
+        return accepts_any_option(cls)
+
+    def import_object(self, path: str) -> tuple[Any, str]:
+        """Imports a class or function; returns None and the reason if there is none."""
+        return import_object(path)
+
+    def list_aliases(self, path: str) -> set[str]:
+        """The import paths of a class."""
+        return list_aliases(path)
+
+    def explain_class(self, cls: type) -> str:
+        """What follows the path of a class that can't be used; empty for another."""
+        from lit_mlm.cli.trainer_options import explain_trainer_class  # slow to import
+
+        reason, wrong = explain_trainer_class(cls), explain_methods(cls, LIBRARIES)
+        return f" {reason}" if reason else f": {wrong}" if wrong else ""
+
+    def list_trainer_names(self) -> dict[str, list[str]]:
+        """The valid names by option of the Trainer."""
+        from lit_mlm.cli.trainer_options import list_trainer_names  # slow to import
+
+        return list_trainer_names()
 
     def check(self, args: Sequence[str]) -> None:
         """Raises the first user error in the arguments of a command."""
@@ -71,7 +106,7 @@ class OptionChecker:
             self.check_typed(option, values)
         required = [name for name, option in self.options.items() if find_classes(option.hint)]
         for name, cls in self.classes.items():
-            required += [f"{name}.{key}" for key, option in list_class_options(cls).items() if option.is_required]
+            required += [f"{name}.{key}" for key, option in self.list_class_options(cls).items() if option.is_required]
         missing = [f"--{name}" for name in required if name not in self.given]
         if missing and {"-h", "help", "print_config"}.isdisjoint(option.rpartition(".")[2] for option, _ in typed):
             advice = "a --config that has it, or type it"
@@ -130,7 +165,7 @@ class OptionChecker:
             self.given.add(full)
             made_by = options[name].default if list_functions(options[name].hint) else None
             if isinstance(made_by, dict):  # the class of the default, which the signature has imported
-                self.classes.setdefault(full, import_object(made_by["class_path"])[0])
+                self.classes.setdefault(full, self.import_object(made_by["class_path"])[0])
             self.check_option(full, options[name].hint, nest(rest, value) if rest else value)
 
     def check_option(self, name: str, hint: Any, value: Any) -> None:
@@ -189,15 +224,17 @@ class OptionChecker:
             cls = self.find_class(name, hint, str(values["class_path"]))
         elif cls is None:
             bases = [base for base in find_classes(hint) if not inspect.isabstract(base)]
-            cls = next((b for b in bases if is_dataclass(b) or options.keys() <= list_class_options(b).keys()), None)
+            fitting = (b for b in bases if is_dataclass(b) or options.keys() <= self.list_class_options(b).keys())
+            cls = next(fitting, None)
         if cls:
             self.classes[name] = cls
             extra = values.get("dict_kwargs") or {}
             self.given |= {f"{name}.{key}" for key in extra}
-            valid = {key: option for key, option in list_class_options(cls).items() if f"{name}.{key}" not in SHARED}
-            self.check_options(name, valid, options if accepts_any_option(cls) else options | extra)
+            valid = self.list_class_options(cls)
+            valid = {key: option for key, option in valid.items() if f"{name}.{key}" not in SHARED}
+            self.check_options(name, valid, options if self.accepts_any_option(cls) else options | extra)
         elif "class_path" not in values and not accepts(hint, values):
-            tables = {cls.__name__: list_class_options(cls) for cls in list_classes(hint)}
+            tables = {cls.__name__: self.list_class_options(cls) for cls in list_classes(hint)}
             fitting = [cls for cls in list_names(hint) if options.keys() <= tables[cls].keys()]
             names = format_names(fitting or list_names(hint))
             if self.files:
@@ -214,7 +251,7 @@ class OptionChecker:
         families = (cls for base in find_classes(hint) for cls in list_family(base))
         same = {cls for cls in families if cls.__name__ == path}
         if len(same) > 1:
-            paths = sorted(min(list_aliases(f"{cls.__module__}.{path}"), key=len) for cls in same)
+            paths = sorted(min(self.list_aliases(f"{cls.__module__}.{path}"), key=len) for cls in same)
             self.refuse(f"{name}: there are several classes {path}: give {' or '.join(paths)}")
         found: Any = next(iter(same), None)
         full = f"{found.__module__}.{found.__qualname__}" if found else path
@@ -229,7 +266,7 @@ class OptionChecker:
         if not self.trust.allows(full):
             self.refuse(explain_distrust(full))
         if found is None:
-            found, reason = import_object(path)
+            found, reason = self.import_object(path)
             if reason and not is_text:
                 self.refuse(f"{name}: can't import {path}: {reason}")
         if not isinstance(found, type) or accepts_functions(hint):
@@ -239,16 +276,14 @@ class OptionChecker:
 
     def check_class(self, name: str, hint: Any, path: str, cls: type) -> None:
         """Checks that a class fits an option and can be instantiated."""
-        bases, options = find_classes(hint), list_class_options(cls)
+        bases, options = find_classes(hint), self.list_class_options(cls)
         if not issubclass(cls, bases):
             base = bases[0].__name__
             self.refuse(f"{name} must be {'an' if base[0] in 'AEIO' else 'a'} {base}, which {path} is not")
         if lacks := ", ".join(sorted(getattr(cls, "__abstractmethods__", ()))):
             self.refuse(f"{name}: {path} is abstract: it lacks {lacks}; take another{format_names(list_names(hint))}")
-        if reason := explain_trainer_class(cls):
-            self.refuse(f"{name}: {path} {reason}")
-        if wrong := explain_methods(cls, LIBRARIES):
-            self.refuse(f"{name}: {path}: {wrong}")
+        if reason := self.explain_class(cls):
+            self.refuse(f"{name}: {path}{reason}")
         for key, option in options.items():
             default = option.default.get("class_path") if isinstance(option.default, dict) else option.default
             is_untrusted = DOTTED.fullmatch(str(default)) and not self.trust.allows(str(default))
@@ -264,9 +299,9 @@ class OptionChecker:
         if isinstance(value, dict) and (accepts_functions(hint) or is_typed_part):
             return
         message = explain_value(name, hint, value)
-        if message and is_path and (reason := import_object(value)[1]):
+        if message and is_path and (reason := self.import_object(value)[1]):
             message = f"{name}: can't import {value}: {reason}"
-        if message := message or explain_trainer_value(name, value):
+        if message := message or explain_trainer_value(name, value, self.list_trainer_names()):
             self.refuse(message)
 
     def refuse_option(self, owner: str, name: str, options: dict[str, Option]) -> NoReturn:
@@ -279,7 +314,7 @@ class OptionChecker:
             self.refuse("a config can't trust: type --trust PACKAGE")
         valid = [*self.options, *(() if self.files else filter(None, self.flags))]
         for section, option in self.options.items():
-            tables = {cls.__name__: list_class_options(cls) for cls in list_classes(option.hint)}
+            tables = {cls.__name__: self.list_class_options(cls) for cls in list_classes(option.hint)}
             tables |= {"": option.hint} if isinstance(option.hint, dict) else {}
             valid += [f"{section}.{key}" for table in tables.values() for key in table]
             if owner == section in self.classes and (
@@ -298,7 +333,7 @@ class OptionChecker:
     def refuse_partial(self, name: str, value: Any, cls: type) -> NoReturn:
         """Raises that an object of a mapping must be given as a whole."""
         table, kind = ".".join(name.split(".")[:2]), cls.__name__.lower()
-        example = f"--{table} '{{NAME: {{{next(iter(list_class_options(cls)))}: ...}}}}'"
+        example = f"--{table} '{{NAME: {{{next(iter(self.list_class_options(cls)))}: ...}}}}'"
         advice = f"a {kind} is given with all its options, in a config or as in {example}"
         self.refuse(f"{name} is {str(value)!r}: {advice}")
 

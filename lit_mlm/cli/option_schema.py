@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from lit_mlm.cli.class_paths import list_family
 from lit_mlm.cli.option_names import SHARED
 from lit_mlm.cli.signatures import Option, accepts_functions, is_class, list_class_options, list_functions
-from lit_mlm.cli.trainer_options import RANGES, explain_trainer_class, list_choices
+from lit_mlm.cli.trainer_options import explain_trainer_class, list_trainer_names
+from lit_mlm.cli.trainer_values import RANGES
 from lit_mlm.cli.trust import BASES, LIBRARIES, is_within
 from lit_mlm.options import Range
 
@@ -96,7 +97,7 @@ class SchemaBuilder:
 
     def describe_type(self, name: str, hint: Any) -> Schema:
         """Describes the values of a type; an empty schema accepts everything."""
-        choices = {"enum": list_choices(name)}
+        choices = {"enum": list_trainer_names().get(name, [])}
         free = choices["enum"] == []
         parts = [self.describe_part(name, part) if part is not str or free else choices for part in list_members(hint)]
         return {} if {} in parts else merge(parts) | describe_range(RANGES.get(name))
@@ -141,7 +142,7 @@ class SchemaBuilder:
             self.describe_family(name, base, key)
         schema: Schema = {"type": ["object"], "allOf": [refer(place)]}
         named = self.definitions.get(f"{key}Name", {}).get("anyOf")
-        if named and list_choices(name):  # all in one list
+        if named and list_trainer_names().get(name, []):  # all in one list
             return schema | {"enum": named[0]["enum"], "texts": [named[1]]}
         return schema | ({"texts": [refer(f"{place}Name")]} if named else {})
 

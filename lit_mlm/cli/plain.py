@@ -4,6 +4,8 @@ import json
 import os
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from lit_mlm.errors import InputError, escape_controls, suggest
@@ -52,6 +54,19 @@ def print_result(text: str, is_escaped: bool = False) -> None:
 def print_error(text: str) -> None:
     """Prints text on standard error, with escapes for control characters."""
     print(escape_controls(text), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def show_loading() -> Iterator[None]:
+    """Says on a terminal, on the first rank, that packages are loaded, until they are."""
+    if "torch" in sys.modules or not sys.stderr.isatty() or int(os.environ.get("LOCAL_RANK", 0)):
+        yield
+        return
+    print("loading torch, lightning and transformers ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def format_json(record: dict[str, Any]) -> str:

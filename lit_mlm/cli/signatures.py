@@ -14,7 +14,6 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
 
 from jsonargparse import ArgumentParser
-from torch.optim import Optimizer
 
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.options import check_option, explain_call
@@ -28,6 +27,18 @@ STEPS = ("training_step", "validation_step", "test_step", "predict_step")
 
 RENAMED_VALUES = {("data.block_policy", "stream"): "concatenate"}
 """New names of values, by option and old name."""
+
+
+class SavedClass(type):
+    """Stands for a class that is not imported; `lit_mlm.cli.saved_options` has its name, bases and options."""
+
+    saved_options: dict[str, "Option"]
+    accepts_any_option: bool
+    explanation: str
+
+
+class UnsureError(Exception):
+    """Something can't be decided without the classes that a `SavedClass` stands for."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,8 @@ def list_options(parser: ArgumentParser) -> dict[str, Option]:
 @cache
 def list_class_options(cls: type) -> dict[str, Option]:
     """The options of a class by name, those that it passes on as ``**kwargs`` included."""
+    from torch.optim import Optimizer  # slow to import
+
     parser = ArgumentParser(exit_on_error=False)
     given = {"params"} if issubclass(cls, Optimizer) else None
     with suppress(ValueError, TypeError):  # a class without a Python signature
@@ -69,7 +82,10 @@ def list_class_options(cls: type) -> dict[str, Option]:
 def accepts_any_option(cls: type) -> bool:
     """Whether a class accepts ``**kwargs`` that it does not pass on to a base with fixed options."""
     inits = [base.__dict__["__init__"] for base in cls.__mro__[:-1] if "__init__" in base.__dict__]
-    kinds = [{parameter.kind for parameter in inspect.signature(init).parameters.values()} for init in inits]
+    try:
+        kinds = [{parameter.kind for parameter in inspect.signature(init).parameters.values()} for init in inits]
+    except ValueError:  # a class without a Python signature
+        return False
     return bool(kinds) and all(inspect.Parameter.VAR_KEYWORD in found for found in kinds)
 
 
@@ -123,14 +139,26 @@ def parse_value(hint: Any, value: Any) -> Any:
 
     Raises:
         ArgumentError: if the type doesn't accept it.
+        UnsureError: if a `SavedClass` in the type may accept it.
     """
     if value is None and not any(part in (NoneType, Any, object) for part in split_union(hint)):
         raise ArgumentError(None, "null")
     if type(value) in split_union(hint):
         return value
+    parts = [part for part in split_union(hint) if not has_saved_class(part)]
+    if len(parts) < len(split_union(hint)):  # no class accepts a scalar other than the names of classes
+        if isinstance(value, dict | list) or str(value).startswith(("[", "{")):
+            raise UnsureError
+        hint = Union[tuple(parts) or (NoneType,)]  # noqa: UP007 (of any number)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=hint)
     return parser.parse_object({"value": deepcopy(value)}).value
+
+
+def has_saved_class(hint: Any) -> bool:
+    """Whether a `SavedClass` is in a type."""
+    parts = hint if isinstance(hint, list) else get_args(hint)
+    return isinstance(hint, SavedClass) or any(has_saved_class(part) for part in parts if get_origin(hint) != Literal)
 
 
 def accepts(hint: Any, value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import sys
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch import Callback, LightningDataModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.profilers import AdvancedProfiler, SimpleProfiler
 
@@ -29,11 +28,13 @@ from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.callbacks.save_config import SaveConfig
 from lit_mlm.callbacks.save_predictions import SavePredictions
 from lit_mlm.callbacks.save_results import SaveResults
+from lit_mlm.callbacks.show_progress import ShowProgress
 from lit_mlm.callbacks.stop_on_signal import StopOnSignal, handle_signals
 from lit_mlm.cli.class_paths import import_all
 from lit_mlm.cli.inputs import check_folder
 from lit_mlm.cli.option_checker import OptionChecker
 from lit_mlm.cli.parser import TrainerParser
+from lit_mlm.cli.saved_options import save_options
 from lit_mlm.cli.table import SHOW_COMMANDS, TRAINER_COMMANDS
 from lit_mlm.cli.trainer_options import check_device, check_port, explain_error
 from lit_mlm.cli.trust import check_executables, take_trust
@@ -70,7 +71,8 @@ DEFAULTS = {name: option.default for name, option in inspect.signature(Trainer._
 class TrainerCLI(LightningCLI):
     """LightningCLI with run folders, in which checkpoints never override typed options."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, save_as: str | None = None, **kwargs: Any) -> None:
+        self._save_as = save_as
         try:
             super().__init__(*args, **kwargs)
         except Exception as error:
@@ -87,7 +89,7 @@ class TrainerCLI(LightningCLI):
         for command, parser in get_command_parsers(self).items():
             if command == "predict":
                 parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="to predict")
-            parser.rewrite_help()
+            parser.rewrite_help(command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line after `OptionChecker` has checked it; imports nothing untrusted."""
@@ -98,7 +100,10 @@ class TrainerCLI(LightningCLI):
             import_path_allowlist=[*trust.packages, *trust.paths],
             instantiate_subclass_spec_in_any=False,
         )
-        OptionChecker(get_command_parsers(self)[args[0]], trust).check(args[1:])
+        checker = OptionChecker(get_command_parsers(self)[args[0]], trust)
+        if self._save_as is not None:
+            save_options(self._save_as, checker)
+        checker.check(args[1:])
         super().parse_arguments(parser, args)
         check_executables(self.config[args[0]], args, trust)
 
@@ -223,13 +228,11 @@ class TrainerCLI(LightningCLI):
             if type(callback) in map(type, added):
                 raise InputError(f"trainer.callbacks: every run has {type(callback).__name__} already; leave it out")
         has_own_bar = any(isinstance(callback, ProgressBar) for callback in own)
-        shows_bar: bool | None = options.enable_progress_bar
-        if shows_bar is None:
-            shows_bar = has_own_bar or sys.stderr.isatty()  # log files get the lines of `PrintProgress` only
-        if shows_bar and not has_own_bar:
-            added.append(TQDMProgressBar())  # the rich bar, which Lightning prefers, overwrites those lines
+        shows_progress = options.enable_progress_bar is not False
+        if shows_progress and not has_own_bar:
+            added.append(ShowProgress())
         self.trainer_defaults["callbacks"] = added
-        return shows_bar
+        return shows_progress
 
     def after_instantiate_classes(self) -> None:
         """Restores the checkpoint's config and tokenizer, so that its net is built without its first model."""
@@ -244,12 +247,13 @@ class TrainerCLI(LightningCLI):
                 )
 
 
-def run(args: Sequence[str], cli_class: Callable[..., TrainerCLI] = TrainerCLI) -> None:
+def run(args: Sequence[str], cli_class: Callable[..., TrainerCLI] = TrainerCLI, save_as: str | None = None) -> None:
     """Runs a command that takes the Trainer's options.
 
     Args:
         args: the command line, the command first.
         cli_class: makes the CLI of the command.
+        save_as: the command as which `lit_mlm.cli.saved_options` saves the options; None saves none.
     """
     import_all(lit_mlm.callbacks, lit_mlm.data, lit_mlm.modules)
     os.environ.setdefault(JSONARGPARSE_WARNINGS, "off")
@@ -259,13 +263,13 @@ def run(args: Sequence[str], cli_class: Callable[..., TrainerCLI] = TrainerCLI) 
     with handle_signals():
         watch_children(watch_ranks)
         try:
-            build_cli(args, cli_class)
+            build_cli(args, cli_class, save_as)
             leave_group()
         finally:
             release_folders()
 
 
-def build_cli(args: Sequence[str], cli_class: Callable[..., TrainerCLI]) -> None:
+def build_cli(args: Sequence[str], cli_class: Callable[..., TrainerCLI], save_as: str | None = None) -> None:
     """Builds the CLI, which runs the command; `show` and its like parse as `fit`."""
     commands = TRAINER_COMMANDS | SHOW_COMMANDS
     subcommand = args[0] if args[0] in TRAINER_COMMANDS else "fit"
@@ -282,4 +286,5 @@ def build_cli(args: Sequence[str], cli_class: Callable[..., TrainerCLI]) -> None
         parser_kwargs={subcommand: help_texts},
         auto_configure_optimizers=False,
         args=[subcommand, *args[1:]],
+        **({} if save_as is None else {"save_as": save_as}),
     )

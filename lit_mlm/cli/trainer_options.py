@@ -1,12 +1,11 @@
 """Refuses options that Lightning's Trainer doesn't check, and explains the errors that it raises for others."""
 
-import math
 import os
 import re
 import socket
 import traceback
 from types import FrameType
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -25,21 +24,11 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import StrategyRegistry
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from lit_mlm.cli.signatures import accepts, explain_value, parse_value
-from lit_mlm.errors import InputError, follow_causes, is_out_of_memory, shorten, suggest
-from lit_mlm.options import Count, Range
+from lit_mlm.errors import InputError, follow_causes, is_out_of_memory, shorten
 from lit_mlm.upstream import get_owner, is_trainer_running
 
 USER_ERRORS = (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException, ProcessRaisedException)
 """The errors that may be user errors; others are bugs, unless the service of a logger raised them."""
-
-RANGES: dict[str, Any] = {
-    "trainer.accumulate_grad_batches": Count,
-    "trainer.check_val_every_n_epoch": Count,
-    "trainer.gradient_clip_val": Annotated[float, Range(least=0, below=math.inf)],
-    "trainer.val_check_interval": Annotated[float, Range(above=0)],
-}
-"""Ranges of numbers that the Trainer doesn't check."""
 
 UNUSABLE: dict[type, str] = {
     BackboneFinetuning: "needs a module with a backbone; use --model.layer_decay, or freeze_layers of a tagger",
@@ -57,26 +46,14 @@ NOT_USER_CODE = ("lightning", "lit_mlm.")
 """Prefixes of modules that are not the user's."""
 
 
-def list_choices(name: str) -> list[str]:
-    """The texts that an option of the Trainer accepts besides import paths; empty if its type says all."""
+def list_trainer_names() -> dict[str, list[str]]:
+    """The texts that options of the Trainer accept besides import paths, where their types don't say."""
     return {
         "trainer.strategy": ["auto", *StrategyRegistry.available_strategies()],
         "trainer.accelerator": ["auto", "gpu", *sorted(AcceleratorRegistry.available_accelerators())],
         "trainer.profiler": ["simple", "advanced", "pytorch", "xla"],
         "trainer.gradient_clip_algorithm": ["norm", "value"],
-    }.get(name, [])
-
-
-def explain_trainer_value(name: str, value: Any) -> str:
-    """The message for a value that the Trainer would accept, then fail at or reinterpret; empty if there is none."""
-    if name in RANGES and accepts(float, value):
-        return explain_value(name, RANGES[name], value)
-    if isinstance(value, str) and value.lower() not in (valid := list_choices(name) or [value.lower()]):
-        near = suggest(value, valid) or f"; there are {', '.join(valid)}"
-        return f"{name}: there is no {name.removeprefix('trainer.')} {value}{near}"
-    if name == "trainer.barebones" and parse_value(bool, value):
-        return f"{name} disables checkpoints and logging, which every run needs; leave it out"
-    return ""
+    }
 
 
 def explain_trainer_class(cls: type) -> str:

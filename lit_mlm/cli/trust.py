@@ -10,33 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch.plugins.environments  # noqa: F401 (its subclasses are imported nowhere else)
-import transformers.optimization  # noqa: F401 (likewise)
-from lightning.fabric.plugins import ClusterEnvironment
-from lightning.pytorch import Callback, LightningDataModule
-from lightning.pytorch.accelerators import Accelerator
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins import CheckpointIO, LayerSync, Precision
-from lightning.pytorch.profilers import Profiler
-from lightning.pytorch.strategies import Strategy
-from torch.amp import GradScaler
-from torch.optim import Optimizer
-
 from lit_mlm.cli.class_paths import import_object, list_aliases, list_family
 from lit_mlm.cli.inputs import list_texts, parse_text, split_args
-from lit_mlm.data.reading.sources import Source
 from lit_mlm.errors import InputError, suggest
-from lit_mlm.modules.base import TransformerModule
-
-BASES: tuple[type, ...] = (
-    *(TransformerModule, LightningDataModule, Source),
-    *(Optimizer, Callback, Logger, Profiler, Accelerator, Strategy),
-    *(Precision, GradScaler, ClusterEnvironment, CheckpointIO, LayerSync),
-)
-"""The types of options: configs may name these classes and their subclasses."""
 
 LIBRARIES = ("lit_mlm", "lightning", "torch", "torchmetrics", "transformers")
-"""The packages of which configs may name the subclasses of `BASES` only."""
+"""The packages of which configs may name the subclasses of `list_bases` only."""
 
 PURE = "lit_mlm.text"
 """The package whose functions configs may name: they compute, and load nothing."""
@@ -77,8 +56,8 @@ class Trust:
 def take_trust(args: Sequence[str]) -> tuple[list[str], Trust]:
     """Removes every ``--trust PACKAGE`` from a command line; returns the other arguments, and what is trusted.
 
-    Trusted are the subclasses of `BASES`, the functions of `PURE`, the packages of ``--trust``, and what is typed: the
-    named object alone if it is of Python or of `LIBRARIES`, the whole module of a class of the user's own.
+    Trusted are the subclasses of `list_bases`, the functions of `PURE`, the packages of ``--trust``, and what is typed:
+    the named object alone if it is of Python or of `LIBRARIES`, the whole module of a class of the user's own.
     """
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--trust", action="append", nargs="?", const="", default=[PURE])
@@ -102,15 +81,40 @@ def take_trust(args: Sequence[str]) -> tuple[list[str], Trust]:
     return rest, Trust(tuple(dict.fromkeys(packages)), frozenset(paths))
 
 
-def list_library_classes() -> Iterator[str]:
-    """The import paths of the imported subclasses of `BASES` in `LIBRARIES`, those of packages' exports included."""
-    classes = {cls for base in BASES for cls in list_family(base)}
+def list_bases() -> tuple[type, ...]:
+    """The types of options, which are slow to import: configs may name these classes and their subclasses."""
+    import transformers.optimization  # noqa: F401 (likewise)
+    from lightning.fabric.plugins import ClusterEnvironment
+    from lightning.pytorch import Callback, LightningDataModule
+    from lightning.pytorch.accelerators import Accelerator
+    from lightning.pytorch.loggers import Logger
+    from lightning.pytorch.plugins import CheckpointIO, LayerSync, Precision
+    from lightning.pytorch.profilers import Profiler
+    from lightning.pytorch.strategies import Strategy
+    from torch.amp import GradScaler
+    from torch.optim import Optimizer
+
+    from lit_mlm.data.reading.sources import Source
+    from lit_mlm.modules.base import TransformerModule
+
+    return (
+        *(TransformerModule, LightningDataModule, Source),
+        *(Optimizer, Callback, Logger, Profiler, Accelerator, Strategy),
+        *(Precision, GradScaler, ClusterEnvironment, CheckpointIO, LayerSync),
+    )
+
+
+def list_library_classes() -> dict[str, type]:
+    """The imported subclasses of `list_bases` in `LIBRARIES` by import path, those of packages' exports included."""
+    classes = {cls for base in list_bases() for cls in list_family(base)}
+    paths = {}
     for name, module in list(sys.modules.items()):
         if is_within(name, LIBRARIES):
             is_package = "__path__" in getattr(module, "__dict__", {})
             for cls in classes:
                 if (is_package or name == cls.__module__) and getattr(module, cls.__name__, None) is cls:
-                    yield f"{name}.{cls.__name__}"
+                    paths[f"{name}.{cls.__name__}"] = cls
+    return paths
 
 
 def list_typed_paths(args: Sequence[str]) -> Iterator[tuple[str, bool]]:

@@ -29,7 +29,7 @@ class MaskedLM(TransformerModule):
     monitor = "val/loss"  # ranks as perplexity does, and does not overflow
     monitor_mode = "min"
     headline = (
-        *("perplexity", "perplexity_low", "perplexity_high", "loss", "perplexity_batch_mean", "top1_accuracy"),
+        *("perplexity", "perplexity_low", "perplexity_high", "loss", "top1_accuracy", "perplexity_batch_mean"),
         "bits_per_byte",
     )
     next_command = 'python -m lit_mlm fill --model {model} "Write a text with a [MASK] in it."'

@@ -1,6 +1,7 @@
 """The lines on the terminal, with each progress bar."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,13 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from tests.conftest import imdb_args
 
 
-@pytest.mark.parametrize("bar", ["TQDMProgressBar", "RichProgressBar", None])
+@pytest.mark.parametrize("bar", ["TQDMProgressBar", "RichProgressBar", "", None])
 def test_no_line_is_lost_beside_a_progress_bar(
     bar: str | None, tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = imdb_args(tiny_bert, cache_dir)
     if bar is not None:
-        args = [*args, "--trainer.enable_progress_bar", "true", "--trainer.callbacks", bar]
+        args += ["--trainer.enable_progress_bar", "true", *(["--trainer.callbacks", bar] if bar else [])]
     run_cli("fit", *args, "--run_dir", "my run")
     fit = capsys.readouterr().out
     for line in (
@@ -25,11 +26,11 @@ def test_no_line_is_lost_beside_a_progress_bar(
         "start: val perplexity",
         "epoch 1, step 6:",
         "epoch 2, step 12:",
-        "before training",
         "of the time waiting for data",
         "next:        python -m lit_mlm fill --model 'my run/hf' \"Write",
     ):
         assert fit.count(line) == 1
+    assert re.search(r"^val +start +epoch 2$", fit, re.MULTILINE)
     run_cli("validate", *args, "--run_dir", "my run", "--ckpt_path", "best")
     assert capsys.readouterr().out.count("metrics: my run/metrics.json") == 1
 
@@ -46,7 +47,7 @@ def test_infinite_perplexity_is_inf_on_the_terminal_and_null_in_json(
     folder = run_cli("fit", *imdb_args("inf", cache_dir), "--run_dir", "run")
     output = capsys.readouterr().out
     assert "start: val perplexity inf, loss" in output
-    assert "val/perplexity: inf before training, inf after it" in output
+    assert re.search(r"^perplexity +inf +inf$", output, re.MULTILINE)
     metrics = json.loads((folder / "run" / "metrics.json").read_text())
     assert metrics["val/perplexity"] is None
     assert metrics["val/loss"] > 709

@@ -47,7 +47,7 @@ def test_stops_and_leaves_the_best(diverging: list[str], run_cli: Run, capsys: p
     assert losses.index(best) == len(losses) - 3  # two after it: the sanity check is none of them
     line = f"stopped early, at step {steps[-1]}: val/loss has not improved on {best:.4g} in 2 validations"
     assert output.count("stopped early") == output.count(line) == 1
-    assert output.index(f"epoch {len(losses)}, step") < output.index(line) < output.index("before training")
+    assert output.index(f"epoch {len(losses)}, step") < output.index(line) < output.index("\nval ")
     metrics = json.loads((folder / "metrics.json").read_text())
     assert read(folder, "best")["global_step"] == metrics["step"] == steps[-3]
     assert read(folder, "last")["global_step"] == steps[-1]

@@ -387,8 +387,11 @@ def test_lines_on_the_terminal(
     )
     assert re.match(r"start: val perplexity [\d.]+, loss [\d.]+", lines[1])
     for epoch in (1, 2):
-        assert re.match(rf"epoch {epoch}, step \d+: train loss [\d.]+; val perplexity [\d.]+, loss", lines[epoch + 1])
-    assert lines[4].startswith("val/perplexity: ")
+        line = rf"epoch {epoch}, step \d+: val perplexity [\d.]+, loss [\d.]+, top1_accuracy \S+; train loss [\d.]+"
+        assert re.fullmatch(line, lines[epoch + 1])
+    assert re.fullmatch(r"val +start +epoch 2", lines[4])
+    assert re.fullmatch(r"perplexity +[\d.]+ +[\d.]+", lines[5])
+    assert max(map(len, lines)) <= 100
     assert any(line.startswith("next:        python -m lit_mlm fill --model runs/imdb/version_0/hf") for line in lines)
 
 

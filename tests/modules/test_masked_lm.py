@@ -210,10 +210,10 @@ def test_sets_in_a_run(
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert re.search(r" / \d+ val/news / \d+ val/web_2 blocks of 32", lines[0])
     figures = [f"{name} {metrics[f'start/val/{name}/perplexity']:.2f}" for name in sets]
-    assert lines[1].endswith(f"; perplexity of {', '.join(figures)}")
-    assert [line.partition(": ")[0] for line in lines if " before training, " in line] == [
-        *("val/perplexity", "val/news/perplexity", "val/web_2/perplexity")
-    ]
+    assert f"; perplexity of {', '.join(figures)}" in " ".join(line.strip() for line in lines[1:3])
+    rows = {line.split()[0]: line.split()[1] for line in lines if " " in line}
+    assert rows["perplexity"] == f"{metrics['start/val/perplexity']:.2f}"
+    assert [rows[f"{name}/perplexity"] for name in sets] == [figure.split()[1] for figure in figures]
     (curves,) = Path("out").rglob("metrics.csv")
     with curves.open() as file:
         rows = [row for row in csv.DictReader(file) if row["val/news/loss"]]
