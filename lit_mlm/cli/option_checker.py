@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-from lit_mlm.cli.class_paths import import_object, list_aliases, list_family, list_subclasses
+from lit_mlm.cli.class_paths import import_object, list_aliases, list_family
 from lit_mlm.cli.configs import list_experiments
 from lit_mlm.cli.inputs import list_texts, nest, parse_text, read_config, split_args
 from lit_mlm.cli.option_names import SHARED, suggest_option
@@ -23,8 +23,10 @@ from lit_mlm.cli.signatures import (
     find_classes,
     is_basic,
     list_class_options,
+    list_classes,
     list_entries,
     list_functions,
+    list_names,
     list_options,
     split_union,
 )
@@ -224,8 +226,8 @@ class OptionChecker:
             cls = self.find_class(name, hint, str(values["class_path"]))
         elif cls is None:
             bases = [base for base in find_classes(hint) if not inspect.isabstract(base)]
-            fitting = (b for b in bases if is_dataclass(b) or options.keys() <= self.list_class_options(b).keys())
-            cls = next(fitting, None)
+            suitable = (b for b in bases if is_dataclass(b) or options.keys() <= self.list_class_options(b).keys())
+            cls = next(suitable, None)
         if cls:
             self.classes[name] = cls
             extra = values.get("dict_kwargs") or {}
@@ -336,17 +338,6 @@ class OptionChecker:
         example = f"--{table} '{{NAME: {{{next(iter(self.list_class_options(cls)))}: ...}}}}'"
         advice = f"a {kind} is given with all its options, in a config or as in {example}"
         self.refuse(f"{name} is {str(value)!r}: {advice}")
-
-
-def list_classes(hint: Any) -> list[type]:
-    """The classes that a type accepts by short name."""
-    return [cls for base in find_classes(hint) for cls in list_subclasses(base)]
-
-
-def list_names(hint: Any) -> list[str]:
-    """The short names of lit-mlm's classes and of those of the base's package, whatever else is imported."""
-    packages = {"lit_mlm", *(base.__module__.partition(".")[0] for base in find_classes(hint))}
-    return sorted({cls.__name__ for cls in list_classes(hint) if cls.__module__.partition(".")[0] in packages})
 
 
 def format_names(names: Sequence[str]) -> str:

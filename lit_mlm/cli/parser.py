@@ -34,7 +34,8 @@ TRAINING = re.compile(
 """Options of training, which the help of `test` and `predict` leaves out; configs may have them."""
 
 EXAMPLES = {
-    "fit": """  python -m lit_mlm fit --config imdb.yaml                      a config of lit-mlm or your own
+    "fit": """
+  python -m lit_mlm fit --config imdb.yaml                      a config of lit-mlm or your own
   python -m lit_mlm fit --config imdb.yaml --model.lr 5e-5      any option of a config can be typed
   python -m lit_mlm fit --config imdb.yaml --trainer.max_steps 100 --data.batch_size 8
   python -m lit_mlm fit --config imdb.yaml --config overlays/cpu.yaml    later configs win
@@ -53,7 +54,6 @@ class TrainerParser(LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("prog", "python -m lit_mlm")
         kwargs.setdefault("usage", "python -m lit_mlm COMMAND [options]")
-        self._examples = ""
         super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -64,7 +64,6 @@ class TrainerParser(LightningArgumentParser):
 
     def rewrite_help(self, command: str) -> None:
         """Replaces the texts of Lightning and jsonargparse by `TITLES` and `HELP`, for a command."""
-        self._examples = EXAMPLES.get(command, "")
         for name, group in (self.groups or {}).items():
             group.title = TITLES.get(name, group.title)
         for action in list_actions(self):
@@ -75,4 +74,5 @@ class TrainerParser(LightningArgumentParser):
         """Formats the help, with ranges in words: ``int at least 1``."""
         text = re.sub(r"Annotated\[(\w+),(\s+[^]]+)\]", r"\1\2", super().format_help(*args, **kwargs))
         usage, description, rest = (*text.split("\n\n", 2), "")[:3]
-        return f"{usage}\n\n{description}\n{self._examples}\n{rest}" if self._examples else text
+        examples = EXAMPLES.get(usage.partition(" -m lit_mlm ")[2].partition(" ")[0], "")
+        return f"{usage}\n\n{description}\n{examples}\n{rest}" if examples else text

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_type
 
 from jsonargparse import ArgumentParser
 
+from lit_mlm.cli.class_paths import list_subclasses
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.options import check_option, explain_call
 from lit_mlm.upstream import get_hint, list_actions
@@ -113,6 +114,17 @@ def find_classes(hint: Any) -> tuple[type, ...]:
 def list_functions(hint: Any) -> list[Any]:
     """The types of functions, with those of arguments and result, in a type."""
     return [part for part in split_union(hint) if get_origin(part) is Callable and get_args(part)]
+
+
+def list_classes(hint: Any) -> list[type]:
+    """The classes that a type accepts by short name."""
+    return [cls for base in find_classes(hint) for cls in list_subclasses(base)]
+
+
+def list_names(hint: Any) -> list[str]:
+    """The short names of lit-mlm's classes and of those of the base's package, whatever else is imported."""
+    packages = {"lit_mlm", *(base.__module__.partition(".")[0] for base in find_classes(hint))}
+    return sorted({cls.__name__ for cls in list_classes(hint) if cls.__module__.partition(".")[0] in packages})
 
 
 def is_class(hint: Any) -> bool:

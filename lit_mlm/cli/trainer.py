@@ -34,7 +34,7 @@ from lit_mlm.cli.class_paths import import_all
 from lit_mlm.cli.inputs import check_folder
 from lit_mlm.cli.option_checker import OptionChecker
 from lit_mlm.cli.parser import TrainerParser
-from lit_mlm.cli.saved_options import save_options
+from lit_mlm.cli.save_options import save_options
 from lit_mlm.cli.table import SHOW_COMMANDS, TRAINER_COMMANDS
 from lit_mlm.cli.trainer_options import check_device, check_port, explain_error
 from lit_mlm.cli.trust import check_executables, take_trust

@@ -27,7 +27,7 @@ def count_validations_left(trainer: Any, steps_left: float) -> float:
     if interval is None or interval == math.inf:
         return 1.0
     batches = interval * (trainer.check_val_every_n_epoch or 1)
-    return max(1.0, steps_left * trainer.accumulate_grad_batches / batches)
+    return float(max(1.0, steps_left * trainer.accumulate_grad_batches / batches))
 
 
 def find_fraction(trainer: Any) -> float:
@@ -37,7 +37,7 @@ def find_fraction(trainer: Any) -> float:
     timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
     clocks = [(timer.time_elapsed(), timer.time_remaining()) for timer in timers]
     fractions += [elapsed / (elapsed + max(1e-9, rest)) for elapsed, rest in clocks if rest is not None]
-    return max(fractions, default=math.nan)
+    return float(max(fractions, default=math.nan))
 
 
 class Stopwatch:
@@ -68,7 +68,8 @@ class Stopwatch:
         limit = min((seconds for seconds in timers if seconds is not None), default=math.inf)
         steps, left = trainer.global_step - (self._first_step or 0), count_steps_left(trainer)
         if self._first_step is None or steps <= 0 or left == math.inf:
-            return limit
+            return float(limit)
         pace = (time.monotonic() - self._began - self._evaluating) / steps
         mean = sum(self._evaluations) / len(self._evaluations) if self._evaluations else 0.0
-        return min(float(limit), pace * left + mean * count_validations_left(trainer, left))
+        seconds = pace * left + mean * count_validations_left(trainer, left)
+        return float(min(limit, seconds))

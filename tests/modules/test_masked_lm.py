@@ -211,9 +211,9 @@ def test_sets_in_a_run(
     assert re.search(r" / \d+ val/news / \d+ val/web_2 blocks of 32", lines[0])
     figures = [f"{name} {metrics[f'start/val/{name}/perplexity']:.2f}" for name in sets]
     assert f"; perplexity of {', '.join(figures)}" in " ".join(line.strip() for line in lines[1:3])
-    rows = {line.split()[0]: line.split()[1] for line in lines if " " in line}
-    assert rows["perplexity"] == f"{metrics['start/val/perplexity']:.2f}"
-    assert [rows[f"{name}/perplexity"] for name in sets] == [figure.split()[1] for figure in figures]
+    shown = {line.split()[0]: line.split()[1] for line in lines if " " in line}
+    assert shown["perplexity"] == f"{metrics['start/val/perplexity']:.2f}"
+    assert [shown[f"{name}/perplexity"] for name in sets] == [figure.split()[1] for figure in figures]
     (curves,) = Path("out").rglob("metrics.csv")
     with curves.open() as file:
         rows = [row for row in csv.DictReader(file) if row["val/news/loss"]]

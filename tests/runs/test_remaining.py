@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from lightning.pytorch.callbacks import Timer
 
-from lit_mlm.runs import remaining
 from lit_mlm.runs.remaining import Stopwatch, count_steps_left, count_validations_left, find_fraction
 
 
@@ -76,7 +75,7 @@ def test_validations_left(trainer: Any, left: float) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that it is, to be changed."""
     now = [100.0]
-    monkeypatch.setattr(remaining.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
 
 
