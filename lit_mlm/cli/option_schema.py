@@ -18,7 +18,7 @@ from lit_mlm.cli.option_names import SHARED
 from lit_mlm.cli.signatures import Option, accepts_functions, is_class, list_class_options, list_functions
 from lit_mlm.cli.trainer_options import explain_trainer_class, list_trainer_names
 from lit_mlm.cli.trainer_values import RANGES
-from lit_mlm.cli.trust import BASES, LIBRARIES, is_within
+from lit_mlm.cli.trust import LIBRARIES, is_within, list_bases
 from lit_mlm.options import Range
 
 Schema = dict[str, Any]
@@ -185,7 +185,7 @@ class SchemaBuilder:
 
     def list_classes(self, base: type) -> list[type]:
         """The classes of libraries and of the user's packages that a config may name for a base, by name."""
-        if not issubclass(base, BASES) and not is_within(base.__module__, ("lit_mlm",)):
+        if not issubclass(base, list_bases()) and not is_within(base.__module__, ("lit_mlm",)):
             return []
         packages = (*LIBRARIES, *self.packages)
         found = {

@@ -20,6 +20,7 @@ import lit_mlm.modules
 from lit_mlm.callbacks.clean_up_failed_run import CleanUpFailedRun
 from lit_mlm.callbacks.confirm_f1 import ConfirmF1
 from lit_mlm.callbacks.explain_out_of_memory import ExplainOutOfMemory
+from lit_mlm.callbacks.log_details import LogDetails
 from lit_mlm.callbacks.measure_speed import MeasureSpeed
 from lit_mlm.callbacks.print_progress import PrintProgress
 from lit_mlm.callbacks.record_training import RecordTraining
@@ -224,6 +225,8 @@ class TrainerCLI(LightningCLI):
             added.insert(0, ConfirmF1())  # before the metrics are written
         added.append(self._save_config)
         own = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
+        if not any(isinstance(callback, LogDetails) for callback in own):  # one of the config has other options
+            added.append(LogDetails())
         for callback in own:
             if type(callback) in map(type, added):
                 raise InputError(f"trainer.callbacks: every run has {type(callback).__name__} already; leave it out")

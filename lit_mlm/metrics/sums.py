@@ -97,6 +97,9 @@ class MaskedTokenMetrics(SumMetric):
     ``perplexity_batch_mean``, the exp of the mean of the batches' mean losses, is what published recipes print; it
     depends on the batch size.
 
+    Args:
+        details: a `lit_mlm.metrics.details.MaskedTokenDetails`, which gets the same positions.
+
     Examples:
         >>> metrics = MaskedTokenMetrics()
         >>> metrics.update(torch.zeros(2, 8), torch.tensor([0, 5]))
@@ -113,8 +116,9 @@ class MaskedTokenMetrics(SumMetric):
     batch_means: Tensor
     num_batches: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, details: SumMetric | None = None) -> None:
         super().__init__()
+        self.details = details
         for name in ("nats", "batch_means"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         for name in ("num_scored_tokens", "num_top1", "num_top5", "num_batches"):
@@ -131,13 +135,15 @@ class MaskedTokenMetrics(SumMetric):
         if len(labels) == 0 or units is None:
             self.add_units(np.zeros((0, 4)))
         if len(labels) == 0:
+            if self.details is not None:
+                empty = logits.new_zeros(0)
+                self.details.update(labels, empty, empty, empty > 0)
             return
-        token_nats = F.cross_entropy(logits.float(), labels, reduction="none").double()
-        nats = token_nats.sum()
-        is_right = logits.topk(min(5, logits.shape[-1]), dim=-1).indices == labels[:, None]
+        losses, top = F.cross_entropy(logits.float(), labels, reduction="none"), logits.topk(min(5, logits.shape[-1]))
+        nats, is_right = losses.double().sum(), top.indices == labels[:, None]
         if units is not None:
             numbers, indices = np.unique(units.cpu().numpy(), return_inverse=True)
-            columns = token_nats.cpu().numpy(), None, is_right[:, 0].cpu().numpy()
+            columns = losses.double().cpu().numpy(), None, is_right[:, 0].cpu().numpy()
             sums = [np.bincount(indices, weights=weights) for weights in columns]
             self.add_units(np.stack([numbers, *sums], axis=1).astype(np.float64))
         self.nats += nats
@@ -146,6 +152,16 @@ class MaskedTokenMetrics(SumMetric):
         self.num_top5 += is_right.sum()
         self.batch_means += nats / len(labels)
         self.num_batches += 1
+        if self.details is not None:
+            # The log-probability of the target plus how far its logit is below the highest.
+            behind = top.values[:, 0].float() - logits.gather(1, labels[:, None])[:, 0].float()
+            self.details.update(labels, losses, (behind - losses).exp().clamp(max=1), is_right[:, 0])
+
+    def reset(self) -> None:
+        """Resets all parts."""
+        super().reset()
+        if self.details is not None:
+            self.details.reset()
 
     def compute(self) -> dict[str, float | int]:
         """Returns the metrics by name: loss in nats per token, accuracies in [0, 1]."""

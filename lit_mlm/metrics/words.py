@@ -81,6 +81,7 @@ class WordMetrics(SumMetric):
         scheme: of the labels; None for plain tags.
         decoding: of words, as in `decode_logits`.
         truncation: tokens of a sentence that the recipe keeps, without special tokens; all by default.
+        details: a `lit_mlm.metrics.details.TaggedWordDetails`, which gets the same words.
     """
 
     def __init__(
@@ -89,8 +90,10 @@ class WordMetrics(SumMetric):
         scheme: Scheme | None,
         decoding: Decoding = "argmax",
         truncation: int | None = None,
+        details: SumMetric | None = None,
     ) -> None:
         super().__init__()
+        self.details = details
         self.labels, self.scheme, self.decoding, self.truncation = list(labels), scheme, decoding, truncation
         self.loss = MeanLoss()
         self.words, self.tokens = (
@@ -126,6 +129,9 @@ class WordMetrics(SumMetric):
             documents = [document_of[sentence] for sentence in decoded]
         for metric, pairs in ((self.words, of_words), (self.tokens, of_tokens)):
             metric.update([found for found, _ in pairs], [expected for _, expected in pairs], documents, [*decoded])
+        if self.details is not None:
+            scores = [sentence.scores for sentence in decoded.values()]
+            self.details.update([found for found, _ in of_words], [expected for _, expected in of_words], scores)
 
     def collect_units(self) -> dict[str, Any]:
         """Returns the sums of each sentence's words."""
@@ -143,5 +149,6 @@ class WordMetrics(SumMetric):
     def reset(self) -> None:
         """Resets all parts."""
         super().reset()
-        for metric in (self.loss, self.words, self.tokens):
-            metric.reset()
+        for metric in (self.loss, self.words, self.tokens, self.details):
+            if metric is not None:
+                metric.reset()

@@ -12,6 +12,7 @@ from torch.optim import Muon, Optimizer
 
 from lit_mlm.batch import get_eval_sets
 from lit_mlm.errors import InputError
+from lit_mlm.metrics.details import compute_details
 from lit_mlm.metrics.sums import TINY, MeanLoss, SumMetric, add_up
 from lit_mlm.modules.finite import refuse_non_finite
 from lit_mlm.modules.net import NetModule
@@ -318,6 +319,8 @@ class TransformerModule(NetModule, ABC):
             if any(metric.partition("/")[0] == name for metric in found[""]):
                 raise InputError(f"data.{split}_files: rename the set {name}, which is the name of a metric")
             found[f"{name}/"] = self.compute_metrics(f"{split}/{name}")
+        if self.keeps_details:
+            self.details[prefix] = compute_details(self._get_metrics(split))
         self._reset_metrics(split)
         self.results[prefix] = {part + name: metrics[name] for part, metrics in found.items() for name in metrics}
         logged = {

@@ -10,6 +10,7 @@ from transformers import AutoModelForMaskedLM
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.errors import InputError
+from lit_mlm.metrics.details import MaskedTokenDetails
 from lit_mlm.metrics.sums import MaskedTokenMetrics, SumMetric, estimate_interval, exponential
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.nets.sparse_head import compute_scored_logits
@@ -43,7 +44,8 @@ class MaskedLM(TransformerModule):
 
     def make_metrics(self) -> SumMetric:
         """Creates loss, perplexity and accuracy at masked positions."""
-        return MaskedTokenMetrics()
+        details = MaskedTokenDetails(self._net.config.vocab_size) if self.keeps_details else None
+        return MaskedTokenMetrics(details)
 
     def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Returns the cross entropy of the masked tokens in float32, and their number."""

@@ -11,6 +11,7 @@ from transformers import AutoModelForTokenClassification
 
 from lit_mlm.batch import IGNORE_INDEX, TaggedSource
 from lit_mlm.errors import InputError, suggest
+from lit_mlm.metrics.details import TaggedWordDetails
 from lit_mlm.metrics.sums import SumMetric
 from lit_mlm.metrics.words import DecodedSentence, ScoredTags, WordMetrics, decode_batch
 from lit_mlm.modules.base import TransformerModule
@@ -109,8 +110,9 @@ class TokenClassification(TransformerModule):
 
     def make_metrics(self) -> SumMetric:
         """Creates the metrics of words and tokens."""
-        scheme = cast(Scheme | None, self._tags.scheme)
-        return WordMetrics(self._tags.labels, scheme, self.hparams["decoding"], getattr(self._tags, "truncation", None))
+        labels, scheme = self._tags.labels, cast(Scheme | None, self._tags.scheme)
+        details = TaggedWordDetails(labels, scheme) if self.keeps_details else None
+        return WordMetrics(labels, scheme, self.hparams["decoding"], getattr(self._tags, "truncation", None), details)
 
     def compute_logits(self, batch: dict[str, Tensor]) -> Tensor:
         """Returns the logits of a batch in the order of the data's labels, shape (B, T, L)."""

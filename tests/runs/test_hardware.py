@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lit_mlm.runs import hardware
-from lit_mlm.runs.hardware import CPU_WATTS_PER_CORE, describe_device
+from lit_mlm.runs.hardware import CPU_WATTS_PER_CORE, choose_dtype, describe_device, measure_memory, measure_peak
 
 
 def test_cpu_has_the_cores_that_torch_uses() -> None:
@@ -40,3 +40,20 @@ def test_unknown_power_is_not_invented(monkeypatch: pytest.MonkeyPatch, answer: 
 
 def test_other_devices_are_named() -> None:
     assert hardware.describe_device(torch.device("meta")) == {"device": "META", "watts": None}
+
+
+def test_peak_is_measured_without_random_numbers_of_the_training() -> None:
+    state = torch.random.get_rng_state()
+    assert 1e8 < measure_peak(torch.device("cpu"), torch.float32) < 1e13
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_products_are_of_the_type_of_the_precision() -> None:
+    names = "32-true", "bf16-mixed", "bf16-true", "16-mixed", "64-true"
+    types = torch.float32, torch.bfloat16, torch.bfloat16, torch.float16, torch.float64
+    assert tuple(map(choose_dtype, names)) == types
+
+
+def test_memory_of_the_process_is_its_maximum() -> None:
+    before = measure_memory(torch.device("cpu"))
+    assert before is None or 0.05 < before <= (measure_memory(torch.device("cpu")) or 0)

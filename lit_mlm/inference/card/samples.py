@@ -62,7 +62,7 @@ def make_samples(
     try:
         return makers[auto_class](net, tokenizer, list(choose_probes(tokenizer, given)))
     except Exception as error:
-        log.warning("the model card has no samples: %s", shorten(error))
+        log.warning("there are no samples: %s", shorten(error))
         return []
 
 

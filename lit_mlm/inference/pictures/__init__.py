@@ -1,0 +1,1 @@
+"""Pictures of an evaluation, which are tables where matplotlib is not installed."""
