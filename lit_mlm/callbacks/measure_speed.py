@@ -55,10 +55,9 @@ class MeasureSpeed(Callback):
         if trainer.loggers and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             try:
                 self._flops = measure_flops(pl_module.net)
+                self.peak = measure_peak(pl_module.device, choose_dtype(str(trainer.precision)))
             except Exception as error:  # a net that can't run a short sequence trains all the same
                 log.warning("train/mfu is not logged: %s", shorten(error))
-                return
-            self.peak = measure_peak(pl_module.device, choose_dtype(str(trainer.precision)))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Adds the wait for the batch."""
