@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from lightning.pytorch import Trainer
 
 from lit_mlm import MaskedLM
 from lit_mlm.cli.table import OTHER_COMMANDS
+from lit_mlm.cli.trials import read_space
 from lit_mlm.errors import InputError
 from tests.conftest import FIXTURES
 
@@ -34,6 +36,7 @@ def find_commands(page: str) -> list[str]:
 def find_cli_args(command: str) -> list[str] | None:
     """What a command gives to `python -m lit_mlm`, by whatever starts that; None if it starts something else."""
     words = shlex.split(command.replace("$SLURM_NNODES", "2").replace("$SLURM_NTASKS_PER_NODE", "4"))
+    words = words[: words.index(">")] if ">" in words else words
     if words[:2] == ["docker", "run"]:
         return words[next(i for i, word in enumerate(words) if word.startswith("lit-mlm")) + 1 :]
     return words[words.index("lit_mlm") + 1 :] if "lit_mlm" in words[:-1] and "-m" in words else None
@@ -51,7 +54,7 @@ def list_unique(*languages: str) -> list[str]:
 
 def make_runs(folder: Path, text: str) -> None:
     """A config for each run, and each config of one's own, that is named."""
-    for run, config in re.findall(r"(runs/([\w-]+)/version_0)", text):
+    for run, config in re.findall(r"(runs/([\w-]+)/(?:version_0|sweep_0/trial_3/seed_42))", text):
         (folder / run).mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "configs" / f"{config}.yaml", folder / run / "config.yaml")
     for config in re.findall(r"--config ((?:own|theirs)\.yaml)", text):
@@ -64,7 +67,7 @@ def test_commands_parse(
 ) -> None:
     name, *args = find_cli_args(command) or []
     if name in OTHER_COMMANDS:
-        _, args = importlib.import_module(OTHER_COMMANDS[name][0]).make_parser().parse_known_args(args)
+        _, args = importlib.import_module(f"lit_mlm.cli.{name}").make_parser().parse_known_args(args)
         assert not args
         return
     if name == "--help":
@@ -96,13 +99,16 @@ def test_other_commands_start_what_is_there(command: str) -> None:
         dockerfile = (ROOT / "Dockerfile").read_text()
         assert all(f"ARG {name}=" in dockerfile for name in re.findall(r"--build-arg (\w+)=", command))
     else:
-        assert program in ("hf", "tensorboard")
+        assert program in ("check-jsonschema", "hf", "tensorboard")
 
 
 @pytest.mark.parametrize("block", list_unique("yaml"))
 def test_configs_parse(block: str, run_cli: Callable[..., Path], tmp_path: Path) -> None:
-    """Over a config that it may stand in."""
+    """Over a config that it may stand in, or as the space of a sweep."""
     (tmp_path / "block.yaml").write_text(block)
+    if any("." in name for name in yaml.safe_load(block)):
+        assert read_space(tmp_path / "block.yaml")
+        return
     with pytest.raises(SystemExit) as stop:
         run_cli("fit", "--config", "quickstart.yaml", "--config", "block.yaml", "--print_config")
     assert stop.value.code == 0

@@ -92,11 +92,11 @@ def make_commands(files: Any) -> ArgumentParser:
     parsers = make_command_parsers()
     for name, text in (TRAINER_COMMANDS | SHOW_COMMANDS).items():
         add_options(commands.add_parser(name, help=text), parsers[name])
-    for name, (module, text) in OTHER_COMMANDS.items():
-        own = importlib.import_module(module).make_parser()
+    for name, text in OTHER_COMMANDS.items():
+        own = importlib.import_module(f"lit_mlm.cli.{name}").make_parser()
         own.conflict_handler = "resolve"
         command = commands.add_parser(name, help=text, parents=[own], add_help=False, conflict_handler="resolve")
-        if name == "repeat":
+        if name in ("repeat", "sweep"):
             add_options(command, parsers["fit"])
     for command in commands.choices.values():
         for action in list_actions(command):

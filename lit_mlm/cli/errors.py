@@ -1,6 +1,6 @@
 """`python -m lit_mlm errors`: shows where the model of a run errs, in tables, on a page and as JSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lit_mlm.cli.export import find_checkpoint
@@ -29,13 +29,8 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def main(args: Sequence[str], run_errors: Callable[..., None]) -> None:
-    """Runs the command.
-
-    Args:
-        args: the command line after ``errors``.
-        run_errors: as in `lit_mlm.cli.errors_run`.
-    """
+def main(args: Sequence[str]) -> None:
+    """Runs the command with the arguments after its name."""
     options, rest = make_parser().parse_known_args(args)
     run_dir = Path(options.run_dir)
     checkpoint = find_checkpoint(run_dir, options.checkpoint)
@@ -48,4 +43,6 @@ def main(args: Sequence[str], run_errors: Callable[..., None]) -> None:
     is_other = checkpoint.resolve() != (run_dir / "checkpoints" / "best.ckpt").resolve()
     path = run_dir / f"errors-{options.split}{f'-{checkpoint.stem}' if is_other else ''}.json"
     check_file("--run_dir", path)
+    from lit_mlm.cli.errors_run import run_errors  # slow to import
+
     run_errors([COMMANDS[options.split], *rest], checkpoint, path, options.num_sentences, options.pos)

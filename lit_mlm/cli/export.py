@@ -59,13 +59,8 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def main(args: Sequence[str], print_cost: Callable[..., None]) -> None:
-    """Runs the command.
-
-    Args:
-        args: the command line after ``export``.
-        print_cost: as in `lit_mlm.cli.cost`.
-    """
+def main(args: Sequence[str]) -> None:
+    """Runs the command with the arguments after its name."""
     options, rest = make_parser().parse_known_args(args)
     check_options(options, args)
     checkpoint = find_checkpoint(Path(options.run_dir), options.checkpoint)
@@ -187,3 +182,10 @@ def describe_size(folder: Path) -> str:
     """Says how many files of weights a folder has, and their size."""
     sizes = [path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".onnx", ".data")]
     return f"{len(sizes)} file{'s' if len(sizes) > 1 else ''} of {sum(sizes) / 1e6:,.1f} MB"
+
+
+def print_cost(*args: Any) -> None:
+    """Calls `lit_mlm.cli.cost.print_cost`, which is slow to import."""
+    from lit_mlm.cli import cost
+
+    cost.print_cost(*args)

@@ -3,8 +3,6 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 from lit_mlm import __version__
 from lit_mlm.cli.configs import find_configs
@@ -12,13 +10,6 @@ from lit_mlm.cli.plain import print_error, print_result, show_loading
 from lit_mlm.cli.table import OTHER_COMMANDS, SHOW_COMMANDS, TRAINER_COMMANDS, format_help
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.runs.ranks import end_with_launcher, wait_for_first_rank
-
-TRAINER_FUNCTIONS = {
-    "export": ("lit_mlm.cli.cost", "print_cost"),
-    "sweep": ("lit_mlm.cli.sweep_options", "check_options"),
-    "errors": ("lit_mlm.cli.errors_run", "run_errors"),
-}
-"""What these commands are given: a function that parses as a command of the Trainer, and is slow to import."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -50,10 +41,9 @@ def run_command(args: Sequence[str]) -> None:
     elif args[0] in OTHER_COMMANDS:
         if args[0] in ("repeat", "sweep"):
             find_configs(args)  # fails before the first run starts
-        extra = [partial(call, *TRAINER_FUNCTIONS[args[0]])] if args[0] in TRAINER_FUNCTIONS else []
         with show_loading():
-            command = importlib.import_module(OTHER_COMMANDS[args[0]][0])
-        command.main(args[1:], *extra)
+            command = importlib.import_module(f"lit_mlm.cli.{args[0]}")
+        command.main(args[1:])
     elif args[0] in TRAINER_COMMANDS or args[0] in SHOW_COMMANDS:
         from lit_mlm.cli.saved_options import check_early
 
@@ -67,8 +57,3 @@ def run_command(args: Sequence[str]) -> None:
     else:
         commands = [*TRAINER_COMMANDS, *SHOW_COMMANDS, *OTHER_COMMANDS]
         raise InputError(f"there is no command {args[0]} (but {', '.join(commands)}){suggest(args[0], commands)}")
-
-
-def call(module: str, name: str, *args: Any) -> Any:
-    """Imports a function and calls it."""
-    return getattr(importlib.import_module(module), name)(*args)

@@ -5,6 +5,7 @@ from typing import Any
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningCLI
 
+from lit_mlm.callbacks.log_details import LogDetails
 from lit_mlm.callbacks.record_training import RecordTraining
 from lit_mlm.callbacks.save_checkpoints import SaveCheckpoints
 from lit_mlm.cli.trainer import TrainerCLI
@@ -22,6 +23,6 @@ class ReadOnlyCLI(TrainerCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Makes a Trainer that writes nothing."""
-        # These two act in fit alone; Lightning would miss them, as the checkpoint has their state.
-        self.trainer_defaults["callbacks"] = [RecordTraining(), SaveCheckpoints(), *self.list_callbacks()]
+        # These have nothing to do here; Lightning would miss them, as the checkpoint has their state.
+        self.trainer_defaults["callbacks"] = [RecordTraining(), SaveCheckpoints(), LogDetails(), *self.list_callbacks()]
         return LightningCLI.instantiate_trainer(self, **kwargs, logger=False, enable_progress_bar=False)

@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -49,17 +49,13 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def main(args: Sequence[str], check_options: Callable[..., tuple[str, dict[str, Any]]]) -> None:
-    """Runs the command with the arguments after its name.
-
-    Args:
-        args: of the command line.
-        check_options: `lit_mlm.cli.sweep_options.check_options`, which parses as ``fit``.
-    """
+def main(args: Sequence[str]) -> None:
+    """Runs the command with the arguments after its name."""
     options, rest = make_parser().parse_known_args(args)
     if find_spec("optuna") is None:
         raise InputError("sweep needs Optuna: pip install 'lit-mlm[sweep]'")
-    # All of these import Optuna, which help does not need.
+    # All of these are slow to import, and help does not need them.
+    from lit_mlm.cli import sweep_options
     from lit_mlm.cli.sweep_results import write_results
     from lit_mlm.cli.trial_runs import run_trials
     from lit_mlm.cli.trials import Study, list_ends, list_values, read_space
@@ -78,7 +74,7 @@ def main(args: Sequence[str], check_options: Callable[..., tuple[str, dict[str, 
     default = next(folder for number in count() if not (folder := parent / f"sweep_{number}").exists())
     folder = Path(options.run_dir or default)
     command = [*(part for config in options.config for part in ("--config", config)), *rest]
-    mode, config = check_options(command, {name: list_ends(each) for name, each in space.items()})
+    mode, config = sweep_options.check_options(command, {name: list_ends(each) for name, each in space.items()})
     names = ("sampler", "seed", "seeds", "jobs", "prune")
     settings = {"fit": config, "space": {name: str(each) for name, each in space.items()}}
     former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

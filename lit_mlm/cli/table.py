@@ -12,25 +12,26 @@ SHOW_COMMANDS = {
     "prepare": "read, tokenise and cut all splits into the cache, so that a run starts at once",
 }
 OTHER_COMMANDS = {
-    "fill": ("lit_mlm.cli.fill", "fill the masks of texts"),
-    "score": ("lit_mlm.cli.score", "score texts or minimal pairs"),
-    "tag": ("lit_mlm.cli.tag", "tag the words of texts or of a column file"),
-    "embed": ("lit_mlm.cli.embed", "write the vectors of texts, words or spans"),
-    "demo": ("lit_mlm.cli.demo", "serve a page on this machine that fills masks or tags words"),
-    "export": ("lit_mlm.cli.export", "write a checkpoint of a run as a folder to share"),
-    "errors": ("lit_mlm.cli.errors", "show where the model of a run errs, in tables and on a page"),
-    "compare": ("lit_mlm.cli.compare", "tell whether runs differ by more than chance"),
-    "repeat": ("lit_mlm.cli.repeat", "train a model once for each of several seeds"),
-    "sweep": ("lit_mlm.cli.sweep", "search options for the best validation"),
-    "configs": ("lit_mlm.cli.configs", "list the configs that come with lit-mlm"),
-    "schema": ("lit_mlm.cli.schema", "print the JSON Schema of configs, for editors"),
-    "completion": ("lit_mlm.cli.completion", "print a script that completes commands and options in a shell"),
+    "fill": "fill the masks of texts",
+    "score": "score texts or minimal pairs",
+    "tag": "tag the words of texts or of a column file",
+    "embed": "write the vectors of texts, words or spans",
+    "demo": "serve a page on this machine that fills masks or tags words",
+    "export": "write a checkpoint of a run as a folder to share",
+    "errors": "show where the model of a run errs, in tables and on a page",
+    "compare": "tell whether runs differ by more than chance",
+    "repeat": "train a model once for each of several seeds",
+    "sweep": "search options for the best validation",
+    "configs": "list the configs that come with lit-mlm",
+    "schema": "print the JSON Schema of configs, for editors",
+    "completion": "print a script that completes commands and options in a shell",
 }
+"""Each is a module of `lit_mlm.cli` with `main` and `make_parser`."""
 
 
 def format_help() -> str:
     """Formats the list of commands."""
-    commands = TRAINER_COMMANDS | SHOW_COMMANDS | {name: text for name, (_, text) in OTHER_COMMANDS.items()}
+    commands = TRAINER_COMMANDS | SHOW_COMMANDS | OTHER_COMMANDS
     rows = "\n".join(f"  {name:<12}{text}" for name, text in commands.items())
     return (
         "usage: python -m lit_mlm COMMAND [options]\n\n"

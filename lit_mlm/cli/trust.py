@@ -83,6 +83,7 @@ def take_trust(args: Sequence[str]) -> tuple[list[str], Trust]:
 
 def list_bases() -> tuple[type, ...]:
     """The types of options, which are slow to import: configs may name these classes and their subclasses."""
+    import lightning.pytorch.plugins.environments  # noqa: F401 (its subclasses are imported nowhere else)
     import transformers.optimization  # noqa: F401 (likewise)
     from lightning.fabric.plugins import ClusterEnvironment
     from lightning.pytorch import Callback, LightningDataModule
