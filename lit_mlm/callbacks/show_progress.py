@@ -73,9 +73,8 @@ class ShowProgress(ProgressBar):
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         """Begins an evaluation."""
-        name = trainer.state.fn.value
-        name = "sanity_val" if trainer.sanity_checking else {"fit": "val", "validate": "val"}.get(name, name)
-        numbers = getattr(trainer, f"num_{name}_batches")
+        name = "sanity_val" if trainer.sanity_checking else {"fit": "val", "validate": "val"}.get(trainer.state.fn)
+        numbers = getattr(trainer, f"num_{name or trainer.state.fn.value}_batches")
         self._began, self._seen, self._total = time.monotonic(), 0, sum(numbers)
         self._show_evaluation(trainer, pl_module)
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.trainer.states import TrainerFn
 
 from lit_mlm.callbacks import show_progress
 from tests.conftest import imdb_args
@@ -124,6 +126,17 @@ def test_evaluation_is_named(open_terminal: Open, tiny_bert: str, cache_dir: str
     terminal = open_terminal()
     run_cli("validate", *imdb_args(tiny_bert, cache_dir), *ON)
     assert "scoring the validation split, batch 1/" in terminal()
+
+
+@pytest.mark.parametrize("command", ["test", "predict"])
+def test_commands_without_training_count_their_batches(command: str) -> None:
+    state = SimpleNamespace(fn=TrainerFn(command))
+    trainer = SimpleNamespace(
+        sanity_checking=False, is_global_zero=False, state=state, num_test_batches=[2, 1], num_predict_batches=[3]
+    )
+    bar = show_progress.ShowProgress()
+    (bar.on_test_start if command == "test" else bar.on_predict_start)(trainer, None)
+    assert (bar._seen, bar._total) == (0, 3)
 
 
 @pytest.mark.parametrize("variable", [("JPY_PARENT_PID", "1"), ("TERM", "dumb")])
