@@ -53,11 +53,14 @@ class MeasureSpeed(Callback):
         """Starts the logging interval, in a resumed run too, and measures the peak."""
         self._logged_step = trainer.global_step
         if trainer.loggers and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            peak = None
             try:
                 self._flops = measure_flops(pl_module.net)
-                self.peak = measure_peak(pl_module.device, choose_dtype(str(trainer.precision)))
+                peak = measure_peak(pl_module.device, choose_dtype(str(trainer.precision)))
             except Exception as error:  # a net that can't run a short sequence trains all the same
                 log.warning("train/mfu is not logged: %s", shorten(error))
+            # On all ranks or on none: a rank that logs it alone would wait for the others.
+            self.peak = peak if trainer.strategy.reduce_boolean_decision(peak is not None) else None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Adds the wait for the batch."""

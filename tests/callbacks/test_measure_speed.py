@@ -86,6 +86,26 @@ def test_utilisation_is_of_the_operations_per_second(clock: SimpleNamespace) -> 
     assert dict(run.logged)["mfu"] == pytest.approx(3 * (6 * 10 + 1 * 100 + 2 * 9) / 2 / 1000)
 
 
+@pytest.mark.parametrize("others_measured", [True, False])
+def test_utilisation_is_logged_by_all_ranks_or_none(others_measured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one rank logs alone is a collective call that the others never make."""
+    run, speed = Run(log_every_n_steps=1), MeasureSpeed()
+    run.loggers, asked = [object()], []
+
+    def decide(decision: bool) -> bool:
+        asked.append(decision)
+        return decision and others_measured
+
+    ranks = SimpleNamespace(fast_dev_run=False, precision="32-true", net=None)
+    ranks.strategy = SimpleNamespace(reduce_boolean_decision=decide)
+    vars(run).update(vars(ranks))
+    monkeypatch.setattr("lit_mlm.callbacks.measure_speed.measure_flops", lambda net: NetFlops(1, 1, 1))
+    monkeypatch.setattr("lit_mlm.callbacks.measure_speed.measure_peak", lambda device, dtype: 5.0)
+    speed.on_train_start(cast(Trainer, run), run)
+    assert asked == [True]
+    assert speed.peak == (5.0 if others_measured else None)
+
+
 def test_packed_sequences_are_squared_by_themselves() -> None:
     segments = torch.tensor([[1, 1, 1, 2, 2, 0], [1, 2, 3, 3, 3, 3]])
     batch = {"attention_mask": (segments > 0).long(), "labels": torch.full((2, 6), -100), "segments": segments}
