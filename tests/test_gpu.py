@@ -9,6 +9,7 @@ import torch
 
 from lit_mlm.nets.isolation import TOLERANCE, require_isolation
 from lit_mlm.runs.checkpoints import read_checkpoint
+from lit_mlm.runs.hardware import measure_memory, measure_peak
 from tests.conftest import imdb_args
 from tests.nets.packing_table import IMPLEMENTATIONS, SHOWN, build
 
@@ -47,3 +48,10 @@ def test_packed_rows_are_isolated(model_type: str, implementation: str) -> None:
         assert require_isolation(build(model_type, implementation).cuda()) < TOLERANCE / 10  # type: ignore[call-arg]
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+def test_memory_of_a_run_is_without_that_of_the_measured_peak() -> None:
+    device = torch.device("cuda", 0)
+    before = torch.cuda.memory_allocated(device)
+    measure_peak(device, torch.float32)
+    assert (measure_memory(device) or 0.0) * 2**30 == pytest.approx(before, abs=2**20)
