@@ -9,7 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
+from lit_mlm.runs.redaction import redact
 from lit_mlm.text.arrays import FloatArray, IntArray
+
+MEDIA_LOGGERS = (TensorBoardLogger, WandbLogger, MLFlowLogger)
+"""The loggers that take text and pictures."""
 
 SKIPPED = {
     *("allow_pickle", "trust_remote_code", "revision", "attn_implementation", "cache_dir", "num_workers", "num_proc"),
@@ -127,9 +131,10 @@ def _write(logger: TensorBoardLogger, name: str, content: Any) -> None:
 
 
 def _flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields names and plain values of nested options; lists become text."""
+    """Yields names and plain values of nested options, without secrets; lists become text."""
     for key, value in options.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}/")
         elif f"{prefix}{key}" not in SKIPPED and not str(key).startswith("_"):  # the CLI's own
-            yield f"{prefix}{key}", value if type(value) in TYPES else str(value)
+            plain = value if type(value) in TYPES else str(redact(value))
+            yield f"{prefix}{key}", redact({str(key): plain}).get(str(key))

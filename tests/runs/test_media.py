@@ -38,6 +38,19 @@ def test_services_get_text_and_pictures(tmp_path: Path) -> None:
     mlflow.experiment.log_image.assert_called_once_with("id", PIXELS, "val/tags/00000007.png")
 
 
+def test_options_have_no_secrets(tmp_path: Path) -> None:
+    """An events file is shared as easily as the config in it, which has none either."""
+    logger = TensorBoardLogger(tmp_path, "", "")
+    source = "https://ada:pass1@host/a.txt"
+    logger.hparams.update({"hub_token": "hunter2", "url": source, "files": [source], "folder": "/home/ada/texts"})
+    begin_hparams([logger], [])
+    logger.save()
+    content = b"".join(path.read_bytes() for path in tmp_path.glob("events.*"))
+    assert b"https://host/a.txt" in content
+    for secret in (b"hunter2", b"pass1", b"/home/ada"):
+        assert secret not in content
+
+
 def test_options_of_a_run_are_in_its_events(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path, "", "")
     logger.hparams.update({"lr": 0.1, "compile": True, "model": None, "config": {"layers": [1, 2]}, "_path": "x"})
