@@ -21,7 +21,7 @@ from lit_mlm.inference.pictures.evaluation import compute_curve, draw_curves, dr
 from lit_mlm.metrics.binning import accumulate_thresholds
 from lit_mlm.metrics.details import TokenDetails, WordDetails
 from lit_mlm.runs.hardware import describe_device
-from lit_mlm.runs.media import begin_hparams, end_hparams, log_curve, log_picture, log_text
+from lit_mlm.runs.media import MEDIA_LOGGERS, begin_hparams, end_hparams, log_curve, log_picture, log_text
 from lit_mlm.runs.redaction import redact
 from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.markdown import fence_code
@@ -67,7 +67,8 @@ class LogDetails(Callback):
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Lets the evaluations sum what is shown, if a logger takes it."""
-        pl_module.keeps_details = bool(trainer.loggers) and not trainer.fast_dev_run and stage != "predict"
+        is_shown = any(isinstance(logger, MEDIA_LOGGERS) for logger in trainer.loggers)
+        pl_module.keeps_details = is_shown and not trainer.fast_dev_run and stage != "predict"
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Logs the config, at the step where this process starts."""
@@ -97,7 +98,7 @@ class LogDetails(Callback):
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Logs the details of a validation, and those of the start as the same curves' first point."""
         prefix = "start/val" if trainer.sanity_checking else "val"
-        if trainer.state.fn == "fit" and prefix == "val" and pl_module.keeps_details:
+        if trainer.state.fn == "fit" and prefix == "val" and trainer.loggers and not trainer.fast_dev_run:
             self._log_best(trainer, pl_module)
         self._log(trainer, pl_module, prefix)
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from benchmarks.log_details import NoDetails as without  # noqa: N813 (a class of the tests has that name)
 from lit_mlm.callbacks.log_details import LogDetails, _count_tokens
 from lit_mlm.errors import InputError
 from lit_mlm.runs.atomic import read_json
@@ -140,8 +142,11 @@ def test_training_is_the_same_without_it(args: list[str], run_cli: RunCLI, monke
     assert tags["tensors"] == tags["images"] == []
 
 
-@pytest.mark.parametrize("options", [["--trainer.logger", "false"], ["--trainer.fast_dev_run", "1"]])
-def test_nothing_is_summed_without_a_logger(args: list[str], run_cli: RunCLI, options: list[str]) -> None:
+CSV = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "{run_dir}", "--trainer.logger.name", ""]
+
+
+@pytest.mark.parametrize("options", [["--trainer.logger", "false"], ["--trainer.fast_dev_run", "1"], CSV])
+def test_nothing_is_summed_without_a_logger_that_shows_it(args: list[str], run_cli: RunCLI, options: list[str]) -> None:
     seen = []
 
     def note(self: LogDetails, trainer: Any, pl_module: Any, *more: Any) -> None:
@@ -153,6 +158,14 @@ def test_nothing_is_summed_without_a_logger(args: list[str], run_cli: RunCLI, op
     assert seen
     assert all(entry == (False, {}) for entry in seen)
     assert not list(folder.rglob("events.out.tfevents.*"))
+    curves = [path.read_text() for path in folder.rglob("metrics.csv")]
+    assert ["best/val/perplexity" in text for text in curves] == [True] * (options == CSV)
+
+
+def test_benchmark_has_a_side_without_details() -> None:
+    module = SimpleNamespace()
+    without().setup(SimpleNamespace(loggers=[object()], fast_dev_run=False), module, "fit")
+    assert vars(module) == {}
 
 
 def test_probes_are_sentences() -> None:
