@@ -27,7 +27,7 @@ def list_sources(classes: Iterable[type]) -> list[str]:
 
 
 def save_options(command: str, checker: OptionChecker) -> None:
-    """Writes the options of a command, unless classes of the user's own are imported or the cache is read-only."""
+    """Writes the options of a command, unless classes of the user's own are imported or the cache can't be written."""
     writer, paths = _Writer(checker), list_library_classes()
     content: dict[str, Any] = {
         "options": writer.encode_options(checker.options),
@@ -43,7 +43,7 @@ def save_options(command: str, checker: OptionChecker) -> None:
             options = checker.list_class_options(cls)
             _drop_unlike(content["classes"][number]["options"], options, saved.classes[number].saved_options)
         content["sources"] = describe_files(list_sources(writer.classes))
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):  # there may be no home
             write_json(find_file(command), content)
 
 

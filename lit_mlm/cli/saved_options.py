@@ -148,7 +148,7 @@ def check_saved(args: Sequence[str], saved: SavedOptions) -> None:
 
 def find_file(command: str) -> Path:
     """The file of a command's options, in the user's cache, for this installation."""
-    place = "\n".join([sys.prefix, sys.version, str(PACKAGE), __version__])
+    place = "\n".join([sys.prefix, sys.version, str(PACKAGE), __version__, os.environ.get("PYTHONPATH", "")])
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     return cache / "lit_mlm" / f"{command}-{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
 
@@ -173,7 +173,7 @@ def read_options(command: str) -> SavedOptions | None:
         if describe_files(path for path, *_ in content["sources"]) != content["sources"]:
             return None
         return read_content(content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of another version, or damaged
+    except Exception:  # there is no home, or the file is of another version or damaged
         return None
 
 

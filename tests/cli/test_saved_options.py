@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from lit_mlm.cli.configs import find_configs, list_experiments
+from lit_mlm.cli.option_checker import OptionChecker
+from lit_mlm.cli.save_options import save_options
 from lit_mlm.cli.saved_options import SavedOptions, check_early, check_saved, find_file, read_options
 from lit_mlm.cli.signatures import UnsureError
+from lit_mlm.cli.trust import Trust
 from lit_mlm.errors import InputError
 from tests import test_errors
 from tests.cli import test_option_checker
@@ -28,6 +31,9 @@ try:
 finally:
     print("with torch" if "torch" in sys.modules else "without torch")
 """
+
+UNNUMBERED = '{"sources": [], "classes": [], "options": {}, "flags": [], "names": {}, "paths": {"a.B": 3}}'
+"""Options of a class that is not among them."""
 
 TYPO = ("fit", "--config", "imdb.yaml", "--data.batch_sizes", "3")
 
@@ -93,7 +99,7 @@ def test_configs_are_decided(config: str, saved: SavedOptions) -> None:
     assert try_out(check_saved, find_configs(["fit", "--config", config]), saved).startswith(("right", "missing: "))
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"sources": []}', "{"])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"sources": []}', "{", UNNUMBERED])
 def test_damaged_file_is_not_used(content: str, saved: SavedOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     before = find_file("fit").read_text()
     find_file("fit").write_text(content)
@@ -110,6 +116,22 @@ def test_options_of_changed_files_are_not_used(saved: SavedOptions) -> None:
     find_file("fit").write_text(json.dumps(content))
     assert read_options("fit") is None
     find_file("fit").write_text(before)
+
+
+def test_a_home_is_not_needed(saved: SavedOptions, monkeypatch: pytest.MonkeyPatch, parser: Any) -> None:
+    """As in a container that runs as a user of a number alone."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    assert read_options("fit") is None
+    save_options("fit", OptionChecker(parser, Trust((), frozenset())))
+
+
+def test_options_of_another_search_path_are_not_used(saved: SavedOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have another version of a package."""
+    assert read_options("fit") is not None
+    monkeypatch.setenv("PYTHONPATH", "packages")
+    assert read_options("fit") is None
 
 
 def test_nothing_is_checked_early_where_torch_is_imported() -> None:
