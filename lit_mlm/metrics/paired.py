@@ -62,7 +62,7 @@ class Difference(NamedTuple):
         value: metric of the second side - metric of the first; of several seeds the difference of their means.
         low: lower end of its confidence interval.
         high: upper end.
-        p: two-sided, of no difference, in (0, 1].
+        p: two-sided, of no difference, in [0, 1]; 0 only for seeds without any variance.
     """
 
     value: float
@@ -114,14 +114,14 @@ def compare_sides(
         parts += [(float(score.var(ddof=1)) / len(score), len(score) - 1) for score in scores]
     variance = sum(part for part, _ in parts)
     error = math.sqrt(variance)
-    if error == 0:
-        return Difference(value, value, value, 1.0 if value == 0 or not has_seeds else 0.0)
-    freedom = variance**2 / sum(part**2 / number for part, number in parts)
+    freedom = variance**2 / sum(part**2 / number for part, number in parts) if error else 1.0
     margin = float(stdtrit(freedom, (1 + confidence) / 2)) * error
-    if has_seeds:
+    if not has_seeds:
+        p = randomise(first[0], second[0], metric, num_resamples, seed)
+    elif error:
         p = 2 * float(stdtr(freedom, -abs(value) / error))
     else:
-        p = randomise(first[0], second[0], metric, num_resamples, seed)
+        p = float(value == 0)
     return Difference(value, value - margin, value + margin, p)
 
 

@@ -117,6 +117,13 @@ def test_equal_runs_do_not_differ() -> None:
     assert (one.value, one.low, one.high, one.p) == pytest.approx((-other.value, -other.high, -other.low, other.p))
 
 
+def test_all_right_differs_from_all_wrong() -> None:
+    """Without variance over units the resamples decide: of 2^50 assignments two are as extreme."""
+    counts = np.array([[[0.0, 0.0, 1.0]] * 50]), np.array([[[1.0, 1.0, 1.0]] * 50])
+    found = compare_sides(*counts, METRICS["f1"], 999)
+    assert found == pytest.approx((1, 1, 1, 1 / 1000), abs=1e-12)
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer resamples at a time give the same interval."""
     first, second = draw("f1", 50)
