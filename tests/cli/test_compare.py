@@ -238,6 +238,7 @@ def write_run(folder: Path, about: dict[str, Any] | None = None, **arrays: Any) 
         ({"about": {"labels": ["B-Y", "O"]}}, r"its labels is \['B-Y', 'O'\], not \['B-X', 'O'\]"),
         ({"gold": np.array([1, 2, 4])}, "b and a were scored on different units: evaluate them again"),
         ({"unit": np.array([0, 1, 3])}, "b and a were scored on different units"),
+        ({"right": np.array([1, np.nan, 3])}, r"b/units-val\.npz has right that are not finite"),
         ({"nats": np.ones(3), "scored": np.ones(3)}, "b scores masked tokens, but a tagged words"),
     ],
     ids=str,
