@@ -24,7 +24,8 @@ from lit_mlm.runs.folder import hold_folder, release_folders
 SETTINGS = "settings.json"
 """The file in the folder of a sweep with what its trials depend on."""
 
-OWN = r"trial_\d+|sweep\.(db|json)|settings\.json|best\.yaml|(history|importance)\.png|\.lock"
+OWN = r"trial_\d+|sweep\.db(-.+)?|\.?(sweep\.json|settings\.json|best\.yaml|(history|importance)\.png)(\.unfinished)?|\.lock"
+"""The names in the folder of a sweep, those of a killed one included: SQLite's journal, and files half written."""
 
 
 def make_parser() -> CommandParser:
@@ -76,7 +77,7 @@ def main(args: Sequence[str]) -> None:
     command = [*(part for config in options.config for part in ("--config", config)), *rest]
     mode, config = sweep_options.check_options(command, {name: list_ends(each) for name, each in space.items()})
     names = ("sampler", "seed", "seeds", "jobs", "prune")
-    settings = {"fit": config, "space": {name: str(each) for name, each in space.items()}}
+    settings = {"fit": config, "space": {name: str(each) for name, each in space.items()}, "order": list(space)}
     former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         begin(folder, settings | {name: getattr(options, name) for name in names})

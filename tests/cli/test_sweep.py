@@ -190,6 +190,23 @@ def test_folder_of_something_else_is_refused(quick_sweep: Callable[..., Path]) -
         quick_sweep()
 
 
+@pytest.mark.parametrize("name", ["sweep.db-journal", ".settings.json.unfinished", ".history.png.unfinished"])
+def test_what_a_kill_leaves_is_no_obstacle(name: str, quick_sweep: Callable[..., Path]) -> None:
+    Path("sweep").mkdir()
+    Path("sweep", name).touch()
+    assert len(read_trials(quick_sweep("--num_trials", 1))) == 1
+
+
+def test_order_of_the_options_is_that_of_the_sweep(quick_sweep: Callable[..., Path]) -> None:
+    """It is that of a grid, of which another would repeat some trials and leave out others."""
+    lines = ["data.batch_size: [8, 16]", "model.lr: [0.1, 0.2]"]
+    Path("space.yaml").write_text("\n".join(lines))
+    quick_sweep("--sampler", "grid", "--num_trials", 2)
+    Path("space.yaml").write_text("\n".join(reversed(lines)))
+    with pytest.raises(ValueError, match=r"holds a sweep with order \['data.batch_size', 'model.lr'\], not"):
+        quick_sweep("--sampler", "grid")
+
+
 def test_median_rule(tmp_path: Path) -> None:
     """A trial ends at the first validation at which its best is worse than the median of five complete trials."""
     (tmp_path / "space.yaml").write_text("model.lr: {low: 0.0, high: 1.0}")
