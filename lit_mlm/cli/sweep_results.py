@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,15 +69,22 @@ def write_results(study: Study, folder: Path) -> None:
     ]
     table = [("trial", metric, *study.space), *rows]
     print_result("\n".join(format_table(table, ">>" + ">" * len(study.space))))
-    draw(study, folder, metric, len(done))
+    draw(study, folder, metric, [trial.value for trial in done])
     print_result(
         f"best:    {about}, trial {best.number}\nconfig:  {folder / 'best.yaml'}\nmetrics: {folder / 'sweep.json'}"
     )
 
 
-def draw(study: Study, folder: Path, metric: str, num_complete: int) -> None:
-    """Draws the history of the trials and the importance of the options, where matplotlib is installed."""
-    if find_spec("matplotlib") is None or num_complete < 2:
+def draw(study: Study, folder: Path, metric: str, values: Sequence[float | None]) -> None:
+    """Draws the history of the trials and the importance of the options, where matplotlib is installed.
+
+    Args:
+        study: of the sweep.
+        folder: of the pictures.
+        metric: the name of the monitored metric.
+        values: of the complete trials.
+    """
+    if find_spec("matplotlib") is None or len(values) < 2:
         return
     from matplotlib import pyplot
     from optuna.visualization import matplotlib as plots
@@ -84,7 +92,7 @@ def draw(study: Study, folder: Path, metric: str, num_complete: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         pictures = {"history": plots.plot_optimization_history(study.study, target_name=metric)}
-        if len(study.space) > 1:
+        if len(study.space) > 1 and len({*values}) > 1:  # of equal ones nothing can be said
             pictures["importance"] = plots.plot_param_importances(study.study, target_name=metric)
     for name, axes in pictures.items():
         with atomic_file(folder / f"{name}.png") as path:

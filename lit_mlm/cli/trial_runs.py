@@ -148,7 +148,11 @@ def read_metric(run_dir: Path) -> float | None:
 
 def run_trials(study: Study, folder: Path, num_trials: int, command: Sequence[str], options: Namespace) -> None:
     """Runs the trials that are left, a round of as many as there are jobs after another."""
-    while (number := len(study.trials)) < num_trials:
+    while True:
+        if not options.keep_all:
+            remove_weights(study, folder)
+        if (number := len(study.trials)) >= num_trials:
+            return
         last = min(num_trials, number - number % options.jobs + options.jobs)
         gpus = options.gpus or [None] * options.jobs
         trials = [
@@ -169,5 +173,3 @@ def run_trials(study: Study, folder: Path, num_trials: int, command: Sequence[st
         for trial in trials:
             study.tell(trial.params, trial.state, trial.value, trial.values)
             print_result(f"trial {trial.number}: {describe(study, study.trials[-1])}")
-        if not options.keep_all:
-            remove_weights(study, folder)

@@ -197,6 +197,21 @@ def test_what_a_kill_leaves_is_no_obstacle(name: str, quick_sweep: Callable[...,
     assert len(read_trials(quick_sweep("--num_trials", 1))) == 1
 
 
+def test_weights_of_all_trials_are_removed_once_they_are_not_wanted(quick_sweep: Callable[..., Path]) -> None:
+    """Also those that a sweep had no time to remove before it was killed."""
+    folder = quick_sweep("--num_trials", 2, "--keep_all")
+    assert len([*folder.glob("trial_*/seed_*/checkpoints")]) == 2
+    quick_sweep("--num_trials", 2)
+    best = json.loads((folder / "sweep.json").read_text())["best"]
+    assert [*folder.glob("trial_*/seed_*/checkpoints")] == [folder / f"trial_{best}" / "seed_42" / "checkpoints"]
+
+
+def test_equal_trials_end_without_importance(quick_sweep: Callable[..., Path]) -> None:
+    Path("space.yaml").write_text("model.lr: [0.2]\ndata.batch_size: [8, 16]\n")
+    folder = quick_sweep("--sampler", "grid")
+    assert [path.name for path in folder.glob("*.png")] == ["history.png"]
+
+
 def test_order_of_the_options_is_that_of_the_sweep(quick_sweep: Callable[..., Path]) -> None:
     """It is that of a grid, of which another would repeat some trials and leave out others."""
     lines = ["data.batch_size: [8, 16]", "model.lr: [0.1, 0.2]"]
