@@ -36,6 +36,7 @@ RIGHT = {
     "options without a class": "model: {init_args: {lr: 1.0e-3}}\ndata: {init_args: {block_size: 64}}",
     "full name": "trainer.max_epochs: 3\nmodel.init_args.lr: 0.1",
     "list": "trainer: {callbacks: [StopEarly, {class_path: EarlyStopping, init_args: {monitor: val/loss}}]}",
+    "details": "trainer: {callbacks: {class_path: LogDetails, init_args: {probes: [Once upon a time]}}}",
     "added": "trainer: {callbacks+: {class_path: StopEarly}, plugins+: [SLURMEnvironment]}",
     "optimizer": "model: {init_args: {optimizer: {class_path: torch.optim.SGD, init_args: {momentum: 0.9}}}}",
     "masking": "data: {class_path: IMDBDataModule, init_args: {masking: {class_path: SpanMasking}}}",
