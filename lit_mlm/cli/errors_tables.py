@@ -69,8 +69,8 @@ def list_tables(report: Mapping[str, Any], is_short: bool = False) -> Iterator[T
     tables = _list_word_tables(report) if "hardest" in report else _list_tag_tables(report)
     for table in tables:
         if len(table.rows) > 1:
-            rows = table.rows[: MAX_ROWS + 1] if is_short else table.rows
-            rest = len(table.rows) - len(rows)
+            chosen = table.rows[: MAX_ROWS + 1] if is_short else table.rows
+            rows, rest = [[show_text(cell) for cell in row] for row in chosen], len(table.rows) - len(chosen)
             yield table._replace(rows=rows, note=table.note + (f" ({rest:,} more on the page)" if rest else ""))
 
 

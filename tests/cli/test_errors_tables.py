@@ -55,6 +55,16 @@ def test_hidden_characters_are_escaped(text: str, shown: str) -> None:
     assert show_text(text) == shown
 
 
+def test_hidden_characters_of_tables_are_escaped() -> None:
+    sentence = ScoredSentence(["\u202eevil"], ["O"], ["B-\u200bX"], [0.5], "IOB2")
+    tables = list_tables(report_errors([sentence], [(["\u202eevil"], ["B-\u200bX"])]))
+    text = "\n".join(line for table in tables for line in format_table(table.rows, table.justify))
+    assert "\\u202eevil" in text
+    assert "\\u200bX" in text
+    assert "\u202e" not in text
+    assert "\u200b" not in text
+
+
 def test_tables_have_rows_of_one_width_and_a_terminal_gets_the_first_ones() -> None:
     sentences = [ScoredSentence([f"w{i}"], [f"B-T{i}"], [f"B-T{i + 1}"], [0.5], "IOB2", i) for i in range(20)]
     report = report_errors(sentences, [([f"w{i}"], [f"B-T{i + 1}"]) for i in range(20)])
