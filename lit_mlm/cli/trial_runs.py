@@ -122,9 +122,10 @@ class Trial:
         if not (self.run_dir / "config.yaml").is_file():  # refused before it trained
             print_error("\n".join(text.splitlines()[-MAX_LINES:]))
             raise InputError(f"trial {self.number} ended with exit status {status} before it trained; see above")
-        if status in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+        number = -status if status < 0 else status - 128  # below 0 of one that had not begun to handle signals
+        if number in (signal.SIGTERM, signal.SIGINT):
             print_result(f"trial {self.number} was stopped by a signal")
-            sys.exit(status)
+            sys.exit(128 + number)
         self.state = TrialState.FAIL
 
 

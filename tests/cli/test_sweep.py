@@ -212,6 +212,18 @@ def test_equal_trials_end_without_importance(quick_sweep: Callable[..., Path]) -
     assert [path.name for path in folder.glob("*.png")] == ["history.png"]
 
 
+def test_stopped_trial_has_not_failed(quick_sweep: Callable[..., Path]) -> None:
+    """Also if the signal comes while a resumed one still imports, so that it ends the process."""
+    lines = FIT.splitlines()
+    at = next(number for number, line in enumerate(lines) if "config.yaml" in line) + 1
+    Path("fit.py").write_text("\n".join([*lines[:at], "import os; os.kill(os.getpid(), 15)"]))
+    with pytest.raises(SystemExit) as stopped:
+        quick_sweep("--num_trials", 1)
+    assert stopped.value.code == 143
+    Path("fit.py").write_text(FIT)
+    assert read_trials(quick_sweep("--num_trials", 1))[0]["state"] == "complete"
+
+
 def test_order_of_the_options_is_that_of_the_sweep(quick_sweep: Callable[..., Path]) -> None:
     """It is that of a grid, of which another would repeat some trials and leave out others."""
     lines = ["data.batch_size: [8, 16]", "model.lr: [0.1, 0.2]"]
