@@ -41,7 +41,9 @@ def read_run(folder: Path, path: Path) -> ComparedRun:
     about, arrays = read_units(path)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise InputError(f"{path} has {name} that are not finite, as of a net that has diverged: leave this run out")
+            raise InputError(
+                f"{path} has {name} that are not finite, as of a net that has diverged: leave this run out"
+            )
     kind, units, documents = str(about.get("kind")), arrays.pop("unit"), arrays.pop("document", None)
     names, table = list(arrays), np.stack(list(arrays.values()), axis=1)
     if documents is not None:

@@ -24,7 +24,9 @@ from lit_mlm.runs.folder import hold_folder, release_folders
 SETTINGS = "settings.json"
 """The file in the folder of a sweep with what its trials depend on."""
 
-OWN = r"trial_\d+|sweep\.db(-.+)?|\.?(sweep\.json|settings\.json|best\.yaml|(history|importance)\.png)(\.unfinished)?|\.lock"
+OWN = (
+    r"trial_\d+|sweep\.db(-.+)?|\.lock|\.?((sweep|settings)\.json|best\.yaml|(history|importance)\.png)(\.unfinished)?"
+)
 """The names in the folder of a sweep, those of a killed one included: SQLite's journal, and files half written."""
 
 
