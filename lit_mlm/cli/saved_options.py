@@ -78,12 +78,6 @@ class SavedChecker(OptionChecker):
             raise UnsureError
         return self.saved.paths[path], ""
 
-    def find_class(self, name: str, hint: Any, path: str) -> type | None:
-        """The class that a text names; leaves null, which is the parser's."""
-        if path == "null":
-            raise UnsureError
-        return super().find_class(name, hint, path)
-
     def list_aliases(self, path: str) -> set[str]:
         """Unknown."""
         raise UnsureError

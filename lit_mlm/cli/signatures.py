@@ -159,7 +159,8 @@ def parse_value(hint: Any, value: Any) -> Any:
         return value
     parts = [part for part in split_union(hint) if not has_saved_class(part)]
     if len(parts) < len(split_union(hint)):  # no class accepts a scalar other than the names of classes
-        if isinstance(value, dict | list) or str(value).startswith(("[", "{")):
+        is_null = str(value).lower() in ("", "~", "none", "null")
+        if is_null or isinstance(value, dict | list) or str(value).startswith(("[", "{")):
             raise UnsureError
         hint = Union[tuple(parts) or (NoneType,)]  # noqa: UP007 (of any number)
     parser = ArgumentParser(exit_on_error=False)

@@ -29,7 +29,7 @@ def diverging(tiny_bert: str, cache_dir: str) -> list[str]:
 
 def read_figures(output: str) -> list[tuple[int, float]]:
     """Step and loss of each validation that is printed."""
-    found = re.findall(r"^epoch \d+, step (\d+): .* val perplexity .*?, loss ([\d.]+)", output, re.MULTILINE)
+    found = re.findall(r"^epoch \d+, step (\d+): val perplexity .*?, loss ([\d.]+)", output, re.MULTILINE)
     return [(int(step), float(loss)) for step, loss in found]
 
 

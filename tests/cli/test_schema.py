@@ -37,7 +37,7 @@ RIGHT = {
     "full name": "trainer.max_epochs: 3\nmodel.init_args.lr: 0.1",
     "list": "trainer: {callbacks: [StopEarly, {class_path: EarlyStopping, init_args: {monitor: val/loss}}]}",
     "details": "trainer: {callbacks: {class_path: LogDetails, init_args: {probes: [Once upon a time]}}}",
-    "added": "trainer: {callbacks+: {class_path: StopEarly}, plugins+: [SLURMEnvironment]}",
+    "added": "trainer: {callbacks+: {class_path: StopEarly}}",
     "optimizer": "model: {init_args: {optimizer: {class_path: torch.optim.SGD, init_args: {momentum: 0.9}}}}",
     "masking": "data: {class_path: IMDBDataModule, init_args: {masking: {class_path: SpanMasking}}}",
     "function": "data: {class_path: IMDBDataModule, init_args: {segmenter: lit_mlm.text.masking.units.choose_units}}",

@@ -428,7 +428,7 @@ def test_plain_tags_go_by_accuracy(
     assert "f1/O" in module.results["val"]
     assert not [name for name in trainer.callback_metrics if name.count("/") > 1]  # there are too many tags
     assert "f1" not in module.results["val"]
-    assert "val/accuracy: " in capsys.readouterr().out
+    assert "val accuracy " in capsys.readouterr().out
     lines = module.describe_results(module.results["val"])
     assert [line.split()[0] for line in lines] == ["type", *LABELS]
 
