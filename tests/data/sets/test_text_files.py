@@ -1,6 +1,7 @@
 """Any text files, their splits, and several corpora mixed."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
