@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.error import URLError
@@ -37,12 +37,12 @@ def serve(folder: str) -> Iterator[str]:
     address = f"http://127.0.0.1:{PORT}/"
     try:
         for _ in range(240):
-            try:
+            with suppress(URLError):  # until it listens
                 if urlopen(f"{address}data/runs").read().strip() != b"[]":
                     break
-            except URLError:
-                pass
             time.sleep(0.5)
+        else:
+            raise RuntimeError(f"TensorBoard has read no run of {folder} in two minutes")
         yield address
     finally:
         server.terminate()
