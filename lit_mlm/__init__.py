@@ -1,4 +1,4 @@
-"""Masked language modelling and token classification on PyTorch Lightning.
+"""Masked language modelling, token and text classification on PyTorch Lightning.
 
 Public names are imported when they are first used.
 """
@@ -17,10 +17,15 @@ _PUBLIC = {
     "MaskedLM": "lit_mlm.modules.masked_lm",
     "CoNLLDataModule": "lit_mlm.data.sets.conll",
     "TokenClassification": "lit_mlm.modules.token_classification",
+    "IMDBSentimentDataModule": "lit_mlm.data.sets.imdb_sentiment",
+    "LabelledFilesDataModule": "lit_mlm.data.sets.labelled_files",
+    "TextClassification": "lit_mlm.modules.text_classification",
     "ELI5DataModule": "lit_mlm.data.sets.eli5",
     "IMDBDataModule": "lit_mlm.data.sets.imdb",
     "PythonDocsDataModule": "lit_mlm.data.sets.python_docs",
     "TextFilesDataModule": "lit_mlm.data.sets.text_files",
+    "classify_texts": "lit_mlm.inference.classify",
+    "load_classifier": "lit_mlm.inference.classify",
     "fill_jointly": "lit_mlm.inference.fill_jointly",
     "fill_masks": "lit_mlm.inference.fill",
     "embed_spans": "lit_mlm.inference.embed",
@@ -39,16 +44,21 @@ __all__ = [
     "CoNLLDataModule",
     "ELI5DataModule",
     "IMDBDataModule",
+    "IMDBSentimentDataModule",
+    "LabelledFilesDataModule",
     "MaskedLM",
     "PythonDocsDataModule",
+    "TextClassification",
     "TextFilesDataModule",
     "TokenClassification",
     "__version__",
+    "classify_texts",
     "embed_spans",
     "embed_texts",
     "embed_words",
     "fill_jointly",
     "fill_masks",
+    "load_classifier",
     "load_encoder",
     "load_tagger",
     "score_pairs",
@@ -62,8 +72,11 @@ if TYPE_CHECKING:
     from lit_mlm.data.sets.conll import CoNLLDataModule
     from lit_mlm.data.sets.eli5 import ELI5DataModule
     from lit_mlm.data.sets.imdb import IMDBDataModule
+    from lit_mlm.data.sets.imdb_sentiment import IMDBSentimentDataModule
+    from lit_mlm.data.sets.labelled_files import LabelledFilesDataModule
     from lit_mlm.data.sets.python_docs import PythonDocsDataModule
     from lit_mlm.data.sets.text_files import TextFilesDataModule
+    from lit_mlm.inference.classify import classify_texts, load_classifier
     from lit_mlm.inference.embed import embed_spans, embed_texts, embed_words, load_encoder
     from lit_mlm.inference.fill import fill_masks
     from lit_mlm.inference.fill_jointly import fill_jointly
@@ -71,6 +84,7 @@ if TYPE_CHECKING:
     from lit_mlm.inference.score import score_texts, summarise_scores
     from lit_mlm.inference.tag import load_tagger, tag_texts, tag_words
     from lit_mlm.modules.masked_lm import MaskedLM
+    from lit_mlm.modules.text_classification import TextClassification
     from lit_mlm.modules.token_classification import TokenClassification
 
 

@@ -20,6 +20,14 @@ windows of a sentence are in one batch, in order, and each word is owned by one 
 - ``sentences``: the index of each row's sentence in its split, shape (B,); -1 in rows that only keep ranks in step;
 - ``documents``: the number of each row's document in its split, shape (B,); missing where documents are unknown.
 
+**Labelled texts.** A row is a text, or one of its windows, which are all in one batch, S texts in all. Its entries:
+
+- ``labels``: ids into `LabelledSource.labels`, shape (S,), or of texts with several labels 0 and 1, shape (S, L);
+  `IGNORE_INDEX` where nothing is scored;
+- ``row_texts``: which of the batch's texts each row belongs to, from 0, shape (B,);
+- ``texts``: the index of each text in its split, shape (S,); -1 in batches that only keep ranks in step;
+- ``token_type_ids``: of texts of several columns, for nets that distinguish them.
+
 **Packed rows.** A row holds several sequences that must not attend to each other. In place of ``words`` and
 ``sentences``:
 
@@ -148,3 +156,22 @@ class TaggedSource(TextSource, Protocol):
 
     tagging_options: dict[str, Any]
     """Options that make a tagger reproduce its evaluation, as plain YAML values; optional."""
+
+
+class LabelledSource(TextSource, Protocol):
+    """What `TextClassification` needs of its data module; labels are known after setup.
+
+    `describe_split` has ``num_texts`` of the split, counted in its files.
+    """
+
+    labels: list[str]
+    """The label names, by id."""
+
+    multi_label: bool
+    """Whether a text has any number of labels."""
+
+    predicted_places: list[str]
+    """The file, line or row of each text to predict; needed by `predict` only."""
+
+    text_options: dict[str, Any]
+    """Options that make a classifier reproduce its evaluation, as plain YAML values; optional."""

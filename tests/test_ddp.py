@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification
 
 from lit_mlm.runs.checkpoints import read_checkpoint
-from tests.conftest import NO_DROPOUT, imdb_args, read_reviews
+from tests.conftest import FIXTURES, NO_DROPOUT, imdb_args, read_reviews
 from tests.ranks import name_rank, run_ranks
 from tests.tagging_processes import VALIDATIONS
 
@@ -72,6 +72,26 @@ def test_named_sets_are_the_same_on_one_and_two_processes(base_args: list[str], 
     assert [figures[2][name] for name in names] == pytest.approx([figures[1][name] for name in names], rel=1e-6)
     for name in ("val/num_scored_tokens", "val/one/num_scored_tokens", "val/two/num_scored_tokens"):
         assert figures[2][name] == figures[1][name] > 0
+
+
+def test_texts_are_scored_once_on_one_two_and_three_processes(base_args: list[str], tmp_path: Path) -> None:
+    """In windows; one batch on 3 ranks, of which two score nothing."""
+    model = base_args[base_args.index("--model.model") + 1]
+    data = ("--data.data_dir", FIXTURES / "aclImdb", "--data.window", 16, "--data.long_texts", "windows")
+    figures = {}
+    for num, batch_size in ((1, 5), (2, 5), (3, 1000)):
+        ddp = ("--config", "overlays/ddp.yaml", "--trainer.devices", num, "--run_dir", tmp_path / f"{num}")
+        options = ("--data.batch_size", batch_size, "--data.cache_dir", tmp_path, "--model.model", model)
+        args = ["test", "--config", "imdb-sentiment.yaml", "--config", "overlays/cpu.yaml", *data, *options, *ddp]
+        run_ranks(tmp_path, [*args, "--seed_everything", 1], [name_rank(rank, num) for rank in range(num)])
+        figures[num] = json.loads((tmp_path / f"{num}" / "metrics.json").read_text())
+        del figures[num]["test/padding_fraction"]
+    assert figures[1]["test/num_texts"] == 12
+    for num in (2, 3):
+        assert figures[num].keys() == figures[1].keys()
+        for name in (name for name in figures[1] if name.startswith("test/")):
+            expected = figures[1][name]
+            assert figures[num][name] == (expected if isinstance(expected, str) else pytest.approx(expected, rel=1e-6))
 
 
 def test_ranks_times_accumulation_give_the_same_weights(base_args: list[str], tmp_path: Path) -> None:

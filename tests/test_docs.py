@@ -197,7 +197,17 @@ def test_every_metric_is_explained(
     for task in ("ner", "pos"):
         model = ["--model", "TokenClassification", "--model.model", news_tagger]
         folder = run_cli("fit", *model, *data, "--data.task", task, *trainer, "--run_dir", task)
-    for name in ("imdb", "ner", "pos"):
+    texts = ["--data", "LabelledFilesDataModule", "--data.cache_dir", cache_dir, "--data.skip_bad", "true"]
+    lines = (json.dumps({"text": text, "label": [label]}) for text in ("fine", "dull") for label in "ab" * 3)
+    (folder / "texts.jsonl").write_text("\n".join(lines))
+    texts += ["--data.train_files", str(folder / "texts.jsonl"), "--data.multi_label", "true"]
+    run_cli(
+        "fit", "--model", "TextClassification", "--model.model", tiny_bert, *texts, *trainer, "--run_dir", "several"
+    )
+    data = ["--data.data_dir", FIXTURES / "aclImdb", "--data.cache_dir", cache_dir, "--data.window", 32]
+    model = ["--config", "imdb-sentiment.yaml", "--model.model", tiny_bert, "--trainer.precision", "32-true"]
+    run_cli("fit", *model, *data, *trainer, "--run_dir", "texts")
+    for name in ("imdb", "ner", "pos", "several", "texts"):
         for key in find_keys(folder / name):
             assert f"`{key}`" in text or key.endswith("_before"), key
 

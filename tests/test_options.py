@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from lit_mlm.data.batches import LengthOptions
 from lit_mlm.data.masked.blocks import BlockOptions
 from lit_mlm.data.masked.masks import MaskOptions
 from lit_mlm.data.masked.samples import SampleOptions
 from lit_mlm.data.tagged.layouts import ColumnOptions
 from lit_mlm.data.tagged.module import TagOptions
-from lit_mlm.data.tagged.windows import LengthOptions, WindowOptions
+from lit_mlm.data.tagged.windows import WindowOptions
 from lit_mlm.data.tokens.new_words import NewWordOptions
 from lit_mlm.errors import InputError
 

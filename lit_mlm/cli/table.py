@@ -7,7 +7,7 @@ TRAINER_COMMANDS = {
     "predict": "write what the model predicts for a split",
 }
 SHOW_COMMANDS = {
-    "show": "print documents with their masks, or sentences with their labels, without training",
+    "show": "print documents with their masks, or sentences or texts with their labels, without training",
     "audit": "report on the texts: lengths, unknown tokens, duplicates, unreadable records, without training",
     "prepare": "read, tokenise and cut all splits into the cache, so that a run starts at once",
 }
@@ -15,6 +15,7 @@ OTHER_COMMANDS = {
     "fill": "fill the masks of texts",
     "score": "score texts or minimal pairs",
     "tag": "tag the words of texts or of a column file",
+    "classify": "label texts",
     "embed": "write the vectors of texts, words or spans",
     "demo": "serve a page on this machine that fills masks or tags words",
     "export": "write a checkpoint of a run as a folder to share",

@@ -2,10 +2,10 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -21,7 +21,7 @@ from lit_mlm.data.batches import (
     ShuffleSampler,
     wait_for_second_signal,
 )
-from lit_mlm.data.reading.files import BadRecordError
+from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad
 from lit_mlm.data.reading.provenance import Provenance
 from lit_mlm.data.tokens.tokenizer import TokenizerOptions
 from lit_mlm.data.tokens.training import Algorithm
@@ -30,6 +30,8 @@ from lit_mlm.options import Count, Size, check_options, describe_options
 
 SPLITS_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 STAGE_OF_SPLIT = {"train": "fit", "val": "fit", "test": "test"}
+
+R = TypeVar("R")
 
 
 class TextDataModule(LightningDataModule, ABC):
@@ -61,6 +63,9 @@ class TextDataModule(LightningDataModule, ABC):
     bad_records: dict[str, list[BadRecordError]] | None = None
     """Bad records by source, where they are collected for a report (`audit`) instead of raising at the first."""
 
+    skip_bad: bool = False
+    """Whether `collect_records` leaves bad records out."""
+
     def __init__(
         self,
         tokenizer: str | None = None,
@@ -86,6 +91,7 @@ class TextDataModule(LightningDataModule, ABC):
         self.cache_dir, self.num_proc, self._num_workers = Path(cache_dir).expanduser(), num_proc, num_workers
         self._attached: TokenModel | None = None
         self._prepared_stage: str | None = None
+        self._skipped: dict[str, list[BadRecordError]] = {}
 
     @property
     def hparams(self) -> Any:
@@ -106,6 +112,38 @@ class TextDataModule(LightningDataModule, ABC):
                 "load_tokenizer(iterate_train), with a function that yields its training texts)"
             )
         return self.tokenizer_options.load(self._model, iterate_train or (lambda: iter(())), self.cache_dir)
+
+    def collect_records(self, split: str, read: Callable[[OnBad], Iterable[R]]) -> list[R]:
+        """The records of a split, in memory; `read` yields them and takes a handler of bad ones."""
+        report = (self._skipped if self.bad_records is None else self.bad_records)[split] = list[BadRecordError]()
+
+        def refuse_or_skip(record: BadRecordError) -> None:
+            if self.bad_records is None and not self.skip_bad:
+                raise InputError(f"{record}; {SKIP_ADVICE}") from record
+            report.append(record)
+
+        return list(read(refuse_or_skip))
+
+    def choose_labels(self, stage: str, given: list[str] | None, find: Callable[[], list[str]]) -> list[str]:
+        """The labels: in training those of the data, in the model's order if it has the same set; else the model's.
+
+        Args:
+            stage: fit, validate, test or predict.
+            given: the option ``data.labels``.
+            find: returns the labels of the training split.
+        """
+        names = self.label_names
+        if names is not None and stage != "fit":
+            if given is not None:
+                require_same_labels(names, given)
+            return list(names)
+        found = given or find()
+        return list(found if names is None or set(names) != set(found) else names)
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """The labels of the model by id; None if it takes those of the data."""
+        return getattr(self._model, "label_names", None)
 
     @abstractmethod
     def load(self, stage: str) -> None:
@@ -184,8 +222,8 @@ class TextDataModule(LightningDataModule, ABC):
         """The splits of a stage, or their sets."""
         if stage == "predict":
             raise InputError(
-                f"{type(self).__name__} has nothing to predict: predict tags words, for example of CoNLLDataModule; "
-                "to fill masks in text use fill"
+                f"{type(self).__name__} has nothing to predict: predict tags words, for example of CoNLLDataModule, or "
+                "labels texts, as of IMDBSentimentDataModule; to fill masks in text use fill"
             )
         return tuple(chain.from_iterable(map(self.list_sets, SPLITS_OF_STAGE[stage])))
 
@@ -258,4 +296,14 @@ class TextDataModule(LightningDataModule, ABC):
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             generator=torch.Generator(),
             worker_init_fn=wait_for_second_signal,
+        )
+
+
+def require_same_labels(ours: Sequence[str], given: Sequence[str]) -> None:
+    """Rejects given labels that differ from the model's in more than order."""
+    if set(ours) != set(given):
+        differing = [label for label in (*ours, *given) if (label in ours) != (label in given)]
+        raise InputError(
+            f"the model has the labels {', '.join(ours)}, but data.labels are {', '.join(given)}; they differ in "
+            f"{', '.join(differing)}"
         )

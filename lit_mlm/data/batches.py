@@ -11,6 +11,8 @@ import numpy as np
 from torch.utils.data import DataLoader, SequentialSampler
 from torch.utils.data.distributed import DistributedSampler
 
+from lit_mlm.errors import InputError
+from lit_mlm.options import Count, DataOptions
 from lit_mlm.text.arrays import FloatArray, IntArray
 
 
@@ -231,6 +233,59 @@ class LengthSampler(KeySampler):
             num_before = int(ends[start - 1]) if start else 0
             boundaries.append(max(start + 1, int(np.searchsorted(ends, num_before + limit, side="right"))))
         return boundaries
+
+
+@dataclass(frozen=True)
+class LengthOptions(DataOptions):
+    """Options of batches by length or packed, of tagged words and labelled texts."""
+
+    group_by_length: bool | None = None
+    max_tokens_per_batch: Count | None = None
+    pack_length: Count | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pack_length is not None and self.max_tokens_per_batch is not None:
+            raise InputError(
+                "data.pack_length and data.max_tokens_per_batch are mutually exclusive: use data.batch_size"
+            )
+        if self.pack_length is not None and self.group_by_length:
+            raise InputError("data.group_by_length true has no effect with data.pack_length, which shuffles rows")
+
+    @property
+    def groups(self) -> bool:
+        """Whether training batches hold sentences of similar length."""
+        return self.max_tokens_per_batch is not None if self.group_by_length is None else self.group_by_length
+
+    def describe(self, batch_size: int) -> dict[str, Any]:
+        """The options that a resumed run may not change."""
+        options = {"max_tokens_per_batch": self.max_tokens_per_batch, "pack_length": self.pack_length}
+        if not (self.max_tokens_per_batch or self.pack_length):
+            options["batch_size"] = batch_size
+        return options if self.pack_length else options | {"group_by_length": self.groups}
+
+    def order(self, split: str, lengths: IntArray, batch_size: int, **kwargs: Any) -> LengthSampler:
+        """Builds the batch sampler of a split.
+
+        Args:
+            split: for messages.
+            lengths: tokens of each example; none may exceed `max_tokens_per_batch`.
+            batch_size: examples per batch, without `max_tokens_per_batch`.
+            kwargs: other arguments of `LengthSampler`; a seed means training.
+        """
+        longest, is_training = int(lengths.max()), kwargs.get("seed") is not None
+        if self.max_tokens_per_batch is not None and self.max_tokens_per_batch < longest:
+            raise InputError(
+                f"data.max_tokens_per_batch {self.max_tokens_per_batch} is less than the longest sequence of the "
+                f"{split} split, {longest} tokens; raise it or lower data.window"
+            )
+        return LengthSampler(
+            lengths,
+            batch_size,
+            max_tokens=self.max_tokens_per_batch,
+            by_length=self.groups or not is_training,
+            **kwargs,
+        )
 
 
 def round_up(lengths: IntArray) -> IntArray:

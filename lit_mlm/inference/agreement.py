@@ -110,10 +110,13 @@ def draw_batch(net: PreTrainedModel, length: int) -> dict[str, Tensor]:
 
 
 def _run_seeded(run: Callable[[dict[str, Tensor]], Tensor], batch: dict[str, Tensor]) -> Tensor:
-    """Returns the logits of the tokens, not of padding, shape (N, V); the same if the net draws in evaluation too."""
+    """Returns the logits of the tokens, not of padding, shape (N, V); the same if the net draws in evaluation too.
+
+    Those of whole sequences have the shape (B, V).
+    """
     torch.manual_seed(0)
-    is_token = batch["attention_mask"] == 1
-    return run(batch)[:, : is_token.shape[1]][is_token].float()
+    is_token, logits = batch["attention_mask"] == 1, run(batch).float()
+    return logits if logits.ndim == 2 else logits[:, : is_token.shape[1]][is_token]
 
 
 def _max(largest: float, values: Tensor) -> float:

@@ -8,8 +8,9 @@ from typing import Any
 
 PACKAGES = ("lit-mlm", "torch", "transformers")
 
-WINDOW_OPTIONS = ("window", "stride", "context_tokens", "scheme", "decoding")
-"""Options of a tagger that decide which words are found; see `lit_mlm.batch.TaggedSource.tagging_options`."""
+WINDOW_OPTIONS = ("window", "stride", "context_tokens", "long_texts", "scheme", "decoding")
+"""Options of a tagger or classifier that decide what is found; see `tagging_options` and `text_options` in
+`lit_mlm.batch`."""
 
 
 def make_signature(
@@ -40,6 +41,7 @@ def make_signature(
         "blocks": metadata.get("num_blocks"),
         "tokens": metadata.get("num_scored_tokens"),
         "words": metadata.get("num_words"),
+        "texts": metadata.get("num_texts"),
         "split": split,
         "versions": ",".join(f"{name.replace('-', '_')}-{versions[name]}" for name in PACKAGES if versions.get(name)),
     }

@@ -278,8 +278,8 @@ class TransformerModule(NetModule, ABC):
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Any:
         """Returns what `predict` writes for a batch; refused by tasks that do not override it."""
         raise InputError(
-            f"{type(self).__name__} can't predict: use TokenClassification to tag words, or the command fill to fill "
-            "masks"
+            f"{type(self).__name__} can't predict: use TokenClassification to tag words, TextClassification to label "
+            "texts, or the command fill to fill masks"
         )
 
     def collect_units(self, split: str) -> tuple[str, dict[str, Any]]:

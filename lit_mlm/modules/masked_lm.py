@@ -39,7 +39,8 @@ class MaskedLM(TransformerModule):
         """Builds the net; refuses data without masks."""
         if getattr(self._data_module, "labels", None) is not None:
             name = type(self._data_module).__name__
-            raise InputError(f"MaskedLM needs masks, and {name} has labels instead: use --model TokenClassification")
+            task = "TextClassification" if hasattr(self._data_module, "multi_label") else "TokenClassification"
+            raise InputError(f"MaskedLM needs masks, and {name} has labels instead: use --model {task}")
         super().configure_model()
 
     def make_metrics(self) -> SumMetric:

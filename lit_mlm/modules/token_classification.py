@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from transformers import AutoModelForTokenClassification
 
 from lit_mlm.batch import IGNORE_INDEX, TaggedSource
-from lit_mlm.errors import InputError, suggest
+from lit_mlm.errors import InputError
 from lit_mlm.metrics.details import TaggedWordDetails
 from lit_mlm.metrics.sums import SumMetric
 from lit_mlm.metrics.words import DecodedSentence, ScoredTags, WordMetrics, decode_batch
 from lit_mlm.modules.base import TransformerModule
-from lit_mlm.modules.optim import find_depths
+from lit_mlm.modules.labels import freeze, list_weights, match_labels
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.packing import run_net
 from lit_mlm.options import Amount, Part, Size
@@ -76,15 +76,7 @@ class TokenClassification(TransformerModule):
     @property
     def label_names(self) -> list[str] | None:
         """The labels of the checkpoint, net or pretrained token classifier, by id; None if there are none."""
-        if self._record is not None:
-            return pretrained.get_labels(pretrained.restore_config(self._record["config"]))
-        if self.net is not None:
-            return pretrained.get_labels(self.net.config)
-        if self.hparams["model"] is None:
-            return None
-        config = self._make_config()
-        is_tagger = any(name.endswith("ForTokenClassification") for name in config.architectures or [])
-        return pretrained.get_labels(config) if is_tagger else None
+        return self.find_labels("ForTokenClassification")
 
     @property
     def new_labels(self) -> list[str] | None:
@@ -95,18 +87,8 @@ class TokenClassification(TransformerModule):
     def configure_model(self) -> None:
         """Builds and checks the net, and freezes parameters."""
         super().configure_model()
-        num_layers = self.hparams["freeze_layers"]
-        if find_trainer(self) is None or not (num_layers or self.hparams["freeze_embeddings"]):
-            return
-        option = "model.freeze_layers" if num_layers else "model.freeze_embeddings"
-        depths = find_depths(self, self._net.base_model, option)
-        bottom = max(depths.values())  # of the embeddings
-        if num_layers >= bottom:
-            raise InputError(f"model.freeze_layers is {num_layers}, but the net has {bottom - 1} layers")
-        for parameter, depth in depths.items():
-            is_embedding = depth == bottom
-            if self.hparams["freeze_embeddings"] if is_embedding else depth >= bottom - num_layers:
-                parameter.requires_grad = False
+        if find_trainer(self) is not None:
+            freeze(self, self._net.base_model, self.hparams)
 
     def make_metrics(self) -> SumMetric:
         """Creates the metrics of words and tokens."""
@@ -182,8 +164,8 @@ class TokenClassification(TransformerModule):
     @property
     def _tags(self) -> TaggedSource:
         data = self._data_module
-        if getattr(data, "labels", None) is None:
-            found = "there is no data module" if data is None else f"{type(data).__name__} has no labels"
+        if getattr(data, "labels", None) is None or hasattr(data, "multi_label"):
+            found = "there is no data module" if data is None else f"{type(data).__name__} has no labels of words"
             raise InputError(f"TokenClassification needs a data module of tagged words, but {found}")
         return cast(TaggedSource, data)
 
@@ -193,25 +175,8 @@ class TokenClassification(TransformerModule):
         if self._data_module is None:
             return
         labels, names = self._tags.labels, self.label_names or []
-        if set(names) != set(labels):
-            owner = "net" if self._record is None else "checkpoint"
-            raise InputError(
-                f"the {owner} has the labels {', '.join(names) or 'none'}, but the data {', '.join(labels)}; use data "
-                f"with the {owner}'s labels, or give the model as model.model to train a new head"
-            )
-        columns = [names.index(label) for label in labels]
-        self._columns = None if columns == sorted(columns) else columns
-        self._take_class_weights(labels)
+        self._columns = match_labels(names, labels, "net" if self._record is None else "checkpoint")
+        self._weights = list_weights(self.hparams["class_weights"], labels)
         config: Any = self._net.config
         pretrained.set_labels(config, names)  # keeps a checkpoint's order, that of its weights
         config.lit_mlm = {**getattr(self._tags, "tagging_options", {}), "decoding": self.hparams["decoding"]}
-
-    def _take_class_weights(self, labels: list[str]) -> None:
-        weights: dict[str, float] | None = self.hparams["class_weights"]
-        unknown = [name for name in weights or {} if name not in labels]
-        if unknown:
-            raise InputError(
-                f"model.class_weights has {', '.join(unknown)}, not among the labels {', '.join(labels)}"
-                f"{suggest(unknown[0], labels)}"
-            )
-        self._weights = None if weights is None else [float(weights.get(label, 1.0)) for label in labels]

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 def run_net(net: PreTrainedModel, batch: dict[str, Tensor]) -> Any:
     """Runs a net on a batch, packed or not (`lit_mlm.batch`); labels are not passed on."""
     if "segments" not in batch:
-        return net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        return net(**{name: batch[name] for name in names if name in batch})
     return net(input_ids=batch["input_ids"], **isolate_segments(net, batch["segments"]))
 
 

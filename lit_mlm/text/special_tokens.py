@@ -38,6 +38,21 @@ def find_special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
     return SpecialTokens(full[:num_before], full[num_before + len(bare) :])
 
 
+def find_separator(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Finds the special tokens between the two texts of a pair, by encoding one."""
+    bare: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full: list[int] = tokenizer("a", "a")["input_ids"]
+    special = find_special_tokens(tokenizer)
+    return full[len(special.prefix) + len(bare) : len(full) - len(special.suffix) - len(bare)]
+
+
+def find_second_type(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Finds the token type of the second text of a pair; 0 for a tokenizer that does not give types."""
+    if "token_type_ids" not in tokenizer.model_input_names:
+        return 0
+    return int(tokenizer("a", "a", return_token_type_ids=True)["token_type_ids"][-1])
+
+
 def find_pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """Returns an id for padding: the pad, eos or mask token, or 0. The model never reads it."""
     ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id, 0)

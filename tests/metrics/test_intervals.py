@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from lit_mlm.metrics.intervals import (
     estimate_f1_interval,
+    estimate_macro_f1_interval,
     estimate_ratio_interval,
     estimate_share_interval,
     format_estimate,
@@ -138,3 +139,30 @@ def test_ratio_of_equal_sizes_is_a_mean() -> None:
     values = np.array([1.0, 2.5, 3.0, 7.0])
     expected = [end / 4 for end in estimate_interval(values.tolist())]
     assert estimate_ratio_interval(values, np.full(4, 4.0)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "skew", "share", "num_texts"),
+    [(2, 0, 0.8, 100), (2, 1, 0.95, 200), (4, 1, 0.9, 200), (20, 0, 0.7, 400)],
+)
+def test_the_interval_of_macro_f1_covers_it(num_labels: int, skew: int, share: float, num_texts: int) -> None:
+    rng = np.random.default_rng(0)
+    prior = 1 / np.arange(1, num_labels + 1) ** skew
+    prior /= prior.sum()
+    cells = prior[:, None] * prior * (1 - share) / (1 - prior[:, None])  # gold, found
+    np.fill_diagonal(cells, prior * share)
+    truth = float((2 * np.diag(cells) / (cells.sum(axis=0) + cells.sum(axis=1))).mean())
+    names, num_covered = np.eye(num_labels, dtype=bool), 0
+    for drawn in rng.choice(num_labels**2, (400, num_texts), p=cells.ravel()):
+        low, high = estimate_macro_f1_interval(names[drawn % num_labels], names[drawn // num_labels])
+        num_covered += low <= truth <= high
+    assert 0.92 <= num_covered / 400 <= 0.99
+
+
+def test_macro_f1_without_errors_or_texts_has_an_interval() -> None:
+    gold = np.eye(2, dtype=bool)[[0, 1] * 50]
+    low, high = estimate_macro_f1_interval(gold, gold)
+    assert 0.95 < low < high == 1
+    low, high = estimate_macro_f1_interval(~gold, gold)
+    assert 0 == low < high < 0.05
+    assert estimate_macro_f1_interval(gold[:0], gold[:0]) == (0.0, 0.0)

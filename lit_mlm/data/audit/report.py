@@ -10,8 +10,10 @@ from typing import Any, get_args
 
 from lit_mlm.batch import TokenModel
 from lit_mlm.data.audit.documents import audit_documents
+from lit_mlm.data.audit.labels import audit_labels
 from lit_mlm.data.audit.sentences import audit_sentences
 from lit_mlm.data.base import STAGE_OF_SPLIT, TextDataModule
+from lit_mlm.data.labelled.module import LabelledDataModule
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.documents import part_sources
 from lit_mlm.data.reading.files import BadKind, BadRecordError
@@ -58,6 +60,8 @@ def audit(
     texts = _split_by_source(texts, getattr(data, "source_weights", {}))
     is_tagged = isinstance(data, TaggedDataModule)
     limit = data.windowing.window if isinstance(data, TaggedDataModule) else model.max_length
+    if isinstance(data, LabelledDataModule):
+        limit = data.rows.window
     if isinstance(data, BlocksDataModule):
         limit = data.blocks.block_size or limit
     head = {
@@ -72,7 +76,8 @@ def audit(
     }
     if isinstance(data, TaggedDataModule):
         return head | audit_sentences(texts, data.tokenizer, data.find_scheme, limit, near_threshold, num_examples)
-    return head | audit_documents(texts, data.tokenizer, limit, near_threshold, num_examples)
+    report = head | audit_documents(texts, data.tokenizer, limit, near_threshold, num_examples)
+    return report | audit_labels(texts, num_examples) if isinstance(data, LabelledDataModule) else report
 
 
 def _load_splits(data: Any, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:

@@ -16,7 +16,7 @@ Report = Mapping[str, Any]
 def format_report(report: Report) -> Iterator[str]:
     """Formats a report of `audit` as lines."""
     splits: dict[str, Any] = report["splits"]
-    rows = chain(_make_rows(report), _make_duplicate_rows(report), _make_entity_rows(splits))
+    rows = chain(_make_rows(report), _make_duplicate_rows(report), _make_entity_rows(splits), _make_label_rows(report))
     yield f"{report['kind']} of {report['data']}, tokenizer {report['tokenizer']}"
     yield from report["notes"]
     yield ""
@@ -74,6 +74,12 @@ def _make_entity_rows(splits: Report) -> Iterator[list[str]]:
         yield [f"  {kind or 'without a type'}", *(f"{found.get(kind, 0):,}" for found in counts)]
 
 
+def _make_label_rows(report: Report) -> Iterator[list[str]]:
+    counts = report.get("labels", {})
+    for label in dict.fromkeys(chain(*counts.values())):
+        yield [f"label {label}", *(f"{found.get(label, 0):,}" for found in counts.values())]
+
+
 def _format_histogram(splits: Report, unit: str) -> Iterator[str]:
     """Formats the number of texts in each range of lengths, with bars for their fractions of the splits."""
     counts = [{(b["from"], b["to"]): b["num"] for b in metrics["histogram"]} for metrics in splits.values()]
@@ -123,10 +129,11 @@ def _format_inconsistent(report: Report) -> Iterator[str]:
     for found in entities["examples"]:
         types = ", ".join(f"{kind} {number:,}" for kind, number in found["types"].items())
         yield f"  {found['surface']!r}: {types}"
-    sentences = report.get("inconsistent_sentences") or {"num": 0, "examples": []}
-    if sentences["num"]:
-        yield f"repeated sentences with different tags: {sentences['num']:,}"
-    yield from (f"  {found['second']} = {found['first']}" for found in sentences["examples"])
+    for key, title in (("sentences", "sentences with different tags"), ("texts", "texts with different labels")):
+        repeated = report.get(f"inconsistent_{key}") or {"num": 0, "examples": []}
+        if repeated["num"]:
+            yield f"repeated {title}: {repeated['num']:,}"
+        yield from (f"  {found['second']} = {found['first']}" for found in repeated["examples"])
 
 
 def _format_pairs(report: Report) -> Iterator[str]:

@@ -10,21 +10,15 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from lit_mlm.batch import TokenModel
-from lit_mlm.data.masked.masks import hash_code
-from lit_mlm.data.reading.cache_folder import name_folder
 from lit_mlm.data.reading.documents import count_documents, hash_texts, iterate_texts, map_sources
 from lit_mlm.data.reading.text_cache import TEXTS, store_lines
+from lit_mlm.data.tokens.cached import tokenize_cached
 from lit_mlm.data.tokens.encoding import Encoder
 from lit_mlm.data.tokens.new_words import NewWordOptions, Vocabulary
-from lit_mlm.data.tokens.tokenize import TokenStream, tokenize_documents
+from lit_mlm.data.tokens.tokenize import TokenStream
 from lit_mlm.data.tokens.tokenizer import TokenizerOptions
 from lit_mlm.errors import InputError
-from lit_mlm.nets.pretrained import hash_tokenizer
 from lit_mlm.text.masking.word_starts import Segmenter
-from lit_mlm.upstream import is_plain
-
-TOKENS = "tokens"
-"""The folder of tokens in `data.cache_dir`."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +137,7 @@ class DocumentReader:
             segmenter: as in `lit_mlm.text.masking.word_starts.find_word_starts`.
         """
         text_hash = self.hashes.pop(split, "") or hash_texts(iterate_texts(documents))
-        code = None if is_plain(tokenizer) else hash_code(type(tokenizer))
-        words = hash_code(segmenter) if finds_words else None
-        key = text_hash, hash_tokenizer(tokenizer), code, per_document, finds_words, words
-        folder = name_folder(self.cache_dir / TOKENS, *key)
-        options = per_document, folder, self.num_proc, f"tokenising {split}", finds_words, segmenter
-        tokens = tokenize_documents(documents, tokenizer, *options)
+        options = per_document, self.cache_dir, self.num_proc, split, text_hash, finds_words, segmenter
+        tokens = tokenize_cached(documents, tokenizer, *options)
         encoder = Encoder(tokenizer, per_document, gives_offsets=True)
         return TokenizedText(text_hash, count_documents(documents), tokens, documents, encoder)

@@ -1,14 +1,12 @@
 """The masking options of a data module."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
+from lit_mlm.data.tokens.cached import hash_code
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count, DataOptions, Rate, Seed, Share, describe_option, explain_call
 from lit_mlm.text.masking.masking import Masking
@@ -105,14 +103,3 @@ class MaskOptions(DataOptions):
             "masking": self.strategy.describe(),
             "segmenter": hash_code(self.segmenter),
         }
-
-
-def hash_code(value: Callable[..., Any] | None) -> str | None:
-    """Hashes the name of a function or class, an object's state, and the source file."""
-    if value is None:
-        return None
-    try:
-        source = inspect.getsource(inspect.getmodule(value) or type(value))
-    except (OSError, TypeError):  # no source file
-        source = ""
-    return str(Hasher.hash([describe_option(value), value, source]))

@@ -1,19 +1,16 @@
 """The documents of a corpus in files or on the Hub; bad records are refused or skipped."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from datasets import Dataset
-from lightning.pytorch.utilities import rank_zero_only
 
 from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad, check_encoding
 from lit_mlm.data.reading.hub import iterate_rows, load_split
 from lit_mlm.data.reading.readers import PlacedText, Row, require_column
+from lit_mlm.data.reading.reports import warn
 from lit_mlm.data.reading.text_cache import TEXTS, store_texts
 from lit_mlm.errors import InputError
-
-log = logging.getLogger(__name__)
 
 
 class Corpus:
@@ -83,7 +80,7 @@ class Corpus:
         if report is not None:
             report[source] = bad
         elif bad and is_first:
-            _warn("%s: bad records skipped: %d, the first: %s", source, self._num_skipped[source], bad[0])
+            warn("%s: bad records skipped: %d, the first: %s", source, self._num_skipped[source], bad[0])
         if not len(documents):
             raise InputError(f"the {source} text is empty" + (f": {bad[0]}" if bad else ""))
         return documents
@@ -110,8 +107,3 @@ class Corpus:
         wanted = rows if column is None else rows.select_columns([column])  # does not decode images in others
         for number, fields in enumerate(iterate_rows(wanted), start=1):
             yield Row(f"{dataset}, {split}, row {number}", fields)
-
-
-@rank_zero_only
-def _warn(message: str, *values: object) -> None:
-    log.warning(message, *values)

@@ -10,11 +10,11 @@ from typing import Any, Literal, NoReturn
 from lit_mlm.data.reading.files import COMPRESSIONS, OnBad, check_encoding, find_files, get_kind
 from lit_mlm.data.reading.named_sets import EvalFiles, find_sets, get_files, list_patterns, name_option
 from lit_mlm.data.reading.provenance import Provenance, describe_dataset
+from lit_mlm.data.reading.reports import warn
 from lit_mlm.data.reading.sources import refuse_shared_files
 from lit_mlm.data.tagged.columns import read_columns
 from lit_mlm.data.tagged.layouts import ColumnOptions
 from lit_mlm.data.tagged.module import TaggedDataModule
-from lit_mlm.data.tagged.reports import warn
 from lit_mlm.data.tagged.sentences import TaggedSentence, hold_out, load_sentences, read_sentences
 from lit_mlm.errors import InputError
 from lit_mlm.options import Count, Rate, Seed, refuse_without
@@ -150,7 +150,7 @@ class CoNLLDataModule(TaggedDataModule):
     def load_sentences(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
         """Reads the sentences of splits."""
         if self.data_dir is None and not self.files:
-            return {split: self.collect_sentences(split, partial(self._read_hub, split)) for split in sorted(splits)}
+            return {split: self.collect_records(split, partial(self._read_hub, split)) for split in sorted(splits)}
         names = [name for split in ("train", "val", "test") for name in self.list_sets(split)]
         files = {name: self._find_files(name) for name in names}
         refuse_shared_files({name_option(name): found for name, found in files.items()})
@@ -161,7 +161,7 @@ class CoNLLDataModule(TaggedDataModule):
             if not files[split]:
                 self._refuse_missing(split)
         loaded = {
-            split: self.collect_sentences(split, partial(self._read_files, files[split])) for split in sorted(needed)
+            split: self.collect_records(split, partial(self._read_files, files[split])) for split in sorted(needed)
         }
         if "train" in needed and not has_val and (len(loaded["train"]) > 1 or "val" in splits):
             loaded |= self._hold_out(loaded["train"])

@@ -10,11 +10,11 @@ from datasets import Dataset
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.masked.dataset import MaskedBlocks
-from lit_mlm.data.masked.documents import TOKENS
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.reading.documents import TEXT
 from lit_mlm.data.show.choice import choose_examples
 from lit_mlm.data.streams.training import TrainingStream
+from lit_mlm.data.tokens.cached import TOKENS
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.masking.strategies import MaskingStrategy, SpanMasking, TokenMasking, WordMasking

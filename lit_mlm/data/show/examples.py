@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+from lit_mlm.data.labelled.module import LabelledDataModule
 from lit_mlm.data.masked.module import BlocksDataModule
 from lit_mlm.data.show.documents import describe_documents
 from lit_mlm.data.show.sentences import describe_sentences
+from lit_mlm.data.show.texts import describe_texts
 from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.errors import InputError
 
@@ -30,6 +32,8 @@ def describe_examples(
     options = (indices, num_examples, num_blocks)
     if isinstance(data, BlocksDataModule):
         return chain.from_iterable(describe_documents(data, name, *options) for name in data.list_sets(split))
+    if isinstance(data, LabelledDataModule):
+        return chain.from_iterable(describe_texts(data, name, *options) for name in data.list_sets(split))
     if isinstance(data, TaggedDataModule):
         return chain.from_iterable(describe_sentences(data, name, *options) for name in data.list_sets(split))
     if not hasattr(data, "describe_examples"):

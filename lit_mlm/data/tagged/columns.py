@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from lit_mlm.data.reading.files import BadRecordError, Line, OnBad, decode_lines, read_bytes, refuse
+from lit_mlm.data.reading.reports import warn
 from lit_mlm.data.tagged.layouts import Column, ColumnOptions, Layout, find_layout, is_boundary, is_range_or_node
-from lit_mlm.data.tagged.reports import warn
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.text.tagging.schemes import has_prefix
 from lit_mlm.text.tagging.spelling import respell_tag

@@ -37,16 +37,6 @@ def find_labels(sentences: Iterable[TaggedSentence], scheme: Scheme | None) -> l
     return ["O", *(label for kind in ordered for label in list_tags(kind, scheme))]
 
 
-def require_same_labels(ours: Sequence[str], given: Sequence[str]) -> None:
-    """Rejects given labels that differ from the model's in more than order."""
-    if set(ours) != set(given):
-        differing = [label for label in (*ours, *given) if (label in ours) != (label in given)]
-        raise InputError(
-            f"the model has the labels {', '.join(ours)}, but data.labels are {', '.join(given)}; they differ in "
-            f"{', '.join(differing)}"
-        )
-
-
 def number_tags(sentences: Iterable[TaggedSentence], labels: Sequence[str], name: str) -> list[int]:
     """The label ids of all words.
 

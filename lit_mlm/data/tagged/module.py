@@ -1,7 +1,7 @@
 """The data module of token classification: tagged sentences in, labelled windows out."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any, Literal
@@ -10,13 +10,13 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lit_mlm.data.base import TextDataModule
-from lit_mlm.data.batches import LengthSampler
+from lit_mlm.data.batches import LengthOptions, LengthSampler
 from lit_mlm.data.packed import PackedExamples, check_pack_length, describe_packing, pack_examples
 from lit_mlm.data.reading.cache_folder import hash_json
-from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad
+from lit_mlm.data.reading.reports import warn_of_skipped
 from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
-from lit_mlm.data.tagged.labels import find_doubts, find_labels, number_tags, require_same_labels
-from lit_mlm.data.tagged.reports import warn_of_labels, warn_of_misplaced, warn_of_skipped
+from lit_mlm.data.tagged.labels import find_doubts, find_labels, number_tags
+from lit_mlm.data.tagged.reports import warn_of_labels, warn_of_misplaced
 from lit_mlm.data.tagged.schemes import (
     blank_tags,
     choose_scheme,
@@ -25,7 +25,7 @@ from lit_mlm.data.tagged.schemes import (
     respell_sentences,
 )
 from lit_mlm.data.tagged.sentences import TaggedSentence, hash_sentences, number_documents
-from lit_mlm.data.tagged.windows import LengthOptions, Windowing, WindowOptions
+from lit_mlm.data.tagged.windows import Windowing, WindowOptions
 from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.nets.pretrained import hash_tokenizer
 from lit_mlm.options import Count, DataOptions, Size
@@ -107,7 +107,6 @@ class TaggedDataModule(TextDataModule):
         if self.num_proc is not None:
             raise InputError("data.num_proc has no effect on tagged words: each distinct word is tokenised once")
         self.pack_length, self.strict_tags, self.skip_bad = pack_length, strict_tags, skip_bad
-        self._skipped: dict[str, list[BadRecordError]] = {}
         self.sentences: dict[str, list[TaggedSentence]] = {}
         self.examples: dict[str, TaggedDataset] = {}
         self.packed: PackedExamples | None = None
@@ -126,24 +125,13 @@ class TaggedDataModule(TextDataModule):
             The sentences of each split, with the tags of the files.
         """
 
-    def collect_sentences(self, split: str, read: Callable[[OnBad], Iterable[TaggedSentence]]) -> list[TaggedSentence]:
-        """The sentences of a split; `read` yields them and takes a handler of bad records."""
-        report = (self._skipped if self.bad_records is None else self.bad_records)[split] = list[BadRecordError]()
-
-        def refuse_or_skip(record: BadRecordError) -> None:
-            if self.bad_records is None and not self.skip_bad:
-                raise InputError(f"{record}; {SKIP_ADVICE}") from record
-            report.append(record)
-
-        return list(read(refuse_or_skip))
-
     def find_scheme(self, sentences: Collection[TaggedSentence]) -> Scheme | None:
         """The scheme of the tags of the files; None for plain tags."""
         return find_scheme(sentence.tags for sentence in sentences)
 
     def make_splits(self, stage: str) -> None:
         """Converts tags, chooses the labels and cuts the windows of a stage."""
-        known = self._label_names or self.tags.labels or []
+        known = self.label_names or self.tags.labels or []
         has_tags = stage != "predict" or not known
         if not has_tags:  # tags to predict may be missing or wrong
             self._read = {split: blank_tags(read, known) for split, read in self._read.items()}
@@ -154,7 +142,8 @@ class TaggedDataModule(TextDataModule):
         if self.skip_bad:
             self._read = {split: self._drop_bad(split, source) for split in self._read}
         read = {split: convert_sentences(sentences, *options) for split, sentences in self._read.items()}
-        self.labels = self._choose_labels(stage, read["train"].sentences if "train" in read else [])
+        train = read["train"].sentences if "train" in read else []
+        self.labels = self.choose_labels(stage, self.tags.labels, lambda: find_labels(train, self.scheme))
         owner = "data.labels" if self.tags.labels else "the training split" if "train" in read else "the model"
         if has_tags and "train" in read:
             warn_of_labels(find_doubts(self.labels, read["train"].sentences, self.scheme))
@@ -191,9 +180,12 @@ class TaggedDataModule(TextDataModule):
         """The batch sampler of a split."""
         size, (rank, num_ranks) = self.batch_size if is_training else self.eval_batch_size, self.rank
         kwargs: dict[str, Any] = {"rank": rank, "num_ranks": num_ranks}
+        examples = self.examples[split]
         if is_training:
             kwargs |= {"seed": self.train_seed, "get_start": self.count_seen_batches}
-        return self.batches.order(split, self.examples[split], size, **kwargs)
+        else:
+            kwargs["groups"] = examples.table.sentences
+        return self.batches.order(split, examples.lengths, size, **kwargs)
 
     @property
     def windowing(self) -> Windowing:
@@ -274,7 +266,7 @@ class TaggedDataModule(TextDataModule):
     def load(self, stage: str) -> None:
         """Reads the splits of a stage, and train if it defines the labels or the tokenizer."""
         splits = set(self.find_splits(stage))
-        has_labels = self._label_names is not None or self.tags.labels is not None
+        has_labels = self.label_names is not None or self.tags.labels is not None
         self.load_texts(splits if has_labels else {*splits, "train"})
 
     def load_texts(self, splits: Collection[str]) -> dict[str, list[TaggedSentence]]:
@@ -295,21 +287,6 @@ class TaggedDataModule(TextDataModule):
 
     def _iterate_train_texts(self) -> Iterator[str]:
         return (" ".join(sentence.words) for sentence in self._read["train"])
-
-    @property
-    def _label_names(self) -> list[str] | None:
-        """The labels of the model by id; None if it takes those of the data."""
-        return getattr(self._model, "label_names", None)
-
-    def _choose_labels(self, stage: str, train: list[TaggedSentence]) -> list[str]:
-        """The labels: in training those of the data, in the model's order if it has the same set; else the model's."""
-        names, given = self._label_names, self.tags.labels
-        if names is not None and stage != "fit":
-            if given is not None:
-                require_same_labels(names, given)
-            return list(names)
-        found: list[str] = given or find_labels(train, self.scheme)
-        return list(found if names is None or set(names) != set(found) else names)
 
     def _drop_bad(self, split: str, source: Scheme | None) -> list[TaggedSentence]:
         """The sentences of a split without those whose tags are rejected."""

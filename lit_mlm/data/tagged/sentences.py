@@ -13,7 +13,7 @@ from datasets import ClassLabel
 from lit_mlm.data.reading.files import BadRecordError, OnBad, map_records, refuse
 from lit_mlm.data.reading.hub import load_split
 from lit_mlm.data.reading.readers import Row, describe_missing, read_rows
-from lit_mlm.data.tagged.reports import warn
+from lit_mlm.data.reading.reports import warn
 from lit_mlm.data.tagged.spans import SPAN_FIELDS, SpanReader
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray

@@ -23,6 +23,9 @@ TASKS = {
     "AutoModelForTokenClassification": Task(
         "token-classification", "token classification", "tag", ', aggregation_strategy="simple"'
     ),
+    "AutoModelForSequenceClassification": Task(
+        "text-classification", "text classification", "classify", ", top_k=None"
+    ),
 }
 
 

@@ -17,7 +17,11 @@ MEANINGS = {
     "f1": "of entities, as conlleval counts them",
     "precision": "of entities, as conlleval counts them",
     "recall": "of entities, as conlleval counts them",
-    "accuracy": "share of words with the right label",
+    "accuracy": "share of words, or of texts, with the right label",
+    "exact_match": "share of texts with exactly the right labels",
+    "f1_micro": "of all labels together",
+    "f1_macro": "mean of the labels or types",
+    "calibration_error": "mean distance of probability and accuracy in 15 bins (expected calibration error)",
     "f1_strict": "of entities under the strict scheme",
     "f1_pieces": "over subword tokens of truncated sentences, to compare with published numbers",
 }
@@ -25,6 +29,7 @@ MEANINGS = {
 COUNTS = {
     "num_scored_tokens": "tokens",
     "num_blocks": "blocks",
+    "num_texts": "texts",
     "num_sentences": "sentences",
     "num_words": "words",
     "num_gold_entities": "entities",

@@ -20,13 +20,21 @@ from lit_mlm.text.markdown import escape, fence_code, quote_code
 MODEL = "path/to/this/folder"
 """Stands for the model in the examples of a card, until `name_model` is called."""
 
-EXAMPLES = {"fill-mask": "This is a [MASK].", "token-classification": "My name is Sylvain and I live in Brooklyn."}
+EXAMPLES = {
+    "fill-mask": "This is a [MASK].",
+    "token-classification": "My name is Sylvain and I live in Brooklyn.",
+    "text-classification": "This is a great film.",
+}
 """Texts for the examples of use, where the corpora have none."""
 
 HUB_METRICS = ("perplexity", "f1", "precision", "recall", "accuracy")
 """Metrics that are known by these names on the Hub."""
 
-SMALL = {"num_scored_tokens": (10_000, "scored tokens"), "num_gold_entities": (1_000, "entities")}
+SMALL = {
+    "num_scored_tokens": (10_000, "scored tokens"),
+    "num_gold_entities": (1_000, "entities"),
+    "num_texts": (1_000, "texts"),
+}
 """A metric of fewer is said to be of a small sample."""
 
 
@@ -107,7 +115,9 @@ def _write_use(facts: Facts) -> list[str]:
         return fence_code(code, "python")
     mask = facts.mask_token or "[MASK]"
     probes = [text for corpus in facts.corpora for text in corpus["probes"]]
-    text = (probes or [EXAMPLES[facts.task.pipeline]])[-1].replace("[MASK]", mask).replace('"', "'")
+    is_whole = facts.task.pipeline == "text-classification"  # probes are for masks and tags
+    text = (EXAMPLES[facts.task.pipeline] if is_whole or not probes else probes[-1]).replace("[MASK]", mask)
+    text = text.replace('"', "'")
     code = (
         "from transformers import pipeline\n\n"
         f'model = pipeline("{facts.task.pipeline}", model="{MODEL}"{facts.task.arguments})\n'
@@ -117,6 +127,8 @@ def _write_use(facts: Facts) -> list[str]:
     why = {
         "fill": "or on the command line, with [lit-mlm](https://github.com/lit-mlm/lit-mlm):",
         "tag": "or, with the windows, words and decoding of the evaluation below, by "
+        "[lit-mlm](https://github.com/lit-mlm/lit-mlm):",
+        "classify": "or, with long texts cut as in the evaluation below, by "
         "[lit-mlm](https://github.com/lit-mlm/lit-mlm):",
     }[facts.task.command]
     return [*fence_code(code, "python"), "", why, "", *fence_code(command, "bash")]

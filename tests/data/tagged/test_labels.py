@@ -2,7 +2,8 @@
 
 import pytest
 
-from lit_mlm.data.tagged.labels import find_doubts, find_labels, number_tags, require_same_labels
+from lit_mlm.data.base import require_same_labels
+from lit_mlm.data.tagged.labels import find_doubts, find_labels, number_tags
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
 from lit_mlm.text.tagging.schemes import Scheme, guess_scheme

@@ -1,0 +1,170 @@
+"""Text classification: sentiment, topics, several labels per text.
+
+Shapes: B rows and S texts of a batch, L labels.
+"""
+
+from typing import Any, cast
+
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification
+
+from lit_mlm.batch import LabelledSource
+from lit_mlm.errors import InputError
+from lit_mlm.metrics.classes import ClassMetrics, decide, sum_nats
+from lit_mlm.metrics.sums import SumMetric
+from lit_mlm.modules.base import TransformerModule
+from lit_mlm.modules.labels import freeze, list_weights, match_labels
+from lit_mlm.nets import pretrained
+from lit_mlm.nets.text_logits import compute_text_logits, prepare_classifier
+from lit_mlm.options import Amount, Part, Size
+from lit_mlm.text.tables import format_table
+from lit_mlm.upstream import find_trainer
+
+
+class TextClassification(TransformerModule):
+    """Trains and evaluates any `AutoModelForSequenceClassification` on the labels of the data module.
+
+    A pretrained model gets a new head unless it is a text classifier with the same label names, in any order. The
+    logits of a text are the mean of those of its windows.
+
+    Args:
+        model: name on the Hub, or folder, of a pretrained model of any task.
+        label_smoothing: fraction of the training loss that is spread over all labels, in [0, 1).
+        class_weights: weights of labels in the training loss, by name, >= 0, default 1. The loss is normalised by their
+            sum. Evaluation uses neither weights nor smoothing.
+        freeze_embeddings: freezes everything below the layers.
+        freeze_layers: number of lowest layers to freeze.
+        kwargs: other options of `TransformerModule`.
+
+    Examples:
+        >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        >>> module = TextClassification(config={"model_type": "bert", "vocab_size": 20, "num_labels": 3, **sizes})
+        >>> module(input_ids=Tensor([[2, 4, 3]]).long()).logits.shape
+        torch.Size([1, 3])
+    """
+
+    auto_class = AutoModelForSequenceClassification
+    next_command = 'python -m lit_mlm classify --model {model} "This is a great film."'
+    monitor_mode = "max"
+    headline = (
+        *("accuracy", "accuracy_low", "accuracy_high", "f1_micro", "f1_micro_low", "f1_micro_high"),
+        *("f1_macro", "f1_macro_low", "f1_macro_high", "exact_match", "calibration_error", "loss"),
+    )
+
+    def __init__(
+        self,
+        model: str | None = None,
+        label_smoothing: Part = 0.0,
+        class_weights: dict[str, Amount] | None = None,
+        freeze_embeddings: bool = False,
+        freeze_layers: Size = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model, **kwargs)
+        self.save_hyperparameters()
+        self._columns: list[int] | None = None
+        self._weights: list[float] | None = None
+
+    @property
+    def monitor(self) -> str:
+        """Accuracy, or micro F1 where texts have several labels."""
+        return "val/f1_micro" if self._data_module is not None and self._texts.multi_label else "val/accuracy"
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """The labels of the checkpoint, net or pretrained text classifier, by id; None if there are none."""
+        return self.find_labels("ForSequenceClassification")
+
+    @property
+    def new_labels(self) -> list[str] | None:
+        """The data's labels, unless the net has the same."""
+        labels: list[str] | None = getattr(self._data_module, "labels", None)
+        return labels if labels is not None and set(labels) != set(self.label_names or []) else None
+
+    def configure_model(self) -> None:
+        """Builds and checks the net, and freezes parameters."""
+        super().configure_model()
+        if find_trainer(self) is not None:
+            freeze(self, self._net.base_model, self.hparams)
+
+    def make_metrics(self) -> SumMetric:
+        """Creates the metrics of texts."""
+        return ClassMetrics(self._texts.labels, self._texts.multi_label)
+
+    def compute_logits(self, batch: dict[str, Tensor]) -> Tensor:
+        """Returns the logits of the texts of a batch in the order of the data's labels, shape (S, L)."""
+        logits = compute_text_logits(self._net, batch)
+        return logits if self._columns is None else logits[:, self._columns]
+
+    def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns the cross entropy of the texts in float32, and their number or sum of class weights.
+
+        Where texts have several labels, it is the binary cross entropy of all labels, and their number.
+        """
+        logits, smoothing = self.compute_logits(batch), self.hparams["label_smoothing"]
+        weights = None if self._weights is None else logits.new_tensor(self._weights)
+        return sum_nats(logits, batch["labels"], self._texts.multi_label, weights, smoothing)
+
+    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
+        """Adds the texts of a batch."""
+        metrics.update(self.compute_logits(batch), batch["labels"], batch["texts"])
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[int, dict[str, Any]]:
+        """Returns a record of each text by its index: place, labels, the probability of each, and gold if known."""
+        names, several = self._texts.labels, self._texts.multi_label
+        probs, found = decide(self.compute_logits(batch), several)
+        records = {}
+        for index, row, is_found, gold in zip(
+            batch["texts"].tolist(), probs.tolist(), found.tolist(), batch["labels"].tolist(), strict=True
+        ):
+            if index < 0:
+                continue
+            chosen = [name for name, is_chosen in zip(names, is_found, strict=True) if is_chosen]
+            record = {"index": index, "place": self._texts.predicted_places[index]}
+            record |= {"labels": chosen} if several else {"label": chosen[0]}
+            record["scores"] = {name: round(prob, 6) for name, prob in zip(names, row, strict=True)}
+            if several and min(gold) >= 0:
+                record["gold"] = [name for name, is_gold in zip(names, gold, strict=True) if is_gold]
+            elif not several and gold >= 0:
+                record["gold"] = names[gold]
+            records[index] = record
+        return records
+
+    def compute_metrics(self, split: str) -> dict[str, Any]:
+        """Adds the split's metadata, after checking that all its texts were scored."""
+        metrics = super().compute_metrics(split)
+        if self._scores_part(split):
+            return metrics  # the metadata is of the whole split
+        metadata = self._texts.describe_split(split)
+        if metadata.get("num_texts", metrics["num_texts"]) != metrics["num_texts"]:
+            found = metadata["num_texts"], metrics["num_texts"]
+            raise RuntimeError(f"{split}/num_texts: {found[0]} in the data, but {found[1]} were scored")
+        return metrics | metadata
+
+    def describe_results(self, metrics: dict[str, Any]) -> list[str]:
+        """Formats a table of the labels."""
+        names = [name.removeprefix("support/") for name in metrics if name.startswith("support/")]
+        rates = ("precision", "recall", "f1")
+        rows = [(n, *(f"{metrics[f'{r}/{n}']:.4f}" for r in rates), f"{metrics[f'support/{n}']:,}") for n in names]
+        return format_table([("label", "precision", "recall", "F1", "number"), *rows], "<>>>>")
+
+    @property
+    def _texts(self) -> LabelledSource:
+        data = self._data_module
+        if not hasattr(data, "multi_label"):
+            found = "there is no data module" if data is None else f"{type(data).__name__} is not one"
+            raise InputError(f"TextClassification needs a data module of labelled texts, but {found}")
+        return cast(LabelledSource, data)
+
+    def _check_data(self) -> None:
+        """Also checks labels and class weights, and maps the net's labels to the data's."""
+        super()._check_data()
+        if self._data_module is None:
+            return
+        labels, names = self._texts.labels, self.label_names or []
+        self._columns = match_labels(names, labels, "net" if self._record is None else "checkpoint")
+        self._weights = list_weights(self.hparams["class_weights"], labels)
+        pretrained.set_labels(self._net.config, names)  # keeps a checkpoint's order, that of its weights
+        prepare_classifier(self._net, self._texts.tokenizer, self._texts.multi_label)
+        config: Any = self._net.config
+        config.lit_mlm = dict(getattr(self._texts, "text_options", {}))
