@@ -48,7 +48,7 @@ def test_what_bash_proposes(scripts: Path) -> None:
     assert complete(scripts, "/opt/venv/bin/python3 -m lit_mlm pre") == ["predict", "prepare"]
     assert complete(scripts, "python -m lit_mlm fit --config imdb_") == ["imdb_own.yaml"]
     assert set(complete(scripts, "python -m lit_mlm test --config ")) >= {*list_configs(), "imdb_own.yaml"}
-    assert complete(scripts, "python -m lit_mlm fit --model T") == ["TokenClassification"]
+    assert complete(scripts, "python -m lit_mlm fit --model T") == ["TextClassification", "TokenClassification"]
     assert complete(scripts, "python -m lit_mlm fit --model.help M") == ["MaskedLM"]
     assert complete(scripts, "python -m lit_mlm fit --config imdb.yaml --data.mask_p") == ["--data.mask_prob"]
     assert complete(scripts, "python -m lit_mlm audit --data.masking Sp") == ["SpanMasking"]
