@@ -270,7 +270,7 @@ def fail(
         ("--data .", "data: there is no class . ("),
         (
             "--data.train_files x",
-            "is no option of IMDBDataModule; give --data CLASS before it (CoNLLDataModule, TextFilesDataModule)",
+            "give --data CLASS before it (CoNLLDataModule, LabelledFilesDataModule, TextFilesDataModule)",
         ),
         (
             "--trainer.callbacks.patience 3",

@@ -124,7 +124,9 @@ def list_classes(hint: Any) -> list[type]:
 def list_names(hint: Any) -> list[str]:
     """The short names of lit-mlm's classes and of those of the base's package, whatever else is imported."""
     packages = {"lit_mlm", *(base.__module__.partition(".")[0] for base in find_classes(hint))}
-    return sorted({cls.__name__ for cls in list_classes(hint) if cls.__module__.partition(".")[0] in packages})
+    modules = {cls: cls.__module__.split(".") for cls in list_classes(hint)}
+    # Lightning's demonstrations are there only once something has imported them.
+    return sorted({cls.__name__ for cls, path in modules.items() if path[0] in packages and "demos" not in path})
 
 
 def is_class(hint: Any) -> bool:
