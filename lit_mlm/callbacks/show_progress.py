@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import sys
 import time
 from datetime import timedelta
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from lit_mlm.callbacks.record_training import RecordTraining, take_headline
 from lit_mlm.errors import escape_controls
 from lit_mlm.runs.remaining import Stopwatch, count_steps_left, find_fraction
+from lit_mlm.runs.terminal import is_terminal
 from lit_mlm.text.tables import MAX_WIDTH, format_number
 
 REFRESH_SECONDS = 0.1
@@ -203,12 +203,6 @@ class ShowProgress(ProgressBar):
             self._live.stop()
             self._live = None
             _move_handlers(stream, sys.stderr)
-
-
-def is_terminal() -> bool:
-    """Whether standard error is a terminal that can redraw a line, which the output of a notebook's ``!`` can't."""
-    is_notebook, is_dumb = "JPY_PARENT_PID" in os.environ, os.environ.get("TERM") in (None, "dumb", "unknown")
-    return sys.stderr.isatty() and not is_notebook and not is_dumb
 
 
 def _move_handlers(before: Any, after: Any) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from lit_mlm.errors import InputError, escape_controls, suggest
+from lit_mlm.runs.terminal import is_terminal
 from lit_mlm.upstream import list_actions
 
 
@@ -59,7 +60,7 @@ def print_error(text: str) -> None:
 @contextmanager
 def show_loading() -> Iterator[None]:
     """Says on a terminal, on the first rank, that packages are loaded, until they are."""
-    if "torch" in sys.modules or not sys.stderr.isatty() or int(os.environ.get("LOCAL_RANK", 0)):
+    if "torch" in sys.modules or not is_terminal() or int(os.environ.get("LOCAL_RANK", 0)):
         yield
         return
     print("loading torch, lightning and transformers ...", end="", file=sys.stderr, flush=True)

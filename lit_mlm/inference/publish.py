@@ -2,7 +2,6 @@
 
 import logging
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
@@ -20,6 +19,7 @@ from huggingface_hub.utils import logging as hub_logging
 
 from lit_mlm.errors import InputError, shorten, suggest
 from lit_mlm.nets.hub import describe, find_response, follow, retry
+from lit_mlm.runs.terminal import is_terminal
 from lit_mlm.upstream import get_http_error
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ def _quiet() -> Iterator[None]:
     """Silences what is logged about failures, with addresses that let anyone write; bars are for terminals only."""
     verbosity, had_bars = hub_logging.get_verbosity(), not are_progress_bars_disabled()
     hub_logging.set_verbosity(logging.ERROR)
-    if not sys.stderr.isatty():
+    if not is_terminal():
         disable_progress_bars()
     try:
         yield

@@ -16,6 +16,7 @@ import pytest
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lit_mlm.callbacks import show_progress
+from lit_mlm.cli.plain import show_loading
 from tests.conftest import imdb_args
 
 Run = Callable[..., Path]
@@ -143,10 +144,14 @@ def test_commands_without_training_count_their_batches(command: str) -> None:
 def test_notebooks_and_dumb_terminals_get_lines(
     variable: tuple[str, str], open_terminal: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_terminal()
-    assert show_progress.is_terminal()
+    close = open_terminal()
+    monkeypatch.delitem(sys.modules, "torch")  # as at the start of a process
+    with show_loading():
+        assert show_progress.is_terminal()
     monkeypatch.setenv(*variable)
-    assert not show_progress.is_terminal()
+    with show_loading():
+        assert not show_progress.is_terminal()
+    assert close().count("loading torch") == 1
 
 
 def test_log_has_a_line_for_each_tenth(
