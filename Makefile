@@ -13,7 +13,7 @@ quickstart: .venv/installed
 	    "The for statement is used to iterate over the elements of a <mask>."
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 faults: .venv/installed-dev
 	$(BIN)/python -m tests.faults
