@@ -179,6 +179,8 @@ def test_your_own_data(run_notebook: Callable[[str], dict[str, Any]], capsys: py
     assert metrics["first"]["val/perplexity"] < 0.5 * metrics["first"]["start/val/perplexity"]
     assert metrics["first"]["val/perplexity"] != metrics["second"]["val/perplexity"]
     assert metrics["first"]["val/mask_fingerprint"] == metrics["second"]["val/mask_fingerprint"]
+    (compared,) = re.findall(r"^perplexity  B - A +([\d.]+) +([\d.]+)", printed, re.MULTILINE)
+    assert compared == tuple(f"{metrics[run]['val/perplexity']:.1f}" for run in ("second", "first"))
     for line, run in zip(names["axes"].lines, ("first", "second"), strict=True):
         steps, perplexities = line.get_data()
         assert line.get_label() == run

@@ -83,10 +83,11 @@ def compare_sides(
 
     The interval is Student's with the variance of a paired bootstrap over units (Efron and Tibshirani 1993, "An
     introduction to the bootstrap", chapters 6 and 12). Of two runs it is for the population of units, and p is that of
-    `randomise`. Of several seeds it is for the populations of units and of seeds: each side adds the variance of the
-    mean of its seeds, the degrees of freedom are Satterthwaite's (1946, "An approximate distribution of estimates of
-    variance components", Biometrics Bulletin 2), and p is Student's. Percentiles of the bootstrap, with seeds resampled
-    too, are too narrow for few units and seeds (docs/results.md).
+    `randomise`. Of several seeds it is for the populations of units and of seeds, which are crossed (Searle, Casella
+    and McCulloch 1992, "Variance components", chapter 4): each side adds the variance of the mean of its seeds, less
+    that of their errors on single units, which is in both. The degrees of freedom are Satterthwaite's (1946, "An
+    approximate distribution of estimates of variance components", Biometrics Bulletin 2), and p is Student's.
+    Percentiles of the bootstrap, with seeds resampled too, are too narrow for few units and seeds (docs/results.md).
 
     Args:
         first: sums of the units of each seed, shape (S, U, C), U at least 2; one seed, or at least two.
@@ -107,14 +108,21 @@ def compare_sides(
     sides, num_units = (first, second), first.shape[1]
     scores = [np.array([metric.compute(run.sum(axis=0)) for run in side]) for side in sides]
     value = float(scores[1].mean() - scores[0].mean())
-    of_units = float(np.var(_resample(sides, metric, num_resamples, seed))) * num_units / (num_units - 1)
+    resampled = _resample(sides, metric, num_resamples, seed)
+    unbiased = num_units / (num_units - 1)
+    of_units = unbiased * float(np.var(resampled[1].mean(axis=0) - resampled[0].mean(axis=0)))
     parts = [(of_units, num_units - 1)]
-    has_seeds = len(first) > 1
+    variance, has_seeds = of_units, len(first) > 1
     if has_seeds:
-        parts += [(float(score.var(ddof=1)) / len(score), len(score) - 1) for score in scores]
-    variance = sum(part for part, _ in parts)
+        for found, score in zip(resampled, scores, strict=True):
+            num_seeds, around = len(score), found - found.mean(axis=0)
+            of_seeds = float(score.var(ddof=1)) / num_seeds
+            of_both = unbiased * float(around.var(axis=1).sum()) / (num_seeds * (num_seeds - 1))
+            parts += [(of_seeds, num_seeds - 1), (of_both, (num_seeds - 1) * (num_units - 1))]
+            variance += of_seeds - of_both
+    variance = max(variance, of_units)
     error = math.sqrt(variance)
-    freedom = variance**2 / sum(part**2 / number for part, number in parts) if error else 1.0
+    freedom = max(1.0, variance**2 / sum(part**2 / number for part, number in parts)) if error else 1.0
     margin = float(stdtrit(freedom, (1 + confidence) / 2)) * error
     if not has_seeds:
         p = randomise(first[0], second[0], metric, num_resamples, seed)
@@ -167,15 +175,18 @@ def adjust_holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _resample(sides: Sequence[FloatArray], metric: PairedMetric, num_resamples: int, seed: int) -> FloatArray:
-    """Differences of two sides on units that are drawn with replacement, the same for both, shape (R,)."""
-    num_units, rng, found = sides[0].shape[1], np.random.default_rng(seed), []
+def _resample(
+    sides: Sequence[FloatArray], metric: PairedMetric, num_resamples: int, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """The metric of each seed of two sides on units that are drawn with replacement, the same for all, shape (S, R)."""
+    num_units, rng = sides[0].shape[1], np.random.default_rng(seed)
+    found: tuple[list[FloatArray], list[FloatArray]] = ([], [])
     for size in _iterate_sizes(num_resamples, num_units):
         drawn = rng.integers(0, num_units, (size, num_units)) + num_units * np.arange(size)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=size * num_units).reshape(size, num_units).astype(np.float64)
-        first, second = (metric.compute(counts @ side).mean(axis=0) for side in sides)
-        found.append(second - first)
-    return np.concatenate(found)
+        for parts, side in zip(found, sides, strict=True):
+            parts.append(metric.compute(counts @ side))
+    return np.concatenate(found[0], axis=1), np.concatenate(found[1], axis=1)
 
 
 def _iterate_sizes(num_resamples: int, num_units: int) -> Iterator[int]:

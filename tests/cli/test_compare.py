@@ -1,7 +1,6 @@
 """Runs are compared on the same units, or refused."""
 
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from lit_mlm.cli.main import main
 from lit_mlm.metrics.paired import METRICS, compare_sides
 from lit_mlm.runs.units import read_units, write_units
 from tests.conftest import FIXTURES, imdb_args
+from tests.metrics.test_paired import estimate_slowly
 
 Run = Callable[..., Path]
 
@@ -91,7 +91,7 @@ def test_three_seeds_of_two_taggers(
     assert found["num_units"] == len(units[0][0])
     f1, accuracy = found["comparisons"]
     assert f1["value"] == pytest.approx(np.mean(scores[1]) - np.mean(scores[0]))
-    error, freedom = estimate_slowly(units, scores)
+    error, freedom = estimate_slowly([np.array(side) for side in units], METRICS["f1"].compute)
     assert f1["p"] == pytest.approx(2 * stats.t.sf(abs(f1["value"]) / error, freedom), rel=0.1, abs=1e-4)
     assert f1["low"] == pytest.approx(f1["value"] - stats.t.ppf(0.975, freedom) * error, rel=0.05)
     smaller, larger = sorted([f1, accuracy], key=lambda test: float(test["p"]))
@@ -113,22 +113,6 @@ def read_sentences(folder: Path) -> list[list[float]]:
         row = rows.setdefault(int(document), [0.0] * 3)
         row[:] = [old + float(new) for old, new in zip(row, counts, strict=True)]
     return [rows[key] for key in sorted(rows)]
-
-
-def estimate_slowly(units: list[list[list[list[float]]]], scores: list[list[float]]) -> tuple[float, float]:
-    """Standard error of the difference by the jackknife over units and by the seeds; degrees of freedom."""
-
-    def measure(run: list[list[float]], left_out: int) -> float:
-        correct, predicted, gold = (sum(row[i] for u, row in enumerate(run) if u != left_out) for i in range(3))
-        return 2 * correct / (predicted + gold)
-
-    num = len(units[0][0])
-    means = [[sum(measure(run, unit) for run in side) / len(side) for unit in range(num)] for side in units]
-    differences = [second - first for first, second in zip(*means, strict=True)]
-    parts = [(float(np.var(differences)) * (num - 1), num - 1)]
-    parts += [(float(np.var(side, ddof=1)) / len(side), len(side) - 1) for side in scores]
-    variance = sum(part for part, _ in parts)
-    return math.sqrt(variance), variance**2 / sum(part**2 / freedom for part, freedom in parts)
 
 
 def test_masked_language_models_by_document(
