@@ -1,5 +1,6 @@
 """The processes of a sweep's trials: starts, watches and stops them."""
 
+import errno
 import os
 import shlex
 import signal
@@ -119,8 +120,11 @@ class Trial:
     def _fail(self, status: int) -> None:
         """Lets the sweep go on without this trial, unless no trial of these options can run."""
         text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
+        last = "\n".join(text.splitlines()[-MAX_LINES:])
+        if any(os.strerror(number) in last for number in (errno.ENOSPC, errno.EDQUOT)):  # the next would fail as well
+            raise InputError(f"trial {self.number}: no space left for {self.folder}: free some, and run it again")
         if not (self.run_dir / "config.yaml").is_file():  # refused before it trained
-            print_error("\n".join(text.splitlines()[-MAX_LINES:]))
+            print_error(last)
             raise InputError(f"trial {self.number} ended with exit status {status} before it trained; see above")
         number = -status if status < 0 else status - 128  # below 0 of one that had not begun to handle signals
         if number in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,8 @@
 """Sweeps: the trials of a killed one are those of one that was not, pruned and failed trials, what is refused."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -220,6 +222,14 @@ def test_stopped_trial_has_not_failed(quick_sweep: Callable[..., Path]) -> None:
     with pytest.raises(SystemExit) as stopped:
         quick_sweep("--num_trials", 1)
     assert stopped.value.code == 143
+    Path("fit.py").write_text(FIT)
+    assert read_trials(quick_sweep("--num_trials", 1))[0]["state"] == "complete"
+
+
+def test_full_disk_does_not_fail_a_trial(quick_sweep: Callable[..., Path]) -> None:
+    Path("fit.py").write_text(FIT.replace("if 0.9 < lr:", "if True:").replace("diverged", os.strerror(errno.ENOSPC)))
+    with pytest.raises(ValueError, match=r"trial 0: no space left for sweep/trial_0: free some, and run it again"):
+        quick_sweep("--num_trials", 1)
     Path("fit.py").write_text(FIT)
     assert read_trials(quick_sweep("--num_trials", 1))[0]["state"] == "complete"
 
