@@ -28,10 +28,10 @@ windows of a sentence are in one batch, in order, and each word is owned by one 
 - ``texts``: the index of each text in its split, shape (S,); -1 in batches that only keep ranks in step;
 - ``token_type_ids``: of texts of several columns, for nets that distinguish them.
 
-**Packed rows.** A row holds several sequences that must not attend to each other. In place of ``words`` and
-``sentences``:
+**Packed rows.** A net may compute the sequences of a batch in R rows of W tokens, several to a row, which must not
+attend to each other. One more entry, of shape (R, W), says how:
 
-- ``segments``: 0 on padding, 1, 2, ... on the sequences of a row.
+- ``packing``: the index of each token in the flattened ``input_ids``, -1 on padding.
 
 `TextSource` is what a Lightning module needs of its data module, `TokenModel` the reverse. Neither imports the other.
 """
@@ -60,6 +60,10 @@ class TokenModel(Protocol):
 
     def load_tokenizer(self) -> Any | None:
         """Loads the net's tokenizer; None for a net from scratch."""
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the net was shown to keep the sequences of packed rows apart, so that batches may be packed."""
 
     @property
     def has_final_tokenizer(self) -> bool:
@@ -118,8 +122,11 @@ class TextSource(Protocol):
     def fingerprint(self) -> str:
         """SHA-256 (hex) of texts, tokenizer and every option that shapes the examples."""
 
+    pack_batches: bool
+    """Whether the sequences of each batch are packed, for a net that keeps them apart; optional."""
+
     pack_length: int | None
-    """Tokens of packed rows; None if sequences are not packed."""
+    """Tokens of packed rows that are chosen once for all epochs; None if there are none."""
 
     provenance: Sequence[Any]
     """`lit_mlm.data.reading.provenance.Provenance` of each corpus of the training text, for the model card; optional.

@@ -26,7 +26,9 @@ LAYERS = (
 )
 """What the package consists of: each part may import those of the layers below it, and itself."""
 
-DATA_LAYERS = ("reading", "tokens", "batches", "base packed", "masked tagged labelled", "streams", "audit show", "sets")
+DATA_LAYERS = (
+    *("reading", "tokens", "batches", "packed", "base", "masked tagged labelled", "streams", "audit show", "sets"),
+)
 """The same of `lit_mlm.data`."""
 
 FENCES = {

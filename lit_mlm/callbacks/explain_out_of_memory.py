@@ -16,7 +16,7 @@ class ExplainOutOfMemory(Callback):
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
         """Notes the shape of the batch."""
         split = "training" if trainer.training else "test" if trainer.testing else "validation"
-        rows, columns = batch["input_ids"].shape
+        rows, columns = batch.get("packing", batch["input_ids"]).shape
         self._batch = f"a {split} batch of {rows} x {columns} tokens"
 
     on_validation_batch_start = on_test_batch_start = on_train_batch_start

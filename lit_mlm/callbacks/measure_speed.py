@@ -11,7 +11,6 @@ from torch import Tensor
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.errors import shorten
 from lit_mlm.nets.flops import NetFlops, measure_flops
-from lit_mlm.nets.packing import count_positions
 from lit_mlm.runs.hardware import choose_dtype, measure_memory, measure_peak
 
 log = logging.getLogger(__name__)
@@ -117,8 +116,5 @@ def sum_batch(batch: dict[str, Tensor]) -> Tensor:
         [7, 5, 8, 25]
     """
     mask, scored = batch["attention_mask"], batch["labels"] != IGNORE_INDEX
-    if "segments" in batch:  # the sum of 1, 3, 5, ... over the positions of a sequence is its squared length
-        squared = ((2 * count_positions(batch["segments"]) + 1) * mask).sum()
-    else:
-        squared = mask.sum(dim=1).square().sum()
-    return torch.stack([mask.sum(), scored.sum(), mask.new_tensor(mask.numel()), squared])
+    lengths, num_positions = mask.sum(dim=1), batch.get("packing", mask).numel()
+    return torch.stack([mask.sum(), scored.sum(), mask.new_tensor(num_positions), lengths.square().sum()])

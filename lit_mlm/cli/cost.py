@@ -33,7 +33,7 @@ class CostCLI(ReadOnlyCLI):
 
     def validate(self, **options: Any) -> None:
         """Scores both, and prints a table."""
-        self.datamodule.pack_length = None  # ONNX models take no packed rows; the metrics are the same
+        self.datamodule.pack_length, self.datamodule.pack_batches = None, False  # ONNX models take no packed rows
         super().validate(**options)
         before, path = self.model.results["val"], self._write()
         session = open_session(path)

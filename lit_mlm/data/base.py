@@ -21,6 +21,7 @@ from lit_mlm.data.batches import (
     ShuffleSampler,
     wait_for_second_signal,
 )
+from lit_mlm.data.packed import PackedBatches
 from lit_mlm.data.reading.files import SKIP_ADVICE, BadRecordError, OnBad
 from lit_mlm.data.reading.provenance import Provenance
 from lit_mlm.data.tokens.tokenizer import TokenizerOptions
@@ -46,6 +47,8 @@ class TextDataModule(LightningDataModule, ABC):
         lowercase: whether a trained WordPiece tokenizer lower-cases text; true by default.
         batch_size: sequences per device in a training step.
         eval_batch_size: sequences per device in validation and test; by default `batch_size`.
+        pack_batches: computes the sequences of a batch in fewer, fuller rows, without attention between them; batches,
+            gradients and metrics stay the same, up to rounding. For nets that would mix sequences, batches are padded.
         num_workers: data loader workers per device; 0 loads in the main process. By default 0 on a CPU, whose cores
             training needs, and up to 4 per GPU, as far as there are cores.
         num_proc: processes for tokenising; by default the threads of the tokenizer.
@@ -75,6 +78,7 @@ class TextDataModule(LightningDataModule, ABC):
         lowercase: bool | None = None,
         batch_size: Count = 32,
         eval_batch_size: Count | None = None,
+        pack_batches: bool = True,
         num_workers: Size | None = None,
         num_proc: Count | None = None,
         cache_dir: str = "~/.cache/lit_mlm",
@@ -88,6 +92,7 @@ class TextDataModule(LightningDataModule, ABC):
             tokenizer, tokenizer_revision, vocab_size, tokenizer_algorithm, lowercase
         )
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
+        self.pack_batches = pack_batches
         self.cache_dir, self.num_proc, self._num_workers = Path(cache_dir).expanduser(), num_proc, num_workers
         self._attached: TokenModel | None = None
         self._prepared_stage: str | None = None
@@ -237,6 +242,11 @@ class TextDataModule(LightningDataModule, ABC):
         return self._model.max_length if self._model else None
 
     @property
+    def packs(self) -> bool:
+        """Whether batches are packed: if asked for, and once the model was shown to keep sequences apart."""
+        return self.pack_batches and getattr(self._model, "is_isolated", False)
+
+    @property
     def num_workers(self) -> int:
         """Data loader workers of this device."""
         if self._num_workers is not None:
@@ -286,6 +296,8 @@ class TextDataModule(LightningDataModule, ABC):
     ) -> DataLoader[Any]:
         """Builds a loader of the batches whose keys the sampler yields."""
         trainer, workers = self.trainer, self.num_workers
+        if self.packs and not getattr(examples, "packs", False):
+            examples = PackedBatches(examples, self.max_length)
         repeats = getattr(trainer, "overfit_batches", 0) > 0
         return loader(
             examples,

@@ -193,16 +193,9 @@ class LengthSampler(KeySampler):
         empty = np.zeros(0, dtype=np.int64)
         return lambda number: BatchKey(epoch, batches[number] if number < len(batches) else empty)
 
-    @property
-    def padding_fraction(self) -> float:
-        """The fraction of padding among the tokens of all batches of an epoch, on all ranks, in [0, 1)."""
-        num_cells = self.num_cells
-        return 1 - int(self.lengths.sum()) / num_cells if num_cells else 0.0
-
-    @property
-    def num_cells(self) -> int:
-        """The tokens of all batches of an epoch, padding included, on all ranks."""
-        return sum(len(rows) * int(self.lengths[rows].max()) for rows in self._make_batches())
+    def list_lengths(self) -> list[IntArray]:
+        """The lengths of the rows of each batch of an epoch, on all ranks."""
+        return [self.lengths[rows] for rows in self._make_batches()]
 
     def _make_batches(self) -> list[IntArray]:
         """The rows of each batch of the epoch, on all ranks."""

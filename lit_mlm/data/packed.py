@@ -1,36 +1,65 @@
-"""Examples packed into rows, read a batch at a time.
+"""Batches whose sequences are packed into rows: those of each batch, or of rows chosen once for all epochs."""
 
-Shapes: B rows, S sequences in them, T tokens.
-"""
-
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lit_mlm.batch import BATCH_KEYS, IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
-from lit_mlm.text.packing import PackedRows, join_rows, pack_rows
+from lit_mlm.text.packing import PackedRows, find_padding, pack_batch, pack_rows, place_tokens
+
+MOST_BATCHES = 1000
+"""Most batches of an epoch whose padding is counted for a description."""
+
+
+@dataclass(frozen=True)
+class PackedBatches(Dataset[dict[str, Tensor]]):
+    """Packs the sequences of each batch where that saves computing, see `lit_mlm.text.packing.pack_batch`.
+
+    Attributes:
+        examples: data set that maps keys to batches.
+        max_width: most tokens of a row; None if unlimited.
+    """
+
+    examples: Any
+    max_width: int | None
+
+    def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
+        return pack(self.examples[key], self.max_width)
+
+
+def pack(batch: dict[str, Tensor], max_width: int | None) -> dict[str, Tensor]:
+    """Packs a batch by `lit_mlm.text.packing.pack_batch`, if that pays."""
+    rows = pack_batch(batch["attention_mask"].sum(dim=1).numpy(), max_width)
+    return batch if rows is None else _add_packing(batch, rows)
+
+
+def _add_packing(batch: dict[str, Tensor], rows: PackedRows) -> dict[str, Tensor]:
+    mask = batch["attention_mask"]
+    places = place_tokens(rows, mask.sum(dim=1).numpy(), mask.shape[1])
+    return batch | {"packing": torch.from_numpy(places)}
 
 
 @dataclass(frozen=True)
 class PackedExamples(Dataset[dict[str, Tensor]]):
-    """Maps a key whose examples are rows to a batch; packing does not change a sequence.
+    """Maps a key whose examples are rows to the batch of their sequences.
 
     All rows have the same width, so that all steps have the same shapes.
 
     Attributes:
-        examples: data set that maps keys of sequences to batches and has a `pad_id`.
+        examples: data set that maps keys of sequences to batches.
         rows: the sequences of each row.
     """
 
     examples: Any
     rows: PackedRows
+    packs: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,16 +73,9 @@ class PackedExamples(Dataset[dict[str, Tensor]]):
             key = replace(key, examples=sequences, positions=positions, source_epochs=source_epochs)
         else:
             row_of = np.zeros(1, dtype=np.int64)  # an empty batch has one row without scored positions
-        batch = self.examples[key]
-        joined = join_rows(
-            {name: batch[name].numpy() for name in (*BATCH_KEYS, "units") if name in batch},
-            {"input_ids": self.examples.pad_id, "attention_mask": 0, "labels": IGNORE_INDEX, "units": 0},
-            batch["attention_mask"].numpy() == 1,
-            row_of,
-            int(row_of[-1]) + 1,
-            self.rows.capacity,
-        )
-        return {name: torch.from_numpy(array) for name, array in joined.items()}
+        boundaries = np.searchsorted(row_of, np.arange(row_of[-1] + 2))
+        rows = PackedRows(np.arange(len(row_of)), boundaries, len(row_of), self.rows.capacity)
+        return _add_packing(self.examples[key], rows)
 
     def find_firsts(self) -> IntArray:
         """The first sequence of each row, shape (num_rows,)."""
@@ -104,8 +126,10 @@ def describe_packing(rows: PackedRows, unpacked: float) -> str:
     return f"packed into {len(rows):,} rows of {rows.capacity} ({padding})"
 
 
-def find_padding(lengths: IntArray, batch_size: int) -> float:
-    """The fraction of padding in random batches of N >= 1 sequences of `lengths` tokens, in [0, 1)."""
-    firsts = np.arange(0, len(lengths), batch_size)
-    longest = np.maximum.reduceat(np.random.default_rng(0).permutation(lengths), firsts)
-    return 1 - int(lengths.sum()) / int((longest * np.diff(np.append(firsts, len(lengths)))).sum())
+def describe_padding(batches: Sequence[IntArray], packs: bool, max_width: int | None) -> str:
+    """Describes the padding of training batches; arguments are as in `lit_mlm.text.packing.find_padding`."""
+    batches = batches[:: max(1, len(batches) // MOST_BATCHES)]
+    padded = f"{find_padding(batches):.1%}"
+    if not packs:
+        return f"{padded} of a training batch is padding"
+    return f"{find_padding(batches, True, max_width):.1%} of a training batch is padding ({padded} without packing)"

@@ -74,7 +74,8 @@ class NetModule(LightningModule):
         self._record: dict[str, Any] | None = None
         self._max_length: int | None = None
         self._new_words: dict[int, list[int]] = {}
-        self._is_isolated = False
+        self.is_isolated = False
+        """Whether the net was shown to keep the sequences of packed rows apart."""
         self.has_new_schedule = False
         """Whether a resumed run has other `SCHEDULE_OPTIONS` than its checkpoint."""
 
@@ -193,19 +194,14 @@ class NetModule(LightningModule):
         self._record = record
 
     def configure_model(self) -> None:
-        """Builds the net for the trainer, adds the data's new words, and checks that it fits the data.
-
-        With packed rows, verifies that the net keeps sequences apart.
-        """
+        """Builds the net for the trainer, adds the data's new words, and checks that it fits the data."""
         if find_trainer(self) is None:
             return  # in load_from_checkpoint, `on_load_checkpoint` builds the net
         require_source(self._data_module)
         self.build(getattr(self._data_module, "tokenizer", None))
         self._take_new_words()
         self._check_data()
-        if not self._is_isolated and getattr(self._data_module, "pack_length", None) is not None:
-            require_isolation(self._net)
-            self._is_isolated = True
+        self._verify_isolation()
         if isinstance(self.trainer.strategy, ModelParallelStrategy):
             shard_net(self._net, self.trainer.strategy.root_device)
 
@@ -306,6 +302,21 @@ class NetModule(LightningModule):
             )
         extend_vocabulary(self._net, new_words)
         self._new_words = dict(new_words)
+
+    def _verify_isolation(self) -> None:
+        """Verifies, for data that can be packed, that the net keeps the sequences of a row apart."""
+        data = self._data_module
+        is_needed = getattr(data, "pack_length", None) is not None
+        if self.is_isolated or not (is_needed or getattr(data, "pack_batches", False)):
+            return
+        try:
+            require_isolation(self._net)
+            self.is_isolated = True
+        except InputError as error:
+            if is_needed:
+                raise InputError(f"data.pack_length can't be used with {error}; leave data.pack_length out") from error
+            if self.global_rank == 0:
+                log.info("batches are padded, not packed, for %s", error)
 
     def _report_new_weights(self) -> None:
         if not self.new_weights or self.global_rank != 0:

@@ -1,16 +1,14 @@
-"""Verifies on the net itself that it keeps the sequences of packed rows apart.
+"""Verifies on the net itself that it keeps the sequences of packed rows apart."""
 
-Shapes: T tokens of a row.
-"""
-
+import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from lit_mlm.errors import InputError
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.packing import run_net
 from lit_mlm.nets.trial import draw_tokens, undisturbed
+from lit_mlm.text.packing import PackedRows, place_tokens
 from lit_mlm.upstream import get_attention
 
 TOLERANCE = 5e-5
@@ -44,13 +42,10 @@ def require_isolation(net: PreTrainedModel) -> float:
     implementation = get_attention(net.config)
     net_name = f"this net, {net.config.model_type} with the attention {implementation}"
     if implementation not in IMPLEMENTATIONS:
-        raise InputError(
-            f"data.pack_length can't be used with {net_name}: only {' and '.join(IMPLEMENTATIONS)} take the mask that "
-            "keeps sequences apart; set model.attn_implementation sdpa, or leave data.pack_length out"
-        )
+        raise InputError(f"{net_name}: only {' and '.join(IMPLEMENTATIONS)} take the mask that keeps sequences apart")
     with undisturbed(net):
         try:
-            difference = _measure_difference(net, *_draw_rows(net))
+            difference = _measure_difference(net)
         except Exception as error:  # the net's own code may raise anything
             text = " ".join(str(error).split())[:200]
             found = f"it does not accept packed rows ({type(error).__name__}: {text})"
@@ -61,31 +56,30 @@ def require_isolation(net: PreTrainedModel) -> float:
                 f"its logits in packed rows differ from those of single sequences by {difference:.1e} (relative), "
                 f"more than the {TOLERANCE:.0e} of float32"
             )
-    raise InputError(f"data.pack_length can't be used with {net_name}: {found}; leave data.pack_length out")
+    raise InputError(f"{net_name}: {found}")
 
 
-def _draw_rows(net: PreTrainedModel) -> tuple[Tensor, Tensor]:
-    """Returns segments and ids of two rows, shape (2, T) each; one sequence exceeds the reach of a sliding window."""
+def _measure_difference(net: PreTrainedModel) -> float:
+    """Returns the largest difference of logits, relative to the largest logit of single sequences.
+
+    Of sequences in two rows, one of which exceeds the reach of a sliding window; the logits are of tokens, or of
+    sequences.
+    """
     config = net.config.get_text_config()
     width = WIDTH + 2 * (getattr(config, "sliding_window", None) or 0)
     width = min(width, pretrained.get_max_length(net) or width)
     part = max(1, width // 16)
-    lengths = [[part, width - 6 * part, 3 * part], [6 * part, 1, 4 * part]]
-    rows = [[number for number, size in enumerate(sizes, 1) for _ in range(size)] for sizes in lengths]
-    segments = torch.tensor([row + [0] * (width - len(row)) for row in rows], device="cpu")
-    return segments.to(net.device), draw_tokens(net, segments.shape).to(net.device)
-
-
-def _measure_difference(net: PreTrainedModel, segments: Tensor, ids: Tensor) -> float:
-    """Returns the largest difference of logits, relative to the largest logit of single sequences."""
-    batch = {"input_ids": ids, "attention_mask": (segments != 0).long(), "segments": segments}
-    packed = run_net(net, batch)[0]
+    lengths = np.array([part, width - 6 * part, 3 * part, 6 * part, 1, 4 * part])
+    rows = PackedRows(np.arange(6), np.array([0, 3, 6]), int(lengths.sum()), width)
+    mask = (torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]).long().to(net.device)
+    ids = draw_tokens(net, mask.shape).to(net.device)
+    packing = torch.from_numpy(place_tokens(rows, lengths, mask.shape[1])).to(net.device)
+    packed = run_net(net, {"input_ids": ids, "attention_mask": mask, "packing": packing}).logits
     difference = size = torch.zeros((), device=ids.device)
-    for row_ids, row_segments, row_logits in zip(ids, segments, packed, strict=True):
-        for number in range(1, int(row_segments.max()) + 1):
-            is_own = row_segments == number
-            alone = row_ids[is_own][None]
-            logits = run_net(net, {"input_ids": alone, "attention_mask": torch.ones_like(alone)})[0][0]
-            difference = torch.maximum(difference, (row_logits[: len(is_own)][is_own] - logits).abs().max())
-            size = torch.maximum(size, logits.abs().max())
+    for row_ids, length, row_logits in zip(ids, lengths.tolist(), packed, strict=True):
+        alone = row_ids[None, :length]
+        logits = run_net(net, {"input_ids": alone, "attention_mask": torch.ones_like(alone)}).logits[0]
+        found = row_logits[:length] if logits.dim() > 1 else row_logits
+        difference = torch.maximum(difference, (found - logits).abs().max())
+        size = torch.maximum(size, logits.abs().max())
     return float(difference / size)

@@ -1,9 +1,11 @@
 """Runs `transformers` nets on packed rows: sequences attend to themselves alone, and their positions restart at 0.
 
-Shapes: B rows, T tokens.
+Shapes: B sequences, T tokens; R packed rows, W tokens per row.
 """
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,11 +14,62 @@ from transformers import PreTrainedModel
 
 
 def run_net(net: PreTrainedModel, batch: dict[str, Tensor]) -> Any:
-    """Runs a net on a batch, packed or not (`lit_mlm.batch`); labels are not passed on."""
-    if "segments" not in batch:
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        return net(**{name: batch[name] for name in names if name in batch})
-    return net(input_ids=batch["input_ids"], **isolate_segments(net, batch["segments"]))
+    """Runs a net on a batch of `lit_mlm.batch`, packed or not, with the same output; labels are not passed on.
+
+    Only the body of the net runs on packed rows: hidden states are put back to (B, T) before the head.
+    """
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    inputs = {name: batch[name] for name in names if name in batch}
+    if "packing" not in batch:
+        return net(**inputs)
+    packing, (num_rows, num_columns) = batch["packing"], inputs.pop("attention_mask").shape
+    segments = torch.where(packing < 0, 0, packing // num_columns + 1)
+    places = packing.clamp(min=0)  # padding repeats a token, which no other position attends to
+    inputs = {name: values.flatten()[places] for name, values in inputs.items()}
+    with _unpacking(net, invert(packing, num_rows * num_columns).view(num_rows, num_columns)):
+        return net(**inputs, **isolate_segments(net, segments))
+
+
+def invert(packing: Tensor, num_positions: int) -> Tensor:
+    """Returns the position in the flattened packed rows of each padded position, 0 of padding, shape (B x T,).
+
+    Examples:
+        >>> invert(torch.tensor([[3, 4, 0], [5, 6, -1]]), 9)
+        tensor([2, 0, 0, 0, 1, 3, 4, 0, 0])
+    """
+    found = packing.new_zeros(num_positions + 1)  # the last takes the padding of rows, without a wait for the device
+    targets = torch.where(packing < 0, num_positions, packing).flatten()
+    return found.scatter_(0, targets, torch.arange(packing.numel(), device=packing.device))[:-1]
+
+
+@contextmanager
+def _unpacking(net: PreTrainedModel, places: Tensor) -> Iterator[None]:
+    """Puts the hidden states of packed rows back to (B, T) before the pooler, and after the body of the net.
+
+    Args:
+        net: any net.
+        places: of `invert`, shape (B, T).
+    """
+    body: Any = net.base_model
+
+    def unpack(hidden: Tensor) -> Tensor:
+        return hidden.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, -1)
+
+    def unpack_output(_body: Any, _args: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (unpack(output[0]), *output[1:])
+        output[next(iter(output))] = unpack(output[0])  # by index: names differ
+        return output
+
+    # Before the hook of the sparse head.
+    hooks = [body.register_forward_hook(unpack_output, prepend=True)]
+    if isinstance(getattr(body, "pooler", None), torch.nn.Module):
+        hooks.append(body.pooler.register_forward_pre_hook(lambda _, args: (unpack(args[0]), *args[1:])))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def isolate_segments(net: PreTrainedModel, segments: Tensor) -> dict[str, Any]:
@@ -28,10 +81,10 @@ def isolate_segments(net: PreTrainedModel, segments: Tensor) -> dict[str, Any]:
 
     Args:
         net: any net; `lit_mlm.nets.isolation` tests whether it respects the arguments.
-        segments: as in `lit_mlm.batch`, shape (B, T).
+        segments: 0 on padding, and a number above 0 on each sequence of a row, shape (R, W).
 
     Returns:
-        ``attention_mask``, shape (B, 1, T, T) or a dict of such, and ``position_ids``, shape (B, T), if the net takes
+        ``attention_mask``, shape (R, 1, W, W) or a dict of such, and ``position_ids``, shape (R, W), if the net takes
         them.
     """
     config = net.config.get_text_config()
@@ -51,7 +104,7 @@ def isolate_segments(net: PreTrainedModel, segments: Tensor) -> dict[str, Any]:
 
 
 def count_positions(segments: Tensor) -> Tensor:
-    """Returns the position of each token in its sequence, shape (B, T); 0 on padding.
+    """Returns the position of each token in its sequence, shape (R, W); 0 on padding.
 
     Examples:
         >>> count_positions(torch.tensor([[1, 1, 1, 2, 2, 0]]))

@@ -17,8 +17,8 @@ FREE_OPTIONS = (
     *("trainer.num_sanity_val_steps", "trainer.benchmark", "trainer.deterministic", "trainer.use_distributed_sampler"),
     *("model.attn_implementation", "model.gradient_checkpointing", "model.allow_pickle", "model.trust_remote_code"),
     "model.compile",
-    *("data.batch_size", "data.eval_batch_size", "data.num_workers", "data.num_proc", "data.cache_dir"),
-    "data.data_dir",
+    *("data.batch_size", "data.eval_batch_size", "data.pack_batches", "data.num_workers", "data.num_proc"),
+    *("data.cache_dir", "data.data_dir"),
 )
 """The options that may change when a run is resumed: where and how it runs. The global batch is compared elsewhere."""
 

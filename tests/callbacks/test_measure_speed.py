@@ -107,6 +107,6 @@ def test_utilisation_is_logged_by_all_ranks_or_none(others_measured: bool, monke
 
 
 def test_packed_sequences_are_squared_by_themselves() -> None:
-    segments = torch.tensor([[1, 1, 1, 2, 2, 0], [1, 2, 3, 3, 3, 3]])
-    batch = {"attention_mask": (segments > 0).long(), "labels": torch.full((2, 6), -100), "segments": segments}
+    mask = (torch.arange(4) < torch.tensor([3, 2, 1, 1, 4])[:, None]).long()
+    batch = {"attention_mask": mask, "labels": torch.full((5, 4), -100), "packing": torch.zeros(2, 6)}
     assert sum_batch(batch).tolist() == [11, 0, 12, 9 + 4 + 1 + 1 + 16]

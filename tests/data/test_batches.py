@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from lit_mlm.data.batches import BatchKey, LazyDataLoader, LengthSampler, ShuffleSampler, round_up
 from lit_mlm.text.arrays import IntArray
+from lit_mlm.text.packing import find_padding
 
 
 def deal(
@@ -194,10 +195,14 @@ def test_evaluation_keeps_groups_together_from_the_longest_on() -> None:
 
 
 def test_padding_fraction() -> None:
-    assert LengthSampler(np.array([4, 2, 4, 1]), 2).padding_fraction == pytest.approx(1 - 11 / (8 + 4))
-    assert LengthSampler(LENGTHS, 8, seed=1).padding_fraction < 0.08
-    assert LengthSampler(LENGTHS, 8, seed=1, by_length=False).padding_fraction > 0.3
-    assert LengthSampler(np.zeros(0, dtype=np.int64), 8).padding_fraction == 0
+    def find(*args: Any, packs: bool = False, **options: Any) -> float:
+        return find_padding(LengthSampler(*args, **options).list_lengths(), packs)
+
+    assert find(np.array([4, 2, 4, 1]), 2) == pytest.approx(1 - 11 / (8 + 4))
+    assert find(LENGTHS, 8, seed=1) < 0.08
+    assert find(LENGTHS, 8, seed=1, by_length=False) > 0.3
+    assert find(LENGTHS, 8, seed=1, by_length=False, packs=True) < 0.08
+    assert find(np.zeros(0, dtype=np.int64), 8) == 0
 
 
 def test_lengths_are_rounded_up_by_less_than_an_eighth() -> None:

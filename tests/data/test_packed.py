@@ -1,5 +1,6 @@
 """Data modules that pack: what a sequence is, it is in its row."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.errors import InputError
 from lit_mlm.text.masking.strategies import SpanMasking, TokenMasking, WordMasking
+from lit_mlm.text.packing import find_padding
 from tests.conftest import FIXTURES
 
 NAMES = ("input_ids", "labels")
@@ -45,11 +47,26 @@ def collect(loader: Any) -> list[tuple[list[int], ...]]:
     """Ids and labels of each sequence, sorted."""
     found = []
     for batch in loader:
-        segments: Tensor = batch.get("segments", batch["attention_mask"])
-        for row, numbers in enumerate(segments):
-            masks = [numbers == number for number in range(1, int(numbers.max()) + 1)]
-            found += [tuple(batch[name][row][mask].tolist() for name in NAMES) for mask in masks]
+        for row, mask in enumerate(batch["attention_mask"] == 1):
+            found.append(tuple(batch[name][row][mask].tolist() for name in NAMES))
     return sorted(found)
+
+
+def read_rows(batch: dict[str, Tensor]) -> list[list[int]]:
+    """The sequences of each row of a packed batch, each of which must be there whole and once."""
+    mask, packing = batch["attention_mask"], batch["packing"]
+    places = packing[packing >= 0]
+    assert sorted(places.tolist()) == mask.flatten().nonzero().flatten().tolist()
+    rows = []
+    for row in packing:
+        filled = row[row >= 0]
+        assert torch.equal(row[: len(filled)], filled)
+        sequences = (filled // mask.shape[1]).unique_consecutive().tolist()
+        starts = [sequence * mask.shape[1] for sequence in sequences]
+        ends = [start + int(mask[sequence].sum()) for start, sequence in zip(starts, sequences, strict=True)]
+        assert filled.tolist() == [n for start, end in zip(starts, ends, strict=True) for n in range(start, end)]
+        rows.append(sequences)
+    return rows
 
 
 @pytest.mark.parametrize("masking", [TokenMasking(), WordMasking(), SpanMasking("exact")])
@@ -66,20 +83,11 @@ def test_masks_are_those_without_packing(make_data: Any, masking: Any) -> None:
 
 
 def test_batches_keep_the_contract(make_data: Any) -> None:
-    data = make_data(pack_length=64)
-    for batch in data.train_dataloader():
-        assert set(batch) == {"input_ids", "attention_mask", "labels", "segments"}
-        assert all(tensor.dtype == torch.int64 and tensor.shape[1] == 64 for tensor in batch.values())
-        segments = batch["segments"]
-        assert torch.equal(batch["attention_mask"], (segments != 0).long())
-        is_padding = segments == 0
-        assert (batch["input_ids"][is_padding] == data.tokenizer.pad_token_id).all()
-        assert (batch["labels"][is_padding] == IGNORE_INDEX).all()
-        steps = segments.diff(dim=1)
-        assert ((steps == 0) | (steps == 1) | is_padding[:, 1:]).all()
-        assert (segments[:, 0] == 1).all()
-        starts = torch.nn.functional.pad(steps, (1, 0), value=1) == 1
-        assert (batch["input_ids"][starts & ~is_padding] == data.tokenizer.cls_token_id).all()
+    for batch in make_data(pack_length=64).train_dataloader():
+        assert set(batch) == {"input_ids", "attention_mask", "labels", "packing"}
+        assert all(tensor.dtype == torch.int64 for tensor in batch.values())
+        assert batch["packing"].shape[1] == 64
+        assert sum(read_rows(batch), []) == list(range(len(batch["input_ids"])))  # noqa: RUF017
 
 
 def test_rows_stay_and_their_order_changes(make_data: Any) -> None:
@@ -87,21 +95,55 @@ def test_rows_stay_and_their_order_changes(make_data: Any) -> None:
     epochs = []
     for epoch in (0, 1):
         loader.sampler.set_epoch(epoch)
-        batches = list(loader)
-        ids = [torch.where(b["labels"] == IGNORE_INDEX, b["segments"], -1) for b in batches]
-        epochs.append((torch.cat([b["segments"] for b in batches]).tolist(), torch.cat(ids).tolist()))
-    assert epochs[0][0] != epochs[1][0]
-    assert sorted(epochs[0][0]) == sorted(epochs[1][0])
-    assert sorted(epochs[0][1]) != sorted(epochs[1][1])
+        rows = []
+        for batch in loader:
+            for sequences in read_rows(batch):
+                masks = batch["attention_mask"][sequences] == 1
+                ids = [batch["labels"][i][mask] != IGNORE_INDEX for i, mask in zip(sequences, masks, strict=True)]
+                rows.append(([int(mask.sum()) for mask in masks], [each.tolist() for each in ids]))
+        epochs.append(rows)
+    lengths = [[sizes for sizes, _ in rows] for rows in epochs]
+    assert lengths[0] != lengths[1]
+    assert sorted(lengths[0]) == sorted(lengths[1])
+    assert sorted(epochs[0]) != sorted(epochs[1])  # masks are drawn anew
 
 
 def test_a_batch_without_rows_scores_nothing(make_data: Any) -> None:
     options = {"mask_schedule": "linear", "train_mask_probs": [0.5, 0.1]}
     data = make_data(pack_length=64, **options)
     batch = data.splits["train"].packed[BatchKey(0, np.zeros(0, dtype=np.int64))]
-    assert batch["segments"].shape == (1, 64)
-    assert batch["segments"].max() == 1
+    assert batch["packing"].shape == (1, 64)
+    assert read_rows(batch) == [[0]]
     assert (batch["labels"] == IGNORE_INDEX).all()
+
+
+ISOLATED = SimpleNamespace(max_length=64, has_final_tokenizer=True, is_isolated=True, vocabulary={}, num_steps=0)
+
+
+@pytest.mark.parametrize("make", ["make_data", "make_news"])
+def test_sequences_of_each_batch_are_packed_for_nets_that_keep_them_apart(
+    make: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, num_packed = request.getfixturevalue(make)(batch_size=8), 0
+    loaders = "train_dataloader", "val_dataloader"
+    plain = {name: list(getattr(data, name)()) for name in loaders}
+    padding = data.describe_split("val").get("padding_fraction")
+    monkeypatch.setattr(data, "_attached", ISOLATED)
+    for name in loaders:
+        for found, expected in zip(getattr(data, name)(), plain[name], strict=True):
+            assert all(torch.equal(found[key], expected[key]) for key in expected)
+            if "packing" in found:
+                num_packed += 1
+                rows, width = found["packing"].shape
+                assert sum(read_rows(found), []) != []  # noqa: RUF017
+                assert rows * width < 0.95 * found["input_ids"].numel()
+                assert width <= 64
+    assert num_packed > len(plain["train_dataloader"]) / 2
+    if make == "make_news":
+        assert re.search(r"1\d\.\d% of a training batch is padding \(2\d\.\d% without packing\)", data.describe())
+        assert data.describe_split("val")["padding_fraction"] <= padding
+    data.pack_batches = False
+    assert all("packing" not in batch for name in loaders for batch in getattr(data, name)())
 
 
 def test_a_schedule_goes_by_rows(make_data: Any) -> None:
@@ -116,7 +158,7 @@ def test_a_schedule_goes_by_rows(make_data: Any) -> None:
         )
         data.trainer.strategy.root_device = torch.device("cpu")
         data.trainer.lightning_module = None
-        rows = [row for batch in data.train_dataloader() for row in batch["labels"]]
+        rows = [batch["labels"][row] for batch in data.train_dataloader() for row in read_rows(batch)]
         shares.append([float((row != IGNORE_INDEX).sum()) for row in rows])
     assert shares[0] == shares[1]
     third = len(shares[0]) // 3
@@ -154,7 +196,7 @@ def test_facts_and_options(make_data: Any) -> None:
     [
         (
             {"block_policy": "concatenate"},
-            r"data.pack_length 64 needs data.block_policy document or line: blocks of concatenated",
+            r"data.pack_length 64 needs data.block_policy document or line: others are full",
         ),
         ({"pack_length": 20}, r"data.pack_length 20 is less than the longest block, 32 tokens; raise it or lower data"),
         ({"pack_length": 0}, r"data.pack_length must be at least 1, got 0"),
@@ -190,7 +232,7 @@ def test_windows_of_training_are_packed(make_news: Any) -> None:
     assert news.order_options == by_chance | {"batch_size": 4}
     by_tokens = make_news(max_tokens_per_batch=500).order_options
     assert by_tokens == by_chance | {"max_tokens_per_batch": 500, "group_by_length": True}
-    padding = f"{news.make_sampler('train', is_training=True).padding_fraction:.1%}"
+    padding = f"{find_padding(news.make_sampler('train', is_training=True).list_lengths()):.1%}"
     assert f"{padding} of a training batch is padding" in news.describe()
     assert f" padding, {padding} without)" in packed.describe()
 

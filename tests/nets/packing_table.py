@@ -1,5 +1,6 @@
-"""How far packed rows are from their sequences alone, as a table: ``python -m tests.nets.packing_table``."""
+"""How far packed rows are from padded sequences, as a table: ``python -m tests.nets.packing_table``."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -8,6 +9,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.nets.packing import run_net
 from lit_mlm.nets.sparse_head import compute_scored_logits
+from lit_mlm.text.packing import PackedRows, place_tokens
 from tests.nets.architectures import TINY
 
 SHOWN = ("bert", "distilbert", "roberta", "modernbert", "electra", "albert", "camembert", "xlm-roberta")
@@ -27,44 +29,41 @@ def build(model_type: str, implementation: str) -> PreTrainedModel:
 
 def make_batch() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    segments = torch.zeros(len(LENGTHS), max(map(sum, LENGTHS)), dtype=torch.int64)
-    for row, sizes in zip(segments, LENGTHS, strict=True):
-        row[: sum(sizes)] = torch.repeat_interleave(torch.arange(1, len(sizes) + 1), torch.tensor(sizes))
-    ids = torch.randint(6, 95, segments.shape, generator=generator)
-    is_scored = (torch.rand(ids.shape, generator=generator) < 0.3) & (segments > 0)
+    lengths = np.concatenate(LENGTHS)
+    ends = np.cumsum([len(sizes) for sizes in LENGTHS])
+    rows = PackedRows(np.arange(len(lengths)), np.append(0, ends), int(lengths.sum()), max(map(sum, LENGTHS)))
+    is_token = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
+    ids = torch.randint(6, 95, is_token.shape, generator=generator)
+    is_scored = (torch.rand(ids.shape, generator=generator) < 0.3) & is_token
     return {
-        "input_ids": torch.where(segments > 0, ids, 1),
-        "attention_mask": (segments > 0).long(),
+        "input_ids": torch.where(is_token, ids, 1),
+        "attention_mask": is_token.long(),
         "labels": torch.where(is_scored, ids, IGNORE_INDEX),
-        "segments": segments,
+        "packing": torch.from_numpy(place_tokens(rows, lengths, is_token.shape[1])),
     }
 
 
-def part(batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Each sequence by itself, without padding and without `segments`."""
-    names = ("input_ids", "attention_mask", "labels")
-    pairs = [(row, number) for row, sizes in enumerate(LENGTHS) for number in range(1, len(sizes) + 1)]
-    return [{name: batch[name][row, batch["segments"][row] == number][None] for name in names} for row, number in pairs]
+def pad(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same batch without packing."""
+    return {name: values for name, values in batch.items() if name != "packing"}
 
 
-def compute_gradients(net: PreTrainedModel, batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Of the summed loss of all batches, by the sparse head."""
+def compute_gradients(net: PreTrainedModel, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of the summed loss of a batch, by the sparse head."""
     net.zero_grad(set_to_none=True)
-    for batch in batches:
-        logits, labels = compute_scored_logits(net, batch)
-        F.cross_entropy(logits, labels, reduction="sum").backward()
+    logits, labels = compute_scored_logits(net, batch)
+    F.cross_entropy(logits, labels, reduction="sum").backward()
     return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
 
 
 def compare(net: PreTrainedModel) -> tuple[float, float]:
     """The largest difference of logits, and of gradients, each relative to the largest of them."""
     batch = make_batch()
-    alone = part(batch)
+    padded, is_token = pad(batch), batch["attention_mask"] == 1
     with torch.no_grad():
-        packed = run_net(net, batch)[0][batch["segments"] > 0]
-        expected = torch.cat([net(one["input_ids"])[0][0] for one in alone])
+        packed, expected = (run_net(net, each)[0][is_token] for each in (batch, padded))
     logits = float((packed - expected).abs().max() / expected.abs().max())
-    found, reference = compute_gradients(net, [batch]), compute_gradients(net, alone)
+    found, reference = compute_gradients(net, batch), compute_gradients(net, padded)
     assert found.keys() == reference.keys()
     largest = max(float(gradient.abs().max()) for gradient in reference.values())
     return logits, max(float((found[name] - reference[name]).abs().max()) for name in reference) / largest

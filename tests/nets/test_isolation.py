@@ -44,7 +44,7 @@ def test_every_architecture_is_tried(model_type: str) -> None:
     if model_type in ISOLATING:
         require_isolation(net)
         return
-    with pytest.raises(InputError, match=rf"data.pack_length can't be used with this net, {net.config.model_type} "):
+    with pytest.raises(InputError, match=rf"^this net, {net.config.model_type} with the attention "):
         require_isolation(net)
 
 
@@ -93,7 +93,6 @@ def test_each_fault_is_found(model_type: str, implementation: str, fault: str, m
         require_isolation(net)
     message = str(found.value)
     assert f"this net, {model_type} with the attention {implementation}: its logits in packed rows differ" in message
-    assert message.endswith("; leave data.pack_length out")
     difference = float(message.split(" sequences by ")[1].split()[0])
     assert difference > 4 * TOLERANCE  # on nets this small faults are small, too
 
@@ -143,14 +142,20 @@ def test_net_and_random_numbers_are_left_as_they_were() -> None:
     assert str(np.random.get_state()) == states[2]  # noqa: NPY002
 
 
-def test_a_run_with_such_a_net_is_refused_before_it_trains(
-    wordpiece: Any, cache_dir: str, run_cli: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+def test_a_run_with_such_a_net_is_refused_before_it_trains_or_padded(
+    wordpiece: Any,
+    cache_dir: str,
+    run_cli: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = save_model(tmp_path_factory.mktemp("fnet"), TINY["fnet"] | {"model_type": "fnet"}, wordpiece)
     args = [*imdb_args(model, cache_dir), "--data.block_policy", "document", "--run_dir", "run"]
-    with pytest.raises(InputError, match="can't be used with this net, fnet"):
+    with pytest.raises(InputError, match=r"data.pack_length can't be used with this net, fnet .*leave data"):
         run_cli("fit", *args, "--data.pack_length", "64")
     assert not Path("run").exists()
+    run_cli("fit", *args)
+    assert "batches are padded, not packed, for this net, fnet with the attention " in caplog.text
 
 
 def test_a_net_is_tried_once(
@@ -160,8 +165,10 @@ def test_a_net_is_tried_once(
     monkeypatch.setattr(net_module, "require_isolation", tried.append)
     shape: Any = {"block_policy": "document", "block_size": 32, "cache_dir": cache_dir}
     folder, module = str(FIXTURES / "aclImdb"), MaskedLM(tiny_bert)
-    make_trainer().fit(module, IMDBDataModule(data_dir=folder, **shape))
+    make_trainer().fit(module, IMDBDataModule(data_dir=folder, **shape | {"block_policy": "concatenate"}))
+    make_trainer().validate(module, IMDBDataModule(data_dir=folder, pack_batches=False, **shape), verbose=False)
     assert tried == []
-    for _ in range(2):
-        make_trainer().validate(module, IMDBDataModule(data_dir=folder, pack_length=64, **shape), verbose=False)
+    for pack_length in (None, 64):
+        data = IMDBDataModule(data_dir=folder, pack_length=pack_length, **shape)
+        make_trainer().validate(module, data, verbose=False)
     assert tried == [module.net]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModelForTokenClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from lit_mlm import CoNLLDataModule, IMDBDataModule, MaskedLM, TokenClassification
 from lit_mlm.batch import IGNORE_INDEX
@@ -17,12 +17,13 @@ from lit_mlm.nets.packing import count_positions, isolate_segments, run_net
 from lit_mlm.nets.sparse_head import compute_scored_logits
 from tests.conftest import FIXTURES, NO_DROPOUT, imdb_args
 from tests.nets.architectures import TINY
-from tests.nets.packing_table import IMPLEMENTATIONS, SHOWN, build, compare, make_batch, part
+from tests.nets.packing_table import IMPLEMENTATIONS, SHOWN, build, compare, make_batch, pad
+from tests.nets.test_isolation import ISOLATING
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("model_type", SHOWN)
-def test_logits_and_gradients_are_those_of_each_sequence_alone(model_type: str, implementation: str) -> None:
+def test_logits_and_gradients_are_those_of_padded_sequences(model_type: str, implementation: str) -> None:
     logits, gradients = compare(build(model_type, implementation))
     print(f"{model_type}, {implementation}: logits {logits:.1e}, gradients {gradients:.1e}")
     assert logits < 2e-6
@@ -39,29 +40,39 @@ def test_sparse_head_checkpointing_and_autocast(model_type: str) -> None:
     net.activation_checkpointing_enable({"use_reentrant": False})
     assert max(compare(net)) < 3e-6
     with torch.no_grad():
-        alone = run_net(net, part(batch)[1])[0][0]
+        alone = run_net(net, pad(batch))[0][1, :30]
         with torch.autocast("cpu", torch.bfloat16):
-            mixed = run_net(net, batch)[0][0, 3:33]
-        half = run_net(net.bfloat16(), batch)[0][0, 3:33]
+            mixed = run_net(net, batch)[0][1, :30]
+        half = run_net(net.bfloat16(), batch)[0][1, :30]
     assert half.dtype == torch.bfloat16
     for found in (mixed, half):
         torch.testing.assert_close(found.float(), alone, rtol=0, atol=0.04 * float(alone.abs().max()))
 
 
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "roberta", "modernbert"])
-def test_taggers_too(model_type: str) -> None:
+CLASSIFIERS: list[tuple[Any, str]] = [(AutoModelForTokenClassification, name) for name in sorted(ISOLATING - {"tapas"})]
+CLASSIFIERS += [(AutoModelForSequenceClassification, name) for name in ("bert", "distilbert", "electra", "modernbert")]
+
+
+@pytest.mark.filterwarnings("ignore")  # warnings of the architectures themselves
+@pytest.mark.parametrize(("auto_class", "model_type"), CLASSIFIERS)
+def test_losses_and_gradients_of_classifiers(auto_class: Any, model_type: str) -> None:
     torch.manual_seed(0)
-    net = AutoModelForTokenClassification.from_config(AutoConfig.for_model(model_type, **TINY[model_type]))
-    module = TokenClassification(config={"model_type": model_type})
-    module.net = net.eval()
+    net = auto_class.from_config(AutoConfig.for_model(model_type, **TINY[model_type])).eval()
     batch = make_batch()
-    batch["labels"] = torch.where(batch["labels"] == IGNORE_INDEX, IGNORE_INDEX, batch["labels"] % 2)
-    nats, num_scored = module.sum_loss(batch)
-    expected = sum(
-        F.cross_entropy(net(one["input_ids"]).logits[0], one["labels"][0], reduction="sum") for one in part(batch)
-    )
-    torch.testing.assert_close(nats, torch.as_tensor(expected), rtol=1e-6, atol=0)
-    assert num_scored == (batch["labels"] != IGNORE_INDEX).sum()
+    labels = torch.where(batch["labels"] == IGNORE_INDEX, IGNORE_INDEX, batch["labels"] % 2)
+    if auto_class is AutoModelForSequenceClassification:
+        labels = torch.arange(len(labels)) % 2
+    results = []
+    for each in (batch, pad(batch)):
+        net.zero_grad()
+        loss = F.cross_entropy(run_net(net, each).logits.movedim(-1, 1), labels)
+        loss.backward()
+        results.append((loss, {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}))
+    (loss, found), (expected, gradients) = results
+    torch.testing.assert_close(loss, expected, rtol=2e-6, atol=0)
+    largest = max(float(gradient.abs().max()) for gradient in gradients.values())
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(found[name], gradient, rtol=0, atol=3e-6 * largest)
 
 
 def test_arguments_by_hand() -> None:
@@ -113,7 +124,7 @@ def test_runs_of_masked_blocks(tiny_bert: str, cache_dir: str, run_cli: Callable
     """Evaluation, which is packed too, gives what it gives without, and so does that of the test."""
     args = [*imdb_args(tiny_bert, cache_dir), "--data.block_policy", "document", "--data.special_tokens", "block"]
     figures = []
-    for name, options in {"plain": [], "packed": ["--data.pack_length", "64"]}.items():
+    for name, options in {"plain": ["--data.pack_batches", "false"], "packed": ["--data.pack_length", "64"]}.items():
         folder = run_cli("fit", *args, *options, "--run_dir", name) / name
         figures.append(json.loads((folder / "metrics.json").read_text()))
     plain, packed = figures
@@ -129,15 +140,31 @@ def test_runs_of_masked_blocks(tiny_bert: str, cache_dir: str, run_cli: Callable
     assert packed["val/perplexity"] < packed["start/val/perplexity"]
 
 
-def test_runs_of_tagged_words(tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path], capsys: Any) -> None:
-    args = [
-        *("--config", "conll.yaml", "--config", "overlays/cpu.yaml", "--trainer.enable_progress_bar", "false"),
-        *("--data.data_dir", str(FIXTURES / "conll"), "--data.cache_dir", cache_dir, "--model.model", tiny_bert),
-        *("--data.pack_length", "64", "--trainer.max_epochs", "1", "--model.lr", "1e-3"),
-    ]
-    folder = run_cli("fit", *args, "--run_dir", "run") / "run"
+@pytest.mark.parametrize("options", [{}, {"window": 16, "context_tokens": 6}, {"max_tokens_per_batch": 90}])
+def test_runs_of_tagged_words(options: dict[str, Any], tiny_bert: str, cache_dir: str, make_trainer: Any) -> None:
+    """With and without packing the same steps, and the same metrics to the digit."""
+    runs = []
+    for pack_batches in (True, False):
+        data = make_news(tiny_bert, cache_dir, vocab_size=200, tokenizer=None, **options, pack_batches=pack_batches)
+        torch.manual_seed(0)
+        module = TokenClassification(config=NO_DROPOUT, lr=3e-3)
+        trainer = make_trainer(enable_checkpointing=False, gradient_clip_val=1.0)
+        trainer.fit(module, data)
+        assert data.packs == pack_batches
+        metrics = module.results["val"]
+        numbers = {name: value for name, value in metrics.items() if name not in ("loss", "padding_fraction")}
+        runs.append((numbers, metrics["loss"], trainer.global_step, module.state_dict()))
+    (numbers, loss, num_steps, weights), (expected, expected_loss, expected_steps, expected_weights) = runs
+    assert numbers == expected
+    assert loss == pytest.approx(expected_loss, rel=1e-4)
+    assert num_steps == expected_steps
+    for name, weight in expected_weights.items():
+        torch.testing.assert_close(weights[name], weight, rtol=0, atol=5e-4)
+
+
+def test_windows_are_packed_into_rows_for_all_epochs(
+    tiny_bert: str, cache_dir: str, run_cli: Callable[..., Path], capsys: Any
+) -> None:
+    args = ["--config", "conll.yaml", "--data.data_dir", str(FIXTURES / "conll"), "--data.cache_dir", cache_dir]
+    run_cli("show", *args, "--model.model", tiny_bert, "--data.pack_length", "64", "--num_examples", "1")
     assert re.search(r"packed into \d+ rows of 64 \(\d+\.\d% padding", re.sub(r"\s+", " ", capsys.readouterr().out))
-    figures = json.loads((folder / "metrics.json").read_text())
-    assert figures["val/loss"] < figures["start/val/loss"]
-    run_cli("show", *args[:2], *args[6:12], "--data.pack_length", "64", "--num_examples", "1")
-    assert "packed into" in capsys.readouterr().out

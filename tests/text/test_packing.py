@@ -9,7 +9,7 @@ import pytest
 
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
-from lit_mlm.text.packing import PackedRows, join_rows, pack_rows
+from lit_mlm.text.packing import PackedRows, find_padding, pack_batch, pack_rows, place_tokens
 
 
 def pack_slowly(lengths: IntArray, capacity: int) -> list[int]:
@@ -94,8 +94,26 @@ def test_finding_rows_costs_nothing_for_the_others() -> None:
     tracemalloc.stop()
 
 
-def test_sequences_stand_one_behind_the_other() -> None:
-    ids = np.array([[1, 2, 3], [4, 0, 0], [5, 6, 0], [7, 0, 0]])
-    joined = join_rows({"ids": ids}, {"ids": -1}, ids != 0, np.array([0, 0, 1, 2]), 3, 5)
-    assert joined["ids"].tolist() == [[1, 2, 3, 4, -1], [5, 6, -1, -1, -1], [7, -1, -1, -1, -1]]
-    assert joined["segments"].tolist() == [[1, 1, 1, 2, 0], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]]
+@pytest.mark.parametrize("max_width", [None, 80, 64])
+def test_batches_cost_little_more_than_their_tokens(max_width: int | None) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        lengths = np.clip(rng.lognormal(3, 0.7, rng.integers(8, 40)), 1, 64).astype(np.int64)
+        longest, rows = int(lengths.max()), pack_batch(lengths, max_width)
+        assert rows is not None
+        assert sorted(rows.sequences) == list(range(len(lengths)))
+        sizes = np.add.reduceat(lengths[rows.sequences], rows.boundaries[:-1])
+        assert sizes.max() <= rows.capacity <= min(2 * longest, max_width or 128)
+        assert rows.padding_fraction < 0.25 < find_padding([lengths])
+        assert find_padding([lengths], True, max_width) == rows.padding_fraction
+
+
+def test_batches_without_padding_stay() -> None:
+    for lengths in ([7], [30, 30, 29], [128] * 32, [64, 1, 1]):
+        assert (pack_batch(np.array(lengths)) is None) == (lengths != [64, 1, 1])
+
+
+def test_tokens_are_placed_one_behind_the_other() -> None:
+    rows = PackedRows(np.array([2, 0, 1, 3]), np.array([0, 3, 4]), 7, 6)
+    placed = place_tokens(rows, np.array([3, 1, 2, 1]), 4)
+    assert placed.tolist() == [[8, 9, 0, 1, 2, 4], [12, -1, -1, -1, -1, -1]]

@@ -129,10 +129,10 @@ class BlocksDataModule(TextDataModule):
         self.reader = DocumentReader(self.load_documents, *reading)
         if pack_length is not None and block_policy == "concatenate":
             raise InputError(
-                f"data.pack_length {pack_length} needs data.block_policy document or line: blocks of concatenated "
-                "documents are full already"
+                f"data.pack_length {pack_length} needs data.block_policy document or line: others are full already"
             )
         self.pack_length, self.val_fraction = pack_length, val_fraction
+        self.pack_batches &= block_policy != "concatenate"  # whose blocks are full
         self.corpus = Corpus(self.cache_dir)
         self.finds_words = self.masks.strategy.needs_words
         self.compared: list[MaskingStrategy] = []

@@ -13,12 +13,13 @@ from lit_mlm.data.masked.masks import MaskOptions
 from lit_mlm.data.masked.mixture import Mixture, find_sources
 from lit_mlm.data.masked.samples import SampleOptions
 from lit_mlm.data.masked.text_size import TextSize, measure_blocks
-from lit_mlm.data.packed import PackedExamples, describe_packing, find_padding, pack_examples
+from lit_mlm.data.packed import PackedExamples, describe_packing, pack_examples
 from lit_mlm.data.reading.cache_folder import hash_json
 from lit_mlm.errors import InputError
 from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.blocks import BlockTable, find_shared_documents
 from lit_mlm.text.masking.masking import Masking
+from lit_mlm.text.packing import find_padding
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,9 @@ def describe_splits(
         parts += [] if split.mixture is None else [str(split.mixture)]
     for name, split in list(splits.items())[:1]:
         if split.packed is not None:
-            unpacked = find_padding(split.examples.lengths, batch_size if name == "train" else eval_batch_size)
+            lengths = np.random.default_rng(0).permutation(split.examples.lengths)
+            size = batch_size if name == "train" else eval_batch_size
+            unpacked = find_padding(lengths[i : i + size] for i in range(0, len(lengths), size))
             parts.append(describe_packing(split.packed.rows, unpacked))
     num_shared = splits["val"].num_shared if "val" in splits else 0
     return parts + ([f"{num_shared:,} val blocks share a document with training"] if num_shared else [])

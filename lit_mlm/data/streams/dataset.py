@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.data.masked.dataset import MaskedBlocks
+from lit_mlm.data.packed import pack
 from lit_mlm.data.reading.documents import hash_texts
 from lit_mlm.data.streams.chunks import Chunk
 from lit_mlm.data.streams.sampler import StreamedBatch, StreamKey
@@ -68,6 +69,7 @@ class StreamedBlocks(Dataset[Any]):
         skip_bad: skips bad records.
         num_workers: of all ranks, among which the sources are dealt.
         num_batches: of a rank in the whole training, the length of a mask schedule.
+        packs: whether batches are packed, in rows of at most `max_width` tokens.
     """
 
     sources: Sequence[StreamSource]
@@ -79,6 +81,8 @@ class StreamedBlocks(Dataset[Any]):
     skip_bad: bool = False
     num_workers: int = 1
     num_batches: int = 1
+    packs: bool = False
+    max_width: int | None = None
     _worker: "StreamWorker | None" = field(default=None, init=False, repr=False)
     _has_warned: bool = field(default=False, init=False, repr=False)
 
@@ -167,7 +171,8 @@ class StreamedBlocks(Dataset[Any]):
             num_epochs=self.num_batches,
         )
         source_epochs = np.array([example.epoch for example in examples])
-        return blocks[BatchKey(number, blocks.chosen, source_epochs=source_epochs)]
+        batch = blocks[BatchKey(number, blocks.chosen, source_epochs=source_epochs)]
+        return pack(batch, self.max_width) if self.packs else batch
 
 
 class StreamWorker:

@@ -153,7 +153,8 @@ class TrainingStream:
         get_start, get_cursors = data.count_seen_batches, lambda: self._restored
         sampler = StreamSampler(self._num_batches, data.num_workers, rank, num_ranks, get_start, get_cursors)
         num_workers = num_ranks * sampler.num_workers
-        blocks = replace(self._blocks, num_workers=num_workers, num_batches=self._num_batches)
+        options: dict[str, Any] = {"packs": data.packs, "max_width": data.max_length}
+        blocks = replace(self._blocks, num_workers=num_workers, num_batches=self._num_batches, **options)
         return data.make_loader(blocks, sampler, StreamLoader)
 
     @property

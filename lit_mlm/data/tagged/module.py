@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from lit_mlm.data.base import TextDataModule
 from lit_mlm.data.batches import LengthOptions, LengthSampler
-from lit_mlm.data.packed import PackedExamples, check_pack_length, describe_packing, pack_examples
+from lit_mlm.data.packed import PackedExamples, check_pack_length, describe_packing, describe_padding, pack_examples
 from lit_mlm.data.reading.cache_folder import hash_json
 from lit_mlm.data.reading.reports import warn_of_skipped
 from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
@@ -29,6 +29,7 @@ from lit_mlm.data.tagged.windows import Windowing, WindowOptions
 from lit_mlm.errors import InputError, refuse_text
 from lit_mlm.nets.pretrained import hash_tokenizer
 from lit_mlm.options import Count, DataOptions, Size
+from lit_mlm.text.packing import find_padding
 from lit_mlm.text.special_tokens import find_special_tokens
 from lit_mlm.text.tagging.alignment import encode_words, make_inside_table
 from lit_mlm.text.tagging.schemes import Scheme, find_scheme, guess_scheme
@@ -241,11 +242,11 @@ class TaggedDataModule(TextDataModule):
             num_long = sum(int((np.bincount(e.table.sentences) > 1).sum()) for e in self.examples.values())
             parts.append(f"{num_long:,} sentences longer than a window of {self.windowing.window}")
         if "train" in self.examples:
-            padding = self.make_sampler("train", is_training=True).padding_fraction
+            batches = self.make_sampler("train", is_training=True).list_lengths()
             if self.packed is not None:
-                parts.append(describe_packing(self.packed.rows, padding))
+                parts.append(describe_packing(self.packed.rows, find_padding(batches)))
             else:
-                parts.append(f"{padding:.1%} of a training batch is padding")
+                parts.append(describe_padding(batches, self.packs, self.max_length))
             if self.batches.max_tokens_per_batch is None:
                 parts += self._describe_small(len(self.packed or self.examples["train"]))
         return ", ".join(parts)
@@ -254,13 +255,13 @@ class TaggedDataModule(TextDataModule):
         """Returns metadata of a split or set for its results: counts as in `count_texts`, windows and padding."""
         names = self.list_sets(split)
         found = [self.examples[name] for name in names]
-        num_cells = sum(self.make_sampler(name).num_cells for name in names)
+        batches = chain(*(self.make_sampler(name).list_lengths() for name in names))
         return {
             **{key: sum(self._counts[name][key] for name in names) for key in self._counts[names[0]]},
             "data_fingerprint": self._fingerprint(names),
             "text_fingerprint": hash_json([self._hashes[name] for name in names]),
             "num_windows": sum(map(len, found)),
-            "padding_fraction": 1 - sum(int(examples.lengths.sum()) for examples in found) / num_cells,
+            "padding_fraction": find_padding(batches, self.packs, self.max_length),
         }
 
     def load(self, stage: str) -> None:

@@ -16,6 +16,7 @@ from lit_mlm.batch import IGNORE_INDEX, NO_WORD
 from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError
+from lit_mlm.text.packing import find_padding
 from lit_mlm.text.tagging.schemes import Scheme, find_spans, write_tags
 from tests.families import FAMILIES, SPACED, draw_sentence, encode_slowly, is_surrogate
 
@@ -332,7 +333,7 @@ def test_training_batches_go_by_length_on_request_and_where_tokens_size_them(mak
         """The numbers of windows of whole batches, the share of padding, and the most tokens in a batch."""
         data = make_data(LONG, window=16, **options)
         shapes = [tuple(batch["input_ids"].shape) for batch in data.train_dataloader()]
-        padding = data.make_sampler("train", is_training=True).padding_fraction
+        padding = find_padding(data.make_sampler("train", is_training=True).list_lengths())
         return {rows for rows, _ in shapes}, padding, max(rows * length for rows, length in shapes)
 
     chance, grouped = read(), read(group_by_length=True)
