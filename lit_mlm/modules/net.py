@@ -129,22 +129,6 @@ class NetModule(LightningModule):
         """The labels of a new head, by id; None if the task has none or the net's own head is used."""
         return None
 
-    def find_labels(self, head: str) -> list[str] | None:
-        """Returns the labels of the checkpoint, net or pretrained classifier, by id; None if there are none.
-
-        Args:
-            head: end of the names of pretrained classes whose labels are those of the task.
-        """
-        if self._record is not None:
-            return pretrained.get_labels(pretrained.restore_config(self._record["config"]))
-        if self.net is not None:
-            return pretrained.get_labels(self.net.config)
-        if self.hparams["model"] is None:
-            return None
-        config = self._make_config()
-        is_classifier = any(name.endswith(head) for name in config.architectures or [])
-        return pretrained.get_labels(config) if is_classifier else None
-
     @property
     def num_steps(self) -> int:
         """Optimizer steps that the net was trained for."""

@@ -13,15 +13,15 @@ from lit_mlm.errors import InputError
 from lit_mlm.metrics.classes import ClassMetrics, decide, sum_nats
 from lit_mlm.metrics.sums import SumMetric
 from lit_mlm.modules.base import TransformerModule
-from lit_mlm.modules.labels import freeze, list_weights, match_labels
-from lit_mlm.nets import pretrained
+from lit_mlm.modules.classifier import ClassifierModule, add_metadata
+from lit_mlm.modules.labels import freeze
 from lit_mlm.nets.text_logits import compute_text_logits, prepare_classifier
 from lit_mlm.options import Amount, Part, Size
 from lit_mlm.text.tables import format_table
 from lit_mlm.upstream import find_trainer
 
 
-class TextClassification(TransformerModule):
+class TextClassification(ClassifierModule, TransformerModule):
     """Trains and evaluates any `AutoModelForSequenceClassification` on the labels of the data module.
 
     A pretrained model gets a new head unless it is a text classifier with the same label names, in any order. The
@@ -44,6 +44,7 @@ class TextClassification(TransformerModule):
     """
 
     auto_class = AutoModelForSequenceClassification
+    head = "ForSequenceClassification"
     next_command = 'python -m lit_mlm classify --model {model} "This is a great film."'
     monitor_mode = "max"
     headline = (
@@ -62,24 +63,11 @@ class TextClassification(TransformerModule):
     ) -> None:
         super().__init__(model, **kwargs)
         self.save_hyperparameters()
-        self._columns: list[int] | None = None
-        self._weights: list[float] | None = None
 
     @property
     def monitor(self) -> str:
         """Accuracy, or micro F1 where texts have several labels."""
-        return "val/f1_micro" if self._data_module is not None and self._texts.multi_label else "val/accuracy"
-
-    @property
-    def label_names(self) -> list[str] | None:
-        """The labels of the checkpoint, net or pretrained text classifier, by id; None if there are none."""
-        return self.find_labels("ForSequenceClassification")
-
-    @property
-    def new_labels(self) -> list[str] | None:
-        """The data's labels, unless the net has the same."""
-        labels: list[str] | None = getattr(self._data_module, "labels", None)
-        return labels if labels is not None and set(labels) != set(self.label_names or []) else None
+        return "val/f1_micro" if self._data_module is not None and self.source.multi_label else "val/accuracy"
 
     def configure_model(self) -> None:
         """Builds and checks the net, and freezes parameters."""
@@ -89,12 +77,11 @@ class TextClassification(TransformerModule):
 
     def make_metrics(self) -> SumMetric:
         """Creates the metrics of texts."""
-        return ClassMetrics(self._texts.labels, self._texts.multi_label)
+        return ClassMetrics(self.source.labels, self.source.multi_label)
 
     def compute_logits(self, batch: dict[str, Tensor]) -> Tensor:
         """Returns the logits of the texts of a batch in the order of the data's labels, shape (S, L)."""
-        logits = compute_text_logits(self._net, batch)
-        return logits if self._columns is None else logits[:, self._columns]
+        return self.order_columns(compute_text_logits(self._net, batch))
 
     def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Returns the cross entropy of the texts in float32, and their number or sum of class weights.
@@ -102,8 +89,7 @@ class TextClassification(TransformerModule):
         Where texts have several labels, it is the binary cross entropy of all labels, and their number.
         """
         logits, smoothing = self.compute_logits(batch), self.hparams["label_smoothing"]
-        weights = None if self._weights is None else logits.new_tensor(self._weights)
-        return sum_nats(logits, batch["labels"], self._texts.multi_label, weights, smoothing)
+        return sum_nats(logits, batch["labels"], self.source.multi_label, self.weights, smoothing)
 
     def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
         """Adds the texts of a batch."""
@@ -111,7 +97,7 @@ class TextClassification(TransformerModule):
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[int, dict[str, Any]]:
         """Returns a record of each text by its index: place, labels, the probability of each, and gold if known."""
-        names, several = self._texts.labels, self._texts.multi_label
+        names, several = self.source.labels, self.source.multi_label
         probs, found = decide(self.compute_logits(batch), several)
         records = {}
         for index, row, is_found, gold in zip(
@@ -120,7 +106,7 @@ class TextClassification(TransformerModule):
             if index < 0:
                 continue
             chosen = [name for name, is_chosen in zip(names, is_found, strict=True) if is_chosen]
-            record = {"index": index, "place": self._texts.predicted_places[index]}
+            record = {"index": index, "place": self.source.predicted_places[index]}
             record |= {"labels": chosen} if several else {"label": chosen[0]}
             record["scores"] = {name: round(prob, 6) for name, prob in zip(names, row, strict=True)}
             if several and min(gold) >= 0:
@@ -135,11 +121,7 @@ class TextClassification(TransformerModule):
         metrics = super().compute_metrics(split)
         if self._scores_part(split):
             return metrics  # the metadata is of the whole split
-        metadata = self._texts.describe_split(split)
-        if metadata.get("num_texts", metrics["num_texts"]) != metrics["num_texts"]:
-            found = metadata["num_texts"], metrics["num_texts"]
-            raise RuntimeError(f"{split}/num_texts: {found[0]} in the data, but {found[1]} were scored")
-        return metrics | metadata
+        return add_metadata(metrics, self.source.describe_split(split), split, ("num_texts",))
 
     def describe_results(self, metrics: dict[str, Any]) -> list[str]:
         """Formats a table of the labels."""
@@ -149,22 +131,21 @@ class TextClassification(TransformerModule):
         return format_table([("label", "precision", "recall", "F1", "number"), *rows], "<>>>>")
 
     @property
-    def _texts(self) -> LabelledSource:
+    def source(self) -> LabelledSource:
+        """The data module; refuses one without labels of texts."""
         data = self._data_module
         if not hasattr(data, "multi_label"):
             found = "there is no data module" if data is None else f"{type(data).__name__} is not one"
             raise InputError(f"TextClassification needs a data module of labelled texts, but {found}")
         return cast(LabelledSource, data)
 
+    @property
+    def inference_options(self) -> dict[str, Any]:
+        """The length of rows, and what becomes of longer texts."""
+        return dict(getattr(self.source, "text_options", {}))
+
     def _check_data(self) -> None:
-        """Also checks labels and class weights, and maps the net's labels to the data's."""
+        """Also completes the config for pipelines."""
         super()._check_data()
-        if self._data_module is None:
-            return
-        labels, names = self._texts.labels, self.label_names or []
-        self._columns = match_labels(names, labels, "net" if self._record is None else "checkpoint")
-        self._weights = list_weights(self.hparams["class_weights"], labels)
-        pretrained.set_labels(self._net.config, names)  # keeps a checkpoint's order, that of its weights
-        prepare_classifier(self._net, self._texts.tokenizer, self._texts.multi_label)
-        config: Any = self._net.config
-        config.lit_mlm = dict(getattr(self._texts, "text_options", {}))
+        if self._data_module is not None:
+            prepare_classifier(self._net, self.source.tokenizer, self.source.multi_label)
