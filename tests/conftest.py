@@ -1,5 +1,6 @@
 """What the tests share: tiny checkpoints built in code, the fixtures' folder, and the command line in-process."""
 
+import json
 import os
 import tempfile
 
@@ -168,6 +169,30 @@ def run_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         return tmp_path
 
     return run
+
+
+@pytest.fixture(scope="session")
+def text_run(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, cache_dir: str) -> Path:
+    """A run of text classification with two test sets; training has the first test review with the other label."""
+    folder = tmp_path_factory.mktemp("texts")
+    train, test = read_reviews(), read_reviews("test")
+    rows = [{"text": text, "label": "neg" if i < len(train) / 2 else "pos"} for i, text in enumerate(train)]
+    tests = [{"text": text, "label": "neg" if i < len(test) / 2 else "pos"} for i, text in enumerate(test)]
+    splits = {"train": [*rows, {"text": f" {test[0]}\n", "label": "pos"}], "val": rows[::3]}
+    for name, part in (splits | {"first": tests[::2], "second": tests[1::2]}).items():
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)))
+    files = {name: str(folder / f"{name}.jsonl") for name in ("train", "val", "first", "second")}
+    run_command(
+        [
+            *("fit", "--model", "TextClassification", "--model.model", tiny_bert, "--model.lr", "3e-3"),
+            *("--data", "LabelledFilesDataModule", "--data.train_files", files["train"], "--data.window", "24"),
+            *("--data.val_files", files["val"], "--data.test_files.first", files["first"]),
+            *("--data.test_files.second", files["second"], "--data.cache_dir", cache_dir, "--data.batch_size", "8"),
+            *("--trainer.max_epochs", "3", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"),
+            *("--run_dir", str(folder / "run")),
+        ]
+    )
+    return folder / "run"
 
 
 def imdb_args(model: str, cache_dir: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from string import ascii_uppercase
@@ -14,7 +14,7 @@ from lit_mlm.cli.compared_runs import ComparedRun, choose_metrics, read_run
 from lit_mlm.cli.plain import CommandParser, format_json, print_error, print_result
 from lit_mlm.errors import InputError
 from lit_mlm.metrics.intervals import format_estimate
-from lit_mlm.metrics.paired import METRICS, PairedMetric, adjust_holm, compare_sides
+from lit_mlm.metrics.paired import PairedMetric, adjust_holm, compare_sides
 from lit_mlm.options import SEEDS
 from lit_mlm.runs.atomic import read_json
 from lit_mlm.runs.checkpoints import hash_checkpoint
@@ -39,7 +39,7 @@ def make_parser() -> CommandParser:
     add = parser.add_argument
     add("runs", nargs="*", metavar="RUN", help="folder of a run, or of repeat with several seeds; two or more")
     add("--split", choices=COMMANDS, default="val", help="default val")
-    add("--metrics", nargs="+", metavar="NAME", help="by default f1, accuracy of plain tags, or perplexity")
+    add("--metrics", nargs="+", metavar="NAME", help="by default f1, accuracy of plain tags or texts, or perplexity")
     add("--all_pairs", action="store_true", help="compare each run with each, in place of each with the first")
     add("--num_resamples", type=int, default=10_000, help="of bootstrap and randomisation; default 10000")
     add("--seed", type=int, default=42, help="of the resamples; default 42")
@@ -54,8 +54,8 @@ def main(args: Sequence[str]) -> None:
     members = [find_members(Path(run)) for run in options.runs]
     check_seeds(options.runs, members)
     sides = [[load_run(run, options.split, rest, options.json) for run in side] for side in members]
-    names = choose_metrics([run for side in sides for run in side], options.metrics, COMMANDS[options.split])
-    result = compare(sides, names, options)
+    metrics = choose_metrics([run for side in sides for run in side], options.metrics, COMMANDS[options.split])
+    result = compare(sides, metrics, options)
     print_result(format_json(result) if options.json else "\n".join(format_result(result)))
 
 
@@ -137,20 +137,22 @@ def is_current(path: Path, checkpoint: Path) -> bool:
     return bool(read_units(path)[0].get("checkpoint") == hash_checkpoint(checkpoint))
 
 
-def compare(sides: Sequence[Sequence[ComparedRun]], names: Sequence[str], options: Any) -> dict[str, Any]:
+def compare(
+    sides: Sequence[Sequence[ComparedRun]], metrics: Mapping[str, PairedMetric], options: Any
+) -> dict[str, Any]:
     """Compares all sides by each metric, and returns the result as plain data."""
     first, pairs = sides[0][0], list(combinations(range(len(sides)), 2))
     found = []
-    for name in names:
-        sums = [stack(side, METRICS[name]) for side in sides]
+    for name, metric in metrics.items():
+        sums = [stack(side, metric) for side in sides]
         for a, b in pairs if options.all_pairs else pairs[: len(sides) - 1]:
-            difference = compare_sides(sums[a], sums[b], METRICS[name], options.num_resamples, options.seed)
+            difference = compare_sides(sums[a], sums[b], metric, options.num_resamples, options.seed)
             found.append({"metric": name, "first": options.runs[a], "second": options.runs[b], **difference._asdict()})
     for comparison, p in zip(found, adjust_holm([comparison["p"] for comparison in found]), strict=True):
         comparison["p_holm"] = p
     values = {
-        name: [METRICS[name].compute(stack(side, METRICS[name]).sum(axis=1)).tolist() for side in sides]
-        for name in names
+        name: [metric.compute(stack(side, metric).sum(axis=1)).tolist() for side in sides]
+        for name, metric in metrics.items()
     }
     return {
         "split": options.split,
@@ -159,7 +161,7 @@ def compare(sides: Sequence[Sequence[ComparedRun]], names: Sequence[str], option
         "num_resamples": options.num_resamples,
         "seed": options.seed,
         "runs": [
-            {"run": run, "num_seeds": len(side), "values": {name: values[name][number] for name in names}}
+            {"run": run, "num_seeds": len(side), "values": {name: values[name][number] for name in metrics}}
             for number, (run, side) in enumerate(zip(options.runs, sides, strict=True))
         ],
         "comparisons": found,

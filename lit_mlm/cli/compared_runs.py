@@ -1,6 +1,6 @@
 """The runs of `python -m lit_mlm compare`: reads their units, and refuses those that can't be compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.metrics.entities import group_sentences
-from lit_mlm.metrics.paired import METRICS
+from lit_mlm.metrics.paired import PairedMetric, list_metrics
 from lit_mlm.runs.units import read_units
 from lit_mlm.text.arrays import FloatArray
 
@@ -24,7 +24,7 @@ class ComparedRun(NamedTuple):
     Attributes:
         folder: of the run.
         about: what the sums are of, as `lit_mlm.callbacks.save_results` writes it.
-        kind: of the units: document, block or sentence.
+        kind: of the units: document, block, sentence or text.
         units: their numbers, shape (U,).
         sums: by name, shape (U,) each.
     """
@@ -52,19 +52,19 @@ def read_run(folder: Path, path: Path) -> ComparedRun:
     return ComparedRun(folder, about, kind, units, dict(zip(names, table.T.astype(np.float64), strict=True)))
 
 
-def choose_metrics(runs: Sequence[ComparedRun], asked: Sequence[str] | None, command: str) -> list[str]:
-    """Returns the metrics to compare; refuses runs that were not scored on the same text, masks and labels.
+def choose_metrics(runs: Sequence[ComparedRun], asked: Sequence[str] | None, command: str) -> dict[str, PairedMetric]:
+    """Returns the metrics to compare, by name; refuses runs that were not scored on the same text, masks and labels.
 
     Args:
         runs: of all sides.
-        asked: names that are asked for; by default that of the task: F1, accuracy of plain tags, perplexity, or bits
-            per byte of nets with different tokenizers.
+        asked: names that are asked for; by default that of the task: F1, accuracy of plain tags or texts, micro F1 of
+            several labels, perplexity, or bits per byte of nets with different tokenizers.
         command: that evaluates the runs, for messages.
     """
     first, *others = runs
     for other in others:
-        if ("nats" in first.sums) != ("nats" in other.sums):
-            tasks = ["masked tokens" if "nats" in run.sums else "tagged words" for run in (first, other)]
+        tasks = [_name_task(run) for run in (first, other)]
+        if tasks[0] != tasks[1]:
             raise InputError(f"{other.folder} scores {tasks[1]}, but {first.folder} {tasks[0]}: compare runs of a task")
     has_text = first.about.get("text_fingerprint") is not None
     keys = ["text_fingerprint" if has_text else "data_fingerprint", "labels"]
@@ -78,18 +78,23 @@ def choose_metrics(runs: Sequence[ComparedRun], asked: Sequence[str] | None, com
     for key in keys:
         for other in others:
             _require_same(key, first, other, command)
-    names = [name for name, metric in METRICS.items() if all(set(metric.columns) <= run.sums.keys() for run in runs)]
+    metrics = list_metrics([column for column in first.sums if all(column in run.sums for run in runs)])
     is_across = "nats" in first.sums and not one_tokenizer
     if is_across:
         _require_whole_text(runs)
-        names = [ACROSS_TOKENIZERS]
+        metrics = {ACROSS_TOKENIZERS: metrics[ACROSS_TOKENIZERS]}
     for other in others:
         is_same = other.kind == first.kind and np.array_equal(other.units, first.units)
         if not is_same or not (is_across or np.array_equal(_get_sizes(other), _get_sizes(first))):
             raise InputError(f"{other.folder} and {first.folder} were scored on different units: evaluate them again")
     if len(first.units) < 2:
         raise InputError(f"{first.folder} was scored on one {first.kind} only: a comparison needs several")
-    return _check_asked(asked, names, is_across)
+    return _choose(asked, metrics, is_across)
+
+
+def _name_task(run: ComparedRun) -> str:
+    """What a run scores."""
+    return "labelled texts" if "texts" in run.sums else "masked tokens" if "nats" in run.sums else "tagged words"
 
 
 def _require_same(key: str, first: ComparedRun, other: ComparedRun, command: str) -> None:
@@ -119,17 +124,17 @@ def _require_whole_text(runs: Sequence[ComparedRun]) -> None:
 
 
 def _get_sizes(run: ComparedRun) -> FloatArray:
-    """What must be the same in all runs: scored tokens, or gold entities, or words; shape (U,)."""
-    return next(run.sums[name] for name in ("scored", "gold", "words") if name in run.sums)
+    """What must be the same in all runs: scored tokens, or gold entities, words, or texts; shape (U,)."""
+    return next(run.sums[name] for name in ("scored", "gold", "words", "texts") if name in run.sums)
 
 
-def _check_asked(asked: Sequence[str] | None, names: Sequence[str], is_across: bool) -> list[str]:
-    if asked is None:
-        return [names[0]]
-    for name in asked:
-        if name not in names:
+def _choose(
+    asked: Sequence[str] | None, metrics: Mapping[str, PairedMetric], is_across: bool
+) -> dict[str, PairedMetric]:
+    for name in asked or ():
+        if name not in metrics:
             reason = "the tokenizers of the runs differ, so" if is_across else "of these runs"
             raise InputError(
-                f"--metrics {name}: {reason} only {', '.join(names)} can be compared{suggest(name, names)}"
+                f"--metrics {name}: {reason} only {', '.join(metrics)} can be compared{suggest(name, [*metrics])}"
             )
-    return list(dict.fromkeys(asked))
+    return {name: metrics[name] for name in asked or [next(iter(metrics))]}

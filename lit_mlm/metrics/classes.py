@@ -15,7 +15,7 @@ from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.metrics.entities import RATES, compute_rates
 from lit_mlm.metrics.intervals import estimate_f1_interval, estimate_macro_f1_interval, estimate_share_interval
 from lit_mlm.metrics.sums import MeanLoss, SumMetric
-from lit_mlm.text.arrays import BoolArray
+from lit_mlm.text.arrays import BoolArray, IntArray
 
 NUM_BINS = 15
 """Bins of equal width of `ClassMetrics` for the calibration error, as in Guo et al. 2017."""
@@ -92,17 +92,18 @@ class ClassMetrics(SumMetric):
         (0.6667, 0.6667, 0.5)
     """
 
+    unit_columns: tuple[str, ...] = ("gold", "found")
+
     bins: Tensor
-    decisions: list[Tensor]
 
     def __init__(self, labels: Sequence[str], multi_label: bool = False) -> None:
         super().__init__()
         self.labels, self.multi_label = list(labels), multi_label
+        if multi_label:  # whether a text has each label, and is given it
+            self.unit_columns = tuple(f"{side}/{label}" for side in ("gold", "found") for label in labels)
         self.loss = MeanLoss()
         # Columns: decisions, sum of their probabilities, right ones.
         self.add_state("bins", torch.zeros((NUM_BINS, 3), dtype=torch.float64), dist_reduce_fx="sum")
-        # Number of the text in its split, gold and found label, or whether it has each label, and is given it.
-        self.add_state("decisions", [], dist_reduce_fx="cat")
 
     def update(self, logits: Tensor, labels: Tensor, texts: Tensor) -> None:
         """Adds a batch.
@@ -126,7 +127,7 @@ class ClassMetrics(SumMetric):
         numbers = (confidence.double() * NUM_BINS).ceil().long().clamp(1, NUM_BINS) - 1
         columns = torch.stack([torch.ones_like(confidence), confidence, is_right.float()], dim=1).double()
         self.bins.index_add_(0, numbers, columns)
-        self.decisions.append(torch.cat([texts[:, None], gold, ours], dim=1))
+        self.units.append(torch.cat([texts[:, None], gold, ours], dim=1))
 
     def compute(self) -> dict[str, Any]:
         """Returns the metrics by name, fractions in [0, 1], where 0 / 0 is 0.
@@ -137,7 +138,7 @@ class ClassMetrics(SumMetric):
         neural networks", ICML): the mean distance of probability and accuracy in `NUM_BINS` bins. ``loss`` is in nats
         per text, or per decision on a label.
         """
-        found, gold = self._gather()
+        found, gold = self._expand(self.gather_units())
         counts = np.stack([(found & gold).sum(axis=0), found.sum(axis=0), gold.sum(axis=0)], axis=1)
         name = "exact_match" if self.multi_label else "accuracy"
         num_texts, num_right = len(gold), int((found == gold).all(axis=1).sum())
@@ -159,16 +160,30 @@ class ClassMetrics(SumMetric):
             metrics[f"support/{label}"] = int(row[2])
         return metrics
 
+    def collect_units(self) -> dict[str, Any]:
+        """Returns what was decided on each text, over all ranks; empty without texts.
+
+        Returns:
+            ``unit``, the numbers of the texts; ``texts``, 1 of each; ``right``, or ``exact`` with several labels; and
+            by label, as in ``gold/pos``, ``correct``, ``predicted`` and ``gold``, all of shape (N,).
+        """
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn):
+            rows = self.gather_units()
+        rows = rows[np.argsort(rows[:, 0])]
+        found, gold = self._expand(rows)
+        is_right, name = (found == gold).all(axis=1), "exact" if self.multi_label else "right"
+        units = {"unit": rows[:, 0], "texts": np.ones_like(is_right), name: is_right}
+        sides = {"correct": found & gold, "predicted": found, "gold": gold}
+        units |= {f"{side}/{label}": sums[:, i] for side, sums in sides.items() for i, label in enumerate(self.labels)}
+        return units if len(rows) else {}
+
     def reset(self) -> None:
         """Resets all parts."""
         super().reset()
         self.loss.reset()
 
-    def _gather(self) -> tuple[BoolArray, BoolArray]:
+    def _expand(self, rows: IntArray) -> tuple[BoolArray, BoolArray]:
         """Returns whether each text was given each label, and whether it has it, shape (N, L) each."""
-        parts = [self.decisions] if isinstance(self.decisions, Tensor) else self.decisions  # a tensor once reduced
-        width = 1 + 2 * (len(self.labels) if self.multi_label else 1)
-        rows = torch.cat([torch.zeros((0, width), dtype=torch.int64, device=self.device), *parts]).cpu().numpy()
         gold, found = np.split(rows[:, 1:], 2, axis=1)
         if self.multi_label:
             return found == 1, gold == 1

@@ -1,10 +1,10 @@
-"""Paired comparisons of runs that were scored on the same units, documents or sentences.
+"""Paired comparisons of runs that were scored on the same units: documents, sentences or texts.
 
-Shapes: U units, S seeds, R resamples, C columns of sums.
+Shapes: U units, S seeds, R resamples, C columns of sums, L labels of texts.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +53,47 @@ METRICS = {
     ),
 }
 """By name, as in ``metrics.json``; those of a task whose units have the columns."""
+
+SIDES = ("correct", "predicted", "gold")
+"""The columns of each label of texts, as in ``gold/pos``."""
+
+
+def list_metrics(columns: Collection[str]) -> dict[str, PairedMetric]:
+    """Returns the metrics of units that have certain columns, by name, that of the task first.
+
+    Examples:
+        >>> units = {"texts": [1, 1], "right": [1, 0]}
+        >>> units |= {"correct/pos": [1, 0], "predicted/pos": [1, 1], "gold/pos": [1, 0]}
+        >>> units |= {"correct/neg": [0, 0], "predicted/neg": [0, 0], "gold/neg": [0, 1]}
+        >>> totals = {name: float(sum(values)) for name, values in units.items()}
+        >>> for name, metric in list_metrics(units).items():
+        ...     print(name, round(float(metric.compute(np.array([totals[column] for column in metric.columns]))), 4))
+        accuracy 0.5
+        f1_micro 0.5
+        f1_macro 0.3333
+    """
+    by_label = tuple(name for side in SIDES for name in columns if name.startswith(f"{side}/"))
+    share = METRICS["accuracy"].compute
+    of_texts = {
+        "accuracy": PairedMetric(("right", "texts"), share),
+        "f1_micro": PairedMetric(by_label, lambda sums: METRICS["f1"].compute(_split(sums).sum(axis=-1))),
+        "f1_macro": PairedMetric(by_label, _compute_f1_macro),
+        "exact_match": PairedMetric(("exact", "texts"), share),
+    }
+    metrics = of_texts if by_label else METRICS
+    return {name: metric for name, metric in metrics.items() if set(metric.columns) <= set(columns)}
+
+
+def _split(sums: FloatArray) -> FloatArray:
+    """Totals of labels by side, shape (..., 3, L), from those of shape (..., 3 L)."""
+    return sums.reshape(*sums.shape[:-1], len(SIDES), -1)
+
+
+def _compute_f1_macro(sums: FloatArray) -> FloatArray:
+    """The mean over the labels in gold or prediction."""
+    by_label = np.moveaxis(_split(sums), -2, -1)
+    num_labels = (by_label[..., 1:].sum(axis=-1) > 0).sum(axis=-1)
+    return _divide(METRICS["f1"].compute(by_label).sum(axis=-1), num_labels)
 
 
 class Difference(NamedTuple):

@@ -7,7 +7,7 @@ import copy
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class SumMetric(KeepDtype, Metric):
 
     full_state_update = False
 
-    unit_columns: ClassVar[tuple[str, ...]] = ()
+    unit_columns: tuple[str, ...] = ()
     """What `collect_units` returns beside ``unit``; without any, units are not counted."""
 
     units: list[Tensor]

@@ -1,6 +1,7 @@
 """Runs are compared on the same units, or refused."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -203,6 +204,22 @@ def test_runs_without_an_evaluation_are_evaluated_once(
         run_cli("compare", "run1", "run2", "--trainer.limit_val_batches", 1)
 
 
+def test_two_classifiers(text_run: Path, run_cli: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("best", "last"):
+        folder = shutil.copytree(text_run, tmp_path / name) / "checkpoints"
+        for end in ("", ".sha256"):
+            (folder / f"{name}.ckpt{end}").replace(folder / f"best.ckpt{end}")
+        run_cli("test", "--run_dir", name)
+    options = "--split", "test", "--metrics", "accuracy", "f1_macro"
+    found = compare_json(run_cli, capsys, "best", "last", *options)
+    assert (found["unit"], found["num_units"]) == ("text", 12)
+    for run in found["runs"]:
+        metrics = read_metrics(tmp_path / run["run"])
+        assert run["values"] == {name: [pytest.approx(metrics[f"test/{name}"])] for name in ("accuracy", "f1_macro")}
+    run_cli("compare", "best", "last", "--split", "test")
+    assert capsys.readouterr().out.splitlines()[3].startswith("accuracy  B - A")
+
+
 def write_run(folder: Path, about: dict[str, Any] | None = None, **arrays: Any) -> None:
     """Writes units of three sentences."""
     known = {"kind": "sentence", "text_fingerprint": "t" * 64, "tokenizer": "x", "labels": ["B-X", "O"]}
@@ -224,6 +241,7 @@ def write_run(folder: Path, about: dict[str, Any] | None = None, **arrays: Any) 
         ({"unit": np.array([0, 1, 3])}, "b and a were scored on different units"),
         ({"right": np.array([1, np.nan, 3])}, r"b/units-val\.npz has right that are not finite"),
         ({"nats": np.ones(3), "scored": np.ones(3)}, "b scores masked tokens, but a tagged words"),
+        ({"texts": np.ones(3), "gold/x": np.ones(3)}, "b scores labelled texts, but a tagged words"),
     ],
     ids=str,
 )

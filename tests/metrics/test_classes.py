@@ -12,6 +12,7 @@ from torchmetrics.classification import MulticlassCalibrationError
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.metrics.classes import NUM_BINS, ClassMetrics, decide, sum_nats
 from lit_mlm.metrics.intervals import estimate_share_interval
+from lit_mlm.metrics.paired import list_metrics
 from lit_mlm.metrics.sums import add_up
 
 LABELS = ["a", "b", "c", "never"]
@@ -78,6 +79,26 @@ def test_calibration_of_several_labels_is_of_all_decisions() -> None:
     # At 0.5 half are right; of those at 0.88 three quarters; the last label is sure and right.
     expected = (20 * abs(sure - 0.75) + 0) / 40
     assert compute(logits, gold, True)["calibration_error"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_units_add_up_to_the_metrics(multi_label: bool) -> None:
+    logits, gold = draw(multi_label)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(200))
+    parts = []
+    for part in order.split([120, 0, 80]):
+        parts.append(ClassMetrics(LABELS, multi_label))
+        parts[-1].update(logits[part], gold[part], part)
+    whole = add_up(parts)
+    units, values = whole.collect_units(), whole.compute()
+    assert units.pop("unit").tolist() == [*range(200)]
+    metrics = list_metrics(units)
+    assert [*metrics] == [*["accuracy"] * (not multi_label), "f1_micro", "f1_macro", *["exact_match"] * multi_label]
+    for name, metric in metrics.items():
+        sums = np.stack([units[column] for column in metric.columns], axis=-1).astype(float)
+        assert float(metric.compute(sums.sum(axis=0))) == pytest.approx(values[name], abs=1e-12)
+        both = np.stack([sums.sum(axis=0), sums[:50].sum(axis=0)])
+        assert metric.compute(both).tolist() == [metric.compute(each) for each in both]
 
 
 @pytest.mark.parametrize("multi_label", [False, True])

@@ -235,6 +235,10 @@ class LabelledDataModule(TextDataModule):
             **skipped,
         }
 
+    def measure_units(self, split: str) -> tuple[str, dict[str, Any]]:
+        """What the units of a split or set are; they have no sizes."""
+        return "text", {}
+
     def _find_padding(self, *splits: str, is_training: bool = False) -> float:
         """The fraction of padding in the batches of an epoch, on all ranks."""
         num_cells = num_tokens = 0
