@@ -15,11 +15,20 @@ from lit_mlm.callbacks.save_config import SaveConfig
 from lit_mlm.data.batches import BatchKey
 from lit_mlm.errors import InputError, refuse_text, shorten
 from lit_mlm.inference.card.samples import make_samples
-from lit_mlm.inference.examples import tabulate_fillings, tabulate_tags
+from lit_mlm.inference.examples import tabulate_fillings, tabulate_tags, tabulate_texts
+from lit_mlm.inference.masked_rows import evaluating
 from lit_mlm.inference.pictures.drawing import Picture, render
-from lit_mlm.inference.pictures.evaluation import compute_curve, draw_curves, draw_lengths, draw_tokens, draw_words
+from lit_mlm.inference.pictures.evaluation import (
+    compute_curve,
+    draw_curves,
+    draw_lengths,
+    draw_texts,
+    draw_tokens,
+    draw_words,
+)
 from lit_mlm.metrics.binning import accumulate_thresholds
-from lit_mlm.metrics.details import TokenDetails, WordDetails
+from lit_mlm.metrics.classes import decide
+from lit_mlm.metrics.details import Details, TextDetails, WordDetails
 from lit_mlm.runs.hardware import describe_device
 from lit_mlm.runs.media import MEDIA_LOGGERS, begin_hparams, end_hparams, log_curve, log_picture, log_text
 from lit_mlm.runs.redaction import redact
@@ -29,7 +38,7 @@ from lit_mlm.text.markdown import fence_code
 log = logging.getLogger(__name__)
 
 NUM_EXAMPLES = 8, 24
-"""Masked rows, and tagged sentences, that are shown of a validation split."""
+"""Masked rows or labelled texts, and tagged sentences, that are shown of a validation split."""
 
 SHARE = 0.005
 """Of the time of a training that pictures may take, before its end."""
@@ -49,8 +58,8 @@ class LogDetails(Callback):
     The random state and the weights of the net stay as they are.
 
     Args:
-        probes: sentences whose masks (``[MASK]``) the net fills, or whose words it tags, at each validation; by default
-            examples of the validation split are shown, drawn by a fixed seed.
+        probes: sentences whose masks (``[MASK]``) the net fills, or which it tags or labels, at each validation; by
+            default examples of the validation split are shown, drawn by a fixed seed.
     """
 
     def __init__(self, probes: list[str] | None = None) -> None:
@@ -59,7 +68,7 @@ class LogDetails(Callback):
             raise InputError(f"LogDetails.probes must be sentences, got {probes}")
         self.probes = probes
         self._best: dict[str, float] = {}
-        self._pending: tuple[str, TokenDetails | WordDetails, int] | None = None
+        self._pending: tuple[str, Details, int] | None = None
         self._counts: IntArray | None = None
         self._began = time.monotonic()
         self._seconds, self._last_seconds = 0.0, 1.0  # of all pictures, and of the last ones
@@ -131,7 +140,7 @@ class LogDetails(Callback):
             return
         for name, lines in texts.items():
             log_text(trainer.loggers, f"{split}/{name}", "\n".join(lines), step)
-        if isinstance(details, WordDetails):
+        if isinstance(details, WordDetails | TextDetails):
             _log_curves(trainer, details, split, step)
         if details is not None and prefix != "start/val":
             is_cheap = self._seconds + self._last_seconds <= SHARE * (time.monotonic() - self._began)
@@ -140,7 +149,7 @@ class LogDetails(Callback):
             else:
                 self._pending = split, details, step
 
-    def _draw(self, trainer: Any, split: str, details: TokenDetails | WordDetails, step: int) -> None:
+    def _draw(self, trainer: Any, split: str, details: Details, step: int) -> None:
         began, self._pending = time.monotonic(), None
         try:
             for name, picture in self._make_pictures(trainer, split, details):
@@ -155,9 +164,7 @@ class LogDetails(Callback):
         self._last_seconds = time.monotonic() - began
         self._seconds += self._last_seconds
 
-    def _make_pictures(
-        self, trainer: Any, split: str, details: TokenDetails | WordDetails
-    ) -> Iterator[tuple[str, Picture]]:
+    def _make_pictures(self, trainer: Any, split: str, details: Details) -> Iterator[tuple[str, Picture]]:
         """Yields the names and pictures of an evaluation, and once those of the lengths."""
         data = trainer.datamodule
         if self._shows_lengths:
@@ -166,8 +173,9 @@ class LogDetails(Callback):
                 lengths = getattr(_find_examples(data, part), "lengths", None)
                 if lengths is not None and len(lengths):
                     yield f"data/{part}_lengths", draw_lengths(lengths, part)
-        if isinstance(details, WordDetails):
-            yield from ((f"{split}/{name}", picture) for name, picture in draw_words(details).items())
+        if isinstance(details, WordDetails | TextDetails):
+            pictures = draw_words(details) if isinstance(details, WordDetails) else draw_texts(details)
+            yield from ((f"{split}/{name}", picture) for name, picture in pictures.items())
             if details.num_gold.any():
                 yield f"{split}/precision_recall", draw_curves(details)
         else:
@@ -187,7 +195,9 @@ class LogDetails(Callback):
                 examples = _find_examples(data, split)
                 if examples is None:
                     return
-                if hasattr(module, "label_names"):
+                if hasattr(data, "multi_label"):
+                    yield "texts", _label_examples(module, data, split, examples)
+                elif hasattr(module, "label_names"):
                     yield "sentences", _tag_examples(module, data, split, examples)
                 elif self.probes is None:
                     batch = examples[BatchKey(0, _draw_numbers(len(examples), NUM_EXAMPLES[0]))]
@@ -233,7 +243,7 @@ def _describe_hardware(trainer: Trainer) -> list[str]:
     return lines
 
 
-def _log_curves(trainer: Any, details: WordDetails, split: str, step: int) -> None:
+def _log_curves(trainer: Any, details: WordDetails | TextDetails, split: str, step: int) -> None:
     right, wrong = accumulate_thresholds(details.thresholds)
     for i, name in enumerate(details.classes):
         if num_gold := int(details.num_gold[i]):
@@ -269,6 +279,18 @@ def _tag_examples(module: Any, data: Any, split: str, examples: Any) -> list[str
     shown: Sequence[int] = [number for number in numbers.tolist() if number in predicted]
     words, gold = ([getattr(found[i], name) for i in shown] for name in ("words", "tags"))
     return tabulate_tags(words, gold, [predicted[i][0] for i in shown], data.scheme)
+
+
+def _label_examples(module: Any, data: Any, split: str, examples: Any) -> list[str]:
+    """Labels drawn texts as the evaluation does."""
+    numbers, labels = _draw_numbers(len(examples), NUM_EXAMPLES[0]), data.labels
+    with evaluating(module.net):
+        probs, found = decide(module.compute_logits(_move(examples[BatchKey(0, numbers)], module)), data.multi_label)
+    texts = [data.texts[data.list_sets(split)[0]][number] for number in numbers.tolist()]
+    ours = [[name for name, is_found in zip(labels, row, strict=True) if is_found] for row in found.tolist()]
+    scores = [dict(zip(labels, row, strict=True)) for row in probs.tolist()]
+    shown, gold = [" / ".join(text.columns) for text in texts], [text.labels or () for text in texts]
+    return tabulate_texts(shown, gold, ours, scores)
 
 
 def _count_tokens(data: Any, vocab_size: int) -> IntArray:

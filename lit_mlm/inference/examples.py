@@ -3,7 +3,7 @@
 Shapes: B rows, T tokens, N scored positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from lit_mlm.inference.filled_texts import Speller
 from lit_mlm.inference.masked_rows import evaluating
 from lit_mlm.nets.sparse_head import compute_scored_logits
 from lit_mlm.text.markdown import escape, format_table
+from lit_mlm.text.tables import shorten_middle
 from lit_mlm.text.tagging.schemes import Scheme, Span, find_spans
 
 CONTEXT = 15
@@ -60,9 +61,9 @@ def _show_context(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], col
     return f"{before} **{masked}** {after}"
 
 
-def _show(text: str, score: float, is_right: bool) -> str:
+def _show(text: str, score: float, is_bold: bool) -> str:
     shown = f"{escape(text) or '(space)'} ({score:.2f})"
-    return f"**{shown}**" if is_right else shown
+    return f"**{shown}**" if is_bold else shown
 
 
 def tabulate_tags(
@@ -96,6 +97,38 @@ def tabulate_tags(
         found.append((errors, [_mark(words, spans, both) for spans in (expected, guessed)]))
     found.sort(key=lambda row: -row[0])
     return format_table([["errors", "gold", "prediction"], *([str(number), *texts] for number, texts in found)], "><<")
+
+
+def tabulate_texts(
+    texts: Sequence[str],
+    gold: Sequence[Sequence[str]],
+    found: Sequence[Sequence[str]],
+    scores: Sequence[Mapping[str, float]],
+) -> list[str]:
+    r"""Formats a table of labelled texts, wrong ones first, in the order of the largest error of a probability.
+
+    Args:
+        texts: of any length; shortened in the middle.
+        gold: labels of each.
+        found: the same, as predicted; wrong ones are in bold.
+        scores: probabilities of all labels.
+
+    Examples:
+        >>> print("\n".join(tabulate_texts(["A dull film."], [["neg"]], [["pos"]], [{"neg": 0.2, "pos": 0.8}])))
+        | text | gold | prediction |
+        |:---|:---|:---|
+        | A dull film. | neg (0.20) | **pos (0.80)** |
+    """
+    rows: list[tuple[bool, float, list[str]]] = []
+    for text, theirs, ours, probs in zip(texts, gold, found, scores, strict=True):
+        is_right, distance = set(theirs) == set(ours), max(abs(probs[name] - (name in theirs)) for name in probs)
+        sides = [
+            ", ".join(_show(name, probs[name], is_bold and name not in theirs) for name in names) or "none"
+            for names, is_bold in ((theirs, False), (ours, True))
+        ]
+        rows.append((is_right, -distance, [escape(shorten_middle(text)), *sides]))
+    rows.sort(key=lambda row: row[:2])
+    return format_table([["text", "gold", "prediction"], *(row for *_, row in rows)], "<<<")
 
 
 def _find_units(tags: Sequence[str], scheme: Scheme | None) -> list[Span]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_mlm.text.arrays import FloatArray, IntArray
+from lit_mlm.text.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from lit_mlm.text.tagging.schemes import Span
 
 NUM_BINS = 10
@@ -51,7 +51,7 @@ def compute_calibration_error(bins: FloatArray) -> float:
     return float(np.abs(right - scores).sum() / max(number.sum(), 1))
 
 
-def count_thresholds(scores: Sequence[float], is_right: Sequence[bool]) -> IntArray:
+def count_thresholds(scores: Sequence[float] | Float32Array, is_right: Sequence[bool] | BoolArray) -> IntArray:
     """Counts wrong and right predictions by the highest threshold that they reach, shape (`NUM_THRESHOLDS`, 2)."""
     thresholds = np.arange(NUM_THRESHOLDS) / (NUM_THRESHOLDS - 1)
     counts = np.zeros((NUM_THRESHOLDS, 2), dtype=np.int64)

@@ -83,6 +83,7 @@ class ClassMetrics(SumMetric):
     Args:
         labels: by id, shape (L,).
         multi_label: whether a text has any number of labels.
+        details: a `lit_mlm.metrics.details.LabelledTextDetails`, which gets the same texts.
 
     Examples:
         >>> metrics = ClassMetrics(["neg", "pos"])
@@ -96,8 +97,9 @@ class ClassMetrics(SumMetric):
 
     bins: Tensor
 
-    def __init__(self, labels: Sequence[str], multi_label: bool = False) -> None:
+    def __init__(self, labels: Sequence[str], multi_label: bool = False, details: SumMetric | None = None) -> None:
         super().__init__()
+        self.details = details
         self.labels, self.multi_label = list(labels), multi_label
         if multi_label:  # whether a text has each label, and is given it
             self.unit_columns = tuple(f"{side}/{label}" for side in ("gold", "found") for label in labels)
@@ -128,6 +130,9 @@ class ClassMetrics(SumMetric):
         columns = torch.stack([torch.ones_like(confidence), confidence, is_right.float()], dim=1).double()
         self.bins.index_add_(0, numbers, columns)
         self.units.append(torch.cat([texts[:, None], gold, ours], dim=1))
+        if self.details is not None:
+            is_gold = labels.bool() if self.multi_label else F.one_hot(labels, len(self.labels)).bool()
+            self.details.update(probs, found, is_gold)
 
     def compute(self) -> dict[str, Any]:
         """Returns the metrics by name, fractions in [0, 1], where 0 / 0 is 0.
@@ -180,7 +185,9 @@ class ClassMetrics(SumMetric):
     def reset(self) -> None:
         """Resets all parts."""
         super().reset()
-        self.loss.reset()
+        for metric in (self.loss, self.details):
+            if metric is not None:
+                metric.reset()
 
     def _expand(self, rows: IntArray) -> tuple[BoolArray, BoolArray]:
         """Returns whether each text was given each label, and whether it has it, shape (N, L) each."""

@@ -1,7 +1,7 @@
 """What loggers show of an evaluation beside its metrics, as sums that are exact over batches and ranks.
 
 Shapes: N scored positions, V vocabulary; L labels, C classes (entity types, or labels without a scheme), W words of a
-sentence.
+sentence; S texts of a batch.
 """
 
 from collections.abc import Sequence
@@ -56,6 +56,27 @@ class WordDetails(NamedTuple):
     calibration: FloatArray
     thresholds: IntArray
     num_gold: IntArray
+
+
+class TextDetails(NamedTuple):
+    """Of labelled texts.
+
+    Attributes:
+        classes: labels by id.
+        pairs: texts by gold and predicted label, shape (L, L); None with several labels per text.
+        calibration: of the predicted labels, as in `sum_bins`.
+        thresholds: of each label on all texts, as in `count_thresholds`.
+        num_gold: texts of each label, shape (L,).
+    """
+
+    classes: Sequence[str]
+    pairs: IntArray | None
+    calibration: FloatArray
+    thresholds: IntArray
+    num_gold: IntArray
+
+
+Details = TokenDetails | WordDetails | TextDetails
 
 
 class MaskedTokenDetails(SumMetric):
@@ -151,8 +172,40 @@ class TaggedWordDetails(SumMetric):
         state += torch.from_numpy(counts.astype(np.int64)).to(self.device)
 
 
-def compute_details(metrics: Sequence[SumMetric]) -> TokenDetails | WordDetails | None:
+class LabelledTextDetails(SumMetric):
+    """Sums `TextDetails`; labels are by id."""
+
+    pairs: Tensor
+    calibration: Tensor
+    thresholds: Tensor
+    num_gold: Tensor
+
+    def __init__(self, labels: Sequence[str], multi_label: bool) -> None:
+        super().__init__()
+        self.labels, self.multi_label, num = list(labels), multi_label, len(labels)
+        for name, shape in {"pairs": (num, num), "thresholds": (num, NUM_THRESHOLDS, 2), "num_gold": (num,)}.items():
+            self.add_state(name, torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("calibration", torch.zeros((NUM_BINS, 3), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, probs: Tensor, found: Tensor, gold: Tensor) -> None:
+        """Adds texts: the probability of each label, and whether a text is given it, and has it, shape (S, L) each."""
+        self.calibration += sum_bins(probs[found], gold[found])
+        self.num_gold += gold.sum(dim=0)
+        if not self.multi_label:
+            self.pairs += gold.long().T @ found.long()
+        scores, is_right = probs.cpu().numpy(), gold.cpu().numpy()
+        counts = [count_thresholds(scores[:, i], is_right[:, i]) for i in range(len(self.labels))]
+        self.thresholds += torch.from_numpy(np.stack(counts)).to(self.device)
+
+    def compute(self) -> TextDetails:
+        """Returns the sums as arrays."""
+        names = "pairs", "calibration", "thresholds", "num_gold"
+        pairs, *others = (getattr(self, name).cpu().numpy() for name in names)
+        return TextDetails(self.labels, None if self.multi_label else pairs, *others)
+
+
+def compute_details(metrics: Sequence[SumMetric]) -> Details | None:
     """Returns the details of metrics of one kind, summed; None if they have none. A collective call."""
     found = [each for each in (getattr(metric, "details", None) for metric in metrics) if isinstance(each, SumMetric)]
-    details: TokenDetails | WordDetails | None = add_up(found).compute() if found else None
+    details: Details | None = add_up(found).compute() if found else None
     return details

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm.batch import TextSource
 from lit_mlm.errors import InputError
-from lit_mlm.metrics.details import TokenDetails, WordDetails
+from lit_mlm.metrics.details import Details
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.compatibility import check_fit
 from lit_mlm.nets.compilation import compile_layers
@@ -69,7 +69,7 @@ class NetModule(LightningModule):
         self.results: dict[str, dict[str, Any]] = {}
         self.keeps_details = False
         """Whether evaluations sum `details`, for loggers."""
-        self.details: dict[str, TokenDetails | WordDetails | None] = {}
+        self.details: dict[str, Details | None] = {}
         """Those of the last evaluations, by the prefix of their results."""
         self._record: dict[str, Any] | None = None
         self._max_length: int | None = None

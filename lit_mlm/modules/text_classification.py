@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification
 from lit_mlm.batch import LabelledSource
 from lit_mlm.errors import InputError
 from lit_mlm.metrics.classes import ClassMetrics, decide, sum_nats
+from lit_mlm.metrics.details import LabelledTextDetails
 from lit_mlm.metrics.sums import SumMetric
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.modules.classifier import ClassifierModule, add_metadata
@@ -77,7 +78,8 @@ class TextClassification(ClassifierModule, TransformerModule):
 
     def make_metrics(self) -> SumMetric:
         """Creates the metrics of texts."""
-        return ClassMetrics(self.source.labels, self.source.multi_label)
+        options = self.source.labels, self.source.multi_label
+        return ClassMetrics(*options, LabelledTextDetails(*options) if self.keeps_details else None)
 
     def compute_logits(self, batch: dict[str, Tensor]) -> Tensor:
         """Returns the logits of the texts of a batch in the order of the data's labels, shape (S, L)."""
@@ -91,9 +93,11 @@ class TextClassification(ClassifierModule, TransformerModule):
         logits, smoothing = self.compute_logits(batch), self.hparams["label_smoothing"]
         return sum_nats(logits, batch["labels"], self.source.multi_label, self.weights, smoothing)
 
-    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
-        """Adds the texts of a batch."""
-        metrics.update(self.compute_logits(batch), batch["labels"], batch["texts"])
+    def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Adds the texts of a batch, and returns their logits, labels and indices."""
+        logits = self.compute_logits(batch)
+        metrics.update(logits, batch["labels"], batch["texts"])
+        return {"logits": logits, "labels": batch["labels"], "texts": batch["texts"]}
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[int, dict[str, Any]]:
         """Returns a record of each text by its index: place, labels, the probability of each, and gold if known."""

@@ -38,6 +38,18 @@ def format_metrics(metrics: Mapping[str, Any], names: Iterable[str]) -> str:
     return ", ".join(parts)
 
 
+def shorten_middle(text: str, length: int = 240) -> str:
+    """Leaves out the middle of a text that is longer than `length` characters, between words where there are any.
+
+    >>> shorten_middle("It begins well and ends badly.", 18)
+    'It … badly.'
+    """
+    if len(text) <= length:
+        return text
+    start, end = text[: length // 2], text[len(text) - length // 2 :]
+    return f"{start.rsplit(maxsplit=1)[0] if ' ' in start.strip() else start} … {end.split(maxsplit=1)[-1]}"
+
+
 def format_table(rows: Iterable[Sequence[str]], justify: str) -> list[str]:
     """Aligns columns by the width of their characters on a terminal, however wide the lines become.
 

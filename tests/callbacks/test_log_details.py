@@ -103,6 +103,25 @@ def test_tagger(run_cli: RunCLI, cache_dir: str, monkeypatch: pytest.MonkeyPatch
     assert list(read_text(tested, "test/tags")) == [steps[-1]]
 
 
+def test_text_classifier(text_run: Path) -> None:
+    pytest.importorskip("matplotlib")
+    events, metrics = read_events(text_run), read_json(text_run / "metrics.json")
+    steps = [0, *(metrics["last/step"] * epoch // 3 for epoch in (1, 2, 3))]
+    tables = read_text(events, "val/texts")
+    assert list(tables) == steps
+    rows = [line.split(" | ") for line in tables[steps[-1]].splitlines()[2:]]
+    assert len(rows) == 8
+    is_wrong = ["**" in row[2] for row in rows]
+    assert is_wrong == sorted(is_wrong, reverse=True)
+    assert {"val/labels", "val/calibration", "val/precision_recall"} <= set(events.Tags()["images"])
+    curve = np.array(events.Tensors("val/precision_recall/pos")[-1].tensor_proto.float_val).reshape(6, 101)
+    assert curve[5, 0] == 1  # at a threshold of 0 each text is given the label
+    assert curve[4, 0] == pytest.approx(metrics["val/support/pos"] / metrics["val/num_texts"])
+    card = (text_run / "hf" / "README.md").read_text()
+    assert "| The European Commission said on Thursday" in card
+    assert "| text | found | probabilities |" in card
+
+
 class NoDetails(LogDetails):
     """Logs nothing, in the place of the callback of every run."""
 

@@ -18,7 +18,7 @@ class Provenance:
         languages: of the text, as ISO 639 codes.
         citation: author, year, title and venue.
         num_files: number of files, if it was read from files.
-        probes: sentences whose masks (``[MASK]``), or tags, show what the model has learned.
+        probes: sentences whose masks (``[MASK]``), tags or labels show what the model has learned.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """The sentiment of IMDB film reviews (Maas et al. 2011)."""
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,14 @@ from lit_mlm.options import refuse_without
 
 LABELS = ("neg", "pos")
 """The folders of each split, and the names of the labels on the Hub."""
+
+PROBES = (
+    "I wanted to like it, but the story makes no sense and the jokes are not funny.",
+    "The actors do what they can with a script that gives them nothing.",
+    "It takes its time, and every minute of it is worth it.",
+    "This is a great film.",
+)
+"""Opinions of films, for the model card."""
 
 
 class IMDBSentimentDataModule(LabelledDataModule):
@@ -54,7 +63,8 @@ class IMDBSentimentDataModule(LabelledDataModule):
     @property
     def provenance(self) -> list[Provenance]:
         """The data set, or local files."""
-        return [describe_dataset(*self.hub, known=[IMDB]) if self.data_dir is None else describe_layout(IMDB)]
+        found = describe_dataset(*self.hub, known=[IMDB]) if self.data_dir is None else describe_layout(IMDB)
+        return [replace(found, probes=PROBES)]
 
     def load_labelled(self, splits: Collection[str]) -> dict[str, list[LabelledText]]:
         """Reads the reviews of splits."""

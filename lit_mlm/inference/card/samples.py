@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_mlm.errors import shorten
+from lit_mlm.inference.classify import classify_texts
 from lit_mlm.inference.fill import fill_masks
 from lit_mlm.inference.tag import find_tags
 from lit_mlm.text.markdown import escape, format_table
@@ -43,7 +44,7 @@ def choose_probes(tokenizer: PreTrainedTokenizerBase, given: Sequence[str] = ())
 def make_samples(
     auto_class: str, net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given: Sequence[str] = ()
 ) -> list[str]:
-    """Formats a table of filled masks or tagged sentences.
+    """Formats a table of filled masks, or of tagged or labelled sentences.
 
     Whatever fails is reported and leaves no samples, as a training must not end without its model.
 
@@ -56,6 +57,7 @@ def make_samples(
     makers: dict[str, Callable[[Any, Any, list[str]], list[str]]] = {
         "AutoModelForMaskedLM": _fill,
         "AutoModelForTokenClassification": _tag,
+        "AutoModelForSequenceClassification": _classify,
     }
     if auto_class not in makers:
         return []
@@ -82,3 +84,13 @@ def _tag(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: list[
         found = [f"{escape(one['text'])} **{escape(one['type'])}** ({one['score']:.2f})" for one in tagged.entities]
         rows.append([escape(tagged.text), ", ".join(found) or "nothing"])
     return format_table(rows, "<<")
+
+
+def _classify(net: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: list[str]) -> list[str]:
+    texts = [text for text in probes if MASK not in text]
+    rows = [["text", "found", "probabilities"]]
+    for text, found in zip(texts, classify_texts(net, tokenizer, texts), strict=True):
+        top = sorted(found["scores"].items(), key=lambda item: -item[1])[:3]
+        names = ", ".join(f"**{escape(name)}**" for name in found["labels"]) or "none"
+        rows.append([escape(text), names, ", ".join(f"{escape(name)} ({score:.2f})" for name, score in top)])
+    return format_table(rows, "<<<")

@@ -115,8 +115,7 @@ def _write_use(facts: Facts) -> list[str]:
         return fence_code(code, "python")
     mask = facts.mask_token or "[MASK]"
     probes = [text for corpus in facts.corpora for text in corpus["probes"]]
-    is_whole = facts.task.pipeline == "text-classification"  # probes are for masks and tags
-    text = (EXAMPLES[facts.task.pipeline] if is_whole or not probes else probes[-1]).replace("[MASK]", mask)
+    text = (probes[-1] if probes else EXAMPLES[facts.task.pipeline]).replace("[MASK]", mask)
     text = text.replace('"', "'")
     code = (
         "from transformers import pipeline\n\n"

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_mlm.inference.filled_texts import CONTINUATION, WORD_MARKS
 from lit_mlm.inference.pictures.drawing import Bars, Curves, Matrix, Picture, Reliability
 from lit_mlm.metrics.binning import accumulate_thresholds, bin_frequencies, sum_groups
-from lit_mlm.metrics.details import TokenDetails, WordDetails
+from lit_mlm.metrics.details import TextDetails, TokenDetails, WordDetails
 from lit_mlm.text.arrays import FloatArray, IntArray
 
 PARTS = ("start of a word", "later part of a word", "punctuation", "number")
@@ -85,7 +85,15 @@ def draw_words(details: WordDetails) -> dict[str, Picture]:
     return found
 
 
-def draw_curves(details: WordDetails) -> Curves:
+def draw_texts(details: TextDetails) -> dict[str, Picture]:
+    """Makes the pictures of labelled texts, by name."""
+    found: dict[str, Picture] = {}
+    if details.pairs is not None:
+        found["labels"] = Matrix("Labels of texts", details.classes, details.pairs)
+    return found | {"calibration": Reliability("Reliability of the labels of texts", details.calibration)}
+
+
+def draw_curves(details: WordDetails | TextDetails) -> Curves:
     """Makes the picture of the precision-recall curves of classes that are in the gold text."""
     right, wrong = accumulate_thresholds(details.thresholds)
     curves = {}
