@@ -8,7 +8,7 @@ from lit_mlm.cli.inputs import check_file, split_args
 from lit_mlm.cli.plain import CommandParser
 from lit_mlm.errors import InputError
 
-COMMANDS = {"val": "validate", "test": "test"}
+COMMANDS = {"train": "validate", "val": "validate", "test": "test"}
 """The command whose options are taken, by split."""
 
 
@@ -23,7 +23,11 @@ def make_parser() -> CommandParser:
     add("--split", choices=COMMANDS, default="test", help="default test")
     add("--checkpoint", default="best", help="best, last, or the path of a checkpoint; default best")
     add(
-        "--num_sentences", type=int, default=5, metavar="N", help="worst sentences to print; default 5, on the page 100"
+        "--num_sentences",
+        type=int,
+        default=5,
+        metavar="N",
+        help="worst sentences or texts to print; default 5, on the page 100",
     )
     add("--pos", metavar="FILE", help="of masked words: column file with a word and its part of speech a line")
     return parser
@@ -45,4 +49,5 @@ def main(args: Sequence[str]) -> None:
     check_file("--run_dir", path)
     from lit_mlm.cli.errors_run import run_errors  # slow to import
 
-    run_errors([COMMANDS[options.split], *rest], checkpoint, path, options.num_sentences, options.pos)
+    args = [COMMANDS[options.split], *rest]
+    run_errors(args, options.split, checkpoint, path, options.num_sentences, options.pos)

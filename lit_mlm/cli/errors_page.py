@@ -1,22 +1,26 @@
 """The page of an error report: one HTML file that loads nothing and runs nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from lit_mlm.cli.errors_tables import (
+from lit_mlm.cli.errors_examples import (
     NAMES,
-    Table,
+    SHOWN,
     describe_place,
-    list_tables,
     mark_entities,
     name_entity,
+    name_labels,
     show_text,
 )
+from lit_mlm.cli.errors_tables import Table, list_tables
 from lit_mlm.metrics.entity_errors import KINDS
+from lit_mlm.text.tables import shorten_middle
 
 MAX_SENTENCES = 100
-"""Worst sentences on the page."""
+"""Worst sentences or texts on the page."""
+
+SIDES = ("gold", "found")
 
 MAX_ROWS = 200
 """Rows of a table on the page; JSON has all."""
@@ -67,23 +71,43 @@ def format_page(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"<p>{_show(report['note'])}</p>"
     for table in list_tables(report):
         yield from _format_table(table)
-    sentences = report.get("sentences", [])
+    yield from _format_sentences(report.get("sentences", []))
+    yield from _format_texts(report.get("texts", []))
+    yield "</html>"
+
+
+def _format_sentences(sentences: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if sentences:
         legend = " ".join(f'<mark class="{kind}">{NAMES[kind]}</mark>' for kind in KINDS)
         shown = min(len(sentences), MAX_SENTENCES)
         yield "<h2>Worst sentences</h2>"
         yield f"<p>The {shown:,} with the most errors of {len(sentences):,} with any. {legend}</p>"
     for sentence in sentences[:MAX_SENTENCES]:
-        yield "<article>"
-        yield f"<p>{_show(describe_place(sentence))}</p>"
-        for side in ("gold", "found"):
-            words = "".join(mark_entities(sentence, side, _show, _mark))
-            yield f'<div class="line"><span>{side}</span><bdi>{words}</bdi></div>'
-        yield "</article>"
-    yield "</html>"
+        sides = {side: "".join(mark_entities(sentence, side, _show, _mark)) for side in SIDES}
+        yield from _format_example(sentence, sides)
+
+
+def _format_texts(texts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if texts:
+        yield "<h2>Worst texts</h2>"
+        yield f"<p>The {min(len(texts), MAX_SENTENCES):,} whose probabilities are the most wrong of {len(texts):,}.</p>"
+    for text in texts[:MAX_SENTENCES]:
+        words = _show(shorten_middle(" ".join(text["text"].split()), SHOWN))
+        yield from _format_example(text, {side: _show(name_labels(text, side)) for side in SIDES} | {"text": words})
+
+
+def _format_example(example: Mapping[str, Any], lines: Mapping[str, str]) -> Iterator[str]:
+    yield "<article>"
+    yield f"<p>{_show(describe_place(example))}</p>"
+    for name, line in lines.items():
+        yield f'<div class="line"><span>{name}</span><bdi>{line}</bdi></div>'
+    yield "</article>"
 
 
 def _summarise(report: Mapping[str, Any]) -> str:
+    if "multi_label" in report:
+        size = f"{report['num_texts']:,} texts, {len(report['labels'])} labels"
+        return f"{size}; accuracy {report['accuracy']:.4f}: {report['num_right']:,} right"
     counts = report["counts"]
     if "hardest" in report:
         words, tokens = counts["num_words"], counts["num_tokens"]

@@ -1,11 +1,10 @@
 """Evaluates a split, and writes and prints its errors, for `python -m lit_mlm errors`."""
 
 import importlib.metadata
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from lightning.pytorch import Callback
@@ -15,64 +14,106 @@ from torch.nn import functional as F
 
 from lit_mlm.callbacks.confirm_f1 import ConfirmF1
 from lit_mlm.cli.configs import RUN_CONFIG, find_config
+from lit_mlm.cli.errors_examples import format_sentences, format_texts
 from lit_mlm.cli.errors_page import format_page
-from lit_mlm.cli.errors_tables import format_sentences, list_tables
+from lit_mlm.cli.errors_tables import list_tables
+from lit_mlm.cli.errors_training import (
+    read_parts_of_speech,
+    read_training_sentences,
+    read_training_texts,
+    read_training_tokens,
+)
 from lit_mlm.cli.plain import print_error, print_result
 from lit_mlm.cli.read_only import ReadOnlyCLI
-from lit_mlm.cli.texts import refuse
 from lit_mlm.cli.trainer import run
 from lit_mlm.data.batches import BatchKey
+from lit_mlm.data.labelled.module import LabelledDataModule
 from lit_mlm.data.masked.module import BlocksDataModule
-from lit_mlm.data.tagged.columns import read_columns
 from lit_mlm.data.tagged.module import TaggedDataModule
-from lit_mlm.data.tagged.schemes import convert_sentences, find_bad_tag, respell_sentences
-from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.errors import InputError, shorten
+from lit_mlm.metrics.classes import decide
 from lit_mlm.metrics.entity_errors import ScoredSentence
 from lit_mlm.metrics.error_report import report_errors
 from lit_mlm.metrics.sums import SumMetric
+from lit_mlm.metrics.text_errors import ScoredText, report_text_errors
 from lit_mlm.metrics.word_losses import WordLosses, count_words
 from lit_mlm.nets.sparse_head import compute_scored_logits
 from lit_mlm.runs.atomic import write_json, write_lines
 from lit_mlm.text.tables import format_table
 
+T = TypeVar("T")
+
+SEEN = "what training has seen is"
+
 PLAIN = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
 """Trainer options that a run's config may set for training; errors are those of one process."""
 
 
-def run_errors(args: Sequence[str], checkpoint: Path, path: Path, num_sentences: int, pos_file: str | None) -> None:
+def run_errors(
+    args: Sequence[str], split: str, checkpoint: Path, path: Path, num_sentences: int, pos_file: str | None
+) -> None:
     """Evaluates a split of a run, and writes its errors.
 
     Args:
         args: a command line of ``validate`` or ``test``, without config and checkpoint.
+        split: train, val or test.
         checkpoint: of the run.
         path: of the JSON file, in the run folder; the page has the same name.
-        num_sentences: worst sentences to print.
+        num_sentences: worst sentences or texts to print.
         pos_file: column file with parts of speech; None if there is none.
     """
     own = ["--config", str(find_config(str(path.parent / RUN_CONFIG))), "--ckpt_path", str(checkpoint)]
     plain = [part for name, value in PLAIN.items() for part in (f"--trainer.{name}", value)]
     run(
         [args[0], *own, *plain, *args[1:]],
-        partial(ErrorsCLI, path=path, num_sentences=num_sentences, pos_file=pos_file),
+        partial(ErrorsCLI, split=split, path=path, num_sentences=num_sentences, pos_file=pos_file),
     )
+
+
+class KeepTexts(Callback):
+    """Keeps the probabilities of the texts of an evaluation."""
+
+    def __init__(self) -> None:
+        self._batches: list[tuple[int, dict[str, Tensor]]] = []
+
+    def on_test_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keeps a batch of labelled texts."""
+        if isinstance(outputs, dict) and "logits" in outputs:
+            self._batches.append((dataloader_idx, {name: each.cpu() for name, each in outputs.items()}))
+
+    on_validation_batch_end = on_test_batch_end
+
+    def list_texts(self, labels: Sequence[str], multi_label: bool) -> Iterator[tuple[int, int, Any]]:
+        """Yields loader and index of each text, and its gold labels, those that were found, and all probabilities."""
+        for loader, outputs in self._batches:
+            probs, found = decide(outputs["logits"], multi_label)
+            gold = outputs["labels"].bool() if multi_label else F.one_hot(outputs["labels"], len(labels)).bool()
+            rows = zip(outputs["texts"].tolist(), gold.tolist(), found.tolist(), probs.tolist(), strict=True)
+            for index, *sides, scores in rows:
+                names = [tuple(label for label, has in zip(labels, side, strict=True) if has) for side in sides]
+                yield loader, index, (*names, dict(zip(labels, scores, strict=True)))
 
 
 class ErrorsCLI(ReadOnlyCLI):
     """Takes the options of ``validate`` and ``test``, and describes the errors; other arguments as in `run_errors`."""
 
-    def __init__(self, *args: Any, path: Path, num_sentences: int, pos_file: str | None, **kwargs: Any) -> None:
-        self._path, self._num_sentences, self._pos_file = path, num_sentences, pos_file
-        self._confirm = ConfirmF1()
+    def __init__(
+        self, *args: Any, split: str, path: Path, num_sentences: int, pos_file: str | None, **kwargs: Any
+    ) -> None:
+        self._split, self._path, self._num_sentences, self._pos_file = split, path, num_sentences, pos_file
+        self._confirm, self._kept = ConfirmF1(), KeepTexts()
         self._losses: list[tuple[Any, Any]] = []
+        self._parts: dict[str, str] | None = None
         super().__init__(*args, **kwargs)
 
     def list_callbacks(self) -> list[Callback]:
-        """Returns what collects the tags."""
-        return [self._confirm]
+        """Returns what collects the tags and labels."""
+        return [self._confirm, self._kept]
 
     def validate(self, **options: Any) -> None:
-        """Evaluates the validation split."""
+        """Evaluates the validation or the training split."""
         self._evaluate("val", super().validate, options)
 
     def test(self, **options: Any) -> None:
@@ -80,30 +121,36 @@ class ErrorsCLI(ReadOnlyCLI):
         self._evaluate("test", super().test, options)
 
     def _evaluate(self, split: str, evaluate: Any, options: dict[str, Any]) -> None:
-        data, parts = self.datamodule, None
+        data = self.datamodule
         if self.trainer.world_size > 1:
             raise InputError("errors runs in one process: leave trainer.devices, num_nodes and strategy out")
+        report: Callable[[list[str], Any, dict[str, Any]], dict[str, Any]]
         if isinstance(data, BlocksDataModule):
-            parts = None if self._pos_file is None else read_parts_of_speech(Path(self._pos_file))
-            limit = getattr(self.trainer, f"limit_{split}_batches")
-            if isinstance(limit, int) or limit < 1.0:
-                raise InputError(f"trainer.limit_{split}_batches would leave out masked words: leave it out")
-            data.finds_words, data.pack_length = True, None  # the masks and the metrics are the same
-            self.model.update_metrics = self._collect
-        elif not isinstance(data, TaggedDataModule):
-            raise InputError(f"errors needs a data module of tagged or masked words, not {type(data).__name__}")
-        elif self._pos_file is not None:
-            raise InputError(f"--pos {self._pos_file} has no effect on tagged words, only on masked ones")
+            self._prepare_words(split, data)
+            report = self._report_words
+        elif isinstance(data, TaggedDataModule | LabelledDataModule):
+            if self._pos_file is not None:
+                raise InputError(f"--pos {self._pos_file} has no effect on tagged words or texts, only on masked words")
+            report = self._report_tags if isinstance(data, TaggedDataModule) else self._report_texts
+        else:
+            raise InputError(
+                f"errors needs a data module of tagged or masked words, or labelled texts, not {type(data).__name__}"
+            )
+        if self._split == "train":
+            data.validate_train()
         evaluate(**options)
-        is_tagged = isinstance(data, TaggedDataModule)
-        report = self._report_tags(split, data) if is_tagged else self._report_words(split, data, parts)
+        metrics = self.model.results[split]
+        found = report(data.list_evaluated(split), data, metrics)
+        if self._split == "train":  # training has seen all of it
+            for name in ("training", *(["frequency"] if "scheme" in found else [])):
+                found.pop(name, None)
         metadata = {
-            "split": split,
+            "split": self._split,
             "checkpoint": str(self.config_init[self.subcommand].ckpt_path),
             "confirmed": self._confirm.confirmed,
             "versions": {"lit-mlm": importlib.metadata.version("lit-mlm")},
         }
-        self._write(metadata | report, self.model.results[split])
+        self._write(metadata | found, metrics)
 
     def _write(self, report: dict[str, Any], metrics: dict[str, Any]) -> None:
         """Writes the files, and prints tables and the worst sentences."""
@@ -117,34 +164,48 @@ class ErrorsCLI(ReadOnlyCLI):
             print_result("\n".join(["", f"{table.title}: {table.note}", *format_table(table.rows, table.justify)]))
         console = Console()
         is_coloured = bool(console.color_system) and not console.no_color
-        worst = report.get("sentences", [])[: self._num_sentences]
-        for line in format_sentences(worst, is_coloured):
-            print_result(line, is_escaped=True)
+        for name, format_worst in {"sentences": format_sentences, "texts": format_texts}.items():
+            for line in format_worst(report.get(name, [])[: self._num_sentences], is_coloured):
+                print_result(line, is_escaped=True)
         print_result(f"\npage: {page}\ndata: {self._path}")
 
     # Tagged words
 
-    def _report_tags(self, split: str, data: TaggedDataModule) -> dict[str, Any]:
-        names = data.list_sets(split)
+    def _report_tags(self, names: list[str], data: TaggedDataModule, metrics: dict[str, Any]) -> dict[str, Any]:
         sentences = []
         for (loader, index), tags in sorted(self._confirm.sentences.items()):
             sentence = data.sentences[names[loader]][index]
             place = sentence.place + ("" if sentence.first_line is None else f", line {sentence.first_line}")
             scored = tags.gold, tags.found, tags.scores, data.scheme, index, place, sentence.document
-            sentences.append(ScoredSentence(sentence.words, *scored))
-        train, note = None, None
-        try:
-            train = [(sentence.words, sentence.tags) for sentence in read_training_sentences(data)]
-        except (InputError, OSError) as error:
-            note = f"what training has seen is left out, as the training data can't be read: {shorten(error)}"
-            print_error(note)
-        report = report_errors(sentences, train) | ({} if note is None else {"note": note})
-        metrics = self.model.results[split]
-        if "f1" in metrics and abs(report["f1"] - metrics["f1"]) > 1e-9:
-            raise RuntimeError(f"F1 of the errors is {report['f1']}, but that of the metrics {metrics['f1']}")
+            sentences.append(ScoredSentence(sentence.words, *scored, name_set(names[loader])))
+        train, note = try_to_read(lambda: read_training_sentences(data), SEEN)
+        report = report_errors(sentences, None if train is None else [(each.words, each.tags) for each in train]) | note
+        require_equal("F1", report["f1"], metrics.get("f1", report["f1"]))
+        return report
+
+    # Labelled texts
+
+    def _report_texts(self, names: list[str], data: LabelledDataModule, metrics: dict[str, Any]) -> dict[str, Any]:
+        texts = []
+        for loader, index, (gold, found, scores) in self._kept.list_texts(data.labels, data.multi_label):
+            text, num_tokens = data.texts[names[loader]][index], int(data.examples[names[loader]].num_tokens[index])
+            about = num_tokens, index, text.place, name_set(names[loader])
+            texts.append(ScoredText("\n".join(text.columns), gold, found, scores, *about))
+        train, note = try_to_read(lambda: read_training_texts(data), SEEN)
+        report = report_text_errors(texts, data.labels, data.multi_label, train) | note
+        require_equal("accuracy", report["accuracy"], metrics["exact_match" if data.multi_label else "accuracy"])
         return report
 
     # Masked words
+
+    def _prepare_words(self, split: str, data: BlocksDataModule) -> None:
+        """Reads parts of speech, and has the evaluation keep losses; its masks and metrics are the same."""
+        self._parts = None if self._pos_file is None else read_parts_of_speech(Path(self._pos_file))
+        limit = getattr(self.trainer, f"limit_{split}_batches")
+        if isinstance(limit, int) or limit < 1.0:
+            raise InputError(f"trainer.limit_{split}_batches would leave out masked words: leave it out")
+        data.finds_words, data.pack_length = True, None
+        self.model.update_metrics = self._collect
 
     def _collect(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
         """Adds a batch to the metrics, and keeps the loss and the most probable token of each masked one."""
@@ -153,59 +214,46 @@ class ErrorsCLI(ReadOnlyCLI):
         nats = F.cross_entropy(logits.float(), labels, reduction="none").double()
         self._losses.append((nats.cpu().numpy(), logits.argmax(dim=-1).cpu().numpy()))
 
-    def _report_words(self, split: str, data: BlocksDataModule, parts: dict[str, str] | None) -> dict[str, Any]:
+    def _report_words(self, names: list[str], data: BlocksDataModule, metrics: dict[str, Any]) -> dict[str, Any]:
         nats, found = (np.concatenate(arrays) for arrays in zip(*self._losses, strict=True))
         losses, done = WordLosses(cast(Any, data.tokenizer).decode), 0
         draws = data.masks.list_draws(self.model.num_steps)
-        for name, draw in ((name, draw) for name in data.list_sets(split) for draw in draws):
+        for name, draw in ((name, draw) for name in names for draw in draws):
             examples, text = data.splits[name].examples, data.splits[name].text.tokens
             keys = (
                 BatchKey(draw, chosen) for chosen in np.array_split(np.arange(len(examples)), len(examples) // 1024 + 1)
             )
             places = np.concatenate([examples.locate_scored(key) for key in keys])
             end = done + len(places)
-            losses.add(text.ids, cast(Any, text.word_starts), places, nats[done:end], found[done:end])
+            losses.add(text.ids, cast(Any, text.word_starts), places, nats[done:end], found[done:end], name_set(name))
             done = end
         if done != len(nats):
             raise RuntimeError(f"{len(nats)} masked tokens were scored, but the blocks have {done}")
-        frequencies, note = None, None
-        try:
-            train = read_training_tokens(data)
-            frequencies = count_words(train.ids, train.word_starts, losses.hashes)
-        except (InputError, OSError) as error:
-            note = f"frequencies are left out, as the training text can't be read: {shorten(error)}"
-            print_error(note)
-        return losses.report(frequencies, parts) | ({} if note is None else {"note": note})
+        train, note = try_to_read(lambda: read_training_tokens(data), "frequencies are")
+        frequencies = None if train is None else count_words(train.ids, train.word_starts, losses.hashes)
+        return losses.report(frequencies, self._parts) | note
 
 
-def read_training_sentences(data: TaggedDataModule) -> list[TaggedSentence]:
-    """Reads the training sentences, with tags in the scheme of the labels, after a setup without them."""
-    if "train" in data.sentences:
-        return data.sentences["train"]
-    read = respell_sentences({"train": data.load_sentences({"train"})["train"]})["train"]
-    source = data.find_scheme(read)
-    if data.skip_bad:
-        read = [sentence for sentence in read if find_bad_tag(sentence, source, data.strict_tags) is None]
-    return convert_sentences(read, source, data.scheme, data.strict_tags).sentences
+def name_set(split: str) -> str:
+    """The name of a named evaluation set, such as ``val/news``; empty for a split without sets.
+
+    >>> name_set("val/news"), name_set("val")
+    ('news', '')
+    """
+    return split.partition("/")[2]
 
 
-def read_training_tokens(data: BlocksDataModule) -> Any:
-    """Reads the training text and tokenises it, or takes its tokens from the cache."""
-    source = data.samples.get_source("train")
-    if source in data.texts:
-        return data.texts[source].tokens
-    documents = data.load_texts({"train"})[source]
-    per_document = data.blocks.special_tokens == "document"
-    return data.reader.tokenize(source, documents, data.tokenizer, per_document, True, data.masks.segmenter).tokens
+def try_to_read(read: Callable[[], T], what: str) -> tuple[T | None, dict[str, str]]:
+    """Reads training data; if they can't be read, says what is left out, and returns a note for the report."""
+    try:
+        return read(), {}
+    except (InputError, OSError) as error:
+        note = f"{what} left out, as the training data can't be read: {shorten(error)}"
+        print_error(note)
+        return None, {"note": note}
 
 
-def read_parts_of_speech(path: Path) -> dict[str, str]:
-    """Reads the most frequent tag of each word of a column file, and of each word in lower case."""
-    tags: dict[str, Counter[str]] = defaultdict(Counter)
-    for sentence in read_columns(path, "second", on_bad=refuse, tell=print_error):
-        for word, tag in zip(sentence.words, sentence.tags, strict=True):
-            for spelling in {word, word.lower()}:
-                tags[spelling][tag] += 1
-    if not tags:
-        raise InputError(f"--pos {path} has no words")
-    return {word: counts.most_common(1)[0][0] for word, counts in tags.items()}
+def require_equal(name: str, ours: float, theirs: float) -> None:
+    """Refuses a report that does not agree with the metrics of the evaluation."""
+    if abs(ours - theirs) > 1e-9:
+        raise RuntimeError(f"{name} of the errors is {ours}, but that of the metrics {theirs}")

@@ -60,6 +60,9 @@ class TextDataModule(LightningDataModule, ABC):
     eval_sets: Mapping[str, Sequence[str]] = {}
     """Names of the evaluation sets, by split; each is read, evaluated and described by itself, as ``val/news``."""
 
+    validated: str = "val"
+    """The split that `validate` evaluates, see `validate_train`."""
+
     predict_split: str = "test"
     """The split for `Trainer.predict`: train, val or test."""
 
@@ -193,9 +196,14 @@ class TextDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Any]:
         """Training batches, shuffled each epoch."""
 
+    def load_set(self, name: str) -> list[DataLoader[Any]]:
+        """Evaluation batches of a split or set in a fixed order: one loader, or one for each mask draw."""
+        raise NotImplementedError(f"{type(self).__name__} has no batches of the {name} split: define load_set")
+
     def load_split(self, split: str) -> Any:
-        """Evaluation batches of a split in a fixed order: one loader or several."""
-        raise NotImplementedError(f"{type(self).__name__} has no batches of the {split} split: define load_split")
+        """Evaluation batches of a split, set by set: one loader or a list of them."""
+        loaders = list(chain.from_iterable(map(self.load_set, self.list_evaluated(split))))
+        return loaders if len(loaders) > 1 else loaders[0]
 
     def val_dataloader(self) -> Any:
         """Validation batches in a fixed order."""
@@ -206,8 +214,8 @@ class TextDataModule(LightningDataModule, ABC):
         return self.load_split("test")
 
     def predict_dataloader(self) -> Any:
-        """Batches of `predict_split` in a fixed order."""
-        return self.load_split(self.predict_split)
+        """Batches of `predict_split` in a fixed order, whose sets are read as one."""
+        return self.load_set(self.predict_split)[0]
 
     def attach(self, model: TokenModel) -> None:
         """Uses the tokenizer and maximum length of a Lightning module of lit-mlm without a trainer."""
@@ -216,6 +224,15 @@ class TextDataModule(LightningDataModule, ABC):
     def list_sets(self, split: str) -> list[str]:
         """The evaluation sets of a split, such as ``val/news``; without any the split itself."""
         return [f"{split}/{name}" for name in self.eval_sets.get(split, ())] or [split]
+
+    def list_evaluated(self, split: str) -> list[str]:
+        """The sets that an evaluation of a split reads; after `validate_train` that of ``val`` reads ``train``."""
+        return [self.validated] if split == "val" != self.validated else self.list_sets(split)
+
+    def validate_train(self) -> None:
+        """Has `validate` evaluate the training split, in the way of evaluations, in place of the validation split."""
+        self.validated = "train"
+        self.eval_sets = {split: names for split, names in self.eval_sets.items() if split != "val"}
 
     def _refuse_metric_names(self) -> None:
         """Rejects a set with the name of a metric: ``val/loss`` is a metric of the whole split."""
@@ -230,7 +247,8 @@ class TextDataModule(LightningDataModule, ABC):
                 f"{type(self).__name__} has nothing to predict: predict tags words, for example of CoNLLDataModule, or "
                 "labels texts, as of IMDBSentimentDataModule; to fill masks in text use fill"
             )
-        return tuple(chain.from_iterable(map(self.list_sets, SPLITS_OF_STAGE[stage])))
+        list_sets = self.list_sets if stage == "fit" else self.list_evaluated
+        return tuple(chain.from_iterable(map(list_sets, SPLITS_OF_STAGE[stage])))
 
     @property
     def _model(self) -> TokenModel | None:

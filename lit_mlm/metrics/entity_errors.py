@@ -55,6 +55,7 @@ class ScoredSentence:
         index: of the sentence in its split.
         place: file and line or row; empty if unknown.
         document: number of its document; None if unknown.
+        set_name: of a named evaluation set; empty without.
     """
 
     words: Sequence[str]
@@ -65,6 +66,7 @@ class ScoredSentence:
     index: int = 0
     place: str = ""
     document: int | None = None
+    set_name: str = ""
 
     @cached_property
     def pairs(self) -> list[Pair]:

@@ -109,8 +109,8 @@ def report_errors(
 
     Returns:
         ``counts`` and ``f1`` as in `lit_mlm.metrics.entities.EntityMetrics`, ``kinds``, ``matchings``, ``types``,
-        ``confusions``, ``lengths`` and ``confidence``; with training data ``training``, ``frequency`` and
-        ``contradictions``; and under ``sentences`` those with errors, the worst first.
+        ``confusions``, ``lengths`` and ``confidence``; of named sets ``sets``; with training data ``training``,
+        ``frequency`` and ``contradictions``; and under ``sentences`` those with errors, the worst first.
     """
     entities = [(sentence, span, pair) for sentence in sentences for pair in sentence.pairs for span in pair if span]
     matchings = compute_matchings(sentences)
@@ -134,15 +134,22 @@ def report_errors(
         return {str(each): _count(members) for each, members in groups.items() if members}
 
     if scheme is not None:
-        report["lengths"] = group(lambda _, span: _choose(span.end - span.start, LENGTHS), name_bins(LENGTHS))
-    report["confidence"] = _count_confidence(sentences)
+        report["lengths"] = group(lambda _, span: choose_bin(span.end - span.start, LENGTHS), name_bins(LENGTHS))
+    if any(sentence.set_name for sentence in sentences):
+        report["sets"] = group(lambda s, _: s.set_name, dict.fromkeys(sentence.set_name for sentence in sentences))
+    report["confidence"] = count_confidence(
+        (sentence.get_score(pair.found), pair.kind == "correct")
+        for sentence in sentences
+        for pair in sentence.pairs
+        if pair.found
+    )
     if train is not None:
         surfaces = {sentence.get_surface(span) for sentence, span, _ in entities}
         labels = TrainingLabels.build(train, scheme, surfaces)
         novelty = ("seen", "seen_as_other_type", "unseen")
         report["training"] = group(lambda s, span: labels.judge(s.get_surface(span), span.type), novelty)
         report["frequency"] = group(
-            lambda s, span: _choose(labels.count_entities(s.get_surface(span)), FREQUENCIES), name_bins(FREQUENCIES)
+            lambda s, span: choose_bin(labels.count_entities(s.get_surface(span)), FREQUENCIES), name_bins(FREQUENCIES)
         )
         report["contradictions"] = _find_contradictions(sentences, labels)
     bad = sorted((sentence for sentence in sentences if sentence.errors), key=rank)
@@ -171,6 +178,7 @@ def describe_sentence(sentence: ScoredSentence) -> dict[str, Any]:
             found.append({**_describe(sentence, pair.found), "kind": pair.kind, "score": score})
     return {
         "index": sentence.index,
+        **({"set": sentence.set_name} if sentence.set_name else {}),
         "place": sentence.place,
         "document": sentence.document,
         "num_errors": len(sentence.errors),
@@ -204,7 +212,8 @@ def name_bins(starts: Sequence[int]) -> list[str]:
     return [*names, f"{starts[-1]} or more"]
 
 
-def _choose(number: int, starts: Sequence[int]) -> str:
+def choose_bin(number: int, starts: Sequence[int]) -> str:
+    """The name of the group of a number, of `name_bins`."""
     return name_bins(starts)[sum(number >= start for start in starts) - 1]
 
 
@@ -214,17 +223,22 @@ def _describe(sentence: ScoredSentence, span: Span) -> dict[str, Any]:
 
 
 def _count(members: Sequence[tuple[Span, Pair]]) -> dict[str, float | int]:
-    """Correct, predicted and gold entities among spans, with precision, recall and F1, where 0 / 0 is 0."""
+    """Correct, predicted and gold entities among spans, by `count_rates`."""
     gold = [pair for span, pair in members if span is pair.gold]
     found = [pair for span, pair in members if span is pair.found]
     correct = sum(pair.kind == "correct" for pair in found)
+    return count_rates(correct, len(found), len(gold))
+
+
+def count_rates(correct: int, predicted: int, gold: int) -> dict[str, float | int]:
+    """The counts, with precision, recall and F1, where 0 / 0 is 0."""
     return {
         "correct": correct,
-        "predicted": len(found),
-        "gold": len(gold),
-        "precision": correct / max(len(found), 1),
-        "recall": correct / max(len(gold), 1),
-        "f1": 2 * correct / max(len(found) + len(gold), 1),
+        "predicted": predicted,
+        "gold": gold,
+        "precision": correct / max(predicted, 1),
+        "recall": correct / max(gold, 1),
+        "f1": 2 * correct / max(predicted + gold, 1),
     }
 
 
@@ -253,15 +267,15 @@ def _count_confusions(sentences: Sequence[ScoredSentence]) -> list[dict[str, Any
     return [{"gold": gold, "found": other, "number": number} for (gold, other), number in rows]
 
 
-def _count_confidence(sentences: Sequence[ScoredSentence]) -> dict[str, dict[str, float | int]]:
-    """Found entities by the mean probability of their tags: how sure, and how often right."""
+def count_confidence(found: Iterable[tuple[float, bool]]) -> dict[str, dict[str, float | int]]:
+    """How often what was found is right, by its probability.
+
+    >>> count_confidence([(0.95, True), (0.97, False)])["0.9 to 0.99"]["precision"]
+    0.5
+    """
     groups = defaultdict[float, list[tuple[float, bool]]](list)
-    for sentence in sentences:
-        for pair in sentence.pairs:
-            if pair.found:
-                score = sentence.get_score(pair.found)
-                start = max((low for low in SCORES if score >= low), default=SCORES[0])
-                groups[start].append((score, pair.kind == "correct"))
+    for score, is_right in found:
+        groups[max((low for low in SCORES if score >= low), default=SCORES[0])].append((score, is_right))
     ends = dict(zip(SCORES, (*SCORES[1:], 1.0), strict=True))
     return {
         f"{start:g} to {ends[start]:g}": {

@@ -71,6 +71,7 @@ class WordLosses:
         self.texts: dict[int, str] = {}
         self.nats: Counter[int] = Counter()
         self._parts: list[tuple[UInt64Array, FloatArray, IntArray, BoolArray]] = []
+        self._sets: list[str] = []  # of the words
         self.wrong: dict[int, Counter[int]] = {}
 
     @property
@@ -78,7 +79,9 @@ class WordLosses:
         """Those of the masked words, as `hash_words` gives them."""
         return np.concatenate([np.zeros(0, np.uint64), *(hashes for hashes, *_ in self._parts)])
 
-    def add(self, ids: TokenIds, starts: BoolArray, places: IntArray, nats: FloatArray, found: IntArray) -> None:
+    def add(
+        self, ids: TokenIds, starts: BoolArray, places: IntArray, nats: FloatArray, found: IntArray, set_name: str = ""
+    ) -> None:
         """Adds the scored tokens of a text, under one mask draw.
 
         Args:
@@ -87,6 +90,7 @@ class WordLosses:
             places: of the scored tokens, each in [0, T), shape (N,).
             nats: their losses, shape (N,).
             found: ids of the most probable tokens, shape (N,).
+            set_name: of a named evaluation set; empty without.
         """
         starts = starts.copy()
         starts[:1] = True
@@ -97,6 +101,7 @@ class WordLosses:
         num_right = np.bincount(word_of_token, weights=is_right, minlength=len(units))
         sums = np.bincount(word_of_token, weights=nats, minlength=len(units))
         self._parts.append((hashes, sums.astype(np.float64), sizes.astype(np.int64), np.equal(num_right, sizes)))
+        self._sets += [set_name] * len(units)
         for name, unit in dict(zip(hashes.tolist(), units.tolist(), strict=True)).items():
             if name not in self.texts:
                 self.texts[name] = self.decode(ids[firsts[unit] : firsts[unit + 1]].tolist()).strip()
@@ -114,7 +119,7 @@ class WordLosses:
 
         Returns:
             ``counts`` and ``loss`` of all; ``hardest`` words, by loss per token, and ``costliest``, by summed loss; and
-            as far as is known the same figures by ``frequency`` and ``part_of_speech``, in nats per scored token.
+            as far as is known the same figures by ``frequency`` and ``part_of_speech``, and of named sets by ``sets``.
         """
         empty = np.zeros(0, np.uint64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.bool_)
         hashes, nats, sizes, is_right = (np.concatenate(parts) for parts in zip(empty, *self._parts, strict=False))
@@ -139,6 +144,9 @@ class WordLosses:
             known = {} if frequencies is None else {"in_training": frequencies.get(name, 0)}
             rows.append({"text": self.texts[name], **measure(chosen), **known, "hash": name})
         report: dict[str, Any] = {"counts": measure(slice(None)), "loss": total / max(int(sizes.sum()), 1)}
+        if any(self._sets):
+            sets = np.array(self._sets)
+            report["sets"] = {name: measure(sets == name) for name in dict.fromkeys(self._sets)}
         if frequencies is not None:
             bins = np.searchsorted(FREQUENCIES, [row["in_training"] for row in rows], side="right") - 1
             report["frequency"] = {

@@ -166,8 +166,51 @@ def test_masked_words(tiny_bert: str, cache_dir: str, run_cli: RunCLI, capsys: p
     assert words["the"] <= text.split().count("the") + text.count("(the") + text.count('"the')
     out = capsys.readouterr().out
     assert "Costliest words" in out
+    run_cli("errors", "--run_dir", "run", "--split", "train")
+    trained = read(folder / "run", "errors-train")
+    assert trained["counts"]["num_tokens"] > report["counts"]["num_tokens"]
+    assert 0 < trained["loss"] < report["loss"] + 0.5
     with pytest.raises(InputError, match=r"trainer\.limit_val_batches would leave out masked words"):
         run_cli("errors", "--run_dir", "run", "--split", "val", "--trainer.limit_val_batches", 1)
+
+
+def test_labelled_texts(text_run: Path, run_cli: RunCLI, capsys: pytest.CaptureFixture[str]) -> None:
+    run_cli("test", "--run_dir", text_run)
+    run_cli("errors", "--run_dir", text_run)
+    metrics, report = json.loads((text_run / "metrics.json").read_text()), read(text_run)
+    assert report["accuracy"] == metrics["test/accuracy"]
+    assert report["num_texts"] - report["num_right"] == len(report["texts"]) > 0
+    for name, row in report["sets"].items():
+        assert row["accuracy"] == metrics[f"test/{name}/accuracy"]
+        assert sum(text["set"] == name for text in report["texts"]) == row["num_texts"] - row["num_right"]
+    assert list(report["sets"]) == ["first", "second"]
+    for name, row in report["types"].items():
+        assert [row[rate] for rate in ("f1", "gold")] == [metrics[f"test/f1/{name}"], metrics[f"test/support/{name}"]]
+    assert sum(row["num_texts"] for row in report["lengths"].values()) == 12
+    assert report["training"]["seen_as_other_label"]["num_texts"] == 1
+    (found,) = report["contradictions"]["texts"]
+    assert (found["gold"], found["training"][0]["labels"]) == ("neg", "pos")
+    assert found["training"][0]["place"].endswith("train.jsonl, line 25")
+    surest = [next(iter(text["gold"].values())) for text in report["texts"]]
+    assert surest == sorted(surest)
+    out, page = capsys.readouterr().out, (text_run / "errors-test.html").read_text()
+    for text in ("Contradictions", "Seen in training", "By set", "seen with another label only", "Worst texts"):
+        assert text in out
+        assert text in page
+    with pytest.raises(InputError, match=r"config.yaml has no effect on tagged words or texts"):
+        run_cli("errors", "--run_dir", text_run, "--pos", text_run / "config.yaml")
+
+
+def test_training_split(text_run: Path, ner_run: Path, run_cli: RunCLI) -> None:
+    """It is read and scored as an evaluation split is; what training has seen would be all of it."""
+    for run, key, number in ((text_run, "num_texts", 25), (ner_run, "num_sentences", 420)):
+        before = (run / "metrics.json").read_bytes()
+        run_cli("errors", "--run_dir", run, "--split", "train", "--num_sentences", 0)
+        report = read(run, "errors-train")
+        assert (report["split"], report[key]) == ("train", number)
+        assert not {"training", "frequency"} & set(report)
+        assert (run / "metrics.json").read_bytes() == before
+    assert {"confusions", "contradictions"} <= set(report)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +220,7 @@ def test_masked_words(tiny_bert: str, cache_dir: str, run_cli: RunCLI, capsys: p
         (["--run_dir", "{run}", "--checkpoint", "step_1"], "there is no step_1"),
         (["--run_dir", "{run}", "--ckpt_path", "x"], "name the checkpoint by --checkpoint"),
         (["--run_dir", "{run}", "--num_sentences", "-1"], "--num_sentences must be at least 0, got -1"),
-        (["--run_dir", "{run}", "--split", "train"], "invalid choice: 'train'"),
+        (["--run_dir", "{run}", "--split", "dev"], "invalid choice: 'dev'"),
         (["--run_dir", "{run}", "--pos", "none.txt"], "--pos: there is no file none.txt"),
         (["--run_dir", "{run}", "--pos", "{run}/config.yaml"], "has no effect on tagged words"),
         (["--run_dir", "{run}", "--sentences", "3"], "sentences"),

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from lit_mlm.cli.errors_tables import LONG, format_sentences, list_tables, mark_entities, show_text
+from lit_mlm.cli.errors_examples import LONG, format_sentences, mark_entities, show_text
+from lit_mlm.cli.errors_tables import list_tables
 from lit_mlm.metrics.entity_errors import ScoredSentence
 from lit_mlm.metrics.error_report import describe_sentence, report_errors
 from lit_mlm.text.tables import format_table

@@ -20,9 +20,11 @@ class LabelledDataset(TextRows, Dataset[dict[str, Tensor]]):
 
     Attributes:
         labels: of each text, see `lit_mlm.batch`, shape (N,), or (N, L) of several labels.
+        num_tokens: of each whole text, without special tokens, shape (N,).
     """
 
     labels: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    num_tokens: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __getitem__(self, key: BatchKey) -> dict[str, Tensor]:
         """The batch; nets need a row, so an empty batch has one that is not scored."""

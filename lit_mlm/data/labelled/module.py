@@ -144,7 +144,7 @@ class LabelledDataModule(TextDataModule):
         stream = tokenize_cached(documents, self.tokenizer, False, self.cache_dir, self.num_proc, split)
         lengths = stream.document_lengths.reshape(len(texts), -1)
         found = TextRows.build(self.tokenizer, stream.ids, lengths, self.options.long_texts, rows.size, rows.stride)
-        return LabelledDataset(**vars(found), labels=labels)
+        return LabelledDataset(**vars(found), labels=labels, num_tokens=lengths.sum(axis=1))
 
     # Batches
 
@@ -152,14 +152,9 @@ class LabelledDataModule(TextDataModule):
         """Training batches, shuffled each epoch."""
         return self.make_loader(self.examples["train"], self.make_sampler("train", is_training=True))
 
-    def load_split(self, split: str) -> Any:
-        """Evaluation batches by length; a list of loaders for several sets."""
-        loaders = [self.make_loader(self.examples[name], self.make_sampler(name)) for name in self.list_sets(split)]
-        return loaders if len(loaders) > 1 else loaders[0]
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches of `predict_split`, whose sets are read as one."""
-        return self.make_loader(self.examples[self.predict_split], self.make_sampler(self.predict_split))
+    def load_set(self, name: str) -> list[DataLoader[Any]]:
+        """Evaluation batches of a split or set, by length."""
+        return [self.make_loader(self.examples[name], self.make_sampler(name))]
 
     def make_sampler(self, split: str, is_training: bool = False) -> LengthSampler:
         """The batch sampler of a split, by the tokens of each text in all its windows."""
@@ -222,7 +217,7 @@ class LabelledDataModule(TextDataModule):
 
     def describe_split(self, split: str) -> dict[str, float | int | str]:
         """Returns metadata of a split or set for its results: numbers of texts and windows, and padding."""
-        names = self.list_sets(split)
+        names = self.list_evaluated(split)
         found = [self.examples[name] for name in names]
         skipped = {"num_skipped": sum(len(self._skipped.get(name, [])) for name in names)} if self.skip_bad else {}
         return {

@@ -193,7 +193,7 @@ class BlocksDataModule(TextDataModule):
     def find_splits(self, stage: str) -> tuple[str, ...]:
         """The splits of a stage; a streamed one is none of them."""
         splits = super().find_splits(stage)
-        return splits if self.stream is None else tuple(split for split in splits if split != "train")
+        return splits if self.stream is None or stage != "fit" else tuple(s for s in splits if s != "train")
 
     def load(self, stage: str) -> None:
         """Reads and tokenises the text of a stage."""
@@ -235,15 +235,14 @@ class BlocksDataModule(TextDataModule):
         draw_epoch = None if split.mixture is None else partial(split.mixture.draw_epoch, self.train_seed)
         return self.load_examples(examples, len(examples), self.train_seed, draw_epoch=draw_epoch)
 
-    def load_split(self, split: str) -> Any:
-        """Evaluation batches of a split; a list of loaders for several sets or mask draws, set by set."""
+    def load_set(self, name: str) -> list[DataLoader[Any]]:
+        """Evaluation batches of a split or set, a loader for each mask draw."""
 
-        def load(name: str, number: int) -> DataLoader[Any]:
+        def load(number: int) -> DataLoader[Any]:
             examples = self.splits[name].deal()
             return self.load_examples(examples, len(examples), get_draw=lambda: self._get_draws()[number])
 
-        loaders = [load(name, i) for name in self.list_sets(split) for i in range(self.masks.num_mask_draws)]
-        return loaders if len(loaders) > 1 else loaders[0]
+        return [load(i) for i in range(self.masks.num_mask_draws)]
 
     def _get_draws(self) -> range:
         """The mask draws of an evaluation that starts now."""
@@ -320,7 +319,7 @@ class BlocksDataModule(TextDataModule):
 
     def describe_split(self, split: str) -> dict[str, float | int | str]:
         """Metadata of a split or set that belongs to its metrics: its text, blocks and masks."""
-        names = self.list_sets(split)
+        names = self.list_evaluated(split)
         return {
             **self._words.get_metrics(self.samples.get_source(split)),
             "data_fingerprint": self._fingerprint(names),

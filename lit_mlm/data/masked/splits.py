@@ -34,7 +34,7 @@ class SplitMaker:
         pad_id: of the tokenizer.
         train_seed: of the training masks.
         pack_length: tokens of a row, special tokens included; None without packing.
-        finds_units: tells the unit of each token, see `lit_mlm.batch`.
+        is_evaluation: tells the unit of each token, see `lit_mlm.batch`, and masks the training split as any other.
     """
 
     cutter: BlockCutter
@@ -44,7 +44,7 @@ class SplitMaker:
     pad_id: int
     train_seed: int
     pack_length: int | None
-    finds_units: bool = False
+    is_evaluation: bool = False
 
     def cut(self, source: str, text: TokenizedText) -> BlockTable:
         """The blocks of a text, at least one."""
@@ -67,7 +67,7 @@ class SplitMaker:
             weights: of the sources by name, if training mixes any.
         """
         examples = self.make_blocks(split, text, table)
-        sources = self._find_sources(text, examples) if weights and split == "train" else None
+        sources = self._find_sources(text, examples) if weights and self._trains(split) else None
         packed = mixture = None
         if self.pack_length is not None:
             packed = pack_examples(examples, self.pack_length, ("block", "data.block_size"), sources)
@@ -82,7 +82,7 @@ class SplitMaker:
 
     def make_blocks(self, split: str, text: TokenizedText, table: BlockTable) -> MaskedBlocks:
         """The chosen blocks of a text, masked."""
-        is_training = split == "train"
+        is_training = self._trains(split)
         return MaskedBlocks(
             stream=text.tokens.ids,
             table=table,
@@ -93,8 +93,11 @@ class SplitMaker:
             pad_id=self.pad_id,
             word_starts=text.tokens.word_starts,
             schedule=self.masks.schedule if is_training else None,
-            unit_ends=find_unit_ends(text, table) if self.finds_units else None,
+            unit_ends=find_unit_ends(text, table) if self.is_evaluation else None,
         )
+
+    def _trains(self, split: str) -> bool:
+        return split == "train" and not self.is_evaluation
 
     def _find_sources(self, text: TokenizedText, examples: MaskedBlocks) -> IntArray:
         """The source of each example."""

@@ -168,14 +168,9 @@ class TaggedDataModule(TextDataModule):
             return self.load_examples(self.packed, len(self.packed), self.train_seed)
         return self.make_loader(self.examples["train"], self.make_sampler("train", is_training=True))
 
-    def load_split(self, split: str) -> Any:
-        """Evaluation batches, each with all windows of its sentences; a list of loaders for several sets."""
-        loaders = [self.make_loader(self.examples[name], self.make_sampler(name)) for name in self.list_sets(split)]
-        return loaders if len(loaders) > 1 else loaders[0]
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches of `predict_split`, whose sets are read as one."""
-        return self.make_loader(self.examples[self.predict_split], self.make_sampler(self.predict_split))
+    def load_set(self, name: str) -> list[DataLoader[Any]]:
+        """Evaluation batches of a split or set, each with all windows of its sentences."""
+        return [self.make_loader(self.examples[name], self.make_sampler(name))]
 
     def make_sampler(self, split: str, is_training: bool = False) -> LengthSampler:
         """The batch sampler of a split."""
@@ -253,7 +248,7 @@ class TaggedDataModule(TextDataModule):
 
     def describe_split(self, split: str) -> Metadata:
         """Returns metadata of a split or set for its results: counts as in `count_texts`, windows and padding."""
-        names = self.list_sets(split)
+        names = self.list_evaluated(split)
         found = [self.examples[name] for name in names]
         batches = chain(*(self.make_sampler(name).list_lengths() for name in names))
         return {
