@@ -105,7 +105,18 @@ def check_seeds(names: Sequence[str], members: Sequence[Sequence[Path]]) -> None
 
 
 def load_run(run: Path, split: str, rest: Sequence[str], is_quiet: bool) -> ComparedRun:
-    """Reads the units of a run's best checkpoint, after an evaluation if there are none or options for one.
+    """Reads the units of a run's best checkpoint; the arguments are those of `evaluate_run`."""
+    path = evaluate_run(run, split, rest, is_quiet)
+    if not path.is_file():
+        raise InputError(
+            f"{run}: {COMMANDS[split]} wrote no {path.name}, as it scores only a part of the split "
+            f"(trainer.limit_{split}_batches), or data or metrics that tell no units"
+        )
+    return read_run(run, path)
+
+
+def evaluate_run(run: Path, split: str, rest: Sequence[str] = (), is_quiet: bool = False) -> Path:
+    """Evaluates a run's best checkpoint if it has no units, or if there are options for it; returns their path.
 
     Args:
         run: folder of the run.
@@ -122,12 +133,7 @@ def load_run(run: Path, split: str, rest: Sequence[str], is_quiet: bool) -> Comp
         if status:
             print_error(f"the evaluation of {run} ended with exit status {status}")
             sys.exit(status)
-    if not path.is_file():
-        raise InputError(
-            f"{run}: {COMMANDS[split]} wrote no {path.name}, as it scores only a part of the split "
-            f"(trainer.limit_{split}_batches), or data or metrics that tell no units"
-        )
-    return read_run(run, path)
+    return path
 
 
 def is_current(path: Path, checkpoint: Path) -> bool:

@@ -34,39 +34,68 @@ def make_parser() -> CommandParser:
 def main(args: Sequence[str]) -> None:
     """Runs the command with the arguments after its name."""
     options, rest = make_parser().parse_known_args(args)
-    if len(set(options.seeds)) < len(options.seeds) or len(options.seeds) < 2:
-        raise InputError(f"--seeds must be two or more different numbers, got {' '.join(map(str, options.seeds))}")
-    for seed in options.seeds:
+    check_seeds(options.seeds)
+    if len(options.seeds) < 2:
+        raise InputError(f"--seeds must be two or more numbers, got {options.seeds[0]}")
+    check_rest(rest, "repeat")
+    folder = choose_folder(options.run_dir, Path(options.config[0]), "repeat")
+    configs = [part for config in options.config for part in ("--config", config)]
+    summary = summarise(run_seeds([*configs, *rest], options.seeds, folder))
+    write_json(folder / "repeat.json", summary)
+    print_result("\n".join(format_table(summary)))
+    print_result(f"metrics: {folder / 'repeat.json'}")
+
+
+def choose_folder(run_dir: str | None, config: Path, command: str) -> Path:
+    """Selects the folder of the runs of a command, by default a new one; refuses one that holds something else."""
+    if run_dir is not None:
+        check_folder("--run_dir", run_dir)
+    parent = Path("runs") / name_run(config)
+    default = next(folder for number in count() if not (folder := parent / f"{command}_{number}").exists())
+    folder = Path(run_dir or default)
+    others = [path.name for path in folder.glob("*") if not re.fullmatch(rf"seed_\d+|{command}\.json", path.name)]
+    if others:
+        raise InputError(f"--run_dir {folder} holds {min(others)}, which {command} didn't write; give another folder")
+    return folder
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuses seeds out of range, and equal ones."""
+    for seed in seeds:
         if seed not in SEEDS:
             raise InputError(f"--seeds must be {SEEDS}, got {seed}")
-    check_rest(rest, "repeat")
-    if options.run_dir is not None:
-        check_folder("--run_dir", options.run_dir)
-    parent = Path("runs") / name_run(Path(options.config[0]))
-    default = next(folder for number in count() if not (folder := parent / f"repeat_{number}").exists())
-    folder = Path(options.run_dir or default)
-    others = [path.name for path in folder.glob("*") if not re.fullmatch(r"seed_\d+|repeat\.json", path.name)]
-    if others:
-        raise InputError(
-            f"--run_dir {folder} holds {sorted(others)[0]}, which repeat didn't write; give another folder"
-        )
-    configs = [part for config in options.config for part in ("--config", config)]
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds must be different numbers, got {' '.join(map(str, seeds))}")
+
+
+def run_seeds(
+    command: Sequence[str], seeds: Sequence[int], folder: Path, is_quiet: bool = False
+) -> dict[int, dict[str, Any]]:
+    """Trains once for each seed, in ``seed_<N>`` of a folder, and resumes what is interrupted.
+
+    Args:
+        command: options of ``fit``.
+        seeds: of the runs.
+        folder: of the runs.
+        is_quiet: whether the output of the runs goes to standard error.
+
+    Returns:
+        The content of ``metrics.json`` by seed.
+    """
     runs: dict[int, dict[str, Any]] = {}
-    for seed in options.seeds:
+    for seed in seeds:
         run_dir = folder / f"seed_{seed}"
-        command = ["fit", *configs, *rest, "--seed_everything", str(seed), "--run_dir", str(run_dir)]
-        print_result(f"python -m lit_mlm {shlex.join(command)}")
-        status = subprocess.run([sys.executable, "-m", "lit_mlm", *command], check=False).returncode
+        args = ["fit", *command, "--seed_everything", str(seed), "--run_dir", str(run_dir)]
+        (print_error if is_quiet else print_result)(f"python -m lit_mlm {shlex.join(args)}")
+        out = sys.stderr if is_quiet else None
+        status = subprocess.run([sys.executable, "-m", "lit_mlm", *args], check=False, stdout=out).returncode
         if status:
             finished = f"; finished runs are in {folder}" if runs else ""
             print_error(f"seed {seed} ended with exit status {status}{finished}")
             sys.exit(status)
         runs[seed] = read_json(run_dir / "metrics.json")
         check_comparable(runs)
-    summary = summarise(runs)
-    write_json(folder / "repeat.json", summary)
-    print_result("\n".join(format_table(summary)))
-    print_result(f"metrics: {folder / 'repeat.json'}")
+    return runs
 
 
 def check_rest(args: Sequence[str], command: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lit_mlm.cli.inputs import check_folder, split_args
 from lit_mlm.cli.plain import CommandParser, print_error
-from lit_mlm.cli.repeat import check_rest
+from lit_mlm.cli.repeat import check_rest, check_seeds
 from lit_mlm.errors import InputError
 from lit_mlm.options import SEEDS
 from lit_mlm.runs.atomic import read_json, write_json
@@ -99,11 +99,9 @@ def check_numbers(options: Namespace) -> None:
     for name in ("num_trials", "jobs"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise InputError(f"--{name} must be at least 1, got {value}")
-    for seed in (options.seed, *options.seeds):
-        if seed not in SEEDS:
-            raise InputError(f"--seed and --seeds must be {SEEDS}, got {seed}")
-    if len(set(options.seeds)) < len(options.seeds):
-        raise InputError(f"--seeds must be different numbers, got {' '.join(map(str, options.seeds))}")
+    if options.seed not in SEEDS:
+        raise InputError(f"--seed must be {SEEDS}, got {options.seed}")
+    check_seeds(options.seeds)
     if options.gpus and len(options.gpus) != options.jobs:
         raise InputError(f"--jobs {options.jobs} needs as many --gpus, got {len(options.gpus)}")
 

@@ -22,6 +22,7 @@ OTHER_COMMANDS = {
     "errors": "show where the model of a run errs, in tables and on a page",
     "compare": "tell whether runs differ by more than chance",
     "repeat": "train a model once for each of several seeds",
+    "reproduce": "train a recipe again and tell whether its target is met",
     "sweep": "search options for the best validation",
     "configs": "list the configs that come with lit-mlm",
     "schema": "print the JSON Schema of configs, for editors",

@@ -14,7 +14,11 @@ WINDOW_OPTIONS = ("window", "stride", "context_tokens", "long_texts", "scheme", 
 
 
 def make_signature(
-    split: str, metadata: Mapping[str, Any], versions: Mapping[str, Any], tagging: Mapping[str, Any] | None = None
+    split: str,
+    metadata: Mapping[str, Any],
+    versions: Mapping[str, Any],
+    tagging: Mapping[str, Any] | None = None,
+    run_fingerprint: str | None = None,
 ) -> str:
     """Returns the signature of the metrics of a split; parts that are unknown are missing.
 
@@ -27,12 +31,15 @@ def make_signature(
         metadata: of the split, as in its metrics.
         versions: of packages by name.
         tagging: options of a tagger.
+        run_fingerprint: of the data of the run, its training text included.
     """
     tagging = {name: (tagging or {}).get(name) for name in WINDOW_OPTIONS}
     windows = [f"{name}={value}" for name, value in tagging.items() if value is not None]
     masks, draws = metadata.get("mask_fingerprint"), metadata.get("num_mask_draws", 1)
     parts = {
         "data": _shorten(metadata.get("data_fingerprint")),
+        "text": _shorten(metadata.get("text_fingerprint")),
+        "run": _shorten(run_fingerprint),
         "masks": masks and f"{metadata.get('eval_seed', '?')}/{_shorten(masks)}",
         "draws": f"{draws}" if draws != 1 else None,
         "masking": metadata.get("masking"),
@@ -46,6 +53,16 @@ def make_signature(
         "versions": ",".join(f"{name.replace('-', '_')}-{versions[name]}" for name in PACKAGES if versions.get(name)),
     }
     return "|".join(f"{name}:{str(value).replace('|', '/')}" for name, value in parts.items() if value)
+
+
+def find_differences(first: str, second: str) -> dict[str, tuple[str | None, str | None]]:
+    """Returns the parts in which two signatures differ, each with both values.
+
+    >>> find_differences("data:3f|split:val", "data:4a|split:val|tokens:9")
+    {'data': ('3f', '4a'), 'tokens': (None, '9')}
+    """
+    old, new = (dict(part.split(":", 1) for part in signature.split("|")) for signature in (first, second))
+    return {name: (old.get(name), new.get(name)) for name in old | new if old.get(name) != new.get(name)}
 
 
 def _shorten(fingerprint: Any) -> str | None:

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from lit_mlm.metrics.signature import make_signature
+from lit_mlm.metrics.signature import find_differences, make_signature
 
 METADATA: dict[str, Any] = {
     "loss": 2.5,
     "data_fingerprint": "0" * 64,
+    "text_fingerprint": "2" * 64,
     "mask_fingerprint": "1" * 64,
     "eval_seed": 42,
     "num_mask_draws": 5,
@@ -25,8 +26,10 @@ TAGGING: dict[str, Any] = {"window": 128, "stride": 31, "context_tokens": 0, "sc
 
 def sign(split: str = "val", **changes: Any) -> str:
     """The signature with some values changed."""
-    known = (METADATA, VERSIONS, TAGGING)
-    return make_signature(split, *({key: changes.get(key, value) for key, value in part.items()} for part in known))
+    metadata, versions, tagging = (
+        {key: changes.get(key, value) for key, value in part.items()} for part in (METADATA, VERSIONS, TAGGING)
+    )
+    return make_signature(split, metadata, versions, tagging)
 
 
 @pytest.mark.parametrize("key", [*(METADATA.keys() - {"loss"}), *(VERSIONS.keys() - {"python"}), *TAGGING])
@@ -43,6 +46,7 @@ def test_every_part_is_named_once() -> None:
     names = [part.partition(":")[0] for part in sign(masking="a|b").split("|")]
     assert names == [
         "data",
+        "text",
         "masks",
         "draws",
         "masking",
@@ -54,6 +58,12 @@ def test_every_part_is_named_once() -> None:
         "split",
         "versions",
     ]
+
+
+def test_differences_are_named_with_both_values() -> None:
+    changed = make_signature("val", METADATA | {"masking": "a:b|c"}, VERSIONS, TAGGING, "3" * 64)
+    assert find_differences(sign(), changed) == {"run": (None, "3" * 12), "masking": ("TokenMasking", "a:b/c")}
+    assert find_differences(sign(), sign()) == {}
 
 
 def test_what_is_unknown_is_missing() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lit_mlm.inference.card.figures import Split, find_splits
 from lit_mlm.inference.card.origin import Origin, describe_origin
+from lit_mlm.metrics.signature import make_signature
 
 
 @dataclass(frozen=True)
@@ -104,3 +105,8 @@ class Facts:
         """The evaluated text and the metric that describe the model best; None without metrics."""
         found = [(split, split.list_figures(self.headline)) for split in self.splits]
         return next(((split, names[0]) for split, names in found if names), None)
+
+    def sign(self, split: Split) -> str:
+        """The signature of the metrics of an evaluated text."""
+        fingerprint = self.metrics.get("data_fingerprint")
+        return make_signature(split.key, split.figures, self.versions, self.tagging, fingerprint)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lit_mlm.metrics.intervals import format_estimate
-from lit_mlm.metrics.signature import make_signature
 from lit_mlm.text.markdown import escape, format_table, quote_code
 
 MEANINGS = {
@@ -99,9 +98,7 @@ def _select(metrics: Mapping[str, Any], begin: str, key: str, others: Iterable[s
     return {name.removeprefix(prefix): value for name, value in found.items() if not name.startswith(excluded)}
 
 
-def format_figures(
-    split: Split, headline: Iterable[str], versions: Mapping[str, Any], tagging: Mapping[str, Any] | None
-) -> list[str]:
+def format_figures(split: Split, headline: Iterable[str], signature: str) -> list[str]:
     """Formats the table of a split, what was scored, and the signature."""
     names = split.list_figures(headline)
     estimates = {name: split.format(name) for name in names}
@@ -118,11 +115,10 @@ def format_figures(
         for name, (value, interval) in estimates.items()
     ]
     counts = [f"{split.figures[key]:,} {words}" for key, words in COUNTS.items() if key in split.figures]
-    signature = quote_code(make_signature(split.key, split.figures, versions, tagging))
     table = format_table([header, *rows], "<" + ">" * (len(header) - 2) + "<")
     scored = f"Scored: {', '.join(counts)}. " if counts else ""
     note = "" if has_interval or "mask_fingerprint" not in split.figures else "One draw of the masks has no interval. "
-    return [*table, "", f"{scored}{note}Signature: {signature}"]
+    return [*table, "", f"{scored}{note}Signature: {quote_code(signature)}"]
 
 
 def format_types(split: Split) -> list[str]:

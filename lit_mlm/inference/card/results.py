@@ -10,7 +10,6 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from lit_mlm.inference.card.facts import Facts
-from lit_mlm.metrics.signature import make_signature
 
 FOLDER = ".eval_results"
 
@@ -30,14 +29,13 @@ def find_results(facts: Facts) -> list[EvalResultEntry]:
     is_other = len(texts) > 1 or "/" in split.key
     if is_other or not isinstance(split.figures[name], float) or not math.isfinite(split.figures[name]):
         return []
-    signature = make_signature(split.key, split.figures, facts.versions, facts.tagging)
     return [
         EvalResultEntry(
             dataset_id=hub_id,
             task_id=facts.task.pipeline,
             value=float(value.replace(",", "")),
             dataset_revision=facts.corpora[0]["revision"],
-            notes=f"{name}{interval and f' (95 % interval {interval})'}; {signature}",
+            notes=f"{name}{interval and f' (95 % interval {interval})'}; {facts.sign(split)}",
         )
     ]
 

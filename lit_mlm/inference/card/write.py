@@ -137,7 +137,7 @@ def _write_evaluation(facts: Facts) -> list[str]:
     lines: list[str] = []
     for split in facts.splits:
         if split.list_figures(facts.headline):
-            table = format_figures(split, facts.headline, facts.versions, facts.tagging)
+            table = format_figures(split, facts.headline, facts.sign(split))
             lines += [f"### {split.name}", "", *table, ""]
     types = format_types(facts.best[0]) if facts.best else []
     if facts.best and types:

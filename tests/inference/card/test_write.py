@@ -100,7 +100,7 @@ def test_named_sets_and_test(make_facts: MakeFacts) -> None:
         "Validation set news",
     ]
     assert "| `perplexity` | 30.00 | 50.00 |" in card
-    assert "`split:val/news|versions:" in card
+    assert "`run:cdcdcdcdcdcd|split:val/news|versions:" in card
 
 
 @pytest.mark.parametrize("auto_class", ["AutoModelForMaskedLM", "AutoModelForTokenClassification", "AutoModelForMine"])
