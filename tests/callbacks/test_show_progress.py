@@ -17,6 +17,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from lit_mlm.callbacks import show_progress
 from lit_mlm.cli.plain import show_loading
+from lit_mlm.runs.terminal import is_terminal
 from tests.conftest import imdb_args
 
 Run = Callable[..., Path]
@@ -147,10 +148,10 @@ def test_notebooks_and_dumb_terminals_get_lines(
     close = open_terminal()
     monkeypatch.delitem(sys.modules, "torch")  # as at the start of a process
     with show_loading():
-        assert show_progress.is_terminal()
+        assert is_terminal()
     monkeypatch.setenv(*variable)
     with show_loading():
-        assert not show_progress.is_terminal()
+        assert not is_terminal()
     assert close().count("loading torch") == 1
 
 
