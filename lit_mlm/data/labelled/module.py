@@ -17,13 +17,16 @@ from lit_mlm.data.labelled.dataset import LabelledDataset
 from lit_mlm.data.labelled.labels import find_labels, number_labels
 from lit_mlm.data.labelled.options import Rows, TextOptions
 from lit_mlm.data.labelled.texts import LabelledText, hash_labelled, hold_out
+from lit_mlm.data.packed import describe_padding
 from lit_mlm.data.reading.documents import make_documents
 from lit_mlm.data.reading.reports import warn_of_skipped
 from lit_mlm.data.tokens.cached import tokenize_cached
 from lit_mlm.errors import InputError
 from lit_mlm.nets.pretrained import hash_tokenizer
 from lit_mlm.options import Count, Part, Seed, Size
+from lit_mlm.text.arrays import IntArray
 from lit_mlm.text.long_texts import LongTexts, TextRows
+from lit_mlm.text.packing import find_padding
 from lit_mlm.text.special_tokens import find_special_tokens
 
 
@@ -209,8 +212,7 @@ class LabelledDataModule(TextDataModule):
             kept = kept.replace("their both", "both ends")
             parts.append(f"{num_long:,} longer than {self.rows.window} tokens, {kept}" if num_long else "none is cut")
         if "train" in self.examples:
-            padding = self._find_padding("train", is_training=True)
-            parts.append(f"{padding:.1%} of a training batch is padding")
+            parts.append(describe_padding(self._list_lengths("train", True), self.packs, self.max_length))
             if self.batches.max_tokens_per_batch is None:
                 parts += self._describe_small(len(self.examples["train"]))
         return ", ".join(parts)
@@ -226,7 +228,7 @@ class LabelledDataModule(TextDataModule):
             "num_long_texts": sum(examples.num_long for examples in found),
             "data_fingerprint": self._fingerprint(names),
             "text_fingerprint": _hash([hash_labelled(self.texts[name]) for name in names]),
-            "padding_fraction": self._find_padding(*names),
+            "padding_fraction": find_padding(chain(*map(self._list_lengths, names)), self.packs, self.max_length),
             **skipped,
         }
 
@@ -234,15 +236,11 @@ class LabelledDataModule(TextDataModule):
         """What the units of a split or set are; they have no sizes."""
         return "text", {}
 
-    def _find_padding(self, *splits: str, is_training: bool = False) -> float:
-        """The fraction of padding in the batches of an epoch, on all ranks."""
-        num_cells = num_tokens = 0
-        for split in splits:
-            sampler, examples = self.make_sampler(split, is_training), self.examples[split]
-            make_key = sampler.plan_epoch()
-            num_cells += examples.count_cells(make_key(number) for number in range(sampler.num_batches))
-            num_tokens += int(examples.lengths.sum())
-        return 1 - num_tokens / num_cells
+    def _list_lengths(self, split: str, is_training: bool = False) -> list[IntArray]:
+        """The tokens of the rows of each batch of an epoch, on all ranks."""
+        sampler = self.make_sampler(split, is_training)
+        make_key = sampler.plan_epoch()
+        return self.examples[split].list_lengths(make_key(number) for number in range(sampler.num_batches))
 
     def _fingerprint(self, splits: Collection[str]) -> str:
         rows = self.rows
