@@ -17,6 +17,9 @@ from lit_mlm.cli.trust import LIBRARIES, is_within, list_bases, list_library_cla
 from lit_mlm.options import Range
 from lit_mlm.runs.atomic import write_json
 
+IGNORED = ("accelerate",)
+"""Packages that transformers imports where they are installed, and whose classes are no options."""
+
 
 def list_sources(classes: Iterable[type]) -> list[str]:
     """The files that define classes and their bases, all of lit-mlm, and the folders of installed packages."""
@@ -78,7 +81,8 @@ class _Writer:
         while len(options) < len(self.classes):
             cls = [*self.classes][len(options)]
             for found in list_family(cls):
-                self.add(found)
+                if not is_within(found.__module__, IGNORED):
+                    self.add(found)
             options.append(self.encode_options(self.checker.list_class_options(cls)))
         return [self.encode_class(cls, found) for cls, found in zip([*self.classes], options, strict=False)]
 
