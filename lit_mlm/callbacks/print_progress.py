@@ -114,6 +114,8 @@ def _find(trainer: Any, kind: type[T]) -> list[T]:
 def _describe_run(trainer: Trainer, module: Any) -> str:
     net, data = module.net, getattr(trainer, "datamodule", None)
     size = f"{net.config.model_type}, {count_parameters(net) / 1e6:,.1f} M parameters"
+    if trainer.training and (num_frozen := sum(p.numel() for p in net.parameters() if not p.requires_grad)):
+        size += f", {(count_parameters(net) - num_frozen) / 1e6:,.1f} M of them trained"
     devices = f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}"
     return f"{size}; {devices}; {'no data module' if data is None else data.describe()}"
 

@@ -150,6 +150,7 @@ class SchemaBuilder:
         """Describes the objects of a class and its subclasses, in `definitions`."""
         if is_dataclass(base):  # given by its options alone
             self.definitions[key] = self.describe_options(name, list_class_options(base), f"#/definitions/{key}")
+            del self.definitions[key]["type"]  # the option may be null, too
             return
         classes = self.list_classes(base)
         counts = Counter(cls.__name__ for cls in classes)

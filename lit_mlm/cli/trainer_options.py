@@ -31,7 +31,7 @@ USER_ERRORS = (ValueError, TypeError, RuntimeError, ImportError, Misconfiguratio
 """The errors that may be user errors; others are bugs, unless the service of a logger raised them."""
 
 UNUSABLE: dict[type, str] = {
-    BackboneFinetuning: "needs a module with a backbone; use --model.layer_decay, or freeze_layers of a tagger",
+    BackboneFinetuning: "needs a module with a backbone; use --model.layer_decay or --model.freeze_layers",
     CheckpointIO: "would replace the verified files of a run",
     ModelPruning: "looks for weights before the net is built, and would prune none",
     OnExceptionCheckpoint: "would save within a step, from where no run can be resumed; use --save_every_n_steps",

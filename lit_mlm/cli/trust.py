@@ -97,9 +97,10 @@ def list_bases() -> tuple[type, ...]:
 
     from lit_mlm.data.reading.sources import Source
     from lit_mlm.modules.base import TransformerModule
+    from lit_mlm.nets.lora import Lora
 
     return (
-        *(TransformerModule, LightningDataModule, Source),
+        *(TransformerModule, LightningDataModule, Source, Lora),
         *(Optimizer, Callback, Logger, Profiler, Accelerator, Strategy),
         *(Precision, GradScaler, ClusterEnvironment, CheckpointIO, LayerSync),
     )

@@ -63,13 +63,13 @@ def require_reload(auto_class: Any, folder: Path, net: PreTrainedModel, dtype: t
     return agreement
 
 
-def require_agreement(agreement: Agreement, dtype: torch.dtype, advice: str = "") -> None:
+def require_agreement(agreement: Agreement, dtype: torch.dtype, rounding: int = ROUNDING) -> None:
     """Refuses logits that differ by more than the rounding of a dtype; NaN and infinite ones too."""
-    limit = ROUNDING * torch.finfo(dtype).eps * agreement.size
+    limit = rounding * torch.finfo(dtype).eps * agreement.size
     if not agreement.difference <= limit:
         raise InputError(
             f"the logits of the exported net differ from the checkpoint's by up to {agreement.difference:.2g}, more "
-            f"than the {limit:.2g} of {str(dtype).removeprefix('torch.')}{advice}"
+            f"than the {limit:.2g} of {str(dtype).removeprefix('torch.')}"
         )
 
 

@@ -11,12 +11,16 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from lit_mlm.inference.agreement import Agreement, require_reload
+from lit_mlm.inference.agreement import Agreement, measure_agreement, require_agreement, require_reload
 from lit_mlm.inference.card.save import CARD, save_card
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.loading import quiet
+from lit_mlm.nets.lora import add_lora, merge_lora
 from lit_mlm.runs.atomic import atomic_folder
 from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
+
+MERGING = 1024
+"""As `lit_mlm.inference.agreement.ROUNDING`, of a sum of matrices in place of a sum of their products."""
 
 
 def export_checkpoint(
@@ -50,7 +54,13 @@ def exporting(
     record, state = checkpoint[RECORD], checkpoint["state_dict"]
     auto_class = getattr(transformers, record["auto_class"])
     net = pretrained.build_net(auto_class, pretrained.restore_config(record["config"]))
+    lora = record["options"].get("lora")
+    if lora is not None:
+        add_lora(net, lora)
     net.load_state_dict({name.removeprefix("net."): state[name] for name in state if name.startswith("net.")})
+    if lora is not None:
+        adapted, net = net, merge_lora(net)
+        require_agreement(measure_agreement(adapted, lambda batch: net(**batch)[0]), torch.float32, MERGING)
     with atomic_folder(folder) as unfinished:
         tokenizer = None
         if record["tokenizer"]:

@@ -27,14 +27,12 @@ from lit_mlm.modules.optim import (
     replace_schedule,
     rescale_gradients,
 )
-from lit_mlm.modules.optimizers import OptimizerFactory, find_class, make_optimizer
+from lit_mlm.modules.optimizers import OptimizerFactory, find_class, make_optimizer, refuse_unused
 from lit_mlm.modules.units import collect_units
+from lit_mlm.nets.lora import Lora
 from lit_mlm.nets.sharding import gather
 from lit_mlm.options import Amount, Part, Rate, Share, Size, check_options
 from lit_mlm.upstream import set_logged_step
-
-ADAMW_DEFAULTS = (0.9, 0.999, 1e-8)
-"""Of `betas` and `eps`."""
 
 LOSS_UNIT = 1024.0
 """Divisor of summed losses before the backward pass, so that gradients fit fp16. A constant power of two, so that the
@@ -56,6 +54,9 @@ class TransformerModule(NetModule, ABC):
         attn_implementation: for example ``eager`` or ``sdpa``; by default chosen by `transformers`.
         gradient_checkpointing: recomputes activations in the backward pass: slower, but much less memory.
         compile: compiles the layers by `torch.compile`, which takes a minute and pays off in long runs on a GPU.
+        freeze_embeddings: freezes everything below the layers, and what is tied to it, such as a head's matrix.
+        freeze_layers: number of lowest layers to freeze.
+        lora: trains small matrices beside those of the layers, by low-rank adaptation, and the head.
         lr: peak learning rate.
         layer_decay: factor on the learning rate from each layer to the one below it, in (0, 1]: the head has `lr`, the
             last layer `lr` x `layer_decay`, and so on down to the embeddings.
@@ -70,8 +71,7 @@ class TransformerModule(NetModule, ABC):
             ``warmup_stable_decay`` only in its last steps, ``constant`` not at all.
         num_warmup_steps: optimizer steps of linear warm-up.
         warmup_fraction: the same as a fraction of all optimizer steps, rounded up; excludes `num_warmup_steps`.
-        decay_fraction: fraction of all optimizer steps, rounded up, in which ``warmup_stable_decay`` decays; default
-            0.1.
+        decay_fraction: fraction of the steps, rounded up, in which ``warmup_stable_decay`` decays, by default 0.1.
     """
 
     headline: ClassVar[tuple[str, ...]] = ("loss",)
@@ -100,6 +100,9 @@ class TransformerModule(NetModule, ABC):
         trust_remote_code: bool = False,
         optimizer: OptimizerFactory | None = None,
         compile: bool = False,  # noqa: A002
+        freeze_embeddings: bool = False,
+        freeze_layers: Size = 0,
+        lora: Lora | None = None,
     ) -> None:
         super().__init__()
         if not hasattr(type(self), "auto_class"):
@@ -113,7 +116,7 @@ class TransformerModule(NetModule, ABC):
                 "give either model.model, a pretrained model, or model.config, the config of a net from scratch; got "
                 f"{kind}{advice}"
             )
-        for name, value in {"revision": revision, "trust_remote_code": trust_remote_code or None}.items():
+        for name, value in {"revision": revision, "trust_remote_code": trust_remote_code or None, "lora": lora}.items():
             if value is not None and model is None:
                 raise InputError(f"model.{name} ({value}) has no effect without model.model")
         self.save_hyperparameters()
@@ -121,11 +124,9 @@ class TransformerModule(NetModule, ABC):
         check_schedule(schedule, num_warmup_steps, warmup_fraction, decay_fraction)
         # Of a checkpoint it is a description, as loading one must not import anything.
         self._optimizer = None if isinstance(optimizer, Mapping) else optimizer
-        if self._optimizer and not issubclass(find_class(self._optimizer), Muon) and (*betas, eps) != ADAMW_DEFAULTS:
-            raise InputError("model.betas and model.eps are options of AdamW: give those of model.optimizer instead")
+        refuse_unused(self._optimizer, betas, eps)
         self.train_loss = MeanLoss()
-        # By split: one metric per loader, each a mask draw of a set. Created at the start of an evaluation, as they
-        # depend on the data's labels.
+        # By split: one metric per loader, each a mask draw of a set. Created late, as they depend on the data's labels.
         self.metrics = nn.ModuleDict({split: nn.ModuleList() for split in ("val", "test")})
         self._sums = torch.zeros(2, dtype=torch.float64)  # of the current step: scored tokens and nats
 
@@ -211,8 +212,7 @@ class TransformerModule(NetModule, ABC):
         num_steps, fraction = int(num_steps), options["warmup_fraction"]
         num_warmup_steps = options["num_warmup_steps"] if fraction is None else count_steps(fraction, num_steps)
         schedule = make_schedule(optimizer, options["schedule"], num_warmup_steps, num_steps, options["decay_fraction"])
-        names = "initial_lr", "weight_decay"
-        self._groups = [{name: group[name] for name in names} for group in optimizer.param_groups]
+        self._groups = [{key: group[key] for key in ("initial_lr", "weight_decay")} for group in optimizer.param_groups]
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _make_optimizer(self) -> Optimizer:

@@ -1,12 +1,8 @@
-"""What tasks with labels share: labels of a net and of the data, class weights, frozen layers."""
+"""What tasks with labels share: labels of a net and of the data, and class weights."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from torch import nn
 
 from lit_mlm.errors import InputError, suggest
-from lit_mlm.modules.optim import find_depths
 
 
 def match_labels(names: Sequence[str], labels: Sequence[str], owner: str) -> list[int] | None:
@@ -33,17 +29,3 @@ def list_weights(weights: Mapping[str, float] | None, labels: Sequence[str]) -> 
             f"{suggest(unknown[0], labels)}"
         )
     return None if weights is None else [float(weights.get(label, 1.0)) for label in labels]
-
-
-def freeze(module: nn.Module, encoder: nn.Module, options: Mapping[str, Any]) -> None:
-    """Freezes the `freeze_layers` lowest layers, and with `freeze_embeddings` everything below the layers."""
-    num_layers = options["freeze_layers"]
-    if not (num_layers or options["freeze_embeddings"]):
-        return
-    depths = find_depths(module, encoder, "model.freeze_layers" if num_layers else "model.freeze_embeddings")
-    bottom = max(depths.values())  # of the embeddings
-    if num_layers >= bottom:
-        raise InputError(f"model.freeze_layers is {num_layers}, but the net has {bottom - 1} layers")
-    for parameter, depth in depths.items():
-        if options["freeze_embeddings"] if depth == bottom else depth >= bottom - num_layers:
-            parameter.requires_grad = False

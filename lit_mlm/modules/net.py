@@ -17,8 +17,10 @@ from lit_mlm.metrics.details import Details
 from lit_mlm.nets import pretrained
 from lit_mlm.nets.compatibility import check_fit
 from lit_mlm.nets.compilation import compile_layers
+from lit_mlm.nets.depths import freeze
 from lit_mlm.nets.embeddings import extend_vocabulary
 from lit_mlm.nets.isolation import require_isolation
+from lit_mlm.nets.lora import add_lora
 from lit_mlm.nets.remote_code import load_code
 from lit_mlm.nets.sharding import shard_net
 from lit_mlm.options import describe_options
@@ -28,7 +30,7 @@ from lit_mlm.upstream import find_trainer
 
 log = logging.getLogger(__name__)
 
-NET_OPTIONS = ("model", "revision", "config")
+NET_OPTIONS = ("model", "revision", "config", "lora")
 """The options that define the net; a loaded checkpoint has fixed them."""
 
 REQUIRED = ("sequence_length", "describe")
@@ -41,6 +43,9 @@ NEWER_OPTIONS = {
     "decay_all": False,
     "compile": False,
     "optimizer": None,
+    "freeze_embeddings": False,
+    "freeze_layers": 0,
+    "lora": None,
 }
 """The options that older checkpoints lack, with the values they were made with."""
 
@@ -162,6 +167,9 @@ class NetModule(LightningModule):
             if self._record is None and self.new_labels is not None:
                 pretrained.set_labels(config, self.new_labels)
             self.net = pretrained.build_net(self.auto_class, config, **attention)
+        lora = (options if self._record is None else self._record["options"]).get("lora")
+        if lora is not None:
+            add_lora(self.net, lora)
         if options["gradient_checkpointing"]:
             self.net.activation_checkpointing_enable({"use_reentrant": False})
         if options["compile"]:
@@ -178,7 +186,7 @@ class NetModule(LightningModule):
         self._record = record
 
     def configure_model(self) -> None:
-        """Builds the net for the trainer, adds the data's new words, and checks that it fits the data."""
+        """Builds the net for the trainer, adds the data's new words, checks that it fits the data, and freezes parts."""
         if find_trainer(self) is None:
             return  # in load_from_checkpoint, `on_load_checkpoint` builds the net
         require_source(self._data_module)
@@ -186,6 +194,7 @@ class NetModule(LightningModule):
         self._take_new_words()
         self._check_data()
         self._verify_isolation()
+        freeze(self, self._net.base_model, self.hparams)
         if isinstance(self.trainer.strategy, ModelParallelStrategy):
             shard_net(self._net, self.trainer.strategy.root_device)
 
@@ -279,6 +288,11 @@ class NetModule(LightningModule):
         new_words = getattr(self._data_module, "new_words", {})
         if self._record is not None or self.hparams["model"] is None or new_words == self._new_words:
             return
+        if self.hparams["lora"] is not None:
+            raise InputError(
+                f"data.new_words adds {len(new_words)} words, whose embeddings model.lora would never train: leave one "
+                "out, or train the words first and start from the hf folder of that run"
+            )
         if self._new_words:
             raise InputError(
                 f"the model was extended by {len(self._new_words)} new words, but the data has {len(new_words)} "

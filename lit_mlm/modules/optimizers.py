@@ -9,8 +9,20 @@ from typing import Any
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
+from lit_mlm.errors import InputError
+
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 """Makes an optimizer of parameter groups, which have a learning rate and a weight decay of their own."""
+
+
+ADAMW_DEFAULTS = (0.9, 0.999, 1e-8)
+"""Of `betas` and `eps`."""
+
+
+def refuse_unused(factory: OptimizerFactory | None, betas: tuple[float, float], eps: float) -> None:
+    """Refuses options of AdamW for an optimizer that would not get them."""
+    if factory and not issubclass(find_class(factory), Muon) and (*betas, eps) != ADAMW_DEFAULTS:
+        raise InputError("model.betas and model.eps are options of AdamW: give those of model.optimizer instead")
 
 
 def make_optimizer(

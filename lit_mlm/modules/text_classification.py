@@ -15,11 +15,9 @@ from lit_mlm.metrics.details import LabelledTextDetails
 from lit_mlm.metrics.sums import SumMetric
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.modules.classifier import ClassifierModule, add_metadata
-from lit_mlm.modules.labels import freeze
 from lit_mlm.nets.text_logits import compute_text_logits, prepare_classifier
-from lit_mlm.options import Amount, Part, Size
+from lit_mlm.options import Amount, Part
 from lit_mlm.text.tables import format_table
-from lit_mlm.upstream import find_trainer
 
 
 class TextClassification(ClassifierModule, TransformerModule):
@@ -33,8 +31,6 @@ class TextClassification(ClassifierModule, TransformerModule):
         label_smoothing: fraction of the training loss that is spread over all labels, in [0, 1).
         class_weights: weights of labels in the training loss, by name, >= 0, default 1. The loss is normalised by their
             sum. Evaluation uses neither weights nor smoothing.
-        freeze_embeddings: freezes everything below the layers.
-        freeze_layers: number of lowest layers to freeze.
         kwargs: other options of `TransformerModule`.
 
     Examples:
@@ -58,8 +54,6 @@ class TextClassification(ClassifierModule, TransformerModule):
         model: str | None = None,
         label_smoothing: Part = 0.0,
         class_weights: dict[str, Amount] | None = None,
-        freeze_embeddings: bool = False,
-        freeze_layers: Size = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(model, **kwargs)
@@ -69,12 +63,6 @@ class TextClassification(ClassifierModule, TransformerModule):
     def monitor(self) -> str:
         """Accuracy, or micro F1 where texts have several labels."""
         return "val/f1_micro" if self._data_module is not None and self.source.multi_label else "val/accuracy"
-
-    def configure_model(self) -> None:
-        """Builds and checks the net, and freezes parameters."""
-        super().configure_model()
-        if find_trainer(self) is not None:
-            freeze(self, self._net.base_model, self.hparams)
 
     def make_metrics(self) -> SumMetric:
         """Creates the metrics of texts."""

@@ -16,13 +16,11 @@ from lit_mlm.metrics.sums import SumMetric
 from lit_mlm.metrics.words import DecodedSentence, ScoredTags, WordMetrics, decode_batch
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.modules.classifier import ClassifierModule, add_metadata
-from lit_mlm.modules.labels import freeze
 from lit_mlm.nets.packing import run_net
-from lit_mlm.options import Amount, Part, Size
+from lit_mlm.options import Amount, Part
 from lit_mlm.text.tables import format_table
 from lit_mlm.text.tagging.decoding import Decoding
 from lit_mlm.text.tagging.schemes import Scheme
-from lit_mlm.upstream import find_trainer
 
 
 class TokenClassification(ClassifierModule, TransformerModule):
@@ -35,8 +33,6 @@ class TokenClassification(ClassifierModule, TransformerModule):
         label_smoothing: fraction of the training loss that is spread over all labels, in [0, 1).
         class_weights: weights of labels in the training loss, by name, >= 0, default 1. The loss is normalised by their
             sum, as in `torch.nn.CrossEntropyLoss`. Evaluation uses neither weights nor smoothing.
-        freeze_embeddings: freezes everything below the layers.
-        freeze_layers: number of lowest layers to freeze.
         decoding: of words in evaluation: ``argmax`` of each word, or ``viterbi`` for the best sequence that the labels'
             scheme allows.
         kwargs: other options of `TransformerModule`.
@@ -59,8 +55,6 @@ class TokenClassification(ClassifierModule, TransformerModule):
         model: str | None = None,
         label_smoothing: Part = 0.0,
         class_weights: dict[str, Amount] | None = None,
-        freeze_embeddings: bool = False,
-        freeze_layers: Size = 0,
         decoding: Decoding = "argmax",
         **kwargs: Any,
     ) -> None:
@@ -71,12 +65,6 @@ class TokenClassification(ClassifierModule, TransformerModule):
     def monitor(self) -> str:
         """F1 if the labels have a scheme, else accuracy."""
         return "val/accuracy" if self._data_module is not None and self.source.scheme is None else "val/f1"
-
-    def configure_model(self) -> None:
-        """Builds and checks the net, and freezes parameters."""
-        super().configure_model()
-        if find_trainer(self) is not None:
-            freeze(self, self._net.base_model, self.hparams)
 
     def make_metrics(self) -> SumMetric:
         """Creates the metrics of words and tokens."""

@@ -17,12 +17,12 @@ from lit_mlm.modules.optim import (
     Schedule,
     count_steps,
     decay_lr,
-    find_depths,
     group_parameters,
     make_schedule,
     rescale_gradients,
 )
 from lit_mlm.modules.optimizers import make_optimizer
+from lit_mlm.nets.depths import find_depths
 from tests.nets.architectures import TINY
 
 

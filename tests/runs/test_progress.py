@@ -74,6 +74,7 @@ def args(tiny_bert: str, cache_dir: str) -> list[str]:
         (ACCUMULATED, "06-before", ()),
         (PACKED, "03", ("--data.num_workers", 2)),
         (("--model.optimizer", "Muon"), "04", ()),
+        (("--model.lora.r", 4, "--model.lora.dropout", 0.1), "04", ()),
         (LIMITED, "04", ()),  # the end of an epoch without a validation
     ],
 )
