@@ -39,6 +39,8 @@ attend to each other. One more entry, of shape (R, W), says how:
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from lit_mlm.errors import InputError
+
 IGNORE_INDEX = -100
 """The label of positions that are not scored, as ignored by `torch.nn.functional.cross_entropy`."""
 
@@ -182,3 +184,18 @@ class LabelledSource(TextSource, Protocol):
 
     text_options: dict[str, Any]
     """Options that make a classifier reproduce its evaluation, as plain YAML values; optional."""
+
+
+REQUIRED = ("sequence_length", "describe")
+"""What a data module with a tokenizer must have."""
+
+
+def require_source(data: Any) -> None:
+    """Refuses a data module without the required parts of `TextSource`; None and data without a tokenizer pass."""
+    if getattr(data, "tokenizer", None) is None:
+        return
+    missing = [name for name in REQUIRED if not (hasattr(type(data), name) or name in vars(data))]
+    if missing:
+        raise InputError(
+            f"{type(data).__name__} lacks {' and '.join(missing)}, which lit_mlm.batch.TextSource asks of a data module"
+        )

@@ -13,7 +13,7 @@ from lit_mlm.runs.atomic import write_json
 from lit_mlm.runs.hardware import describe_device
 
 HISTORY = "history.json"
-"""The file in a run folder with ``monitor``, ``mode`` and the ``history`` of the validations so far."""
+"""The file in a run folder with ``monitor``, ``mode``, the ``history`` of validations and the ``seconds`` so far."""
 
 
 class RecordTraining(Callback):
@@ -74,7 +74,8 @@ class RecordTraining(Callback):
         folder = get_run_folder(trainer)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             content = {"monitor": pl_module.monitor, "mode": pl_module.monitor_mode, "history": history}
-            write_json(folder / HISTORY, content)
+            seconds = sum(session["seconds"] for session in self.state_dict()["sessions"])
+            write_json(folder / HISTORY, content | {"seconds": seconds})
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the record up to now; empty before the first step."""

@@ -15,7 +15,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.metrics.details import compute_details
 from lit_mlm.metrics.sums import TINY, MeanLoss, SumMetric, add_up
 from lit_mlm.modules.finite import refuse_non_finite
-from lit_mlm.modules.net import NetModule
+from lit_mlm.modules.net import NetModule, check_start
 from lit_mlm.modules.optim import (
     Schedule,
     check_schedule,
@@ -107,19 +107,8 @@ class TransformerModule(NetModule, ABC):
         super().__init__()
         if not hasattr(type(self), "auto_class"):
             raise TypeError(f"{type(self).__name__} must define auto_class")
-        if (model is None) == (config is None):
-            kind, advice = "neither", ""
-            if config is not None:
-                kind = f"model.model {model} and a model.config of {config.get('model_type')}"
-                advice = "; where two configs give them, add --model.model null or --model.config null"
-            raise InputError(
-                "give either model.model, a pretrained model, or model.config, the config of a net from scratch; got "
-                f"{kind}{advice}"
-            )
-        for name, value in {"revision": revision, "trust_remote_code": trust_remote_code or None, "lora": lora}.items():
-            if value is not None and model is None:
-                raise InputError(f"model.{name} ({value}) has no effect without model.model")
         self.save_hyperparameters()
+        check_start(self.hparams)
         check_options("model", type(self), self.hparams)
         check_schedule(schedule, num_warmup_steps, warmup_fraction, decay_fraction)
         # Of a checkpoint it is a description, as loading one must not import anything.
@@ -128,7 +117,7 @@ class TransformerModule(NetModule, ABC):
         self.train_loss = MeanLoss()
         # By split: one metric per loader, each a mask draw of a set. Created late, as they depend on the data's labels.
         self.metrics = nn.ModuleDict({split: nn.ModuleList() for split in ("val", "test")})
-        self._sums = torch.zeros(2, dtype=torch.float64)  # of the current step: scored tokens and nats
+        self._sums = torch.zeros(3, dtype=torch.float64)  # of the current step: scored tokens, nats, tokens
 
     @property
     @abstractmethod
@@ -173,7 +162,8 @@ class TransformerModule(NetModule, ABC):
         """Returns the summed loss / `LOSS_UNIT`; `configure_gradient_clipping` turns it into a mean."""
         nats, num_scored = self.sum_loss(batch)
         self.train_loss.update(nats, num_scored)
-        self._sums = self._sums.to(self.device) + torch.stack([num_scored.double(), nats.detach().double()])
+        sums = num_scored, nats.detach(), batch["attention_mask"].sum()
+        self._sums = self._sums.to(self.device) + torch.stack([part.double() for part in sums])
         self.log("train/loss_step", nats.detach() / num_scored.clamp(min=TINY), prog_bar=True)
         self.log("train/lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
         return nats / LOSS_UNIT
@@ -190,8 +180,8 @@ class TransformerModule(NetModule, ABC):
         right only for fp16, where `configure_optimizers` does not fuse.
         """
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        num_scored, nats = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
-        self._sums = torch.zeros(2, dtype=torch.float64)
+        num_scored, nats, num_tokens = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
+        self._sums, self.num_tokens = torch.zeros(3, dtype=torch.float64), self.num_tokens.to(self.device) + num_tokens
         # Lightning has divided by the accumulated batches, and the ranks' gradients are averaged.
         factor = LOSS_UNIT * self.trainer.accumulate_grad_batches * self.trainer.world_size
         rescale_gradients(parameters, (factor / num_scored.clamp(min=TINY)).float())
@@ -346,5 +336,5 @@ class TransformerModule(NetModule, ABC):
         return [name for name in floats if "/" not in name or name.partition("/")[0] in whole]
 
     def _log_train_loss(self) -> None:
-        self.results["train"] = {"loss": float(self.train_loss.compute())}
+        self.results["train"] = {"loss": float(self.train_loss.compute()), "num_tokens": int(self.num_tokens)}
         self.log("train/loss", self.results["train"]["loss"], sync_dist=True)

@@ -1,17 +1,19 @@
 """The life cycle of a net in a Lightning module: built late, checked against the data, kept in checkpoints."""
 
 import logging
+from collections.abc import Mapping
 from importlib.metadata import version
 from multiprocessing import parent_process
 from typing import Any, ClassVar, Self, cast
 
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_mlm.batch import TextSource
+from lit_mlm.batch import TextSource, require_source
 from lit_mlm.errors import InputError
 from lit_mlm.metrics.details import Details
 from lit_mlm.nets import pretrained
@@ -33,9 +35,6 @@ log = logging.getLogger(__name__)
 NET_OPTIONS = ("model", "revision", "config", "lora")
 """The options that define the net; a loaded checkpoint has fixed them."""
 
-REQUIRED = ("sequence_length", "describe")
-"""What a data module with a tokenizer must have; see `TextSource`."""
-
 NEWER_OPTIONS = {
     "warmup_fraction": None,
     "decay_fraction": None,
@@ -50,15 +49,21 @@ NEWER_OPTIONS = {
 """The options that older checkpoints lack, with the values they were made with."""
 
 
-def require_source(data: Any) -> None:
-    """Refuses a data module without the required parts of `TextSource`; None and data without a tokenizer pass."""
-    if getattr(data, "tokenizer", None) is None:
-        return
-    missing = [name for name in REQUIRED if not (hasattr(type(data), name) or name in vars(data))]
-    if missing:
+def check_start(options: Mapping[str, Any]) -> None:
+    """Refuses options of `TransformerModule` that don't say what the net is made from."""
+    model, config = options["model"], options["config"]
+    if (model is None) == (config is None):
+        kind, advice = "neither", ""
+        if config is not None:
+            kind = f"model.model {model} and a model.config of {config.get('model_type')}"
+            advice = "; where two configs give them, add --model.model null or --model.config null"
         raise InputError(
-            f"{type(data).__name__} lacks {' and '.join(missing)}, which lit_mlm.batch.TextSource asks of a data module"
+            "give either model.model, a pretrained model, or model.config, the config of a net from scratch; got "
+            f"{kind}{advice}"
         )
+    for name in ("revision", "trust_remote_code", "lora"):
+        if options[name] and model is None:
+            raise InputError(f"model.{name} ({options[name]}) has no effect without model.model")
 
 
 class NetModule(LightningModule):
@@ -81,6 +86,8 @@ class NetModule(LightningModule):
         self._new_words: dict[int, list[int]] = {}
         self.is_isolated = False
         """Whether the net was shown to keep the sequences of packed rows apart."""
+        self.num_tokens = torch.zeros((), dtype=torch.float64)
+        """Tokens that the net was trained on, without padding, up to the last optimizer step."""
         self.has_new_schedule = False
         """Whether a resumed run has other `SCHEDULE_OPTIONS` than its checkpoint."""
 
@@ -186,7 +193,7 @@ class NetModule(LightningModule):
         self._record = record
 
     def configure_model(self) -> None:
-        """Builds the net for the trainer, adds the data's new words, checks that it fits the data, and freezes parts."""
+        """Builds the net for the trainer, adds the data's new words, checks that it fits the data, freezes parts."""
         if find_trainer(self) is None:
             return  # in load_from_checkpoint, `on_load_checkpoint` builds the net
         require_source(self._data_module)
@@ -234,6 +241,7 @@ class NetModule(LightningModule):
             "tokenizer_sha256": None if tokenizer is None else pretrained.hash_tokenizer(tokenizer),
             "vocabulary": getattr(self._data_module, "vocabulary", {}),
             "num_steps": self.trainer.global_step,
+            "num_tokens": int(self.num_tokens),
             "results": self.results,
         }
 
@@ -244,6 +252,7 @@ class NetModule(LightningModule):
         self.restore_from(checkpoint[RECORD])
         allow_changes = any(getattr(callback, "allow_changes", False) for callback in self._callbacks)
         options = {name: self.hparams[name] for name in names}
+        self.num_tokens = torch.tensor(checkpoint[RECORD].get("num_tokens", 0), dtype=torch.float64)
         self.has_new_schedule = bool(refuse_changes("model", options, saved, allow_changes))
         self.results = dict(checkpoint[RECORD]["results"])
         self.build()

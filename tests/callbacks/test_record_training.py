@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from huggingface_hub import ModelCard
 
 from lit_mlm.inference.card.save import TRAINING
@@ -51,12 +52,15 @@ def test_record_and_card_of_a_run(tiny_bert: str, cache_dir: str, run_cli: Run, 
 def test_resumed_run_has_the_curve_and_the_time_of_all(tiny_bert: str, cache_dir: str, run_cli: Run) -> None:
     args = [*imdb_args(tiny_bert, cache_dir), "--run_dir", "run"]
     run = run_cli("fit", *args) / "run"
-    first = read_record(run)
+    first, first_tokens = read_record(run), json.loads((run / "metrics.json").read_text())["last/train/num_tokens"]
+    assert 40 * 32 * 2 < first_tokens <= 41 * 32 * 2
     run_cli("fit", *args, "--trainer.max_epochs", 3, "--allow_changes", "true")
     record = read_record(run)
     assert [point["step"] for point in record["history"]] == [0, 6, 12, 18]
     assert record["history"][:3] == first["history"]
-    written = json.loads((run / "history.json").read_text())
+    written, metrics = (json.loads((run / f"{name}.json").read_text()) for name in ("history", "metrics"))
+    assert 2 * metrics["last/train/num_tokens"] == 3 * first_tokens
+    assert written.pop("seconds") == pytest.approx(sum(session["seconds"] for session in record["sessions"]), abs=1)
     assert written == {"monitor": "val/loss", "mode": "min", "history": record["history"]}
     assert record["sessions"][0] == first["sessions"][0]
     assert len(record["sessions"]) == 2
