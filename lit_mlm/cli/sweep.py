@@ -1,32 +1,21 @@
 """`python -m lit_mlm sweep`: searches options for the best validation, each trial a run of its own."""
 
 import math
-import re
-import signal
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from lit_mlm.cli.inputs import check_folder, split_args
-from lit_mlm.cli.plain import CommandParser, print_error
+from lit_mlm.cli.plain import CommandParser
 from lit_mlm.cli.repeat import check_rest, check_seeds
+from lit_mlm.cli.run_series import holding_series
 from lit_mlm.errors import InputError
 from lit_mlm.options import SEEDS
-from lit_mlm.runs.atomic import read_json, write_json
-from lit_mlm.runs.changes import compare
 from lit_mlm.runs.checkpoints import name_run
-from lit_mlm.runs.folder import hold_folder, release_folders
 
-SETTINGS = "settings.json"
-"""The file in the folder of a sweep with what its trials depend on."""
-
-OWN = (
-    r"trial_\d+|sweep\.db(-.+)?|\.lock|\.?((sweep|settings)\.json|best\.yaml|(history|importance)\.png)(\.unfinished)?"
-)
+OWN = r"trial_\d+|sweep\.db(-.+)?|\.?(sweep\.json|best\.yaml|(history|importance)\.png)(\.unfinished)?"
 """The names in the folder of a sweep, those of a killed one included: SQLite's journal, and files half written."""
 
 
@@ -80,18 +69,10 @@ def main(args: Sequence[str]) -> None:
     mode, config = sweep_options.check_options(command, {name: list_ends(each) for name, each in space.items()})
     names = ("sampler", "seed", "seeds", "jobs", "prune")
     settings = {"fit": config, "space": {name: str(each) for name, each in space.items()}, "order": list(space)}
-    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        begin(folder, settings | {name: getattr(options, name) for name in names})
+    with holding_series(folder, "sweep", OWN, settings | {name: getattr(options, name) for name in names}):
         study = Study(folder / "sweep.db", mode, space, options.sampler, options.seed, options.jobs)
         run_trials(study, folder, num_trials, command, options)
         write_results(study, folder)
-    except (KeyboardInterrupt, SystemExit):
-        print_error(f"stopped; the same command with --run_dir {folder} resumes")
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, former)
-        release_folders()
 
 
 def check_numbers(options: Namespace) -> None:
@@ -104,18 +85,3 @@ def check_numbers(options: Namespace) -> None:
     check_seeds(options.seeds)
     if options.gpus and len(options.gpus) != options.jobs:
         raise InputError(f"--jobs {options.jobs} needs as many --gpus, got {len(options.gpus)}")
-
-
-def begin(folder: Path, settings: dict[str, Any]) -> None:
-    """Holds the folder of a sweep; refuses one with other settings, or with something else in it."""
-    hold_folder(folder)
-    others = [path.name for path in folder.glob("*") if not re.fullmatch(OWN, path.name)]
-    if others:
-        raise InputError(f"--run_dir {folder} holds {min(others)}, which sweep didn't write; give another folder")
-    differences = compare(read_json(folder / SETTINGS) or settings, settings, ())
-    if differences:
-        name, old, new = differences[0]
-        raise InputError(
-            f"--run_dir {folder} holds a sweep with {name} {old!r}, not {new!r}; give its own value, or another folder"
-        )
-    write_json(folder / SETTINGS, settings)

@@ -1,7 +1,5 @@
 """The processes of a sweep's trials: starts, watches and stops them."""
 
-import errno
-import os
 import shlex
 import signal
 import subprocess
@@ -18,21 +16,14 @@ from optuna.trial import TrialState
 
 from lit_mlm.callbacks.record_training import HISTORY
 from lit_mlm.cli.plain import print_error, print_result
+from lit_mlm.cli.run_series import LOG_FILE, read_failure, start_process, stop_process
 from lit_mlm.cli.sweep_results import describe, remove_weights
 from lit_mlm.cli.trials import Study, type_options
 from lit_mlm.errors import InputError
 from lit_mlm.runs.atomic import read_json
 from lit_mlm.runs.folder import find_owner
 
-FIT = (sys.executable, "-m", "lit_mlm", "fit")
-
 POLL_SECONDS = 0.5
-
-LOG_FILE = "log.txt"
-"""The file in a run folder's parent with what the runs of a trial print."""
-
-MAX_LINES = 20
-"""Lines of a log that are printed."""
 
 
 @dataclass
@@ -94,10 +85,9 @@ class Trial:
             self.state = TrialState.FAIL if self.value is None else TrialState.COMPLETE
 
     def stop(self) -> None:
-        """Stops its process at the end of a step, with a checkpoint, and waits for it."""
+        """Stops its process, if one runs."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait()
+            stop_process(self._process)
             self._process = None
 
     def _start(self) -> bool:
@@ -108,21 +98,14 @@ class Trial:
                 print_result(f"trial {self.number} is still run by {owner}, which is waited for")
             self._is_waiting = True
             return False
-        self.folder.mkdir(parents=True, exist_ok=True)
         own = ["--seed_everything", str(self.seeds[self._index]), "--run_dir", str(self.run_dir)]
-        args = [*self.command, *type_options(self.params), *own]
-        env = dict(os.environ) if self.gpus is None else os.environ | {"CUDA_VISIBLE_DEVICES": self.gpus}
-        with (self.folder / LOG_FILE).open("ab") as file:
-            # A session of its own: Ctrl-C reaches the sweep alone, which stops its trials.
-            self._process = subprocess.Popen([*FIT, *args], stdout=file, stderr=file, env=env, start_new_session=True)
+        args = ["fit", *self.command, *type_options(self.params), *own]
+        self._process = start_process(args, self.folder / LOG_FILE, self.gpus)
         return True
 
     def _fail(self, status: int) -> None:
         """Lets the sweep go on without this trial, unless no trial of these options can run."""
-        text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
-        last = "\n".join(text.splitlines()[-MAX_LINES:])
-        if any(os.strerror(number) in last for number in (errno.ENOSPC, errno.EDQUOT)):  # the next would fail as well
-            raise InputError(f"trial {self.number}: no space left for {self.folder}: free some, and run it again")
+        last = read_failure(self.folder / LOG_FILE, f"trial {self.number}")
         if not (self.run_dir / "config.yaml").is_file():  # refused before it trained
             print_error(last)
             raise InputError(f"trial {self.number} ended with exit status {status} before it trained; see above")

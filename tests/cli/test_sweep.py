@@ -14,14 +14,14 @@ import optuna
 import pytest
 import yaml
 
-from lit_mlm.cli import sweep_options, trial_runs
+from lit_mlm.cli import run_series, sweep_options, trial_runs
 from lit_mlm.cli.main import run_command
 from lit_mlm.cli.trials import Study, read_space
 from tests.conftest import imdb_args
 
 FIT = """
 import json, pathlib, sys, time
-options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 run, lr = pathlib.Path(options["--run_dir"]), float(options["--model.lr"])
 if lr > 1: sys.exit("error: lr is above 1")
 run.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def quick_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     (tmp_path / "fit.py").write_text(FIT)
     (tmp_path / "space.yaml").write_text("model.lr: {low: 0.01, high: 0.8, log: true}\ndata.batch_size: [8, 16]\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trial_runs, "FIT", (sys.executable, "fit.py"))
+    monkeypatch.setattr(run_series, "COMMAND", (sys.executable, "fit.py"))
     monkeypatch.setattr(trial_runs, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(sweep_options, "check_options", lambda *_: ("min", {"model": {"lr": 0.1}}))
 
