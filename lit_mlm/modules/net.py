@@ -28,6 +28,7 @@ from lit_mlm.nets.sharding import shard_net
 from lit_mlm.options import describe_options
 from lit_mlm.runs.changes import refuse_changes
 from lit_mlm.runs.checkpoints import RECORD, read_checkpoint
+from lit_mlm.runs.hardware import reuse_memory
 from lit_mlm.upstream import find_trainer
 
 log = logging.getLogger(__name__)
@@ -196,6 +197,8 @@ class NetModule(LightningModule):
         """Builds the net for the trainer, adds the data's new words, checks that it fits the data, freezes parts."""
         if find_trainer(self) is None:
             return  # in load_from_checkpoint, `on_load_checkpoint` builds the net
+        if self.trainer.strategy.root_device.type == "cpu":
+            reuse_memory()
         require_source(self._data_module)
         self.build(getattr(self._data_module, "tokenizer", None))
         self._take_new_words()

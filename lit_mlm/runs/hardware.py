@@ -1,5 +1,6 @@
 """The processors of a run: their names and power limits."""
 
+import ctypes
 import platform
 import subprocess
 import time
@@ -10,6 +11,10 @@ import torch
 
 CPU_WATTS_PER_CORE = 10.0
 """Assumed for a core at full load: CPUs of servers and desktops take 5 to 15 W per core by their data sheets."""
+
+
+MALLOC_OPTIONS = {-3: 2**30, -1: 2**31 - 1}
+"""Options of glibc's `mallopt`: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, in bytes."""
 
 
 class Hardware(TypedDict):
@@ -29,6 +34,18 @@ def describe_device(device: torch.device) -> Hardware:
         cores_of = f"{cores} core{'s' if cores > 1 else ''} of {_find_cpu_name()}"
         return {"device": cores_of, "watts": CPU_WATTS_PER_CORE * cores}
     return {"device": device.type.upper(), "watts": None}
+
+
+def reuse_memory() -> None:
+    """Lets a process keep freed memory for its next tensors, where the C library is glibc.
+
+    By default tensors of 32 MiB or more, such as the gradient of the embeddings, get new pages from the system in each
+    step, which it fills with zeros one by one.
+    """
+    library = ctypes.CDLL(None) if platform.system() == "Linux" else None
+    if hasattr(library, "mallopt"):
+        for name, value in MALLOC_OPTIONS.items():
+            library.mallopt(name, value)
 
 
 def choose_dtype(precision: str) -> torch.dtype:
