@@ -5,7 +5,7 @@ import platform
 import subprocess
 import time
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 
@@ -42,7 +42,7 @@ def reuse_memory() -> None:
     By default tensors of 32 MiB or more, such as the gradient of the embeddings, get new pages from the system in each
     step, which it fills with zeros one by one.
     """
-    library = ctypes.CDLL(None) if platform.system() == "Linux" else None
+    library: Any = ctypes.CDLL(None) if platform.system() == "Linux" else None
     if hasattr(library, "mallopt"):
         for name, value in MALLOC_OPTIONS.items():
             library.mallopt(name, value)
