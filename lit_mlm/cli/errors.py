@@ -7,6 +7,7 @@ from lit_mlm.cli.export import find_checkpoint
 from lit_mlm.cli.inputs import check_file, split_args
 from lit_mlm.cli.plain import CommandParser
 from lit_mlm.errors import InputError
+from lit_mlm.runs.atomic import read_json
 
 COMMANDS = {"train": "validate", "val": "validate", "test": "test"}
 """The command whose options are taken, by split."""
@@ -29,6 +30,7 @@ def make_parser() -> CommandParser:
         metavar="N",
         help="worst sentences or texts to print; default 5, on the page 100",
     )
+    add("--metrics", action="store_true", help="add the metrics by frequency, novelty and place to metrics.json")
     add("--pos", metavar="FILE", help="of masked words: column file with a word and its part of speech a line")
     return parser
 
@@ -45,9 +47,17 @@ def main(args: Sequence[str]) -> None:
     if options.pos is not None and not Path(options.pos).is_file():
         raise InputError(f"--pos: there is no file {options.pos}")
     is_other = checkpoint.resolve() != (run_dir / "checkpoints" / "best.ckpt").resolve()
-    path = run_dir / f"errors-{options.split}{f'-{checkpoint.stem}' if is_other else ''}.json"
+    name = f"-{checkpoint.stem}" if is_other else ""
+    path, metrics = run_dir / f"errors-{options.split}{name}.json", run_dir / f"metrics{name}.json"
     check_file("--run_dir", path)
+    if options.metrics and options.split == "train":
+        raise InputError("--metrics can't be given with --split train, which has no metrics to add to")
+    if options.metrics and not any(key.startswith(f"{options.split}/") for key in read_json(metrics)):
+        raise InputError(
+            f"--metrics: {metrics} has none of the {options.split} split: run {COMMANDS[options.split]} first"
+        )
     from lit_mlm.cli.errors_run import run_errors  # slow to import
 
     args = [COMMANDS[options.split], *rest]
-    run_errors(args, options.split, checkpoint, path, options.num_sentences, options.pos)
+    own = {"num_sentences": options.num_sentences, "pos_file": options.pos}
+    run_errors(args, options.split, checkpoint, path, **own, metrics=metrics if options.metrics else None)

@@ -1,6 +1,7 @@
 """Evaluates a split, and writes and prints its errors, for `python -m lit_mlm errors`."""
 
 import importlib.metadata
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,11 +35,13 @@ from lit_mlm.errors import InputError, shorten
 from lit_mlm.metrics.classes import decide
 from lit_mlm.metrics.entity_errors import ScoredSentence
 from lit_mlm.metrics.error_report import report_errors
+from lit_mlm.metrics.groups import list_group_metrics
 from lit_mlm.metrics.sums import SumMetric
 from lit_mlm.metrics.text_errors import ScoredText, report_text_errors
 from lit_mlm.metrics.word_losses import WordLosses, count_words
 from lit_mlm.nets.sparse_head import compute_scored_logits
-from lit_mlm.runs.atomic import write_json, write_lines
+from lit_mlm.runs.atomic import read_json, write_json, write_lines
+from lit_mlm.runs.folder import hold_folder
 from lit_mlm.text.tables import format_table
 
 T = TypeVar("T")
@@ -49,9 +52,7 @@ PLAIN = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
 """Trainer options that a run's config may set for training; errors are those of one process."""
 
 
-def run_errors(
-    args: Sequence[str], split: str, checkpoint: Path, path: Path, num_sentences: int, pos_file: str | None
-) -> None:
+def run_errors(args: Sequence[str], split: str, checkpoint: Path, path: Path, **options: Any) -> None:
     """Evaluates a split of a run, and writes its errors.
 
     Args:
@@ -59,15 +60,11 @@ def run_errors(
         split: train, val or test.
         checkpoint: of the run.
         path: of the JSON file, in the run folder; the page has the same name.
-        num_sentences: worst sentences or texts to print.
-        pos_file: column file with parts of speech; None if there is none.
+        options: the others of `ErrorsCLI`.
     """
     own = ["--config", str(find_config(str(path.parent / RUN_CONFIG))), "--ckpt_path", str(checkpoint)]
     plain = [part for name, value in PLAIN.items() for part in (f"--trainer.{name}", value)]
-    run(
-        [args[0], *own, *plain, *args[1:]],
-        partial(ErrorsCLI, split=split, path=path, num_sentences=num_sentences, pos_file=pos_file),
-    )
+    run([args[0], *own, *plain, *args[1:]], partial(ErrorsCLI, split=split, path=path, **options))
 
 
 class KeepTexts(Callback):
@@ -97,12 +94,28 @@ class KeepTexts(Callback):
 
 
 class ErrorsCLI(ReadOnlyCLI):
-    """Takes the options of ``validate`` and ``test``, and describes the errors; other arguments as in `run_errors`."""
+    """Takes the options of ``validate`` and ``test``, and describes the errors.
+
+    Args:
+        split: as in `run_errors`.
+        path: as in `run_errors`.
+        num_sentences: worst sentences or texts to print.
+        pos_file: column file with parts of speech; None if there is none.
+        metrics: JSON file that gets the metrics of groups; None if there is none.
+    """
 
     def __init__(
-        self, *args: Any, split: str, path: Path, num_sentences: int, pos_file: str | None, **kwargs: Any
+        self,
+        *args: Any,
+        split: str,
+        path: Path,
+        num_sentences: int,
+        pos_file: str | None,
+        metrics: Path | None,
+        **kwargs: Any,
     ) -> None:
         self._split, self._path, self._num_sentences, self._pos_file = split, path, num_sentences, pos_file
+        self._metrics = metrics
         self._confirm, self._kept = ConfirmF1(), KeepTexts()
         self._losses: list[tuple[Any, Any]] = []
         self._parts: dict[str, str] | None = None
@@ -142,7 +155,7 @@ class ErrorsCLI(ReadOnlyCLI):
         metrics = self.model.results[split]
         found = report(data.list_evaluated(split), data, metrics)
         if self._split == "train":  # training has seen all of it
-            for name in ("training", *(["frequency"] if "scheme" in found else [])):
+            for name in ("training", *(["frequency", "words"] if "scheme" in found else [])):
                 found.pop(name, None)
         metadata = {
             "split": self._split,
@@ -155,6 +168,8 @@ class ErrorsCLI(ReadOnlyCLI):
     def _write(self, report: dict[str, Any], metrics: dict[str, Any]) -> None:
         """Writes the files, and prints tables and the worst sentences."""
         page = self._path.with_suffix(".html")
+        if self._metrics is not None:
+            add_metrics(self._metrics, report["split"], metrics, list_group_metrics(report))
         write_json(self._path, report)
         write_lines(page, format_page(report))
         confirmed = f"; {report['confirmed']}" if report["confirmed"] else ""
@@ -223,15 +238,32 @@ class ErrorsCLI(ReadOnlyCLI):
             keys = (
                 BatchKey(draw, chosen) for chosen in np.array_split(np.arange(len(examples)), len(examples) // 1024 + 1)
             )
-            places = np.concatenate([examples.locate_scored(key) for key in keys])
+            places, positions = np.concatenate([examples.locate_scored(key) for key in keys], axis=1)
             end = done + len(places)
-            losses.add(text.ids, cast(Any, text.word_starts), places, nats[done:end], found[done:end], name_set(name))
+            scored = places, nats[done:end], found[done:end], name_set(name), positions
+            losses.add(text.ids, cast(Any, text.word_starts), *scored)
             done = end
         if done != len(nats):
             raise RuntimeError(f"{len(nats)} masked tokens were scored, but the blocks have {done}")
         train, note = try_to_read(lambda: read_training_tokens(data), "frequencies are")
         frequencies = None if train is None else count_words(train.ids, train.word_starts, losses.hashes)
         return losses.report(frequencies, self._parts) | note
+
+
+def add_metrics(path: Path, split: str, evaluated: dict[str, Any], groups: dict[str, Any]) -> None:
+    """Adds the metrics of groups to a file with metrics of the same text and masks."""
+    hold_folder(path.parent)
+    there = read_json(path)
+    for key in ("data_fingerprint", "mask_fingerprint"):
+        ours, theirs = evaluated.get(key), there.get(f"{split}/{key}")
+        if ours != theirs:
+            raise InputError(
+                f"--metrics: {path} has the {split} metrics of {key} {str(theirs)[:12]}, not {str(ours)[:12]}: run "
+                "validate or test with the same options first"
+            )
+    former = re.compile(rf"{split}/\w+_by_\w+/")
+    kept = {key: value for key, value in there.items() if not former.match(key)}
+    write_json(path, kept | {f"{split}/{name}": value for name, value in groups.items()})
 
 
 def name_set(split: str) -> str:

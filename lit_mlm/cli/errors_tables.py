@@ -25,6 +25,12 @@ MEANINGS = {
 
 COUNTS = ("num_texts", "num_right")
 
+WORD_GROUPS = {
+    "training": ("Words seen in training", "single words with the right tag"),
+    "frequency": ("Words by frequency", "how often training has the word"),
+}
+"""Tables of single tagged words."""
+
 MAX_ROWS = 12
 """Rows of a table on a terminal."""
 
@@ -86,6 +92,10 @@ def _list_tag_tables(report: Mapping[str, Any]) -> Iterator[Table]:
     for key, (title, note) in groups.items():
         rows = [_format_counts(GROUPS.get(name, name).format(what), row) for name, row in report.get(key, {}).items()]
         yield Table(title, note, [["", *rates[1:]], *rows], "<" + ">" * 6)
+    for key, (title, note) in WORD_GROUPS.items():
+        found = report.get("words", {}).get(key, {})
+        rows = [[name, f"{row['accuracy']:.4f}", f"{row['num_words']:,}"] for name, row in found.items()]
+        yield Table(title, note, [["", "accuracy", "words"], *rows], "<>>")
     yield _list_confidence(report)
     found = report.get("contradictions", {"surfaces": [], "number": 0, "num_errors": 0})
     rows = [
@@ -147,6 +157,8 @@ def _list_word_tables(report: Mapping[str, Any]) -> Iterator[Table]:
     groups = {
         "sets": ("By set", "the named sets of the split"),
         "frequency": ("By frequency", "how often training has the word"),
+        "training": ("Seen in training", "whether training has the word"),
+        "position": ("By place", "token of the block with which the word begins, special tokens included"),
         "part_of_speech": ("By part of speech", "the most frequent one of the word in the file"),
     }
     for key, (title, note) in groups.items():

@@ -18,6 +18,7 @@ from lit_mlm.metrics.entity_errors import (
     count_kinds,
     list_entities,
 )
+from lit_mlm.metrics.groups import choose_bin, group_words, name_bins
 from lit_mlm.text.tagging.schemes import Scheme, Span
 
 Surface = tuple[str, ...]
@@ -109,8 +110,9 @@ def report_errors(
 
     Returns:
         ``counts`` and ``f1`` as in `lit_mlm.metrics.entities.EntityMetrics`, ``kinds``, ``matchings``, ``types``,
-        ``confusions``, ``lengths`` and ``confidence``; of named sets ``sets``; with training data ``training``,
-        ``frequency`` and ``contradictions``; and under ``sentences`` those with errors, the worst first.
+        ``confusions``, ``lengths`` and ``confidence``; of named sets ``sets``; with training data ``training`` and
+        ``frequency``, both of single ``words`` too, and ``contradictions``; and under ``sentences`` those with errors,
+        the worst first.
     """
     entities = [(sentence, span, pair) for sentence in sentences for pair in sentence.pairs for span in pair if span]
     matchings = compute_matchings(sentences)
@@ -144,6 +146,8 @@ def report_errors(
         if pair.found
     )
     if train is not None:
+        train = list(train)
+        report["words"] = group_words(((s.words, s.gold, s.found) for s in sentences), train, FREQUENCIES)
         surfaces = {sentence.get_surface(span) for sentence, span, _ in entities}
         labels = TrainingLabels.build(train, scheme, surfaces)
         novelty = ("seen", "seen_as_other_type", "unseen")
@@ -199,22 +203,6 @@ def get_span(pair: Pair) -> Span:
 def name_type(label: str | None) -> str:
     """The name of a type for people: ``_`` if entities have none, as in the metrics; ``outside`` for no entity."""
     return "outside" if label is None else label or "_"
-
-
-def name_bins(starts: Sequence[int]) -> list[str]:
-    """Names the groups that begin with each number.
-
-    >>> name_bins([0, 1, 2, 5])
-    ['0', '1', '2 to 4', '5 or more']
-    """
-    ends = [start - 1 for start in starts[1:]]
-    names = [str(start) if start == end else f"{start} to {end}" for start, end in zip(starts, ends, strict=False)]
-    return [*names, f"{starts[-1]} or more"]
-
-
-def choose_bin(number: int, starts: Sequence[int]) -> str:
-    """The name of the group of a number, of `name_bins`."""
-    return name_bins(starts)[sum(number >= start for start in starts) - 1]
 
 
 def _describe(sentence: ScoredSentence, span: Span) -> dict[str, Any]:

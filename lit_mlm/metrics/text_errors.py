@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from lit_mlm.metrics.error_report import choose_bin, count_confidence, count_rates, name_bins
+from lit_mlm.metrics.error_report import count_confidence, count_rates
+from lit_mlm.metrics.groups import choose_bin, name_bins
 
 LENGTHS = (0, 32, 64, 128, 256, 512, 1024)
 """The lowest numbers of the groups by length, in tokens."""

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from lit_mlm.metrics.error_report import name_bins
+from lit_mlm.metrics.groups import name_bins
 from lit_mlm.text.arrays import BoolArray, FloatArray, Int32Array, IntArray, UInt64Array
 
 TokenIds = IntArray | Int32Array
 
 FREQUENCIES = (0, 1, 2, 5, 10, 100, 1000, 10000)
 """The lowest numbers of the groups by frequency."""
+
+NUM_PLACES = 8
+"""Groups by place in the block."""
 
 MIN_TIMES = 3
 """How often a word must be masked to be listed among the hardest: the loss of a single place says little."""
@@ -70,7 +73,7 @@ class WordLosses:
         self.decode = decode
         self.texts: dict[int, str] = {}
         self.nats: Counter[int] = Counter()
-        self._parts: list[tuple[UInt64Array, FloatArray, IntArray, BoolArray]] = []
+        self._parts: list[tuple[UInt64Array, FloatArray, IntArray, BoolArray, IntArray]] = []
         self._sets: list[str] = []  # of the words
         self.wrong: dict[int, Counter[int]] = {}
 
@@ -80,7 +83,14 @@ class WordLosses:
         return np.concatenate([np.zeros(0, np.uint64), *(hashes for hashes, *_ in self._parts)])
 
     def add(
-        self, ids: TokenIds, starts: BoolArray, places: IntArray, nats: FloatArray, found: IntArray, set_name: str = ""
+        self,
+        ids: TokenIds,
+        starts: BoolArray,
+        places: IntArray,
+        nats: FloatArray,
+        found: IntArray,
+        set_name: str = "",
+        positions: IntArray | None = None,
     ) -> None:
         """Adds the scored tokens of a text, under one mask draw.
 
@@ -91,16 +101,19 @@ class WordLosses:
             nats: their losses, shape (N,).
             found: ids of the most probable tokens, shape (N,).
             set_name: of a named evaluation set; empty without.
+            positions: of the scored tokens in their blocks, from 0, shape (N,); None if unknown.
         """
         starts = starts.copy()
         starts[:1] = True
-        units, word_of_token = np.unique(np.cumsum(starts)[places] - 1, return_inverse=True)
+        words = np.cumsum(starts)[places] - 1
+        units, begins, word_of_token = np.unique(words, return_index=True, return_inverse=True)
         hashes, firsts = hash_words(ids, starts)[units], np.append(np.flatnonzero(starts), len(ids))
         is_right = found == ids[places]
         sizes = np.bincount(word_of_token, minlength=len(units))
         num_right = np.bincount(word_of_token, weights=is_right, minlength=len(units))
         sums = np.bincount(word_of_token, weights=nats, minlength=len(units))
-        self._parts.append((hashes, sums.astype(np.float64), sizes.astype(np.int64), np.equal(num_right, sizes)))
+        in_block = np.full(len(units), -1) if positions is None else positions[begins]
+        self._parts.append((hashes, sums.astype(np.float64), sizes.astype(np.int64), num_right == sizes, in_block))
         self._sets += [set_name] * len(units)
         for name, unit in dict(zip(hashes.tolist(), units.tolist(), strict=True)).items():
             if name not in self.texts:
@@ -119,10 +132,11 @@ class WordLosses:
 
         Returns:
             ``counts`` and ``loss`` of all; ``hardest`` words, by loss per token, and ``costliest``, by summed loss; and
-            as far as is known the same figures by ``frequency`` and ``part_of_speech``, and of named sets by ``sets``.
+            as far as is known the same figures by ``frequency``, ``training`` (whether the word is in it),
+            ``position`` in the block and ``part_of_speech``, and of named sets by ``sets``.
         """
-        empty = np.zeros(0, np.uint64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.bool_)
-        hashes, nats, sizes, is_right = (np.concatenate(parts) for parts in zip(empty, *self._parts, strict=False))
+        empty = np.zeros(0, np.uint64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.int64)
+        hashes, nats, sizes, is_right, in_block = map(np.concatenate, zip(empty, *self._parts, strict=True))
         total = float(nats.sum())
 
         def measure(chosen: Any) -> dict[str, float | int]:
@@ -151,6 +165,14 @@ class WordLosses:
             bins = np.searchsorted(FREQUENCIES, [row["in_training"] for row in rows], side="right") - 1
             report["frequency"] = {
                 label: measure((bins == i)[inverse]) for i, label in enumerate(name_bins(FREQUENCIES)) if i in bins
+            }
+            groups = {"seen": bins > 0, "unseen": bins == 0}
+            report["training"] = {name: measure(chosen[inverse]) for name, chosen in groups.items() if chosen.any()}
+        if in_block.max(initial=-1) >= 0:
+            size = -(-(int(in_block.max()) + 1) // NUM_PLACES)
+            report["position"] = {
+                f"{i * size} to {(i + 1) * size - 1}": measure(in_block // size == i)
+                for i in np.unique(in_block // size).tolist()
             }
         if parts_of_speech is not None:
             texts = [row["text"] for row in rows]

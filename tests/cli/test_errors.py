@@ -50,7 +50,9 @@ def test_counts_are_those_of_test_and_figures_those_of_nervaluate(
     monkeypatch.setattr(errors_run, "report_errors", keep)
     run_cli("test", "--run_dir", ner_run)
     before = {path: path.read_bytes() for path in ner_run.rglob("*") if path.is_file() and path.suffix != ".json"}
-    run_cli("errors", "--run_dir", ner_run)
+    with pytest.raises(InputError, match=r"metrics-last.json has none of the test split: run test first"):
+        run_cli("errors", "--run_dir", ner_run, "--metrics", "--checkpoint", "last")
+    run_cli("errors", "--run_dir", ner_run, "--metrics")
     assert {path: path.read_bytes() for path in before} == before
     metrics, report = json.loads((ner_run / "metrics.json").read_text()), read(ner_run)
     counts = report["counts"]
@@ -60,6 +62,12 @@ def test_counts_are_those_of_test_and_figures_those_of_nervaluate(
         metrics["test/num_predicted_entities"],
     )
     assert report["num_words"] == metrics["test/num_words"]
+    assert sum(metrics[f"test/num_gold_by_novelty/{name}"] for name in report["training"]) == counts["gold"]
+    assert metrics["test/f1_by_frequency/0"] == report["frequency"]["0"]["f1"]
+    groups = [name for name in metrics if "/num_words_by_frequency/" in name]
+    words = sum(metrics[name] for name in groups)
+    right = sum(metrics[name] * metrics[name.replace("num_words", "accuracy")] for name in groups)
+    assert (words, right) == (report["num_words"], pytest.approx(metrics["test/accuracy"] * words))
     for name in ("precision", "recall", "f1"):
         assert counts[name] == pytest.approx(metrics[f"test/{name}"], abs=1e-12)
         for kind, row in report["types"].items():
@@ -145,6 +153,8 @@ def test_no_entities_in_gold(ner_run: Path, tmp_path: Path, run_cli: RunCLI) -> 
     data = copy_data(ner_run, tmp_path, "It\tO\nrained\tO\n\n")
     run_cli("errors", "--run_dir", ner_run, "--data.data_dir", data, "--data.context_tokens", 0)
     assert read(ner_run)["counts"]["gold"] == 0
+    with pytest.raises(InputError, match=r"metrics.json has the test metrics of data_fingerprint \w{12}, not "):
+        run_cli("errors", "--run_dir", ner_run, "--data.data_dir", data, "--data.context_tokens", 0, "--metrics")
 
 
 def test_masked_words(tiny_bert: str, cache_dir: str, run_cli: RunCLI, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,12 +163,16 @@ def test_masked_words(tiny_bert: str, cache_dir: str, run_cli: RunCLI, capsys: p
     folder = run_cli("fit", *imdb_args(tiny_bert, cache_dir), *options)
     metrics = json.loads((folder / "run" / "metrics.json").read_text())
     (folder / "pos.txt").write_text("the\tDT\nThe\tDT\n.\tPUNCT\n,\tPUNCT\n")
-    run_cli("errors", "--run_dir", "run", "--split", "val", "--pos", "pos.txt")
+    run_cli("errors", "--run_dir", "run", "--split", "val", "--pos", "pos.txt", "--metrics")
     report = read(folder / "run", "errors-val")
     assert report["loss"] == pytest.approx(metrics["val/loss"], abs=1e-9)
     assert report["counts"]["num_tokens"] == metrics["val/num_scored_tokens"]
     assert set(report["part_of_speech"]) == {"DT", "PUNCT", "not in the file"}
-    for groups in (report["frequency"], report["part_of_speech"]):
+    assert len(report["position"]) == 8
+    added = json.loads((folder / "run" / "metrics.json").read_text())
+    assert added["val/loss_by_position/4 to 7"] == report["position"]["4 to 7"]["nats_per_token"]
+    assert set(added) > set(metrics)
+    for groups in (report["frequency"], report["training"], report["position"], report["part_of_speech"]):
         assert sum(group["num_tokens"] for group in groups.values()) == report["counts"]["num_tokens"]
     text = " ".join(path.read_text() for path in (FIXTURES / "aclImdb" / "train").rglob("*.txt")).lower()
     words = {row["text"]: row["in_training"] for row in report["costliest"]}

@@ -28,17 +28,19 @@ def test_report_equals_sums_in_a_loop() -> None:
     rng = np.random.default_rng(1)
     losses = WordLosses(decode)
     expected: dict[str, list[tuple[float, int, bool]]] = defaultdict(list)
+    by_place: dict[int, float] = defaultdict(float)
     words, begins = list_words(ids, starts), starts.copy()
     begins[0] = True
     word_of_token = np.cumsum(begins) - 1
     for _ in range(2):  # draws
         places = np.sort(rng.permutation(len(ids))[:400])
         nats, found = rng.random(400), rng.integers(0, 4, 400)
-        losses.add(ids, starts, places, nats, found)
+        losses.add(ids, starts, places, nats, found, positions=places % 80)
         for word in np.unique(word_of_token[places]).tolist():
             own = word_of_token[places] == word
             right = bool((found[own] == ids[places[own]]).all())
             expected[words[word]].append((float(nats[own].sum()), int(own.sum()), right))
+            by_place[int(places[own][0] % 80) // 10] += float(nats[own].sum())
     counts = Counter(words)
     frequencies = count_words(ids, starts, losses.hashes, size=100)
     tags = {word: "short" for word in expected if len(word) == 1} | {"ab": "AB"}
@@ -53,6 +55,9 @@ def test_report_equals_sums_in_a_loop() -> None:
         assert row["accuracy"] == pytest.approx(np.mean([r[2] for r in rows]))
         assert row["share_of_loss"] == pytest.approx(sum(r[0] for r in rows) / total)
         assert row["in_training"] == counts[row["text"]]
+    for number, (name, row) in enumerate(report["position"].items()):
+        assert name == f"{number * 10} to {number * 10 + 9}"
+        assert row["nats_per_token"] * row["num_tokens"] == pytest.approx(by_place[number])
     shares = [row["share_of_loss"] for row in report["costliest"]]
     assert shares == sorted(shares, reverse=True)
     hard = [row["nats_per_token"] for row in report["hardest"]]

@@ -88,11 +88,11 @@ class MaskedBlocks(Dataset[dict[str, Tensor]]):
         return fingerprint_masks(self._iterate(draws))
 
     def locate_scored(self, key: BatchKey) -> IntArray:
-        """Returns the index in `stream` of each scored token of a batch, from left to right, shape (N,)."""
+        """Returns the index in `stream` of each scored token of a batch, and that in its row, shape (2, N)."""
         rows = self._lay_out(key)
         _, labels = self._mask(key, rows)
-        places: IntArray = rows.places[labels != IGNORE_INDEX]
-        return places
+        is_scored = labels != IGNORE_INDEX
+        return np.stack([rows.places[is_scored], np.nonzero(is_scored)[1]])
 
     def _iterate(self, draws: Iterable[int], size: int = 1024) -> Iterator[tuple[IntArray, IntArray, BoolArray]]:
         for draw in draws:
