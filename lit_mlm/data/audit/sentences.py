@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,7 +14,7 @@ from lit_mlm.data.audit.duplicates import DuplicateFinder
 from lit_mlm.data.tagged.sentences import TaggedSentence
 from lit_mlm.data.tokens.vocabulary import Fertility
 from lit_mlm.text.tagging.alignment import encode_words
-from lit_mlm.text.tagging.schemes import Scheme, find_problems, find_spans, is_tag
+from lit_mlm.text.tagging.schemes import Scheme, Span, find_problems, find_spans, is_tag
 
 Splits = Mapping[str, Sequence[TaggedSentence]]
 
@@ -53,7 +53,7 @@ def audit_sentences(
         metrics[split] |= _measure_tokens(sentences, tokenizer, limit, num_examples)
         metrics[split] |= _count_tags(sentences, scheme, num_examples)
         if split != "train" and "train" in full:
-            metrics[split] |= _count_unseen(sentences, full["train"], num_examples)
+            metrics[split] |= _count_unseen(sentences, full["train"], scheme, num_examples)
     non_empty = list(chain(*full.values()))
     return {
         "scheme": scheme,
@@ -112,9 +112,9 @@ def _count_tags(sentences: Sequence[TaggedSentence], scheme: Scheme | None, num_
 
 
 def _count_unseen(
-    sentences: Sequence[TaggedSentence], train: Sequence[TaggedSentence], num_examples: int
+    sentences: Sequence[TaggedSentence], train: Sequence[TaggedSentence], scheme: Scheme | None, num_examples: int
 ) -> dict[str, Any]:
-    """Counts words and tags that the training split lacks."""
+    """Counts words and tags that the training split lacks, and entities by what it has of them."""
     known_words = {word for sentence in train for word in sentence.words}
     known_tags = {tag for sentence in train for tag in sentence.tags}
     words = Counter(word for sentence in sentences for word in sentence.words)
@@ -126,7 +126,26 @@ def _count_unseen(
         "unseen_word_fraction": unseen.total() / max(1, words.total()),
         "unseen_words": [{"word": word, "num": num} for word, num in common],
         "unseen_tags": _sort_counts(tags),
+        "entities_in_train": None if scheme is None else _count_seen(sentences, train, scheme),
     }
+
+
+def _count_seen(sentences: Sequence[TaggedSentence], train: Sequence[TaggedSentence], scheme: Scheme) -> dict[str, int]:
+    """Counts entities that the training split has with the same type, with another type only, or not at all."""
+    known: dict[tuple[str, ...], set[str]] = {}
+    for words, span in _iterate_entities(train, scheme):
+        known.setdefault(words, set()).add(span.type)
+    counts = {"seen": 0, "seen_as_other_type": 0, "unseen": 0}
+    for words, span in _iterate_entities(sentences, scheme):
+        types = known.get(words, ())
+        counts["seen" if span.type in types else "seen_as_other_type" if types else "unseen"] += 1
+    return counts
+
+
+def _iterate_entities(sentences: Iterable[TaggedSentence], scheme: Scheme) -> Iterator[tuple[tuple[str, ...], Span]]:
+    for sentence in sentences:
+        for span in find_spans(sentence.tags, scheme):
+            yield tuple(sentence.words[span.start : span.end]), span
 
 
 def _find_inconsistent_entities(
@@ -134,10 +153,8 @@ def _find_inconsistent_entities(
 ) -> dict[str, Any]:
     """Finds entities with several types across all splits, sorted by the number of minority occurrences."""
     types: dict[str, Counter[str]] = {}
-    for sentence in sentences:
-        for span in find_spans(sentence.tags, scheme):
-            surface = " ".join(sentence.words[span.start : span.end])
-            types.setdefault(surface, Counter())[span.type] += 1
+    for words, span in _iterate_entities(sentences, scheme):
+        types.setdefault(" ".join(words), Counter())[span.type] += 1
     found = [(surface, counts) for surface, counts in types.items() if len(counts) > 1]
     found.sort(key=lambda item: (max(item[1].values()) - item[1].total(), item[0]))
     examples = [{"surface": surface, "types": _sort_counts(counts)} for surface, counts in found[:num_examples]]

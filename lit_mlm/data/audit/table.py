@@ -10,6 +10,13 @@ from lit_mlm.text.tables import format_table
 BAR = 8
 """Width of a histogram bar for all texts of a split."""
 
+SEEN = {
+    "  seen in train": "seen",
+    "  with another type only": "seen_as_other_type",
+    "  unseen in train": "unseen",
+}
+"""Rows of entities by whether the training split has their words."""
+
 Report = Mapping[str, Any]
 
 
@@ -70,6 +77,9 @@ def _make_entity_rows(splits: Report) -> Iterator[list[str]]:
     if None in counts:
         return
     yield ["entities", *(f"{sum(found.values()):,}" for found in counts)]
+    seen = [metrics.get("entities_in_train") for metrics in splits.values()]
+    for title, key in SEEN.items() if any(seen) else ():
+        yield [title, *("-" if found is None else f"{found[key]:,}" for found in seen)]
     for kind in dict.fromkeys(chain(*counts)):
         yield [f"  {kind or 'without a type'}", *(f"{found.get(kind, 0):,}" for found in counts)]
 

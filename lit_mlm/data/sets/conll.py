@@ -1,7 +1,7 @@
 """CoNLL-2003 (Tjong Kim Sang and De Meulder 2003) and data in its layout."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,8 @@ from lit_mlm.data.reading.named_sets import EvalFiles, find_sets, get_files, lis
 from lit_mlm.data.reading.provenance import Provenance, describe_dataset
 from lit_mlm.data.reading.reports import warn
 from lit_mlm.data.reading.sources import refuse_shared_files
-from lit_mlm.data.tagged.columns import read_columns
+from lit_mlm.data.tagged.columns import parse_columns, read_columns
+from lit_mlm.data.tagged.corrections import merge_corrections
 from lit_mlm.data.tagged.layouts import ColumnOptions
 from lit_mlm.data.tagged.module import TaggedDataModule
 from lit_mlm.data.tagged.sentences import TaggedSentence, hold_out, load_sentences, read_sentences
@@ -87,6 +88,8 @@ class CoNLLDataModule(TaggedDataModule):
         val_fraction: fraction of the training documents to validate on if there is no file for it; of the sentences if
             documents have no boundaries.
         split_seed: seed of the choice.
+        corrections: clone of flairNLP/CleanCoNLL, or its folder ``data``: the corrected entities and sentences of the
+            English CoNLL-2003, whose column files are in `data_dir`.
 
     Examples:
         >>> from tempfile import TemporaryDirectory
@@ -113,6 +116,7 @@ class CoNLLDataModule(TaggedDataModule):
         test_files: EvalFiles = None,
         val_fraction: Rate = 0.1,
         split_seed: Seed = 42,
+        corrections: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -134,6 +138,10 @@ class CoNLLDataModule(TaggedDataModule):
         place = data_dir or self.files or None
         refuse_without("data.data_dir", place, encoding=None if encoding == "utf-8" else encoding)
         refuse_without("data.data_dir", place, word_column=word_column, tag_column=tag_column)
+        refuse_without("data.data_dir", data_dir, corrections=corrections)
+        if corrections is not None and task != "ner":
+            raise InputError(f"data.corrections ({corrections}) are of entities, but data.task is {task}")
+        self.corrections = corrections and Path(corrections).expanduser()
         self.columns = ColumnOptions(word_column, tag_column)
         self.task, self.data_dir = task, data_dir
         self.hub = dataset or HUB_ID, dataset_revision, subset
@@ -161,7 +169,7 @@ class CoNLLDataModule(TaggedDataModule):
             if not files[split]:
                 self._refuse_missing(split)
         loaded = {
-            split: self.collect_records(split, partial(self._read_files, files[split])) for split in sorted(needed)
+            split: self.collect_records(split, self._make_reader(split, files[split])) for split in sorted(needed)
         }
         if "train" in needed and not has_val and (len(loaded["train"]) > 1 or "val" in splits):
             loaded |= self._hold_out(loaded["train"])
@@ -200,6 +208,13 @@ class CoNLLDataModule(TaggedDataModule):
             f"data.data_dir {self.data_dir}: the {split} split needs one of {', '.join(FILES[split])}, or another file "
             f"with {' or '.join(SPLIT_NAMES[split])} in its name; or name it by data.{split}_files"
         )
+
+    def _make_reader(self, split: str, files: Sequence[Path]) -> Callable[[OnBad], Iterator[TaggedSentence]]:
+        """What reads the sentences of a split, corrected or not."""
+        if not self.corrections:
+            return partial(self._read_files, files)
+        merged = merge_corrections(files[0], self.corrections, split, self.encoding)
+        return lambda on_bad: parse_columns(*merged, "last", "utf-8", on_bad)
 
     def _read_files(self, files: Sequence[Path], on_bad: OnBad) -> Iterator[TaggedSentence]:
         """The sentences of files, whose documents are numbered on."""

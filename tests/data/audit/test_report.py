@@ -27,7 +27,7 @@ DOCUMENTS_SCHEMA = {
 SENTENCES_SCHEMA = (DOCUMENTS_SCHEMA - {"num_documents"}) | {
     *("num_sentences", "num_empty", "tags", "entities", "wrong_tags"),
 }
-UNSEEN_SCHEMA = {"num_unseen_words", "unseen_word_fraction", "unseen_words", "unseen_tags"}
+UNSEEN_SCHEMA = {"num_unseen_words", "unseen_word_fraction", "unseen_words", "unseen_tags", "entities_in_train"}
 HEAD = {"format", "kind", "data", "tokenizer", "limit", "near_threshold", "notes", "unreadable", "splits", "duplicates"}
 
 

@@ -65,6 +65,14 @@ def test_unseen(report: dict[str, Any]) -> None:
     assert (val["num_unseen_words"], val["unseen_word_fraction"]) == (4, 4 / 6)
     assert val["unseen_words"] == [{"word": "!", "num": 2}, {"word": "British", "num": 1}, {"word": "lamb", "num": 1}]
     assert report["splits"]["test"]["unseen_word_fraction"] == 1
+    assert val["entities_in_train"] == {"seen": 1, "seen_as_other_type": 0, "unseen": 2}
+    assert "entities_in_train" not in report["splits"]["train"]
+
+
+def test_entities_with_another_type(conll_tokenizer: str) -> None:
+    splits = {"train": make("train", "EU/B-ORG a/O"), "test": make("test", "EU/B-LOC EU/B-ORG a/B-ORG")}
+    report = audit_sentences(splits, load_tokenizer(conll_tokenizer), lambda _: "IOB2", None, 0.8, 3)
+    assert report["splits"]["test"]["entities_in_train"] == {"seen": 1, "seen_as_other_type": 1, "unseen": 1}
 
 
 def test_contradictions(report: dict[str, Any]) -> None:

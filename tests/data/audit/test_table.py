@@ -77,6 +77,9 @@ near-duplicates (0.8)               0      0
 exact duplicates of train                  0
 near-duplicates of train (0.8)             0
 entities                            4      1
+  seen in train                     -      0
+  with another type only            -      0
+  unseen in train                   -      1
   ORG                               2      0
   LOC                               1      0
   PER                               1      0
