@@ -44,6 +44,10 @@ def run_command(args: Sequence[str]) -> None:
         with show_loading():
             command = importlib.import_module(f"lit_mlm.cli.{args[0]}")
         command.main(args[1:])
+    elif args[0] == "audit" and "--with_model" in args and not {"-h", "--help", "--print_config"} & {*args}:
+        with show_loading():
+            from lit_mlm.cli.label_noise import main as find_label_noise
+        find_label_noise(args[1:])
     elif args[0] in TRAINER_COMMANDS or args[0] in SHOW_COMMANDS:
         from lit_mlm.cli.saved_options import check_early
 

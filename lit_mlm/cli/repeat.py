@@ -46,14 +46,21 @@ def main(args: Sequence[str]) -> None:
     print_result(f"metrics: {folder / 'repeat.json'}")
 
 
-def choose_folder(run_dir: str | None, config: Path, command: str) -> Path:
-    """Selects the folder of the runs of a command, by default a new one; refuses one that holds something else."""
+def choose_folder(run_dir: str | None, config: Path, command: str, run: str = "seed") -> Path:
+    """Selects the folder of the runs of a command, by default a new one; refuses one that holds something else.
+
+    Args:
+        run_dir: the folder that is asked for.
+        config: of the runs.
+        command: whose name is that of its JSON file.
+        run: begins the names of the runs, before a number.
+    """
     if run_dir is not None:
         check_folder("--run_dir", run_dir)
     parent = Path("runs") / name_run(config)
     default = next(folder for number in count() if not (folder := parent / f"{command}_{number}").exists())
     folder = Path(run_dir or default)
-    others = [path.name for path in folder.glob("*") if not re.fullmatch(rf"seed_\d+|{command}\.json", path.name)]
+    others = [path.name for path in folder.glob("*") if not re.fullmatch(rf"{run}_\d+|{command}\.json", path.name)]
     if others:
         raise InputError(f"--run_dir {folder} holds {min(others)}, which {command} didn't write; give another folder")
     return folder
@@ -85,17 +92,30 @@ def run_seeds(
     runs: dict[int, dict[str, Any]] = {}
     for seed in seeds:
         run_dir = folder / f"seed_{seed}"
-        args = ["fit", *command, "--seed_everything", str(seed), "--run_dir", str(run_dir)]
-        (print_error if is_quiet else print_result)(f"python -m lit_mlm {shlex.join(args)}")
-        out = sys.stderr if is_quiet else None
-        status = subprocess.run([sys.executable, "-m", "lit_mlm", *args], check=False, stdout=out).returncode
-        if status:
-            finished = f"; finished runs are in {folder}" if runs else ""
-            print_error(f"seed {seed} ended with exit status {status}{finished}")
-            sys.exit(status)
+        run_fit([*command, "--seed_everything", str(seed)], run_dir, f"seed {seed}", is_quiet)
         runs[seed] = read_json(run_dir / "metrics.json")
         check_comparable(runs)
     return runs
+
+
+def run_fit(command: Sequence[str], run_dir: Path, name: str, is_quiet: bool = False) -> None:
+    """Runs ``fit`` in a process of its own, which resumes an interrupted run; its failure ends this one.
+
+    Args:
+        command: options of ``fit``.
+        run_dir: of the run.
+        name: of the run, for messages.
+        is_quiet: whether its output goes to standard error.
+    """
+    args = ["fit", *command, "--run_dir", str(run_dir)]
+    (print_error if is_quiet else print_result)(f"python -m lit_mlm {shlex.join(args)}")
+    out = sys.stderr if is_quiet else None
+    status = subprocess.run([sys.executable, "-m", "lit_mlm", *args], check=False, stdout=out).returncode
+    if status:
+        others = [path.parent for path in run_dir.parent.glob("*/metrics.json") if path.parent != run_dir]
+        finished = f"; finished runs are in {run_dir.parent}" if others else ""
+        print_error(f"{name} ended with exit status {status}{finished}")
+        sys.exit(status)
 
 
 def check_rest(args: Sequence[str], command: str) -> None:

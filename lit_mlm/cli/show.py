@@ -87,6 +87,9 @@ class AuditCLI(DataCLI):
         add("--near_threshold", type=float, default=0.8, help="minimum Jaccard similarity of near-duplicates")
         add("--num_examples", type=int, default=3, help="examples to list for each finding")
         add("--json", action="store_true", help="print JSON instead of tables")
+        noise = "list the tagged training sentences whose labels nets that are trained on the others find least likely"
+        add("--with_model", action="store_true", help=noise)
+        add("--folds", type=int, default=5, help="of --with_model, each with a net of its own")
 
     def print_lines(self, data: TextDataModule, options: Any) -> Iterator[str]:
         """Formats the report as tables or JSON."""

@@ -79,5 +79,5 @@ def list_targets() -> list[str]:
         told = [f"with {quote_code(target.options)}"] if target.options else []
         told += [target.reasons] if target.reasons else []
         told += [quote_code(target.signature)] if target.signature else []
-        notes += [f"- {quote_code(name)}: {'; '.join(told)}."] if told else []
+        notes.append(f"- {quote_code(f'python -m lit_mlm reproduce {Path(name).stem}')}: {'; '.join(told)}.")
     return [*format_table(rows, "<<>>><<"), "", *notes]

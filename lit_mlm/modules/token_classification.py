@@ -85,7 +85,7 @@ class TokenClassification(ClassifierModule, TransformerModule):
     def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> dict[int, ScoredTags]:
         """Adds the words of a batch, and returns their tags by sentence index."""
         logits = self.compute_logits(batch)
-        decoded, gold = self._decode(logits, batch), batch["labels"].flatten().cpu().numpy()
+        decoded, gold = self.decode(logits, batch), batch["labels"].flatten().cpu().numpy()
         metrics.update(logits, batch, decoded)
         names, scored = self.source.labels, {}
         for index, found in decoded.items():
@@ -95,13 +95,14 @@ class TokenClassification(ClassifierModule, TransformerModule):
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[int, tuple[list[str], list[float]]]:
         """Returns tags and probabilities of the words by sentence index, decoded as in evaluation."""
-        labels, decoded = self.source.labels, self._decode(self.compute_logits(batch), batch)
+        labels, decoded = self.source.labels, self.decode(self.compute_logits(batch), batch)
         return {
             index: ([labels[i] for i in found.labels.tolist()], found.scores.tolist())
             for index, found in decoded.items()
         }
 
-    def _decode(self, logits: Tensor, batch: dict[str, Tensor]) -> dict[int, DecodedSentence]:
+    def decode(self, logits: Tensor, batch: dict[str, Tensor]) -> dict[int, DecodedSentence]:
+        """Decodes the words of a batch, by sentence index; logits are those of `compute_logits`."""
         scheme = cast(Scheme | None, self.source.scheme)
         return decode_batch(logits, batch, self.source.labels, scheme, self.hparams["decoding"])
 

@@ -15,6 +15,7 @@ from lit_mlm.data.packed import PackedExamples, check_pack_length, describe_pack
 from lit_mlm.data.reading.cache_folder import hash_json
 from lit_mlm.data.reading.reports import warn_of_skipped
 from lit_mlm.data.tagged.dataset import TaggedDataset, count_texts
+from lit_mlm.data.tagged.folds import FoldOptions, Folds
 from lit_mlm.data.tagged.labels import find_doubts, find_labels, number_tags
 from lit_mlm.data.tagged.reports import warn_of_labels, warn_of_misplaced
 from lit_mlm.data.tagged.schemes import (
@@ -75,6 +76,8 @@ class TaggedDataModule(TextDataModule):
             are read as in conlleval, with a warning. Misspelt tags are always rejected.
         skip_bad: leaves out sentences, lines and files that can't be read, or whose tags are rejected, and reports
             their number.
+        num_folds: cuts the training sentences into folds, by document where there are several, for cross-validation.
+        fold: number of the fold to validate on, from 0, in place of the validation split; the others are trained on.
         kwargs: options of `TextDataModule`.
     """
 
@@ -97,12 +100,15 @@ class TaggedDataModule(TextDataModule):
         label_later_pieces: Literal["inside", "ignore"] = "inside",
         strict_tags: bool = False,
         skip_bad: bool = False,
+        num_folds: Folds | None = None,
+        fold: Size | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.windows = WindowOptions(window, stride, context_tokens)
         self.batches = LengthOptions(group_by_length, max_tokens_per_batch, pack_length)
         self.tags = TagOptions(scheme, labels, label_later_pieces)
+        self.folds = FoldOptions(num_folds, fold)
         if max_tokens_per_batch is not None and kwargs.get("eval_batch_size") is not None:
             raise InputError("data.eval_batch_size and data.max_tokens_per_batch are mutually exclusive")
         if self.num_proc is not None:
@@ -272,7 +278,12 @@ class TaggedDataModule(TextDataModule):
             Sentences by split, with the tags of the files, and with train if the tokenizer is trained.
         """
         needed = {*splits, "train"} if self.tokenizer_options.vocab_size is not None else {*splits}
-        loaded = self.load_sentences(needed)
+        has_folds = self.folds.num_folds is not None
+        if has_folds and "val" in self.eval_sets:
+            raise InputError("data.num_folds and sets in data.val_files are mutually exclusive: both say what val is")
+        loaded = self.load_sentences(needed - {"val"} | {"train"} if has_folds else needed)
+        if has_folds:
+            loaded |= self.folds.split(loaded["train"])
         self._read = respell_sentences({split: loaded[split] for split in sorted(needed)})
         for split, sentences in self._read.items():
             if not any(sentence.words for sentence in sentences):

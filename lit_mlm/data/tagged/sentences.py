@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,15 +113,34 @@ def hold_out(
     Returns:
         The rest and what is held out, each in order.
     """
+
+    def choose(units: list[int]) -> list[int]:
+        size = max(1, round(fraction * len(units)))
+        if size >= len(units):
+            few = f"{len(units)} sentences for training are too few to hold out {size} for validation"
+            raise InputError(f"{few}; give data.val_files")
+        return units[:size]
+
+    return split_units(sentences, seed, choose)
+
+
+def split_units(
+    sentences: Sequence[TaggedSentence], seed: int, choose: Callable[[list[int]], Sequence[int]]
+) -> tuple[list[TaggedSentence], list[TaggedSentence]]:
+    """Splits sentences by document, or by sentence if there are not two documents.
+
+    Args:
+        sentences: in order.
+        seed: of the order of the units.
+        choose: takes the units in random order, and returns some of them.
+
+    Returns:
+        The rest, and the sentences of the chosen units, each in order.
+    """
     documents = [sentence.document for sentence in sentences]
     units = list(range(len(sentences))) if None in documents or len(set(documents)) < 2 else documents
     names = list(dict.fromkeys(units))
-    size = max(1, round(fraction * len(names)))
-    if size >= len(names):
-        raise InputError(
-            f"{len(names)} sentences for training are too few to hold out {size} for validation; give data.val_files"
-        )
-    chosen = {names[i] for i in np.random.default_rng(seed).permutation(len(names))[:size].tolist()}
+    chosen = set(choose([names[i] for i in np.random.default_rng(seed).permutation(len(names)).tolist()]))
     rest = [sentence for sentence, unit in zip(sentences, units, strict=True) if unit not in chosen]
     return rest, [sentence for sentence, unit in zip(sentences, units, strict=True) if unit in chosen]
 
