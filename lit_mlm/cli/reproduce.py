@@ -193,6 +193,7 @@ def format_result(result: dict[str, Any]) -> list[str]:
             old, new = found[part]
             lines.append(f"other {part}: {new}, not {old}{f' ({CAUSES[part]})' if part in CAUSES else ''}")
     if result["target_signature"] is None:
-        lines.append(f"target: {result['published']}; not measured here, so data and masks can't be compared")
-        lines.append(f"reasons to differ: {result['reasons']}")
+        lines.append("the target has no signature, so data and masks can't be compared")
+    if result["published"]:
+        lines.append(f"published: {result['published']}; reasons to differ: {result['reasons']}")
     return [*lines, f"signature: {result['signature']}", f"{result['recipe']}: {result['verdict']}"]

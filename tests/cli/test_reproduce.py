@@ -61,8 +61,8 @@ def test_a_published_target_has_no_data_to_compare() -> None:
     result = judge(target, {42: {"val/perplexity": 10.5}}, SIGNATURE)
     assert result["verdict"] == "reproduced"
     lines = format_result(result | {"recipe": "r.yaml"})
-    assert "target: a course; not measured here, so data and masks can't be compared" in lines
-    assert "reasons to differ: other splits" in lines
+    assert "the target has no signature, so data and masks can't be compared" in lines
+    assert "published: a course; reasons to differ: other splits" in lines
 
 
 def test_a_recipe_is_run_and_compared(
