@@ -192,7 +192,7 @@ class LabelledTextDetails(SumMetric):
         self.calibration += sum_bins(probs[found], gold[found])
         self.num_gold += gold.sum(dim=0)
         if not self.multi_label:
-            self.pairs += gold.long().T @ found.long()
+            self.pairs += (gold.double().T @ found.double()).long()  # GPUs have no product of integers
         scores, is_right = probs.cpu().numpy(), gold.cpu().numpy()
         counts = [count_thresholds(scores[:, i], is_right[:, i]) for i in range(len(self.labels))]
         self.thresholds += torch.from_numpy(np.stack(counts)).to(self.device)

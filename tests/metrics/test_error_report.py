@@ -11,7 +11,7 @@ from lit_mlm.metrics.error_report import TrainingLabels, report_errors
 from lit_mlm.text.tagging.schemes import Scheme
 from tests.text.tagging.test_schemes import draw_right_sentences
 
-GROUPS = ("lengths", "training", "frequency")
+GROUPS = ("lengths", "sets", "training", "frequency")
 
 
 def make(
@@ -31,7 +31,9 @@ def draw(num: int = 300) -> list[ScoredSentence]:
     for i, sentence in enumerate(found):
         found[i] = [tag if rng.random() < 0.8 else "O" for tag in sentence]
     return [
-        ScoredSentence(rng.choice(["a", "b"], len(t)).tolist(), t, f, rng.random(len(t)).tolist(), "IOB2", i)
+        ScoredSentence(
+            rng.choice(["a", "b"], len(t)).tolist(), t, f, rng.random(len(t)).tolist(), "IOB2", i, set_name="xyz"[i % 3]
+        )
         for i, (t, f) in enumerate(zip(tags, found, strict=True))
     ]
 
@@ -57,6 +59,7 @@ def test_every_table_adds_up_to_the_counts() -> None:
     assert len(bad) == report["num_sentences_with_errors"]
     numbers = [sentence["num_errors"] for sentence in bad]
     assert numbers == sorted(numbers, reverse=True)
+    assert all(sentence["set"] == "xyz"[sentence["index"] % 3] for sentence in bad)
     assert sum(numbers) == sum(report["kinds"].values()) - report["kinds"]["correct"]
     assert json.loads(json.dumps(report)) == report
 

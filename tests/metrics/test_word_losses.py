@@ -32,10 +32,10 @@ def test_report_equals_sums_in_a_loop() -> None:
     words, begins = list_words(ids, starts), starts.copy()
     begins[0] = True
     word_of_token = np.cumsum(begins) - 1
-    for _ in range(2):  # draws
+    for name in ("a", "b"):
         places = np.sort(rng.permutation(len(ids))[:400])
         nats, found = rng.random(400), rng.integers(0, 4, 400)
-        losses.add(ids, starts, places, nats, found, positions=places % 80)
+        losses.add(ids, starts, places, nats, found, name, places % 80)
         for word in np.unique(word_of_token[places]).tolist():
             own = word_of_token[places] == word
             right = bool((found[own] == ids[places[own]]).all())
@@ -63,7 +63,8 @@ def test_report_equals_sums_in_a_loop() -> None:
     hard = [row["nats_per_token"] for row in report["hardest"]]
     assert hard == sorted(hard, reverse=True)
     assert min(row["num_words"] for row in report["hardest"]) >= 3
-    for groups in (report["frequency"], report["part_of_speech"]):
+    assert [row["num_tokens"] for row in report["sets"].values()] == [400, 400]
+    for groups in (report["frequency"], report["part_of_speech"], report["sets"]):
         assert sum(group["num_words"] for group in groups.values()) == report["counts"]["num_words"]
         assert sum(group["share_of_loss"] for group in groups.values()) == pytest.approx(1)
     assert set(report["part_of_speech"]) == {"short", "AB", "not in the file"}

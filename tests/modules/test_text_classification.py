@@ -206,6 +206,13 @@ def test_a_pair_of_texts_is_encoded_as_transformers_does(
     assert not torch.equal(alone, theirs)
 
 
+def test_class_weights_are_exact_in_low_precision(model: str, cache_dir: str, make_trainer: MakeTrainer) -> None:
+    module = TextClassification(model, class_weights={"pos": 1.001})
+    make_trainer(fast_dev_run=True, precision="bf16-mixed").fit(module, make_data(cache_dir, window=24))
+    weights: Any = module.weights
+    assert weights.tolist() == torch.tensor([1.0, 1.001]).tolist()
+
+
 def test_wrong_partners_are_refused(model: str, cache_dir: str, make_trainer: MakeTrainer) -> None:
     data = make_data(cache_dir, window=24)
     with pytest.raises(InputError, match="use --model TextClassification"):

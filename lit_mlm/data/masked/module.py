@@ -175,7 +175,7 @@ class BlocksDataModule(TextDataModule):
         """
         if self.stream is not None and "train" in splits:
             raise InputError(
-                "data.streaming: the training text is never read as a whole; use --splits val, or a part of the text "
+                "data.streaming: the training text is never read as a whole; use another split, or a part of the text "
                 "with data.streaming false"
             )
         sources = {self.samples.get_source(split) for split in splits}

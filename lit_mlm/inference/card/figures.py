@@ -9,7 +9,7 @@ from lit_mlm.text.markdown import escape, format_table, quote_code
 
 MEANINGS = {
     "perplexity": "exp of the loss, over all scored tokens of the split",
-    "loss": "nats per scored token",
+    "loss": "nats per scored token, or per text",
     "perplexity_batch_mean": "exp of the mean of the batches' losses, to compare with published numbers",
     "top1_accuracy": "share of scored tokens that the model ranks first",
     "bits_per_byte": "loss per byte of text: comparable between tokenizers",
@@ -122,11 +122,16 @@ def format_figures(split: Split, headline: Iterable[str], signature: str) -> lis
 
 
 def format_types(split: Split) -> list[str]:
-    """Formats the table of entity types or tags; empty if there are none."""
+    """Formats the table of entity types, tags or labels; empty if there are none."""
     kinds = [name.removeprefix("f1/") for name in split.figures if name.startswith("f1/")]
     scores = ("precision", "recall", "f1")
     counts = {kind: split.figures.get(f"num_gold/{kind}", split.figures.get(f"support/{kind}", 0)) for kind in kinds}
     rows = [
         [escape(kind), *(split.format(f"{name}/{kind}")[0] for name in scores), f"{counts[kind]:,}"] for kind in kinds
     ]
-    return format_table([["type", "precision", "recall", "F1", "number"], *rows], "<>>>>") if rows else []
+    return format_table([[name_kind(split), "precision", "recall", "F1", "number"], *rows], "<>>>>") if rows else []
+
+
+def name_kind(split: Split) -> str:
+    """What the classes of a split are: labels of texts, or types of entities and words."""
+    return "label" if "num_texts" in split.figures else "type"

@@ -6,7 +6,7 @@ import yaml
 from huggingface_hub import ModelCardData
 
 from lit_mlm.inference.card.facts import Facts
-from lit_mlm.inference.card.figures import format_figures, format_types
+from lit_mlm.inference.card.figures import format_figures, format_types, name_kind
 from lit_mlm.inference.card.training import (
     HUB,
     describe_curve,
@@ -141,7 +141,7 @@ def _write_evaluation(facts: Facts) -> list[str]:
             lines += [f"### {split.name}", "", *table, ""]
     types = format_types(facts.best[0]) if facts.best else []
     if facts.best and types:
-        lines += [f"### By type: {facts.best[0].name}", "", *types, ""]
+        lines += [f"### By {name_kind(facts.best[0])}: {facts.best[0].name}", "", *types, ""]
     return lines[:-1]
 
 

@@ -291,7 +291,7 @@ def test_show_audit_and_prepare(config: str, run_cli: Run, capsys: pytest.Captur
     run_cli("prepare", "--config", config)
     assert "train: streamed: 3 shards, chunks of 3 documents, tokenised in the run" in capsys.readouterr().out
     with pytest.raises(
-        InputError, match=r"data.streaming: the training text is never read as a whole; use --splits val"
+        InputError, match=r"data.streaming: the training text is never read as a whole; use another split"
     ):
         run_cli("audit", "--config", config)
     run_cli("audit", "--config", config, "--splits", "val")
