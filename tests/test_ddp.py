@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification
 
 from lit_mlm.runs.checkpoints import read_checkpoint
+from lit_mlm.runs.units import read_units
 from tests.conftest import FIXTURES, NO_DROPOUT, imdb_args, read_reviews
 from tests.ranks import name_rank, run_ranks
 from tests.tagging_processes import VALIDATIONS
@@ -78,7 +79,7 @@ def test_texts_are_scored_once_on_one_two_and_three_processes(base_args: list[st
     """In windows; one batch on 3 ranks, of which two score nothing."""
     model = base_args[base_args.index("--model.model") + 1]
     data = ("--data.data_dir", FIXTURES / "aclImdb", "--data.window", 16, "--data.long_texts", "windows")
-    figures = {}
+    figures, units = {}, {}
     for num, batch_size in ((1, 5), (2, 5), (3, 1000)):
         ddp = ("--config", "overlays/ddp.yaml", "--trainer.devices", num, "--run_dir", tmp_path / f"{num}")
         options = ("--data.batch_size", batch_size, "--data.cache_dir", tmp_path, "--model.model", model)
@@ -86,6 +87,10 @@ def test_texts_are_scored_once_on_one_two_and_three_processes(base_args: list[st
         run_ranks(tmp_path, [*args, "--seed_everything", 1], [name_rank(rank, num) for rank in range(num)])
         figures[num] = json.loads((tmp_path / f"{num}" / "metrics.json").read_text())
         del figures[num]["test/padding_fraction"]
+        _, arrays = read_units(tmp_path / f"{num}" / "units-test.npz")
+        units[num] = {name: array.tolist() for name, array in arrays.items()}
+    assert units[1] == units[2] == units[3]
+    assert units[1]["unit"] == [*range(12)]
     assert figures[1]["test/num_texts"] == 12
     for num in (2, 3):
         assert figures[num].keys() == figures[1].keys()
