@@ -180,7 +180,8 @@ def format_result(result: dict[str, Any]) -> list[str]:
     """Formats the result of `judge` for a terminal."""
     rows = [["", "target", "tolerance", "found", "95 % interval", ""]]
     for name, metric in result["metrics"].items():
-        value, interval = format_estimate(metric["value"], metric["low"], metric["high"])
+        value = format_estimate(metric["value"])[0]
+        interval = format_estimate(metric["value"], metric["low"], metric["high"])[1]
         goal = f"{metric['target']:g}", f"{metric['tolerance']:g}"
         rows.append([name, *goal, value, interval, "met" if metric["is_met"] else "not met"])
     seeds = " ".join(map(str, result["seeds"]))
