@@ -40,7 +40,7 @@ TYPES: dict[Any, str] = {
 INTERNAL = ("lit_mlm.callbacks.", "lit_mlm.modules.optimizers")
 """The modules with what every run has, except `OWN_CALLBACKS`."""
 
-OWN_CALLBACKS = ("LogDetails", "PushToHub", "StopEarly")
+OWN_CALLBACKS = ("LogDetails", "PushToHub", "StopEarly", "WriteModels")
 """The callbacks of lit-mlm that a config names."""
 
 LINE = 160
