@@ -14,6 +14,8 @@ import yaml
 from lightning.pytorch import Trainer
 
 from lit_mlm import MaskedLM
+from lit_mlm.cli.adapt_plan import check_plan, read_plan
+from lit_mlm.cli.configs import find_config
 from lit_mlm.cli.table import OTHER_COMMANDS
 from lit_mlm.cli.trials import read_space
 from lit_mlm.errors import InputError
@@ -66,6 +68,9 @@ def test_commands_parse(
     command: str, run_cli: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, *args = find_cli_args(command) or []
+    if name == "adapt":
+        check_plan(read_plan(find_config(args[1]), None, None, args[2:]))
+        return
     if name in OTHER_COMMANDS:
         _, args = importlib.import_module(f"lit_mlm.cli.{name}").make_parser().parse_known_args(args)
         assert not args
@@ -104,10 +109,13 @@ def test_other_commands_start_what_is_there(command: str) -> None:
 
 @pytest.mark.parametrize("block", list_unique("yaml"))
 def test_configs_parse(block: str, run_cli: Callable[..., Path], tmp_path: Path) -> None:
-    """Over a config that it may stand in, or as the space of a sweep."""
+    """Over a config that it may stand in, as the space of a sweep or the config of an adaptation."""
     (tmp_path / "block.yaml").write_text(block)
     if yaml.safe_load(block) is None:  # the head of a config
         assert block.strip() == (ROOT / "configs" / "quickstart.yaml").read_text().splitlines()[0]
+        return
+    if "adaptation" in yaml.safe_load(block):
+        check_plan(read_plan(tmp_path / "block.yaml", None, None, []))
         return
     if any("." in name for name in yaml.safe_load(block)):
         assert read_space(tmp_path / "block.yaml")

@@ -179,6 +179,13 @@ def stack(side: Sequence[ComparedRun], metric: PairedMetric) -> FloatArray:
     return np.stack([np.stack([run.sums[name] for name in metric.columns], axis=-1) for run in side])
 
 
+def format_difference(test: Mapping[str, Any]) -> list[str]:
+    """Formats difference, interval, p and p by Holm of a comparison."""
+    value, interval = format_estimate(test["value"], test["low"], test["high"])
+    p_values = [f"{test[key]:.4f}" if test[key] >= 0.0001 else "< 0.0001" for key in ("p", "p_holm")]
+    return [f"{'+' if test['value'] > 0 else ''}{value}", interval, *p_values]
+
+
 def format_result(result: dict[str, Any]) -> list[str]:
     """Formats the result of `compare` for a terminal."""
     letters = {run["run"]: letter for run, letter in zip(result["runs"], ascii_uppercase, strict=False)}
@@ -191,11 +198,8 @@ def format_result(result: dict[str, Any]) -> list[str]:
     means = {run["run"]: {name: float(np.mean(each)) for name, each in run["values"].items()} for run in result["runs"]}
     for test in tests:
         first, second, name = test["first"], test["second"], test["metric"]
-        value, interval = format_estimate(test["value"], test["low"], test["high"])
         both = [format_estimate(means[run][name])[0] for run in (second, first)]
-        sign = "+" if test["value"] > 0 else ""
-        p_values = [f"{test[key]:.4f}" if test[key] >= 0.0001 else "< 0.0001" for key in ("p", "p_holm")]
-        rows.append([name, f"{letters[second]} - {letters[first]}", *both, sign + value, interval, *p_values])
+        rows.append([name, f"{letters[second]} - {letters[first]}", *both, *format_difference(test)])
     lines += format_table(rows, "<<" + ">" * 6)
     kind = result["unit"] if num_units == 1 else f"{result['unit']}s"
     method = "t test over seeds and units" if num_seeds > 1 else "approximate randomisation"

@@ -96,7 +96,7 @@ def make_commands(files: Any) -> ArgumentParser:
         own = importlib.import_module(f"lit_mlm.cli.{name}").make_parser()
         own.conflict_handler = "resolve"
         command = commands.add_parser(name, help=text, parents=[own], add_help=False, conflict_handler="resolve")
-        if name in ("repeat", "reproduce", "sweep"):
+        if name in ("repeat", "reproduce", "sweep", "adapt"):
             add_options(command, parsers["fit"])
     for command in commands.choices.values():
         for action in list_actions(command):

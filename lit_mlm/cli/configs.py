@@ -16,6 +16,9 @@ RUN_CONFIG = "config.yaml"
 MODELINE = "yaml-language-server:"
 """Begins the comment that names a config's schema for editors."""
 
+ADAPT = "adapt-"
+"""Begins the names of the configs of ``adapt``, which ``fit`` doesn't take."""
+
 MAX_LISTED = 8
 """How many runs a message lists."""
 
@@ -44,9 +47,9 @@ def main(args: Sequence[str]) -> None:
 
 
 def list_configs() -> list[str]:
-    """The configs of lit-mlm, overlays last."""
-    overlays = sorted(get_config_folder().glob("overlays/*.yaml"))
-    return [*list_experiments(), *(f"overlays/{path.name}" for path in overlays)]
+    """The configs of lit-mlm: those of ``fit``, those of ``adapt``, and overlays."""
+    others = [path for pattern in (f"{ADAPT}*.yaml", "overlays/*.yaml") for path in get_config_folder().glob(pattern)]
+    return [*list_experiments(), *sorted(path.relative_to(get_config_folder()).as_posix() for path in others)]
 
 
 def describe_config(path: Path) -> str:
@@ -112,8 +115,8 @@ def explain_missing(folder: Path) -> str:
 
 
 def list_experiments() -> list[str]:
-    """The configs of lit-mlm, without overlays."""
-    return sorted(path.name for path in get_config_folder().glob("*.yaml"))
+    """The configs of lit-mlm for ``fit``, without overlays."""
+    return sorted(path.name for path in get_config_folder().glob("*.yaml") if not path.name.startswith(ADAPT))
 
 
 def find_config(name: str) -> Path:

@@ -1,7 +1,8 @@
 """Reads configs with line numbers and command lines option by option; checks folders."""
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,24 @@ def parse_text(text: str) -> Any:
         return text
     is_set = isinstance(value, dict) and {*map(str, value)} == {*text.strip(" {}").replace(" ", "").split(",")}
     return value if isinstance(value, list | dict) and not is_set else text
+
+
+def type_value(value: Any) -> str:
+    """Returns a value of a config as it is typed.
+
+    >>> [type_value(value) for value in ("text", 1e-05, True, None, {"files": ["a.txt"]})]
+    ['text', '1e-05', 'true', 'null', '{"files": ["a.txt"]}']
+    """
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def type_options(params: Mapping[str, Any]) -> list[str]:
+    """Returns options as they are typed.
+
+    >>> type_options({"model.lr": 1e-05, "model.compile": True})
+    ['--model.lr', '1e-05', '--model.compile', 'true']
+    """
+    return [part for name, value in params.items() for part in (f"--{name}", type_value(value))]
 
 
 def nest(name: str, value: Any) -> Any:

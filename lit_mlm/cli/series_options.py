@@ -1,8 +1,8 @@
-"""Checks the options of a sweep by the parser of ``fit``, before its first trial."""
+"""Checks the options of a series of runs by the parser of ``fit``, before the first one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import yaml
 
@@ -12,14 +12,28 @@ from lit_mlm.cli.trainer import run
 from lit_mlm.upstream import get_command_parsers
 
 
-class SweepCLI(DataCLI):
-    """Keeps what a sweep needs to know of the options of ``fit``.
+class Options(NamedTuple):
+    """What a series of runs needs to know of the options of ``fit``.
 
-    Args:
-        found: gets ``mode``, that of the task's monitored metric, and ``config``, all options of the command.
+    Attributes:
+        mode: of the task's monitored metric, ``min`` or ``max``.
+        config: all options, without those that vary.
+        auto_class: name of the `transformers` class of the net.
     """
 
-    def __init__(self, *args: Any, found: dict[str, Any], **kwargs: Any) -> None:
+    mode: str
+    config: dict[str, Any]
+    auto_class: str
+
+
+class OptionsCLI(DataCLI):
+    """Keeps `Options`.
+
+    Args:
+        found: gets them.
+    """
+
+    def __init__(self, *args: Any, found: list[Options], **kwargs: Any) -> None:
         self._found = found
         super().__init__(*args, **kwargs)
 
@@ -28,27 +42,25 @@ class SweepCLI(DataCLI):
         config = self.config[self.subcommand].clone()
         config.config = None  # the same options by another path
         content = str(get_command_parsers(self)["fit"].dump(config, skip_none=False))
-        self._found |= {"mode": cast(Any, self.model).monitor_mode, "config": yaml.safe_load(content)}
+        model = cast(Any, self.model)
+        self._found.append(Options(model.monitor_mode, yaml.safe_load(content), model.auto_class.__name__))
 
     def print_lines(self, *args: Any) -> Iterator[str]:
         """Yields none."""
         return iter(())
 
 
-def check_options(args: Sequence[str], space: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, Any]]:
-    """Parses the options of all trials, and each option of the space at each of its values.
+def check_options(args: Sequence[str], space: Mapping[str, Sequence[str]]) -> Options:
+    """Parses the options that all runs have, and each option of a space at each of its values.
 
     Args:
-        args: options of ``fit`` that all trials have.
+        args: options of ``fit`` that all runs have.
         space: values of each option, as they are typed.
-
-    Returns:
-        The mode of the monitored metric, ``min`` or ``max``, and all options without the space.
     """
-    found: dict[str, Any] = {}
+    found: list[Options] = []
     firsts = [part for name, values in space.items() for part in (f"--{name}", values[0])]
     for name, values in space.items():
         for value in values[1:]:
-            run(find_configs(["fit", *args, *firsts, f"--{name}", value]), partial(SweepCLI, found=found))
-    run(find_configs(["fit", *args, *firsts]), partial(SweepCLI, found=found))
-    return found["mode"], found["config"]
+            run(find_configs(["fit", *args, *firsts, f"--{name}", value]), partial(OptionsCLI, found=found))
+    run(find_configs(["fit", *args, *firsts]), partial(OptionsCLI, found=found))
+    return found[-1]

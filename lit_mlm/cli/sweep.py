@@ -10,7 +10,7 @@ from pathlib import Path
 from lit_mlm.cli.inputs import check_folder, split_args
 from lit_mlm.cli.plain import CommandParser
 from lit_mlm.cli.repeat import check_rest, check_seeds
-from lit_mlm.cli.run_series import holding_series
+from lit_mlm.cli.series import holding_series
 from lit_mlm.errors import InputError
 from lit_mlm.options import SEEDS
 from lit_mlm.runs.checkpoints import name_run
@@ -47,7 +47,7 @@ def main(args: Sequence[str]) -> None:
     if find_spec("optuna") is None:
         raise InputError("sweep needs Optuna: pip install 'lit-mlm[sweep]'")
     # All of these are slow to import, and help does not need them.
-    from lit_mlm.cli import sweep_options
+    from lit_mlm.cli import series_options
     from lit_mlm.cli.sweep_results import write_results
     from lit_mlm.cli.trial_runs import run_trials
     from lit_mlm.cli.trials import Study, list_ends, list_values, read_space
@@ -66,11 +66,11 @@ def main(args: Sequence[str]) -> None:
     default = next(folder for number in count() if not (folder := parent / f"sweep_{number}").exists())
     folder = Path(options.run_dir or default)
     command = [*(part for config in options.config for part in ("--config", config)), *rest]
-    mode, config = sweep_options.check_options(command, {name: list_ends(each) for name, each in space.items()})
+    found = series_options.check_options(command, {name: list_ends(each) for name, each in space.items()})
     names = ("sampler", "seed", "seeds", "jobs", "prune")
-    settings = {"fit": config, "space": {name: str(each) for name, each in space.items()}, "order": list(space)}
+    settings = {"fit": found.config, "space": {name: str(each) for name, each in space.items()}, "order": list(space)}
     with holding_series(folder, "sweep", OWN, settings | {name: getattr(options, name) for name in names}):
-        study = Study(folder / "sweep.db", mode, space, options.sampler, options.seed, options.jobs)
+        study = Study(folder / "sweep.db", found.mode, space, options.sampler, options.seed, options.jobs)
         run_trials(study, folder, num_trials, command, options)
         write_results(study, folder)
 

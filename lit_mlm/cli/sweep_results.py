@@ -11,8 +11,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from lit_mlm.callbacks.record_training import HISTORY
+from lit_mlm.cli.inputs import type_options
 from lit_mlm.cli.plain import print_result
-from lit_mlm.cli.trials import Study, type_options
+from lit_mlm.cli.trials import Study
 from lit_mlm.errors import InputError
 from lit_mlm.metrics.intervals import estimate_ratio_interval, format_estimate
 from lit_mlm.runs.atomic import atomic_file, read_json, write_json, write_lines

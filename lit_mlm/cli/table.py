@@ -24,6 +24,7 @@ OTHER_COMMANDS = {
     "repeat": "train a model once for each of several seeds",
     "reproduce": "train a recipe again and tell whether its target is met",
     "sweep": "search options for the best validation",
+    "adapt": "adapt a model to a domain, and tell what tasks gain and what is forgotten",
     "configs": "list the configs that come with lit-mlm",
     "schema": "print the JSON Schema of configs, for editors",
     "completion": "print a script that completes commands and options in a shell",

@@ -15,10 +15,11 @@ from typing import Any
 from optuna.trial import TrialState
 
 from lit_mlm.callbacks.record_training import HISTORY
+from lit_mlm.cli.inputs import type_options
 from lit_mlm.cli.plain import print_error, print_result
-from lit_mlm.cli.run_series import LOG_FILE, read_failure, start_process, stop_process
+from lit_mlm.cli.series import LOG_FILE, read_failure, start_process, stop_process
 from lit_mlm.cli.sweep_results import describe, remove_weights
-from lit_mlm.cli.trials import Study, type_options
+from lit_mlm.cli.trials import Study
 from lit_mlm.errors import InputError
 from lit_mlm.runs.atomic import read_json
 from lit_mlm.runs.folder import find_owner

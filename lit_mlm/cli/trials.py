@@ -14,7 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lit_mlm.cli.inputs import read_config
+from lit_mlm.cli.inputs import read_config, type_value
 from lit_mlm.errors import InputError, suggest
 
 Sampler = Literal["tpe", "random", "grid"]
@@ -166,23 +166,8 @@ def list_values(distribution: Any) -> list[Any]:
     return [distribution.low + index * distribution.step for index in range(number)]
 
 
-def type_options(params: Mapping[str, Any]) -> list[str]:
-    """Returns options as they are typed.
-
-    >>> type_options({"model.lr": 1e-05, "model.compile": True})
-    ['--model.lr', '1e-05', '--model.compile', 'true']
-    """
-    return [part for name, value in params.items() for part in (f"--{name}", _type_value(value))]
-
-
-def _type_value(value: Any) -> str:
-    return (
-        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
-    )
-
-
 def list_ends(distribution: Any) -> list[str]:
     """Returns all values of a list, or the ends of a range, as they are typed."""
     is_list = isinstance(distribution, CategoricalDistribution)
     values = distribution.choices if is_list else (distribution.low, distribution.high)
-    return [_type_value(value) for value in values]
+    return [type_value(value) for value in values]

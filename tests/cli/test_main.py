@@ -15,14 +15,14 @@ import yaml
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, AutoTokenizer
 
 from lit_mlm import MaskedLM, __version__
-from lit_mlm.cli.configs import find_config, find_configs, get_config_folder
+from lit_mlm.cli.configs import ADAPT, find_config, find_configs, get_config_folder, list_configs
 from lit_mlm.cli.main import main, run_command
 from lit_mlm.cli.table import OTHER_COMMANDS, TRAINER_COMMANDS
 from lit_mlm.errors import InputError
 from lit_mlm.runs.checkpoints import name_run, read_checkpoint
 from tests.conftest import FIXTURES, imdb_args
 
-CONFIGS = sorted(str(path.relative_to(get_config_folder())) for path in get_config_folder().rglob("*.yaml"))
+CONFIGS = [name for name in list_configs() if not name.startswith(ADAPT)]
 Run = Callable[..., Path]
 
 

@@ -14,10 +14,12 @@ import optuna
 import pytest
 import yaml
 
-from lit_mlm.cli import run_series, sweep_options, trial_runs
+from lit_mlm.cli import series, series_options, trial_runs
 from lit_mlm.cli.main import run_command
 from lit_mlm.cli.trials import Study, read_space
 from tests.conftest import imdb_args
+
+CHECKED = series_options.Options("min", {"model": {"lr": 0.1}}, "")
 
 FIT = """
 import json, pathlib, sys, time
@@ -47,9 +49,9 @@ def quick_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     (tmp_path / "fit.py").write_text(FIT)
     (tmp_path / "space.yaml").write_text("model.lr: {low: 0.01, high: 0.8, log: true}\ndata.batch_size: [8, 16]\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_series, "COMMAND", (sys.executable, "fit.py"))
+    monkeypatch.setattr(series, "COMMAND", (sys.executable, "fit.py"))
     monkeypatch.setattr(trial_runs, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(sweep_options, "check_options", lambda *_: ("min", {"model": {"lr": 0.1}}))
+    monkeypatch.setattr(series_options, "check_options", lambda *_: CHECKED)
 
     def run(*args: Any) -> Path:
         space = () if "--space" in args else ("--space", "space.yaml")
