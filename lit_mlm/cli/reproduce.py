@@ -93,9 +93,9 @@ def check_changes(recipe: Sequence[str], rest: Sequence[str]) -> None:
     """Refuses typed options that make another experiment of a recipe."""
     if not rest:
         return
-    from lit_mlm.cli.sweep_options import check_options  # slow to import, and help does not need it
+    from lit_mlm.cli.series_options import check_options  # slow to import, and help does not need it
 
-    (_, own), (_, asked) = check_options(recipe, {}), check_options([*recipe, *rest], {})
+    own, asked = (check_options([*recipe, *options], {}).config for options in ((), rest))
     changes = compare(own, asked, FREE)
     if changes:
         name, old, new = changes[0]
