@@ -276,9 +276,10 @@ def test_sources_are_mixed_by_packed_rows(make_data: Make) -> None:
     assert [counts[source] for source in range(3)] == mixture.quotas
     key = next(key for key in keys if max(key.source_epochs) > 0)
     place = int(np.argmax(key.source_epochs))
-    sequence = packed.rows.find(key.examples[place : place + 1])[0][0]
-    alone = data.examples["train"][BatchKey(int(key.source_epochs[place]), np.array([sequence]))]["labels"][0]
-    assert packed[key]["labels"][place, : len(alone)].tolist() == alone.tolist()
+    sequences, row_of = packed.rows.find(key.examples)
+    first = int(np.searchsorted(row_of, place))  # sequence of the row
+    alone = data.examples["train"][BatchKey(int(key.source_epochs[place]), np.array([sequences[first]]))]["labels"][0]
+    assert packed[key]["labels"][first, : len(alone)].tolist() == alone.tolist()
 
 
 def test_masks_of_a_mixture_follow_a_schedule(make_data: Make, make_trainer: Callable[..., Any]) -> None:
