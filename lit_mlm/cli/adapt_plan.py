@@ -1,5 +1,6 @@
 """The plan of `python -m lit_mlm adapt`: the trainings and texts that its YAML names."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,6 +125,7 @@ def read_plan(path: Path, model: str | None, seeds: Sequence[int] | None, typed:
     if not isinstance(tasks, dict) or not tasks or "adaptation" not in found:
         raise InputError(f"{path}: give adaptation, a config of a masked language model, and tasks by name")
     given = {key: found[key] for key in ("adaptation", "control", "general") if found.get(key) is not None}
+    _check_names(path, tasks)
     named = {f"tasks.{name}": entry for name, entry in tasks.items()}
     entries = {name: _read_entry(path, name, entry, content) for name, entry in (given | named).items()}
     per_seed = found.get("adapt_per_seed", False)
@@ -168,6 +170,12 @@ def _check_keys(path: Path, name: str, content: Any, keys: Sequence[str]) -> Non
         if key not in keys:
             place = f"{path}, line {content.lines[key]}: {name and f'{name}: '}"
             raise InputError(f"{place}there is no {key} (but {', '.join(keys)}){suggest(str(key), keys)}")
+
+
+def _check_names(path: Path, tasks: Any) -> None:
+    for name in tasks:
+        if not re.fullmatch(r"[\w-]+", str(name)):  # it becomes a folder
+            raise InputError(f"{path}, line {tasks.lines[name]}: name a task by letters, digits, _ and -, not {name!r}")
 
 
 def _read_entry(path: Path, name: str, entry: Any, content: Any) -> Entry:

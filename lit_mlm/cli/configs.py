@@ -74,6 +74,8 @@ def find_configs(args: Sequence[str]) -> list[str]:
         option, equals, value = arg.partition("=")
         if option in ("--config", "-c"):
             paths.append(find_config(value if equals else next(rest, "")))
+            if paths[-1].name.startswith(ADAPT):
+                raise InputError(f"{paths[-1].name} is a config of adapt: python -m lit_mlm adapt --config {paths[-1]}")
         else:
             others.append(arg)
     run_dir, ckpt_path = (find_value(others, option) for option in ("--run_dir", "--ckpt_path"))

@@ -182,6 +182,11 @@ def test_failed_run_ends_the_command(
         ({"modle": "bert"}, [], r"plan.yaml, line \d+: there is no modle .*did you mean model\?"),
         ({"model": None}, [], "plan.yaml: give model, the name or folder of the pretrained model"),
         ({"tasks": {}}, [], "plan.yaml: give adaptation, a config of a masked language model, and tasks by name"),
+        (
+            {"tasks": {"../a": {"config": "ner.yaml"}}},
+            [],
+            "name a task by letters, digits, _ and -, not '../a'",
+        ),
         ({"tasks": {"a": {"options": {}}}}, [], "plan.yaml: tasks.a: give config, a config of fit"),
         ({"tasks": {"a": {"config": "ner.yaml", "odl": True}}}, [], r"line \d+: tasks.a: there is no odl .*mean old"),
         ({"tasks": {"a": {"config": "nre.yaml"}}}, [], r"there is no config nre.yaml .*did you mean ner.yaml"),

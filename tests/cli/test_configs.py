@@ -26,3 +26,5 @@ def test_one_config_as_a_start(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match=r"there is no config imbd.yaml; did you mean imdb.yaml\?"):
         run_command(["configs", "imbd.yaml"])
     assert len(list_configs()) > 20
+    with pytest.raises(InputError, match=r"adapt-imdb.yaml is a config of adapt: python -m lit_mlm adapt --config "):
+        run_command(["fit", "--config", "adapt-imdb.yaml"])
