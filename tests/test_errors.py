@@ -296,7 +296,7 @@ def test_mistakes_are_told_in_a_few_lines(args: str, message: str, fail: Fail) -
     ("args", "message"),
     [
         ("fti", "there is no command fti (but fit, validate, test, predict, show, audit, prepare, fill"),
-        ("fit", "missing: --model, --data; give --config with one of chinese.yaml, conll-chunk.yaml"),
+        ("fit", "missing: --model, --data; give --config with one of chinese.yaml, cleanconll.yaml"),
         ("fit --model.lr 3", "model needs a class before its options: --model CLASS (MaskedLM"),
         (
             "fit --model MaskedLM --data.batch_size 3",
@@ -424,7 +424,7 @@ def test_control_characters_of_what_is_quoted_are_escaped(capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("fit", "missing: --model, --data; give --config with one of chinese.yaml, conll-chunk.yaml, .*text.yaml"),
+        ("fit", "missing: --model, --data; give --config with one of chinese.yaml, cleanconll.yaml, .*text.yaml"),
         ("show", "missing: --model, --data; give --config with one of chinese.yaml"),
         ("fit --model MaskedLM", "missing: --data; give --config with one of chinese.yaml, "),
         (

@@ -127,9 +127,15 @@ def test_configs_parse(block: str, run_cli: Callable[..., Path], tmp_path: Path)
 
 @pytest.mark.parametrize("block", list_unique("console"))
 def test_consoles_show_what_is_printed(
-    block: str, run_cli: Callable[..., Path], tmp_path: Path, cache_dir: str, capsys: pytest.CaptureFixture[str]
+    block: str,
+    run_cli: Callable[..., Path],
+    tmp_path: Path,
+    cache_dir: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each line in its place; "..." stands for the rest of a line, or for lines."""
+    monkeypatch.setenv("COLUMNS", "120")
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     for name, content in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
