@@ -66,7 +66,7 @@ def test_bad_input(row: BadInput, place: Place, run_cli: Run, monkeypatch: pytes
         run_cli(*args)
     for words in row.expected:
         assert words in str(caught.value)
-    assert len(str(caught.value)) < 600
+    assert len(str(caught.value)) < 500
     assert read_tree(place.folder) == before
 
 

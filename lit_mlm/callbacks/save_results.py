@@ -80,9 +80,11 @@ class SaveResults(Callback):
         """Replaces the metrics of an earlier evaluation of the split."""
         path = find_metrics_path(trainer)
         if trainer.is_global_zero:
-            there = {key: value for key, value in read_json(path).items() if not key.startswith(f"{prefix}/")}
-            content = _describe(trainer) | (there or {"checkpoint": trainer.ckpt_path})
-            write_json(path, content | _flatten(pl_module.results, prefix))
+            there = read_json(path) or {"checkpoint": trainer.ckpt_path}
+            found = _flatten(pl_module.results, prefix)
+            stale = {key for key in there if key.startswith(f"{prefix}/")} - found.keys()
+            content = there | _describe(trainer) | there | found  # each key keeps its place in the file
+            write_json(path, {key: value for key, value in content.items() if key not in stale})
             self._write_units(get_units_path(path, prefix), trainer, pl_module.results[prefix])
 
     def _write_units(self, path: Path, trainer: Any, results: dict[str, Any]) -> None:

@@ -1,10 +1,7 @@
 """`python -m lit_mlm adapt`: adapts a model to a domain, and measures what tasks gain and what is forgotten."""
 
 from collections.abc import Sequence
-from itertools import count
-from pathlib import Path
 
-from lit_mlm.cli.inputs import check_folder
 from lit_mlm.cli.plain import CommandParser
 from lit_mlm.errors import InputError
 
@@ -15,10 +12,9 @@ OWN = r"log\.txt|adapted|control|texts|tasks|\.?(adapt\.(json|md)|curve\.png)(\.
 def make_parser() -> CommandParser:
     """Makes the parser of the command; all other arguments go to ``fit``."""
     parser = CommandParser(
-        prog="python -m lit_mlm adapt",
-        description="Adapt a model to a domain, fine-tune it and the unadapted one on tasks, and compare them. Options "
+        "adapt",
+        "Adapt a model to a domain, fine-tune it and the unadapted one on tasks, and compare them. Options "
         "of fit are for all trainings, or behind adaptation., control., general. or tasks.NAME. for one.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--config", "-c", required=True, help="YAML with model, adaptation and tasks, such as adapt-imdb.yaml")
@@ -38,18 +34,14 @@ def main(args: Sequence[str]) -> None:
     from lit_mlm.cli.adapt_results import write_results
     from lit_mlm.cli.adapt_runs import AdaptRuns
     from lit_mlm.cli.configs import find_config
+    from lit_mlm.cli.repeat import find_folder
     from lit_mlm.cli.series import holding_series
-    from lit_mlm.runs.checkpoints import name_run
 
     if options.checkpoints < 1:
         raise InputError(f"--checkpoints must be at least 1, got {options.checkpoints}")
     config = find_config(options.config)
     plan = read_plan(config, options.model, options.seeds, rest)
-    if options.run_dir is not None:
-        check_folder("--run_dir", options.run_dir)
-    parent = Path("runs") / name_run(config)
-    default = next(folder for number in count() if not (folder := parent / f"adapt_{number}").exists())
-    folder = Path(options.run_dir or default)
+    folder = find_folder(options.run_dir, config, "adapt")
     settings = {
         "fit": check_plan(plan),
         "seeds": list(plan.seeds),

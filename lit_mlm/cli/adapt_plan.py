@@ -8,7 +8,7 @@ from typing import Any
 
 from lit_mlm.cli.configs import find_config
 from lit_mlm.cli.inputs import read_config, split_args, type_options
-from lit_mlm.cli.repeat import check_rest
+from lit_mlm.cli.repeat import check_rest, check_seeds
 from lit_mlm.cli.series_options import check_options
 from lit_mlm.errors import InputError, suggest
 from lit_mlm.options import SEEDS
@@ -198,10 +198,9 @@ def _read_entry(path: Path, name: str, entry: Any, content: Any) -> Entry:
 
 
 def _check_seeds(seeds: Any) -> tuple[int, ...]:
-    if not isinstance(seeds, list) or not seeds or any(type(seed) is not int or seed not in SEEDS for seed in seeds):
+    if not isinstance(seeds, list) or not seeds or any(type(seed) is not int for seed in seeds):
         raise InputError(f"seeds must be a list of numbers, {SEEDS}, got {seeds!r:.60}")
-    if len(set(seeds)) < len(seeds):
-        raise InputError(f"seeds must be different numbers, got {' '.join(map(str, seeds))}")
+    check_seeds(seeds)
     return tuple(seeds)
 
 

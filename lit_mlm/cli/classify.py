@@ -9,7 +9,7 @@ from lit_mlm.inference.classify import classify_texts, load_classifier
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
-    parser = CommandParser(prog="python -m lit_mlm classify", description="Label texts, one JSON object for each.")
+    parser = CommandParser("classify", "Label texts, one JSON object for each.")
     add_model_options(parser)
     add_text_options(parser, "label each line of .txt files, and the text of each record of others")
     return parser

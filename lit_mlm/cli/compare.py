@@ -31,10 +31,9 @@ FEW_UNITS = 20
 def make_parser() -> CommandParser:
     """Makes the parser of the command; all other arguments go to ``validate`` or ``test``."""
     parser = CommandParser(
-        prog="python -m lit_mlm compare",
-        description="Compare runs by paired tests on the same evaluation. Runs whose best checkpoint has none are "
+        "compare",
+        "Compare runs by paired tests on the same evaluation. Runs whose best checkpoint has none are "
         "evaluated first; with options of validate, all are.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("runs", nargs="*", metavar="RUN", help="folder of a run, or of repeat with several seeds; two or more")

@@ -1,6 +1,7 @@
 """`python -m lit_mlm completion`: prints a script that completes commands, options and choices in bash or zsh."""
 
 import importlib
+import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
@@ -61,9 +62,8 @@ compdef _lit_mlm_python python python3
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
     parser = CommandParser(
-        prog="python -m lit_mlm completion",
-        description="Print a script that completes commands, options and choices in a shell, without starting Python.",
-        allow_abbrev=False,
+        "completion",
+        "Print a script that completes commands, options and choices in a shell, without starting Python.",
     )
     parser.add_argument("shell", choices=list(HOOKS), help="bash or zsh")
     return parser
@@ -112,7 +112,8 @@ def add_options(command: ArgumentParser, parser: Any) -> None:
 
     def add(name: str, text: str | None, **more: Any) -> None:
         if name not in {string for action in list_actions(command) for string in action.option_strings}:
-            command.add_argument(name, help=(text or "").replace("%", "%%"), **more)
+            sentence, *_ = re.split(r"(?<=[a-z)][.;])\s", text or "")  # a shell shows a line
+            command.add_argument(name, help=sentence.rstrip(".;").replace("%", "%%"), **more)
 
     schema = make_schema(list_options(parser))
     for name, option in list_typed(schema, schema):

@@ -26,9 +26,8 @@ MAX_LISTED = 8
 def make_parser() -> CommandParser:
     """Makes the parser of the command `configs`."""
     parser = CommandParser(
-        prog="python -m lit_mlm configs",
-        description="List the configs that come with lit-mlm, for --config, or print one.",
-        allow_abbrev=False,
+        "configs",
+        "List the configs that come with lit-mlm, for --config, or print one.",
     )
     parser.add_argument("config", nargs="?", help="print this one, to begin your own with")
     return parser
@@ -133,8 +132,7 @@ def find_config(name: str) -> Path:
     local = [str(path) for path in sorted(Path(name).parent.glob("*.yaml"))]
     raise InputError(
         f"there is no config {name} here, nor one that comes with lit-mlm{suggest(name, [*local, *known])}\n"
-        f"there are {', '.join(list_experiments())}, and overlays/... "
-        f"{', '.join(path.removeprefix('overlays/') for path in known if '/' in path)}"
+        f"there are {', '.join(list_experiments())}; python -m lit_mlm configs lists overlays too"
     )
 
 

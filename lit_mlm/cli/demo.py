@@ -19,7 +19,7 @@ TAGGED = [
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
-    parser = CommandParser(prog="python -m lit_mlm demo", description="Serve a page that runs a model on texts.")
+    parser = CommandParser("demo", "Serve a page that runs a model on texts.")
     add_model_options(parser)
     parser.add_argument("--port", type=int, default=8000, help="on this machine; 0 takes a free one; default 8000")
     parser.add_argument("--examples", nargs="+", metavar="TEXT", help="texts to try, in place of those of lit-mlm")

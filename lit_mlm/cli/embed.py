@@ -44,7 +44,7 @@ class Batch:
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
-    parser = CommandParser(prog="python -m lit_mlm embed", description="Write the vectors of texts, words or spans.")
+    parser = CommandParser("embed", "Write the vectors of texts, words or spans.")
     add_model_options(parser)
     add_text_options(parser, "embed each line of .txt files, and the text of each record of .jsonl files")
     parser.add_argument("--out", required=True, metavar="FILE", help="vectors.npy (texts alone), .npz or .parquet")

@@ -16,8 +16,8 @@ COMMANDS = {"train": "validate", "val": "validate", "test": "test"}
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
     parser = CommandParser(
-        prog="python -m lit_mlm errors",
-        description="Show where the model of a run errs. Takes the options of test or validate too.",
+        "errors",
+        "Show where the model of a run errs. Takes the options of test or validate too.",
     )
     add = parser.add_argument
     add("--run_dir", required=True, help="folder of the run, in which the files are written")

@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 SEEN = "what training has seen is"
 
-PLAIN = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
+PLAIN = ("--trainer.devices", "1", "--trainer.num_nodes", "1", "--trainer.strategy", "auto")
 """Trainer options that a run's config may set for training; errors are those of one process."""
 
 
@@ -63,8 +63,7 @@ def run_errors(args: Sequence[str], split: str, checkpoint: Path, path: Path, **
         options: the others of `ErrorsCLI`.
     """
     own = ["--config", str(find_config(str(path.parent / RUN_CONFIG))), "--ckpt_path", str(checkpoint)]
-    plain = [part for name, value in PLAIN.items() for part in (f"--trainer.{name}", value)]
-    run([args[0], *own, *plain, *args[1:]], partial(ErrorsCLI, split=split, path=path, **options))
+    run([args[0], *own, *PLAIN, *args[1:]], partial(ErrorsCLI, split=split, path=path, **options))
 
 
 class KeepTexts(Callback):

@@ -37,9 +37,8 @@ SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
     parser = CommandParser(
-        prog="python -m lit_mlm export",
-        description="Write a checkpoint of a run as a folder to share. "
-        "--format onnx-int8 takes the options of validate too.",
+        "export",
+        "Write a checkpoint of a run as a folder to share. --format onnx-int8 takes the options of validate too.",
     )
     add = parser.add_argument
     add("--run_dir", required=True, help="folder of the run")

@@ -17,7 +17,7 @@ Fill = Callable[[Sequence[str]], Sequence[Any]]
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
-    parser = CommandParser(prog="python -m lit_mlm fill", description="Fill the masks of texts.")
+    parser = CommandParser("fill", "Fill the masks of texts.")
     add_model_options(parser)
     parser.add_argument(
         "--top_k", type=int, help="candidates per mask, or joint fillings per text; default 5, or all targets"

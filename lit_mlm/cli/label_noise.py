@@ -28,7 +28,7 @@ MAX_WORDS = 3
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command; all other arguments go to ``fit``."""
-    parser = CommandParser(prog="python -m lit_mlm audit", allow_abbrev=False)
+    parser = CommandParser("audit", "Rank training sentences by the loss of nets that were not trained on them.")
     parser.add_argument("--with_model", action="store_true")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--config", "-c", action="append", required=True)
@@ -56,8 +56,7 @@ def main(args: Sequence[str]) -> None:
         run_fit([*command, *chosen], run_dir, f"fold {fold}", options.json)
         # The last checkpoint: the best one was chosen on these sentences.
         own = ["--config", str(run_dir / RUN_CONFIG), "--ckpt_path", str(run_dir / "checkpoints" / "last.ckpt")]
-        plain = [part for name, value in PLAIN.items() for part in (f"--trainer.{name}", value)]
-        run(["validate", *own, *plain], partial(LossCLI, found=found))
+        run(["validate", *own, *PLAIN], partial(LossCLI, found=found))
         for sentence in found[number:]:
             sentence["fold"] = fold
     found.sort(key=lambda sentence: -sentence["loss"])

@@ -14,7 +14,10 @@ from lit_mlm.upstream import list_actions
 
 
 class CommandParser(ArgumentParser):
-    """argparse's parser, whose errors are `InputError`s without usage."""
+    """argparse's parser of a command, whose errors are `InputError`s without usage."""
+
+    def __init__(self, command: str, description: str) -> None:
+        super().__init__(prog=f"python -m lit_mlm {command}", description=description, allow_abbrev=False)
 
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses a command line with texts before, between or after options."""

@@ -21,9 +21,8 @@ from lit_mlm.runs.checkpoints import name_run
 def make_parser() -> CommandParser:
     """Makes the parser of the command; all other arguments go to ``fit``."""
     parser = CommandParser(
-        prog="python -m lit_mlm repeat",
-        description="Train once for each seed, one after another. All other options are those of fit.",
-        allow_abbrev=False,
+        "repeat",
+        "Train once for each seed, one after another. All other options are those of fit.",
     )
     parser.add_argument("--seeds", type=int, nargs="+", required=True, help="of weights, order, dropout and masks")
     parser.add_argument("--config", "-c", action="append", required=True, help="as for fit")
@@ -46,6 +45,15 @@ def main(args: Sequence[str]) -> None:
     print_result(f"metrics: {folder / 'repeat.json'}")
 
 
+def find_folder(run_dir: str | None, config: Path, command: str) -> Path:
+    """Returns the folder that is asked for, by default a new one, ``runs/<config>/<command>_<N>``."""
+    if run_dir is not None:
+        check_folder("--run_dir", run_dir)
+        return Path(run_dir)
+    parent = Path("runs") / name_run(config)
+    return next(folder for number in count() if not (folder := parent / f"{command}_{number}").exists())
+
+
 def choose_folder(run_dir: str | None, config: Path, command: str, run: str = "seed") -> Path:
     """Selects the folder of the runs of a command, by default a new one; refuses one that holds something else.
 
@@ -55,11 +63,7 @@ def choose_folder(run_dir: str | None, config: Path, command: str, run: str = "s
         command: whose name is that of its JSON file.
         run: begins the names of the runs, before a number.
     """
-    if run_dir is not None:
-        check_folder("--run_dir", run_dir)
-    parent = Path("runs") / name_run(config)
-    default = next(folder for number in count() if not (folder := parent / f"{command}_{number}").exists())
-    folder = Path(run_dir or default)
+    folder = find_folder(run_dir, config, command)
     others = [path.name for path in folder.glob("*") if not re.fullmatch(rf"{run}_\d+|{command}\.json", path.name)]
     if others:
         raise InputError(f"--run_dir {folder} holds {min(others)}, which {command} didn't write; give another folder")

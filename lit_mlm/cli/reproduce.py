@@ -46,11 +46,10 @@ EFFECTS = (*CAUSES, "blocks", "tokens", "words", "texts")
 def make_parser() -> CommandParser:
     """Makes the parser of the command; all other arguments go to ``fit``."""
     parser = CommandParser(
-        prog="python -m lit_mlm reproduce",
-        description="Train a recipe again, and tell whether the target in its head is met: the exit status is 0 if it "
+        "reproduce",
+        "Train a recipe again, and tell whether the target in its head is met: the exit status is 0 if it "
         "is reproduced, 1 if not, 3 if the runs can't be compared. All other options are those of fit. Without RECIPE "
         "the targets of all recipes are listed.",
-        allow_abbrev=False,
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a config with a target, such as quickstart")
     parser.add_argument("--seeds", type=int, nargs="+", help="by default those of the target")

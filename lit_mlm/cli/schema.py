@@ -15,9 +15,8 @@ from lit_mlm.cli.trust import PURE, take_trust
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
     parser = CommandParser(
-        prog="python -m lit_mlm schema",
-        description="Print the JSON Schema of configs, by which editors complete, explain and check them.",
-        allow_abbrev=False,
+        "schema",
+        "Print the JSON Schema of configs, by which editors complete, explain and check them.",
     )
     parser.add_argument("--trust", action="append", metavar="PACKAGE", help="add the classes of a package of your own")
     return parser

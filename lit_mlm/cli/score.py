@@ -19,9 +19,7 @@ from lit_mlm.text.tables import format_table
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
-    parser = CommandParser(
-        prog="python -m lit_mlm score", description="Score texts or minimal pairs by their pseudo-log-likelihood."
-    )
+    parser = CommandParser("score", "Score texts or minimal pairs by their pseudo-log-likelihood.")
     add_model_options(parser)
     parser.add_argument("--allow_new_head", action="store_true", help="accept a model that lacks weights")
     add_text_options(parser, "score each line of .txt files, and the text of each record of .jsonl files")

@@ -4,16 +4,14 @@ import math
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 
-from lit_mlm.cli.inputs import check_folder, split_args
+from lit_mlm.cli.inputs import split_args
 from lit_mlm.cli.plain import CommandParser
-from lit_mlm.cli.repeat import check_rest, check_seeds
+from lit_mlm.cli.repeat import check_rest, check_seeds, find_folder
 from lit_mlm.cli.series import holding_series
 from lit_mlm.errors import InputError
 from lit_mlm.options import SEEDS
-from lit_mlm.runs.checkpoints import name_run
 
 OWN = r"trial_\d+|sweep\.db(-.+)?|\.?(sweep\.json|best\.yaml|(history|importance)\.png)(\.unfinished)?"
 """The names in the folder of a sweep, those of a killed one included: SQLite's journal, and files half written."""
@@ -22,9 +20,8 @@ OWN = r"trial_\d+|sweep\.db(-.+)?|\.?(sweep\.json|best\.yaml|(history|importance
 def make_parser() -> CommandParser:
     """Makes the parser of the command; all other arguments go to ``fit``."""
     parser = CommandParser(
-        prog="python -m lit_mlm sweep",
-        description="Search options for the best validation. All other options are those of fit, the same for all.",
-        allow_abbrev=False,
+        "sweep",
+        "Search options for the best validation. All other options are those of fit, the same for all.",
     )
     add = parser.add_argument
     add("--config", "-c", action="append", required=True, help="as for fit")
@@ -60,11 +57,7 @@ def main(args: Sequence[str]) -> None:
         raise InputError(f"--{twice[0]} is typed, and in {options.space} too; leave one out")
     size = math.prod(len(list_values(each)) for each in space.values()) if options.sampler == "grid" else math.inf
     num_trials = int(min(options.num_trials or (20 if size == math.inf else size), size))
-    if options.run_dir is not None:
-        check_folder("--run_dir", options.run_dir)
-    parent = Path("runs") / name_run(Path(options.config[0]))
-    default = next(folder for number in count() if not (folder := parent / f"sweep_{number}").exists())
-    folder = Path(options.run_dir or default)
+    folder = find_folder(options.run_dir, Path(options.config[0]), "sweep")
     command = [*(part for config in options.config for part in ("--config", config)), *rest]
     found = series_options.check_options(command, {name: list_ends(each) for name, each in space.items()})
     names = ("sampler", "seed", "seeds", "jobs", "prune")

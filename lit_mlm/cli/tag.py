@@ -25,7 +25,7 @@ COLOURS = ("green", "blue", "magenta", "cyan", "yellow", "red")
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
-    parser = CommandParser(prog="python -m lit_mlm tag", description="Tag the words of texts or of a column file.")
+    parser = CommandParser("tag", "Tag the words of texts or of a column file.")
     add_model_options(parser)
     add_text_options(
         parser, "tag each line of .txt files, and each record of .jsonl files: its text, or its tokens as words"

@@ -65,6 +65,6 @@ def test_what_bash_proposes(scripts: Path) -> None:
 
 @pytest.mark.parametrize("shell", HOOKS)
 def test_scripts_are_small_and_valid(shell: str, scripts: Path) -> None:
-    assert (scripts / shell).stat().st_size < 400_000
+    assert (scripts / shell).stat().st_size < 300_000
     if shutil.which(shell):
         subprocess.run([shell, "-n", str(scripts / shell)], check=True)

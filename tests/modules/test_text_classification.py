@@ -149,11 +149,11 @@ def test_several_labels_per_text(model: str, cache_dir: str, make_trainer: MakeT
     data = LabelledFilesDataModule(files, multi_label=True, cache_dir=cache_dir, batch_size=8, val_fraction=0.25)
     torch.manual_seed(0)
     module = TextClassification(model, lr=1e-2, class_weights={"dull": 2.0})
-    trainer = make_trainer(max_epochs=30)
+    trainer = make_trainer(max_epochs=40)
     trainer.fit(module, data)
     metrics = module.results["val"]
     assert data.labels == ["dull", "fine", "plain"]
-    assert metrics["f1_micro"] > 0.6
+    assert metrics["f1_micro"] > 0.8
     assert {"exact_match", "f1_micro_low", "f1_macro", "f1/dull", "support/plain"} <= metrics.keys()
     assert "accuracy" not in metrics
     assert module.monitor == "val/f1_micro"
