@@ -10,6 +10,7 @@ def compile_layers(net: PreTrainedModel) -> None:
     Layers of one kind share their code, so compiling takes as long for 24 layers as for one, and hooks of the net, such
     as the sparse head's, need no new code.
     """
+    net.__dict__["has_compiled_layers"] = True  # which `lit_mlm.nets.kept_rows` leaves alone
     stacks: list[str] = []
     for name, module in net.named_modules():
         if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{stack}.") for stack in stacks):

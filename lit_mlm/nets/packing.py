@@ -4,29 +4,39 @@ Shapes: B sequences, T tokens; R packed rows, W tokens per row.
 """
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from lit_mlm.nets.kept_rows import selecting
 
-def run_net(net: PreTrainedModel, batch: dict[str, Tensor]) -> Any:
+
+def run_net(net: PreTrainedModel, batch: dict[str, Tensor], kept: Tensor | None = None) -> Any:
     """Runs a net on a batch of `lit_mlm.batch`, packed or not, with the same output; labels are not passed on.
 
     Only the body of the net runs on packed rows: hidden states are put back to (B, T) before the head.
+
+    Args:
+        net: any net.
+        batch: with ``input_ids`` of shape (B, T).
+        kept: positions in the flattened batch, shape (..., K): the head gets their hidden states alone, (..., K, H),
+            unless hidden states don't have one row per token.
     """
     names = ("input_ids", "attention_mask", "token_type_ids")
     inputs = {name: batch[name] for name in names if name in batch}
     if "packing" not in batch:
-        return net(**inputs)
+        if kept is None:
+            return net(**inputs)
+        with selecting(net, inputs["input_ids"].shape, kept):
+            return net(**inputs)
     packing, (num_rows, num_columns) = batch["packing"], inputs.pop("attention_mask").shape
     segments = torch.where(packing < 0, 0, packing // num_columns + 1)
-    places = packing.clamp(min=0)  # padding repeats a token, which no other position attends to
-    inputs = {name: values.flatten()[places] for name, values in inputs.items()}
-    with _unpacking(net, invert(packing, num_rows * num_columns).view(num_rows, num_columns)):
+    positions = packing.clamp(min=0)  # padding repeats a token, which no other position attends to
+    inputs = {name: values.flatten()[positions] for name, values in inputs.items()}
+    places = invert(packing, num_rows * num_columns)
+    with selecting(net, packing.shape, places.view(num_rows, num_columns) if kept is None else places[kept]):
         return net(**inputs, **isolate_segments(net, segments))
 
 
@@ -40,36 +50,6 @@ def invert(packing: Tensor, num_positions: int) -> Tensor:
     found = packing.new_zeros(num_positions + 1)  # the last takes the padding of rows, without a wait for the device
     targets = torch.where(packing < 0, num_positions, packing).flatten()
     return found.scatter_(0, targets, torch.arange(packing.numel(), device=packing.device))[:-1]
-
-
-@contextmanager
-def _unpacking(net: PreTrainedModel, places: Tensor) -> Iterator[None]:
-    """Puts the hidden states of packed rows back to (B, T) before the pooler, and after the body of the net.
-
-    Args:
-        net: any net.
-        places: of `invert`, shape (B, T).
-    """
-    body: Any = net.base_model
-
-    def unpack(hidden: Tensor) -> Tensor:
-        return hidden.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, -1)
-
-    def unpack_output(_body: Any, _args: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (unpack(output[0]), *output[1:])
-        output[next(iter(output))] = unpack(output[0])  # by index: names differ
-        return output
-
-    # Before the hook of the sparse head.
-    hooks = [body.register_forward_hook(unpack_output, prepend=True)]
-    if isinstance(getattr(body, "pooler", None), torch.nn.Module):
-        hooks.append(body.pooler.register_forward_pre_hook(lambda _, args: (unpack(args[0]), *args[1:])))
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def isolate_segments(net: PreTrainedModel, segments: Tensor) -> dict[str, Any]:

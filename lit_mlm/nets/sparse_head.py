@@ -1,13 +1,10 @@
 """Runs the vocabulary head on scored positions only.
 
-A masked language model scores about one position in seven, but runs its widest layer on all of them. A forward hook on
-the encoder (`net.base_model`) passes only the hidden states of scored positions to the head, so net, parameters and
-checkpoint stay those of `transformers`.
+A masked language model scores about one position in seven, but runs its widest layer on all of them. Hooks pass on the
+hidden states of scored positions alone, so net, parameters and checkpoint stay those of `transformers`.
 
-Shapes: B sequences, T tokens, H hidden size, V vocabulary, N scored positions.
+Shapes: B sequences, T tokens, V vocabulary, N scored positions.
 """
-
-from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -26,27 +23,9 @@ def compute_scored_logits(net: PreTrainedModel, batch: dict[str, Tensor]) -> tup
         net: any `AutoModelForMaskedLM`.
         batch: as in `lit_mlm.batch`.
     """
-    scored = batch["labels"] != IGNORE_INDEX
-    is_sparse = False
-
-    def keep_scored(_encoder: Any, _args: Any, output: Any) -> Any:
-        nonlocal is_sparse
-        hidden = output[0]
-        if hidden.shape[:2] != scored.shape:
-            return output
-        is_sparse = True
-        rows = hidden[scored].unsqueeze(0)  # (1, N, H)
-        if isinstance(output, tuple):
-            return (rows, *output[1:])
-        output[next(iter(output))] = rows  # by index: Perceiver names it differently
-        return output
-
+    (scored,) = (batch["labels"].flatten() != IGNORE_INDEX).nonzero(as_tuple=True)
     needs_all_rows = net.base_model is net or getattr(net.config, "chunk_size_lm_head", 0) > 0
-    hook = None if needs_all_rows else net.base_model.register_forward_hook(keep_scored)
-    try:
-        logits: Tensor = run_net(net, batch)[0]
-    finally:
-        if hook is not None:
-            hook.remove()
-    rows = logits.squeeze(0) if is_sparse else logits[:, : scored.shape[1]][scored]
-    return rows, batch["labels"][scored]
+    logits: Tensor = run_net(net, batch, None if needs_all_rows else scored[None])[0]
+    is_sparse = logits.shape[:2] == (1, len(scored))
+    rows = logits[0] if is_sparse else logits[:, : batch["labels"].shape[1]].flatten(0, 1)[scored]
+    return rows, batch["labels"].flatten()[scored]

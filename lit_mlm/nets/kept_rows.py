@@ -1,0 +1,99 @@
+"""Runs nets on the hidden states that are needed, from the last layer on.
+
+Behind the attention of its last layer a net works on each token alone: projection, feed-forward and head of the other
+tokens are left out. Logits, gradients and random numbers stay those of the whole net.
+
+Shapes: B rows, T tokens, H hidden size, K positions that are kept.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+LAST_LAYERS = {
+    "bert": "encoder",
+    "camembert": "encoder",
+    "distilbert": "transformer",
+    "electra": "encoder",
+    "roberta": "encoder",
+    "xlm-roberta": "encoder",
+}
+"""Where nets have their layers, by ``model_type``: those whose last layer is known."""
+
+
+@contextmanager
+def selecting(net: PreTrainedModel, shape: Sequence[int], kept: Tensor) -> Iterator[None]:
+    """Has the head, and if it can the end of the last layer, run on some positions alone.
+
+    Args:
+        net: any net with a body of its own.
+        shape: of the rows that the body runs on, (B, T).
+        kept: positions in the flattened rows, shape (..., K).
+    """
+    body: Any = net.base_model
+    is_done = False
+
+    def select(hidden: Tensor) -> Tensor:
+        return hidden.flatten(0, 1).index_select(0, kept.flatten()).view(*kept.shape, hidden.shape[-1])
+
+    def select_inputs(_module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        nonlocal is_done
+        is_done = True
+        return tuple(map(select, args))
+
+    def select_output(_body: Any, _args: Any, output: Any) -> Any:
+        if is_done or output[0].shape[:2] != tuple(shape):
+            return output
+        if isinstance(output, tuple):
+            return (select(output[0]), *output[1:])
+        output[next(iter(output))] = select(output[0])  # by index: Perceiver names it differently
+        return output
+
+    def select_input(_pooler: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        is_whole = args[0].shape[:2] == tuple(shape) and not is_done
+        return (select(args[0]), *args[1:]) if is_whole and kept.numel() else args  # it needs a first token
+
+    with ExitStack() as stack:
+        end = _find_end(body) if _is_plain(net) else None
+        if end is not None:
+            first, dropouts = end
+            stack.callback(first.register_forward_pre_hook(select_inputs).remove)
+            for dropout in dropouts:
+                dropout.__dict__["forward"] = _drop(dropout, shape, select)
+                stack.callback(dropout.__dict__.pop, "forward")
+        stack.callback(body.register_forward_hook(select_output).remove)
+        if isinstance(getattr(body, "pooler", None), nn.Module):
+            stack.callback(body.pooler.register_forward_pre_hook(select_input).remove)
+        yield
+
+
+def _is_plain(net: PreTrainedModel) -> bool:
+    """Whether layers run once, whole and as they are written."""
+    is_chunked = getattr(net.config, "chunk_size_feed_forward", 0) > 0
+    return not (is_chunked or net.is_activation_checkpointing or getattr(net, "has_compiled_layers", False))
+
+
+def _find_end(body: Any) -> tuple[nn.Module, list[nn.Dropout]] | None:
+    """The first module of the last layer that works on single tokens, and the dropouts from it on; None if unknown."""
+    name = LAST_LAYERS.get(body.config.model_type)
+    if name is None:
+        return None
+    layer = getattr(body, name).layer[-1]
+    if name == "transformer":
+        return layer.sa_layer_norm, [layer.ffn.dropout]
+    return layer.attention.output, [layer.attention.output.dropout, layer.output.dropout]
+
+
+def _drop(dropout: nn.Dropout, shape: Sequence[int], select: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Dropout of kept positions with the random numbers that they have among all."""
+
+    def drop(hidden: Tensor) -> Tensor:
+        if not dropout.training or dropout.p == 0:
+            return hidden
+        return hidden * select(F.dropout(hidden.new_ones(*shape, hidden.shape[-1]), dropout.p))
+
+    return drop
