@@ -22,7 +22,8 @@ LAST_LAYERS = {
     "roberta": "encoder",
     "xlm-roberta": "encoder",
 }
-"""Where nets have their layers, by ``model_type``: those whose last layer is known."""
+"""Where nets have their layers, by ``model_type``: those whose last layer is known, and that label a text by its first
+token."""
 
 
 @contextmanager
@@ -58,9 +59,8 @@ def selecting(net: PreTrainedModel, shape: Sequence[int], kept: Tensor) -> Itera
         return (select(args[0]), *args[1:]) if is_whole and kept.numel() else args  # it needs a first token
 
     with ExitStack() as stack:
-        end = _find_end(body) if _is_plain(net) else None
-        if end is not None:
-            first, dropouts = end
+        if can_select(net):
+            first, dropouts = _find_end(body)
             stack.callback(first.register_forward_pre_hook(select_inputs).remove)
             for dropout in dropouts:
                 dropout.__dict__["forward"] = _drop(dropout, shape, select)
@@ -71,19 +71,18 @@ def selecting(net: PreTrainedModel, shape: Sequence[int], kept: Tensor) -> Itera
         yield
 
 
-def _is_plain(net: PreTrainedModel) -> bool:
-    """Whether layers run once, whole and as they are written."""
+def can_select(net: PreTrainedModel) -> bool:
+    """Whether the last layer is known, and layers run once, whole and as they are written."""
+    is_known = net.config.model_type in LAST_LAYERS and type(net).__module__.startswith("transformers.models.")
     is_chunked = getattr(net.config, "chunk_size_feed_forward", 0) > 0
-    return not (is_chunked or net.is_activation_checkpointing or getattr(net, "has_compiled_layers", False))
+    is_changed = net.is_activation_checkpointing or getattr(net, "has_compiled_layers", False)
+    return is_known and not (is_chunked or is_changed)
 
 
-def _find_end(body: Any) -> tuple[nn.Module, list[nn.Dropout]] | None:
-    """The first module of the last layer that works on single tokens, and the dropouts from it on; None if unknown."""
-    name = LAST_LAYERS.get(body.config.model_type)
-    if name is None:
-        return None
-    layer = getattr(body, name).layer[-1]
-    if name == "transformer":
+def _find_end(body: Any) -> tuple[nn.Module, list[nn.Dropout]]:
+    """The first module of the last layer that works on single tokens, and the dropouts from it on."""
+    layer = getattr(body, LAST_LAYERS[body.config.model_type]).layer[-1]
+    if body.config.model_type == "distilbert":
         return layer.sa_layer_norm, [layer.ffn.dropout]
     return layer.attention.output, [layer.attention.output.dropout, layer.output.dropout]
 

@@ -5,9 +5,11 @@ Shapes: B rows, S texts, L labels.
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_mlm.nets.kept_rows import can_select
 from lit_mlm.nets.packing import run_net
 from lit_mlm.text.special_tokens import find_pad_id
 
@@ -19,7 +21,9 @@ def compute_text_logits(net: PreTrainedModel, batch: dict[str, Tensor]) -> Tenso
         net: any `AutoModelForSequenceClassification`.
         batch: of labelled texts, see `lit_mlm.batch`.
     """
-    logits: Tensor = run_net(net, batch).logits
+    num_rows, num_columns = batch["input_ids"].shape
+    firsts = torch.arange(0, num_rows * num_columns, num_columns, device=net.device)[:, None]
+    logits: Tensor = run_net(net, batch, firsts if can_select(net) else None).logits
     texts, num_texts = batch["row_texts"], len(batch["texts"])
     if len(texts) == num_texts:
         return logits

@@ -201,9 +201,10 @@ def test_a_pair_of_texts_is_encoded_as_transformers_does(
         assert torch.equal(batch[name], expected[name])
     assert batch["token_type_ids"].any()
     theirs = net(**expected).logits
-    assert torch.equal(module.compute_logits(batch), theirs)
+    # To rounding: the last layer runs on the first tokens alone, whose products are summed in another order.
+    assert float((module.compute_logits(batch) - theirs).detach().abs().max()) < 1e-7
     alone = net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    assert not torch.equal(alone, theirs)
+    assert float((alone - theirs).detach().abs().max()) > 1e-5
 
 
 def test_class_weights_are_exact_in_low_precision(model: str, cache_dir: str, make_trainer: MakeTrainer) -> None:
