@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -91,30 +90,3 @@ def make_sides(
         "transformers, tokens": (lambda: rows.__getitems__(places), collator),
         "course, words": (lambda: word_rows.__getitems__(places), lambda rows: collate_words(rows, tokenizer)),
     }
-
-
-def compare_collating(args: argparse.Namespace) -> None:
-    """Prints the third table."""
-    columns = "collate, ms (lowest to highest)", "read and collate, ms", "transformers' / this", "course's / this"
-    print(f"| batch | side | {' | '.join(columns)} |")
-    print("|---|---|---|---|---|---|")
-    for size, length in ((64, 128), (64, 512)):
-        sides = make_sides(args, size, length)
-        times: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
-        for _ in range(args.batches):
-            for side, (get_rows, collate) in sides.items():
-                start = time.perf_counter()
-                rows = get_rows()
-                middle = time.perf_counter()
-                collate(rows)
-                end = time.perf_counter()
-                times[side].append((1000 * (end - middle), 1000 * (end - start)))
-        medians = {side: np.median(found[1:], axis=0) for side, found in times.items()}
-        for side, found in times.items():
-            own = [collate for collate, _ in found[1:]]
-            ratios = [medians[other] / medians[side] for other in ("transformers, tokens", "course, words")]
-            cells = [f"{collate:.1f} x ({both:.1f} x with reading)" for collate, both in ratios]
-            print(
-                f"| {size} x {length} | {side} | {medians[side][0]:.2f} ({min(own):.2f} to {max(own):.2f}) "
-                f"| {medians[side][1]:.2f} | {cells[0]} | {cells[1]} |"
-            )

@@ -38,7 +38,7 @@ NUM_STEPS = 3
 def take_steps(args: argparse.Namespace) -> None:
     """Takes a step for each line of standard input, and prints its CPU seconds and wall time."""
     net, _ = pretrained.load_net(AutoModelForMaskedLM, args.model)
-    step = make_step(net.train(), "sparse", DTYPES[args.precision])
+    step = make_step(net.train(), DTYPES[args.precision])
     batch_size, length = args.shape
     batch = make_batch(net.config.vocab_size, batch_size, length, "cpu")
     for _ in sys.stdin:
