@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.modules.base import LOSS_UNIT
 from lit_mlm.modules.optim import group_parameters, rescale_gradients
 from lit_mlm.modules.optimizers import make_optimizer
+from lit_mlm.nets.cross_entropy import sum_cross_entropy
 from lit_mlm.nets.loading import quiet
 from lit_mlm.nets.sparse_head import compute_scored_logits
 
@@ -40,7 +40,7 @@ def make_step(net: PreTrainedModel, dtype: torch.dtype) -> Callable[[dict[str, T
         optimizer.zero_grad()
         with torch.autocast(device, dtype, enabled=dtype != torch.float32):
             logits, labels = compute_scored_logits(net, batch)
-            loss = F.cross_entropy(logits.float(), labels, reduction="sum") / LOSS_UNIT
+            loss = sum_cross_entropy(logits, labels) / LOSS_UNIT
         loss.backward()
         factor = torch.tensor(LOSS_UNIT / len(labels), device=device)
         rescale_gradients(net.parameters(), factor)

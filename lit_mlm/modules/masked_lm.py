@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import AutoModelForMaskedLM
 
 from lit_mlm.batch import IGNORE_INDEX
@@ -13,6 +12,7 @@ from lit_mlm.errors import InputError
 from lit_mlm.metrics.details import MaskedTokenDetails
 from lit_mlm.metrics.sums import MaskedTokenMetrics, SumMetric, estimate_interval, exponential
 from lit_mlm.modules.base import TransformerModule
+from lit_mlm.nets.cross_entropy import sum_cross_entropy
 from lit_mlm.nets.sparse_head import compute_scored_logits
 
 
@@ -51,7 +51,7 @@ class MaskedLM(TransformerModule):
     def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Returns the cross entropy of the masked tokens in float32, and their number."""
         logits, labels = compute_scored_logits(self._net, batch)
-        return F.cross_entropy(logits.float(), labels, reduction="sum"), labels.new_tensor(len(labels))
+        return sum_cross_entropy(logits, labels), labels.new_tensor(len(labels))
 
     def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:
         """Adds the masked positions of a batch."""

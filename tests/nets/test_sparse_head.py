@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from lit_mlm.batch import IGNORE_INDEX
+from lit_mlm.nets.cross_entropy import sum_cross_entropy
 from lit_mlm.nets.sparse_head import compute_scored_logits
 from tests.nets.architectures import DENSE_ONLY, TINY, UNBUILDABLE
 
@@ -43,12 +44,11 @@ def run_step(net: PreTrainedModel, batch: dict[str, Tensor], sparse: bool) -> tu
     net.zero_grad(set_to_none=True)
     torch.manual_seed(0)
     if sparse:
-        logits, labels = compute_scored_logits(net, batch)
+        loss = sum_cross_entropy(*compute_scored_logits(net, batch))
     else:
         scored = batch["labels"] != IGNORE_INDEX
         logits = net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
-        logits, labels = logits[scored], batch["labels"][scored]
-    loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+        loss = F.cross_entropy(logits[scored].float(), batch["labels"][scored], reduction="sum")
     loss.backward()
     return loss.detach(), {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
 
