@@ -1,6 +1,6 @@
 """All comparisons with other libraries, their figures as JSON, and the tables of docs/results.md.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.all --model DIR --data FOLDER --json FILE [--only mlm ner] [--fill PAGE]
+    python -m benchmarks.all --model DIR --data FOLDER --json FILE [--only mlm ner] [--fill PAGE]
 
 The folder has ``movie_reviews`` in the layout of ``aclImdb/``, ``wnut17`` with column files and ``speeches`` with text
 files. Each side of a comparison runs in a process of its own, in turn, once per seed. Comparisons that the file has are
@@ -24,7 +24,7 @@ from lit_mlm.runs.hardware import measure_peak
 COMPARISONS: dict[str, tuple[Benchmark, str, list[str]]] = {
     "mlm": (mlm.BENCHMARK, "movie_reviews", []),
     "mlm bf16": (mlm.BENCHMARK, "movie_reviews", ["--precision", "bf16"]),
-    "ner": (ner.BENCHMARK, "wnut17", ["--sides", "recipe", "packed", "by length"]),
+    "ner": (ner.BENCHMARK, "wnut17", ["--sides", "recipe", "packed", "--seeds", "1", "2", "3"]),
     "ner batch 8": (ner.BENCHMARK, "wnut17", ["--batch_size", "8", "--sides", "recipe", "packed"]),
     "data": (data.BENCHMARK, "movie_reviews", []),
     "fill": (inference.BENCHMARK, "speeches", ["--task", "fill"]),
@@ -57,13 +57,15 @@ def run(name: str, options: Namespace) -> dict[str, Any]:
     if options.seeds is not None:
         args = [*args, "--seeds", *map(str, options.seeds)]
     runs = benchmark.run(args)
-    return {"module": benchmark.module, "args": args, "date": time.strftime("%Y-%m-%d"), "runs": runs}
+    about = {"module": benchmark.module, "args": args, "date": time.strftime("%Y-%m-%d"), "machine": describe_machine()}
+    return about | {"runs": runs}
 
 
-def format_comparison(name: str, found: dict[str, Any], machine: dict[str, Any]) -> str:
+def format_comparison(name: str, found: dict[str, Any]) -> str:
     """The command, the machine and the tables of a comparison."""
-    _, folder, args = COMPARISONS[name]
-    places = ["--model", "MINILM", *(["--data", f"DATA/{folder}"] if folder else []), *args]
+    _, folder, _ = COMPARISONS[name]
+    first, machine = (4 if folder else 2), found["machine"]
+    places = ["--model", "MINILM", *(["--data", f"DATA/{folder}"] if folder else []), *found["args"][first:]]
     tables = growth.format_curves(found["runs"]) if name == "growth" else format_runs(found["runs"])
     seeds = len(next(iter(found["runs"].values())))
     about = f"{found['date']}, one thread of {machine['cores']} cores, {machine['cpu']}; {seeds} runs of each side."
@@ -80,7 +82,7 @@ def fill(path: Path, content: dict[str, Any]) -> None:
         _, end, after = rest.partition("<!-- end -->")
         if not end:
             raise SystemExit(f"{path} needs {begin.strip()} with an <!-- end --> after it")
-        text = f"{before}{begin}\n{format_comparison(name, found, content['machine'])}\n\n{end}{after}"
+        text = f"{before}{begin}\n{format_comparison(name, found)}\n\n{end}{after}"
     path.write_text(text, encoding="utf-8")
 
 
@@ -95,7 +97,7 @@ def main() -> None:
     parser.add_argument("--fill", type=Path, metavar="PAGE", help="page that gets the tables")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    content = read_json(options.json) or {"machine": describe_machine(), "comparisons": {}}
+    content = read_json(options.json) or {"comparisons": {}}
     for name in options.only:
         if name not in content["comparisons"]:
             if options.model is None or options.data is None:
@@ -103,7 +105,7 @@ def main() -> None:
             content["comparisons"][name] = run(name, options)
             write_json(options.json, content)
     for name in options.only:
-        print(f"## {name}\n\n{format_comparison(name, content['comparisons'][name], content['machine'])}\n")
+        print(f"## {name}\n\n{format_comparison(name, content['comparisons'][name])}\n")
     if options.fill is not None:
         fill(options.fill, content)
 

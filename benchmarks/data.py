@@ -1,6 +1,6 @@
 """From text files to masked batches, against the tokenizer's own time and the published recipe.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.data --model DIR_OR_NAME --data FOLDER [--num_documents 4000]
+    python -m benchmarks.data --model DIR_OR_NAME --data FOLDER [--num_documents 4000]
 
 The folder holds text files at any depth, a document each, which are repeated under new ids.
 

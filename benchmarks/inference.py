@@ -1,6 +1,6 @@
 """Fill, tag and score against the pipelines of `transformers` and minicons.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.inference --task fill --model DIR_OR_NAME --data FOLDER [--num_texts 400]
+    python -m benchmarks.inference --task fill --model DIR_OR_NAME --data FOLDER [--num_texts 400]
 
 All sides read the same lines of the ``.txt`` files of a folder. ``peer`` is the pipeline, or for ``score`` minicons, by
 within-word left-to-right scores. Heads that the model lacks are random; they cost the same. The mean score must be the

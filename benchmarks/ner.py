@@ -1,11 +1,11 @@
 """Training and evaluation of a tagger against the recipe of `transformers.Trainer` (Hugging Face course, chapter 7.2).
 
-    OMP_NUM_THREADS=1 python -m benchmarks.ner --model DIR_OR_NAME --data FOLDER --seeds 1 2 3 [--batch_size 32]
+    python -m benchmarks.ner --model DIR_OR_NAME --data FOLDER --seeds 1 2 3 [--batch_size 32]
 
 The folder holds column files `train.txt` and `valid.txt`: a model is trained for an epoch of the first sentences of the
 one, and evaluated on the other. The sides are ``recipe``, ``packed`` (the default), ``padded`` (``pack_batches false``)
 and ``by length`` (``group_by_length true``). F1 is counted over tokens as in the recipe, which needs the package
-`accelerate`.
+`accelerate`. Reading and tokenising are in the figures of lit-mlm, not in those of the recipe.
 """
 
 import argparse

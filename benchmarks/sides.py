@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -24,6 +25,9 @@ Figures = dict[str, float]
 
 Runs = dict[str, list[Figures]]
 """The figures of each side, one for each seed."""
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
+"""The environment of each side: one thread of torch and of tokenizers."""
 
 TOLERANCE = 1e-4
 """Relative difference that figures may have which must be the same on all sides, those named ``same ...``."""
@@ -99,15 +103,16 @@ class Benchmark:
         for seed in options.seeds:
             for side in options.sides:
                 command = [sys.executable, "-m", self.module, *args, "--side", side, "--seed", str(seed)]
-                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                env = os.environ | ONE_THREAD
+                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env).stdout
                 runs[side].append(json.loads(output.splitlines()[-1]))
                 print(f"{self.module}, seed {seed}, {side}: {output.splitlines()[-1]}", file=sys.stderr, flush=True)
-                check_same(runs)
+            check_same(runs)
         return runs
 
 
 def check_same(runs: Runs) -> None:
-    """Ends the process if figures differ that must be the same."""
+    """Ends the process if figures of the last seed differ that must be the same."""
     for name in next(iter(runs.values()))[0]:
         found = {side: each[-1][name] for side, each in runs.items() if each and name in each[-1]}
         first = next(iter(found.values()), 0.0)
@@ -127,7 +132,9 @@ def format_runs(runs: Runs) -> Iterator[str]:
     names = dict.fromkeys(name for found in runs.values() for name in found[0])
     for operation in (name.removesuffix(" cpu") for name in names if name.endswith(" cpu")):
         has_share = f"{operation} share" in names
-        columns = [f"CPU s | {first} / this | wall s | {first} / this", *["share of peak"] * has_share, "peak MiB"]
+        columns = [f"CPU s | {first} / this | wall s | {first} / this", "peak MiB"]
+        if has_share:
+            columns.insert(1, "share of peak")
         yield f"| {operation} | {' | '.join(columns)} |\n|:---|---:|:---|---:|:---|{'---:|' * has_share}---:|"
         for side, found in runs.items():
             if f"{operation} cpu" in found[0]:
@@ -151,5 +158,7 @@ def format_side(runs: Runs, side: str, operation: str, has_share: bool) -> Itera
         ratios = list_ratios(runs, side, name)
         yield f"{statistics.median(run[name] for run in runs[side]):.3g}"
         yield f"{statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else ""
-    for name, form in ((f"{operation} share", ".0%"), ("peak MiB", ",.0f"))[not has_share :]:
-        yield format(statistics.median(run[name] for run in runs[side]), form)
+    if has_share:
+        yield f"{statistics.median(run[f'{operation} share'] for run in runs[side]):.0%}"
+    peak = statistics.median(run["peak MiB"] for run in runs[side])
+    yield f"{peak:,.0f}" if peak else ""

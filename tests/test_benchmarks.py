@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import growth, inference, mlm, ner, startup
 from benchmarks.all import COMPARISONS, fill
-from benchmarks.sides import Runs, check_same, format_runs
+from benchmarks.sides import Benchmark, Runs, check_same, format_runs
 from tests.conftest import FIXTURES
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
@@ -20,6 +20,13 @@ RUNS: Runs = {
         {"step cpu": 1.0, "step wall": 4.5, "f1": 0.4, "peak MiB": 70.0, "same loss": 1.00001},
     ],
 }
+
+SCRIPT = """
+import json, os, sys
+assert os.environ["OMP_NUM_THREADS"] == "1"
+print(json.dumps({"same loss": float(sys.argv[sys.argv.index("--seed") + 1])}))
+"""
+"""A side whose figure is its seed."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the Trainer and of pipelines
 
@@ -48,6 +55,15 @@ def test_sides_that_differ_end_the_run() -> None:
                 for (side, runs), loss in zip(RUNS.items(), (1.0, 1.1), strict=True)
             }
         )
+
+
+def test_what_must_be_the_same_is_compared_seed_by_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each side in a process, in turn."""
+    (tmp_path / "sides.py").write_text(SCRIPT)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{PAGE.parents[1]}")
+    sides: dict[str, Any] = {"first": None, "second": None}
+    runs = Benchmark("sides", None, sides, lambda _: None).run(["--seeds", "3", "4"])
+    assert runs == {side: [{"same loss": 3.0}, {"same loss": 4.0}] for side in sides}
 
 
 @pytest.mark.parametrize("precision", mlm.PRECISIONS)
@@ -91,17 +107,17 @@ def test_each_comparison_has_a_place_in_the_results(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     text = re.sub(r"(<!-- benchmark [\w ]+ -->\n).*?(<!-- end -->)", r"\1\2", PAGE.read_text(), flags=re.DOTALL)
     page.write_text(text)
-    machine = {"cores": 2, "cpu": "a machine"}
+    about = {"module": "m", "args": [], "date": "today", "machine": {"cores": 2, "cpu": "a machine"}}
     runs = {
         name: RUNS if name != "growth" else {"1 length": [{"step cpu": 1.0, "peak MiB": 1.0}]} for name in COMPARISONS
     }
-    found = {name: {"module": "m", "date": "today", "runs": each} for name, each in runs.items()}
-    fill(page, {"comparisons": found, "machine": machine})
+    found = {name: about | {"runs": each} for name, each in runs.items()}
+    fill(page, {"comparisons": found})
     assert page.read_text().count("today, one thread of 2 cores, a machine") == len(COMPARISONS)
     assert len(re.findall("<!-- end -->", text)) == len(COMPARISONS)
     page.write_text("no place")
     with pytest.raises(SystemExit, match="needs <!-- benchmark mlm -->"):
-        fill(page, {"comparisons": found, "machine": machine})
+        fill(page, {"comparisons": found})
 
 
 def test_options_of_all_comparisons_and_of_the_page_are_taken() -> None:

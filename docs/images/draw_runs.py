@@ -41,7 +41,9 @@ def run(command: str, folder: Path) -> str:
     """What a command writes to a terminal."""
     program, *args = shlex.split(command)
     ours, theirs = pty.openpty()
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    has_bar = {"fit", "validate", "test"} & {*args}  # which a picture can't show
+    terminal = {"COLUMNS": "120", "TERM": "dumb" if has_bar else "xterm-256color"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | terminal
     process = subprocess.Popen([sys.executable, *args], cwd=folder, stdout=theirs, env=environment)
     os.close(theirs)
     output = b""

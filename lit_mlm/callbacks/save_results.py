@@ -80,11 +80,9 @@ class SaveResults(Callback):
         """Replaces the metrics of an earlier evaluation of the split."""
         path = find_metrics_path(trainer)
         if trainer.is_global_zero:
-            there = read_json(path) or {"checkpoint": trainer.ckpt_path}
-            found = _flatten(pl_module.results, prefix)
-            stale = {key for key in there if key.startswith(f"{prefix}/")} - found.keys()
-            content = there | _describe(trainer) | there | found  # each key keeps its place in the file
-            write_json(path, {key: value for key, value in content.items() if key not in stale})
+            found, former = _flatten(pl_module.results, prefix), read_json(path) or {"checkpoint": trainer.ckpt_path}
+            there = {key: each for key, each in former.items() if key in found or not key.startswith(f"{prefix}/")}
+            write_json(path, there | _describe(trainer) | there | found)  # each key keeps its place in the file
             self._write_units(get_units_path(path, prefix), trainer, pl_module.results[prefix])
 
     def _write_units(self, path: Path, trainer: Any, results: dict[str, Any]) -> None:

@@ -200,7 +200,7 @@ def _read_entry(path: Path, name: str, entry: Any, content: Any) -> Entry:
 def _check_seeds(seeds: Any) -> tuple[int, ...]:
     if not isinstance(seeds, list) or not seeds or any(type(seed) is not int for seed in seeds):
         raise InputError(f"seeds must be a list of numbers, {SEEDS}, got {seeds!r:.60}")
-    check_seeds(seeds)
+    check_seeds(seeds, "seeds")
     return tuple(seeds)
 
 

@@ -70,13 +70,13 @@ def choose_folder(run_dir: str | None, config: Path, command: str, run: str = "s
     return folder
 
 
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuses seeds out of range, and equal ones."""
+def check_seeds(seeds: Sequence[int], name: str = "--seeds") -> None:
+    """Refuses seeds out of range, and equal ones; `name` is what they are called."""
     for seed in seeds:
         if seed not in SEEDS:
-            raise InputError(f"--seeds must be {SEEDS}, got {seed}")
+            raise InputError(f"{name} must be {SEEDS}, got {seed}")
     if len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds must be different numbers, got {' '.join(map(str, seeds))}")
+        raise InputError(f"{name} must be different numbers, got {' '.join(map(str, seeds))}")
 
 
 def run_seeds(

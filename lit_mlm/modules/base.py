@@ -117,6 +117,7 @@ class TransformerModule(NetModule, ABC):
         self.train_loss = MeanLoss()
         # By split: one metric per loader, each a mask draw of a set. Created late, as they depend on the data's labels.
         self.metrics = nn.ModuleDict({split: nn.ModuleList() for split in ("val", "test")})
+        self._has_old_gradients = False
         self._sums = torch.zeros(3, dtype=torch.float64)  # of the current step: scored tokens, nats, tokens
 
     @property
@@ -159,7 +160,13 @@ class TransformerModule(NetModule, ABC):
     # Training
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Returns the summed loss / `LOSS_UNIT`; `configure_gradient_clipping` turns it into a mean."""
+        """Returns the summed loss / `LOSS_UNIT`; `configure_gradient_clipping` turns it into a mean.
+
+        Frees the gradients of the last step, which Lightning keeps until the end of the forward pass.
+        """
+        if self._has_old_gradients:
+            self.optimizers(use_pl_optimizer=False).zero_grad()  # type: ignore[union-attr]
+            self._has_old_gradients = False
         nats, num_scored = self.sum_loss(batch)
         self.train_loss.update(nats, num_scored)
         sums = num_scored, nats.detach(), batch["attention_mask"].sum()
@@ -179,6 +186,7 @@ class TransformerModule(NetModule, ABC):
         Clips by torch, as Lightning refuses fused optimizers under mixed precision (`lit_mlm.upstream.FAULTS`). That is
         right only for fp16, where `configure_optimizers` does not fuse.
         """
+        self._has_old_gradients = True
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         num_scored, nats, num_tokens = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
         self._sums, self.num_tokens = torch.zeros(3, dtype=torch.float64), self.num_tokens.to(self.device) + num_tokens

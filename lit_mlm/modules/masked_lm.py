@@ -13,6 +13,7 @@ from lit_mlm.metrics.details import MaskedTokenDetails
 from lit_mlm.metrics.sums import MaskedTokenMetrics, SumMetric, estimate_interval, exponential
 from lit_mlm.modules.base import TransformerModule
 from lit_mlm.nets.cross_entropy import sum_cross_entropy
+from lit_mlm.nets.kept_rows import is_stock
 from lit_mlm.nets.sparse_head import compute_scored_logits
 
 
@@ -51,6 +52,8 @@ class MaskedLM(TransformerModule):
     def sum_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Returns the cross entropy of the masked tokens in float32, and their number."""
         logits, labels = compute_scored_logits(self._net, batch)
+        # A head with code of its own may need its logits.
+        logits = logits if is_stock(self._net) else logits.clone()
         return sum_cross_entropy(logits, labels), labels.new_tensor(len(labels))
 
     def update_metrics(self, metrics: SumMetric, batch: dict[str, Tensor]) -> None:

@@ -16,13 +16,13 @@ LOGITS_PER_CHUNK = 2**22
 def sum_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Returns the summed cross entropy in float32, in nats.
 
-    Where a backward pass follows, gradients take the place of the logits, which are of no use then. Autograd would hold
-    logits, their log-softmax and gradients, in float32 each. In float16 that is left to autograd: loss scaling comes
-    before its gradients are rounded.
+    Where one backward pass follows, gradients take the place of the logits, which are of no use then. Autograd would
+    hold logits, their log-softmax and gradients, in float32 each. In float16 that is left to autograd: loss scaling
+    comes before its gradients are rounded.
 
     Args:
-        logits: of a head, shape (N, V); overwritten.
-        labels: shape (N,).
+        logits: shape (N, V); overwritten, so the head must not end in a function of which autograd keeps the result.
+        labels: from 0 to V - 1, none ignored, shape (N,).
 
     Examples:
         >>> sum_cross_entropy(torch.zeros(3, 4), torch.tensor([0, 1, 2])).div(3).exp()
@@ -39,7 +39,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
         total = torch.zeros((), dtype=torch.float32, device=logits.device)
-        size = max(1, LOGITS_PER_CHUNK // logits.shape[1])
+        size = _count_rows(logits)
         for rows, gold in zip(logits.split(size), labels.split(size), strict=True):
             log_probs = F.log_softmax(rows, dim=-1, dtype=torch.float32)
             total += F.nll_loss(log_probs, gold, reduction="sum")
@@ -52,4 +52,12 @@ class _SummedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         gradients, ctx.gradients = ctx.gradients, None
-        return gradients.mul_(grad_outputs[0]), None
+        if gradients is None or torch.is_grad_enabled():  # a second pass, or the graph of one
+            raise RuntimeError("this cross entropy has one backward pass: its gradients take the place of the logits")
+        for rows in gradients.split(_count_rows(gradients)):
+            rows.copy_(rows.float() * grad_outputs[0])
+        return gradients, None
+
+
+def _count_rows(logits: Tensor) -> int:
+    return max(1, LOGITS_PER_CHUNK // logits.shape[1])

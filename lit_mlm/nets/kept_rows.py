@@ -6,6 +6,7 @@ tokens are left out. Logits, gradients and random numbers stay those of the whol
 Shapes: B rows, T tokens, H hidden size, K positions that are kept.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -36,7 +37,7 @@ def selecting(net: PreTrainedModel, shape: Sequence[int], kept: Tensor) -> Itera
         kept: positions in the flattened rows, shape (..., K).
     """
     body: Any = net.base_model
-    is_done = False
+    is_early, is_done = can_select(net) and kept.numel() < math.prod(shape), False
 
     def select(hidden: Tensor) -> Tensor:
         return hidden.flatten(0, 1).index_select(0, kept.flatten()).view(*kept.shape, hidden.shape[-1])
@@ -55,36 +56,42 @@ def selecting(net: PreTrainedModel, shape: Sequence[int], kept: Tensor) -> Itera
         return output
 
     def select_input(_pooler: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        is_whole = args[0].shape[:2] == tuple(shape) and not is_done
-        return (select(args[0]), *args[1:]) if is_whole and kept.numel() else args  # it needs a first token
+        is_whole = args[0].shape[:2] == tuple(shape)
+        return (select(args[0]), *args[1:]) if is_whole and kept.numel() else args  # a pooler needs a first token
 
     with ExitStack() as stack:
-        if can_select(net):
-            first, dropouts = _find_end(body)
+        if is_early:
+            first, *others = _find_end(body)
+            dropouts = [each for part in (first, *others) for each in part.modules() if isinstance(each, nn.Dropout)]
             stack.callback(first.register_forward_pre_hook(select_inputs).remove)
             for dropout in dropouts:
                 dropout.__dict__["forward"] = _drop(dropout, shape, select)
                 stack.callback(dropout.__dict__.pop, "forward")
         stack.callback(body.register_forward_hook(select_output).remove)
-        if isinstance(getattr(body, "pooler", None), nn.Module):
+        if not is_early and isinstance(getattr(body, "pooler", None), nn.Module):
             stack.callback(body.pooler.register_forward_pre_hook(select_input).remove)
         yield
 
 
+def is_stock(net: PreTrainedModel) -> bool:
+    """Whether a net has the code of `transformers`, unlike nets with code of their own and sharded ones."""
+    return type(net).__module__.startswith("transformers.models.")
+
+
 def can_select(net: PreTrainedModel) -> bool:
     """Whether the last layer is known, and layers run once, whole and as they are written."""
-    is_known = net.config.model_type in LAST_LAYERS and type(net).__module__.startswith("transformers.models.")
+    is_known = net.config.model_type in LAST_LAYERS and is_stock(net)
     is_chunked = getattr(net.config, "chunk_size_feed_forward", 0) > 0
     is_changed = net.is_activation_checkpointing or getattr(net, "has_compiled_layers", False)
     return is_known and not (is_chunked or is_changed)
 
 
-def _find_end(body: Any) -> tuple[nn.Module, list[nn.Dropout]]:
-    """The first module of the last layer that works on single tokens, and the dropouts from it on."""
+def _find_end(body: Any) -> list[nn.Module]:
+    """The modules of the last layer that work on single tokens, in their order."""
     layer = getattr(body, LAST_LAYERS[body.config.model_type]).layer[-1]
     if body.config.model_type == "distilbert":
-        return layer.sa_layer_norm, [layer.ffn.dropout]
-    return layer.attention.output, [layer.attention.output.dropout, layer.output.dropout]
+        return [layer.sa_layer_norm, layer.ffn]
+    return [layer.attention.output, layer.intermediate, layer.output]
 
 
 def _drop(dropout: nn.Dropout, shape: Sequence[int], select: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

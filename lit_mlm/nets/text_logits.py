@@ -21,9 +21,11 @@ def compute_text_logits(net: PreTrainedModel, batch: dict[str, Tensor]) -> Tenso
         net: any `AutoModelForSequenceClassification`.
         batch: of labelled texts, see `lit_mlm.batch`.
     """
-    num_rows, num_columns = batch["input_ids"].shape
-    firsts = torch.arange(0, num_rows * num_columns, num_columns, device=net.device)[:, None]
-    logits: Tensor = run_net(net, batch, firsts if can_select(net) else None).logits
+    firsts = None
+    if net.training and can_select(net):  # evaluation has no hooks, so that threads may share a net
+        num_rows, num_columns = batch["input_ids"].shape
+        firsts = torch.arange(0, num_rows * num_columns, num_columns, device=net.device)[:, None]
+    logits: Tensor = run_net(net, batch, firsts).logits
     texts, num_texts = batch["row_texts"], len(batch["texts"])
     if len(texts) == num_texts:
         return logits

@@ -40,6 +40,17 @@ def test_gradients_take_the_place_of_the_logits() -> None:
     assert torch.equal(logits, values.grad)
 
 
+def test_a_second_backward_pass_is_refused() -> None:
+    values, labels = draw(8)
+    loss = sum_cross_entropy(values.requires_grad_() * 1, labels)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        loss.backward()
+    loss = sum_cross_entropy(values * 1, labels)
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        torch.autograd.grad(loss, values, create_graph=True)
+
+
 def test_logits_are_left_without_a_backward_pass() -> None:
     logits, labels = draw(8)
     before = logits.clone()

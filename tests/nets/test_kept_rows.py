@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from lit_mlm.batch import IGNORE_INDEX
 from lit_mlm.nets.compilation import compile_layers
 from lit_mlm.nets.kept_rows import LAST_LAYERS
+from lit_mlm.nets.lora import add_lora
 from lit_mlm.nets.packing import run_net
 from lit_mlm.nets.sparse_head import compute_scored_logits
 from tests.nets.test_sparse_head import assert_equal_paths, build, make_batch
@@ -55,6 +56,23 @@ def test_random_numbers_end_as_those_of_the_whole_net(model_type: str) -> None:
         run(net, batch)
         states.append(torch.get_rng_state())
     assert torch.equal(*states)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert"])
+def test_random_numbers_of_low_rank_adaptation_are_the_same(model_type: str) -> None:
+    net = build(model_type, **DROPOUT)
+    add_lora(net, {"dropout": 0.1})
+    assert_equal_paths(net, make_batch(net))
+
+
+@pytest.mark.parametrize("model_type", LAST_LAYERS)
+def test_packed_rows_without_kept_positions_are_not_padded_before_the_head(model_type: str) -> None:
+    net = build(model_type)
+    batch = make_batch(net)
+    rows = record_rows(net)
+    packing = torch.arange(48).view(2, 24)
+    run_net(net, batch | {"packing": packing})
+    assert rows == [(2, 24)]
 
 
 @pytest.mark.parametrize("change", ["checkpointing", "compiled", "chunks"])
