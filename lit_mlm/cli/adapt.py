@@ -49,7 +49,8 @@ def main(args: Sequence[str]) -> None:
         "checkpoints": options.checkpoints,
         "splits": {name: entry.split for name, entry in plan.entries.items()},
     }
-    with holding_series(folder, "adapt", OWN, settings):
-        runs = AdaptRuns(plan, folder, options.checkpoints, options.keep_all, adds_words(settings["fit"]))
+    runs = AdaptRuns(plan, folder, options.checkpoints, options.keep_all, adds_words(settings["fit"]))
+    free = [f"fit.{name}" for name in plan.entries if not runs.has_begun(name)]
+    with holding_series(folder, "adapt", OWN, settings, free):
         runs.run()
         write_results(runs)

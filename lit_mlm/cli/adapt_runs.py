@@ -70,6 +70,12 @@ class AdaptRuns:
             seeds = seeds[:1] * len(seeds)
         return [self.folder / entry.folder / model / f"seed_{seed}" for seed in seeds]
 
+    def has_begun(self, name: str) -> bool:
+        """Whether a run of an entry has a checkpoint or figures; until then its options may change."""
+        trained = {"adaptation": "adapted", "control": "control"}.get(name)
+        folders = (self.folder / part for part in (self.plan.entries[name].folder, trained) if part)
+        return any(next(part.rglob(file), None) for part in folders for file in ("metrics.json", "*.ckpt"))
+
     def adapt(self, name: str, entry: Entry) -> None:
         """Trains the masked language models; the control by as many steps, unless it has a number of its own."""
         for seed in self.plan.adaptation_seeds:

@@ -30,7 +30,9 @@ MAX_LINES = 20
 
 
 @contextmanager
-def holding_series(folder: Path, command: str, own: str, settings: dict[str, Any]) -> Iterator[None]:
+def holding_series(
+    folder: Path, command: str, own: str, settings: dict[str, Any], free: Sequence[str] = ()
+) -> Iterator[None]:
     """Holds the folder of a series in a block that SIGTERM ends like Ctrl-C.
 
     Args:
@@ -38,13 +40,14 @@ def holding_series(folder: Path, command: str, own: str, settings: dict[str, Any
         command: that makes it.
         own: regular expression of the names that the command and killed ones leave in the folder.
         settings: what the runs depend on; those of an earlier call must be the same.
+        free: names of settings that may differ.
 
     Raises:
         InputError: if the folder has other settings or something else in it.
     """
     former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        _begin(folder, command, rf"\.lock|\.?{SETTINGS}(\.unfinished)?|{own}", settings)
+        _begin(folder, command, rf"\.lock|\.?{SETTINGS}(\.unfinished)?|{own}", settings, free)
         yield
     except (KeyboardInterrupt, SystemExit):
         print_error(f"stopped; the same command with --run_dir {folder} resumes")
@@ -54,17 +57,17 @@ def holding_series(folder: Path, command: str, own: str, settings: dict[str, Any
         release_folders()
 
 
-def _begin(folder: Path, command: str, own: str, settings: dict[str, Any]) -> None:
+def _begin(folder: Path, command: str, own: str, settings: dict[str, Any], free: Sequence[str]) -> None:
     hold_folder(folder)
     others = [path.name for path in folder.glob("*") if not re.fullmatch(own, path.name)]
     if others:
         raise InputError(f"--run_dir {folder} holds {min(others)}, which {command} didn't write; give another folder")
-    differences = compare(read_json(folder / SETTINGS) or settings, settings, ())
+    differences = compare(read_json(folder / SETTINGS) or settings, settings, free)
     if differences:
-        name, old, new = differences[0]
+        (name, old, new), article = differences[0], "an" if command[0] in "aeiou" else "a"
         raise InputError(
-            f"--run_dir {folder} holds {'an' if command[0] in 'aeiou' else 'a'} {command} with {name} {old!r}, not "
-            f"{new!r}; give its own value, or another folder"
+            f"--run_dir {folder} holds {article} {command} with {name.removeprefix('fit.')} {old!r}, not {new!r}; give its "
+            "own value, or another folder"
         )
     write_json(folder / SETTINGS, settings)
 

@@ -174,6 +174,14 @@ def test_failed_run_ends_the_command(
     assert stop.value.code == 3
     with pytest.raises(InputError, match=r"--run_dir out holds an adapt with seeds \[1, 2\], not \[5\]"):
         run_command(["adapt", "--config", "plan.yaml", "--run_dir", "out", "--seeds", "5", *QUIET])
+    change = ["--control.model.lr", "0.5", "--general.data.batch_size", "3"]
+    with pytest.raises(SystemExit):  # what has no figures may change
+        run_command(["adapt", "--config", "plan.yaml", "--run_dir", "out", *change, *QUIET])
+    for part in ("control", "texts/general"):
+        (Path("out") / part / "seed_1").mkdir(parents=True)
+        (Path("out") / part / "seed_1" / "metrics.json").write_text("{}")
+        with pytest.raises(InputError, match=rf"with {change[0][2:]} 0.5, not |with {change[2][2:]} 3, not "):
+            run_command(["adapt", "--config", "plan.yaml", "--run_dir", "out", *QUIET])
 
 
 @pytest.mark.parametrize(
