@@ -65,10 +65,8 @@ def _begin(folder: Path, command: str, own: str, settings: dict[str, Any], free:
     differences = compare(read_json(folder / SETTINGS) or settings, settings, free)
     if differences:
         (name, old, new), article = differences[0], "an" if command[0] in "aeiou" else "a"
-        raise InputError(
-            f"--run_dir {folder} holds {article} {command} with {name.removeprefix('fit.')} {old!r}, not {new!r}; give its "
-            "own value, or another folder"
-        )
+        found = f"{article} {command} with {name.removeprefix('fit.')} {old!r}"
+        raise InputError(f"--run_dir {folder} holds {found}, not {new!r}; give its own value, or another folder")
     write_json(folder / SETTINGS, settings)
 
 
