@@ -69,6 +69,9 @@ def test_commands_parse(
 ) -> None:
     name, *args = find_cli_args(command) or []
     if name == "adapt":
+        monkeypatch.chdir(tmp_path)
+        own = next(block for block in list_unique("yaml") if block.startswith("model: MINILM\n"))
+        Path("adaptation.yaml").write_text(own)
         check_plan(read_plan(find_config(args[1]), None, None, args[2:]))
         return
     if name in OTHER_COMMANDS:
