@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -233,10 +234,14 @@ def hash_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
 
     Truncation and padding are left out, as they are settings of the last call.
     """
-    backend = json.loads(tokenizer.backend_tokenizer.to_str())
-    backend["truncation"] = backend["padding"] = None
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    return hashlib.sha256(json.dumps([backend, special], sort_keys=True).encode()).hexdigest()
+    return _hash_tokenizer(tokenizer.backend_tokenizer.to_str(), tuple(special.items()))
+
+
+@lru_cache(maxsize=2)  # it takes 0.2 s, and a run asks several times
+def _hash_tokenizer(backend: str, special: tuple[tuple[str, str], ...]) -> str:
+    content = json.loads(backend) | {"truncation": None, "padding": None}
+    return hashlib.sha256(json.dumps([content, dict(special)], sort_keys=True).encode()).hexdigest()
 
 
 def pack_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
