@@ -129,12 +129,14 @@ def draw_curves(runs: Runs, path: Path) -> None:
     """Writes a picture: seconds against what grows, each relative to its first point."""
     from matplotlib import pyplot as plt
 
+    plt.rcParams["svg.fonttype"] = "none"  # text stays text
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     for axis, points in list_curves(runs).items():
         values, seconds, _ = np.array(points).T
         axes.plot(values / values[0], seconds / seconds[0], "o-", label=axis)
     axes.set(xscale="log", yscale="log", xlabel="size against the first", ylabel="CPU seconds against the first")
-    axes.axline((1, 1), slope=1, color="gray", linestyle=":", label="proportional")
+    limits = axes.get_xlim()
+    axes.plot(limits, limits, ":", color="gray", label="proportional")
     axes.legend()
     figure.savefig(path)
 

@@ -98,9 +98,11 @@ def test_inference(task: str, tiny_bert: str, tmp_path: Path) -> None:
     assert all(figures[f"{task} cpu"] > 0 for figures in found.values())
 
 
-def test_growth_finds_its_exponent() -> None:
+def test_growth_finds_its_exponent(tmp_path: Path) -> None:
     runs: Runs = {f"{n} documents": [{"prepare cpu": n**1.5, "prepare wall": 1.0, "peak MiB": n}] for n in (1, 2, 4)}
     assert growth.format_curves(runs)[-1] == "| documents | 1, 2, 4 | 1.00, 2.83, 8.00 | 1.50 | 1, 2, 4 |"
+    growth.draw_curves(runs, tmp_path / "growth.svg")
+    assert "proportional" in (tmp_path / "growth.svg").read_text()
 
 
 def test_each_comparison_has_a_place_in_the_results(tmp_path: Path) -> None:
