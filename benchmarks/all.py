@@ -68,7 +68,8 @@ def format_comparison(name: str, found: dict[str, Any]) -> str:
     places = ["--model", "MINILM", *(["--data", f"DATA/{folder}"] if folder else []), *found["args"][first:]]
     tables = growth.format_curves(found["runs"]) if name == "growth" else format_runs(found["runs"])
     seeds = len(next(iter(found["runs"].values())))
-    about = f"{found['date']}, one thread of {machine['cores']} cores, {machine['cpu']}; {seeds} runs of each side."
+    runs = f"{seeds} run{'s' if seeds > 1 else ''} of each side"
+    about = f"{found['date']}, one thread of {machine['cores']} cores, {machine['cpu']}; {runs}."
     command = f"```bash\npython -m {found['module']} {' '.join(places)}\n```"
     return "\n\n".join([command, about, "\n".join(tables).rstrip()])
 
