@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import growth, inference, mlm, ner, startup
+from benchmarks import growth, inference, mlm, ner
 from benchmarks.all import COMPARISONS, fill
 from benchmarks.sides import Benchmark, Runs, check_same, format_runs
 from tests.conftest import FIXTURES
@@ -124,8 +124,11 @@ def test_each_comparison_has_a_place_in_the_results(tmp_path: Path) -> None:
 
 def test_options_of_all_comparisons_and_of_the_page_are_taken() -> None:
     for benchmark, folder, args in COMPARISONS.values():
-        benchmark.parse(["--model", "m", *(["--data", "d"] if folder else []), *args])
-    modules = {each.module: each for each, _, _ in COMPARISONS.values()} | {startup.BENCHMARK.module: startup.BENCHMARK}
-    for module, args in re.findall(r"^python -m (benchmarks\.\w+) (.*)$", PAGE.read_text(), re.MULTILINE):
-        if module in modules:
-            modules[module].parse(args.split())
+        parsed = benchmark.parse(["--model", "m", *(["--data", "d"] if folder else []), *args])
+        assert parsed.model == "m"
+        assert set(parsed.sides) <= benchmark.sides.keys()
+    modules = {benchmark.module: benchmark for benchmark, _, _ in COMPARISONS.values()}
+    shown = re.findall(r"^python -m (benchmarks\.\w+) (.*)$", PAGE.read_text(), re.MULTILINE)
+    parsed_models = [modules[module].parse(args.split()).model for module, args in shown if module in modules]
+    assert len(parsed_models) >= len(COMPARISONS)
+    assert set(parsed_models) == {"MINILM"}

@@ -25,10 +25,7 @@ MAX_LISTED = 8
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command `configs`."""
-    parser = CommandParser(
-        "configs",
-        "List the configs that come with lit-mlm, for --config, or print one.",
-    )
+    parser = CommandParser("configs", "List the configs that come with lit-mlm, for --config, or print one.")
     parser.add_argument("config", nargs="?", help="print this one, to begin your own with")
     return parser
 

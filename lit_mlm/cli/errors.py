@@ -15,10 +15,7 @@ COMMANDS = {"train": "validate", "val": "validate", "test": "test"}
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command."""
-    parser = CommandParser(
-        "errors",
-        "Show where the model of a run errs. Takes the options of test or validate too.",
-    )
+    parser = CommandParser("errors", "Show where the model of a run errs. Takes the options of test or validate too.")
     add = parser.add_argument
     add("--run_dir", required=True, help="folder of the run, in which the files are written")
     add("--split", choices=COMMANDS, default="test", help="default test")

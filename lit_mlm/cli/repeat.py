@@ -20,10 +20,7 @@ from lit_mlm.runs.checkpoints import name_run
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command; all other arguments go to ``fit``."""
-    parser = CommandParser(
-        "repeat",
-        "Train once for each seed, one after another. All other options are those of fit.",
-    )
+    parser = CommandParser("repeat", "Train once for each seed, one after another. All other options are those of fit.")
     parser.add_argument("--seeds", type=int, nargs="+", required=True, help="of weights, order, dropout and masks")
     parser.add_argument("--config", "-c", action="append", required=True, help="as for fit")
     parser.add_argument("--run_dir", help="folder of the runs; by default runs/<config>/repeat_<N>")
